@@ -1,0 +1,73 @@
+/*
+ * The exporter: takes closed profiles and delivers each to every configured sink, from its own
+ * thread. Nothing here ever holds up the caller of exporter_submit().
+ *
+ * Owns what is submitted. Profiles wait in a bounded queue (by bytes and by count); when it is
+ * full the oldest is dropped and counted. A sink that fails in a retryable way is retried with
+ * backoff as the OTLP specification says, the profile kept; one that refuses for good is
+ * counted as failed. The thread blocks all signals.
+ *
+ * After fork, the child calls exporter_abandon(): memory is let go without touching locks,
+ * descriptors or curl handles that belong to the parent.
+ */
+#ifndef CPROF_EXPORT_EXPORTER_H
+#define CPROF_EXPORT_EXPORTER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/budget.h"
+#include "cprof/cprof.h"
+#include "profile/profile.h"
+
+enum exporter_protocol { EXPORT_HTTP_PROTOBUF, EXPORT_GRPC };
+
+/* Already checked values; strings borrowed until exporter_new() returns. */
+struct exporter_options {
+    /* otlp */
+    bool otlp;
+    const char *otlp_endpoint;     /* the full URL that profiles are posted to */
+    enum exporter_protocol otlp_protocol;
+    const struct cprof_pair *otlp_headers;
+    size_t otlp_header_count;
+    double otlp_timeout; /* seconds for one request */
+    bool otlp_gzip;
+    const char *certificate, *client_key, *client_certificate; /* paths; NULL = system's */
+    /* file */
+    const char *output; /* pattern with %p %n %t %s; NULL = no file sink */
+    const char *service_name;
+    const char *library_directory; /* where libcprof_http.so lies; NULL = loader's search */
+    struct budget *budget;
+};
+
+struct exporter_stats {
+    uint64_t exported, failed, dropped, bytes_sent;
+    uint64_t cpu_ns; /* of the exporter's thread */
+};
+
+struct exporter;
+
+/* NULL with a line in `error` when a sink can't be made (unknown format ending, unwritable
+ * directory, …). */
+struct exporter *exporter_new(const struct exporter_options *options, char *error,
+                              size_t error_size);
+
+/* Takes ownership of the profile, whatever happens. Profiles without samples are freed. */
+void exporter_submit(struct exporter *exporter, struct profile *profile);
+
+/* Waits until the queue is empty and no delivery is under way. 0, -ETIMEDOUT, or -EIO when one
+ * failed since the last flush. A retry's backoff is cut short. */
+int exporter_flush(struct exporter *exporter, double timeout);
+
+void exporter_stats(struct exporter *exporter, struct exporter_stats *stats);
+
+/* Delivers what it can within `timeout` seconds, counts the rest as dropped (told in one log
+ * line), writes whole-run files, ends the thread, frees. Fills *last when not NULL. 0 or
+ * -ETIMEDOUT. */
+int exporter_stop(struct exporter *exporter, double timeout, struct exporter_stats *last);
+
+/* [child after fork] */
+void exporter_abandon(struct exporter *exporter);
+
+#endif

@@ -1,0 +1,61 @@
+/*
+ * Profiles as bytes, and back. One pair of functions per format; `format_by_path` picks by
+ * the file's ending as the interface lists them.
+ *
+ * Writers append to a growing buffer that the caller frees. Readers take untrusted bytes:
+ * whatever those are, they return a profile or a negative errno with one line for people in
+ * `error` ("truncated at byte 1234", "location 7 names function 99 of 12"), never crash, and
+ * never take more than about 64 times the input's size or FORMAT_MAX_INFLATED bytes.
+ * Thread-safe: no state.
+ */
+#ifndef CPROF_FORMAT_FORMAT_H
+#define CPROF_FORMAT_FORMAT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "profile/profile.h"
+
+#define FORMAT_MAX_INFLATED ((size_t)1 << 30) /* bytes a compressed input may grow to */
+#define FORMAT_ERROR_SIZE 256
+
+struct buffer {
+    unsigned char *data; /* malloc'ed; NULL when empty */
+    size_t size, capacity;
+    int error; /* sticky -ENOMEM: appends after it do nothing */
+};
+
+void buffer_free(struct buffer *buffer);
+void buffer_append(struct buffer *buffer, const void *data, size_t size);
+
+struct format {
+    const char *name;           /* "pprof", "otlp", "collapsed", "speedscope", "html" */
+    const char *const *endings; /* NULL-terminated: ".pb.gz", … */
+    int (*write)(const struct profile *profile, struct buffer *out);
+    /* NULL for formats that are only written. */
+    struct profile *(*read)(const unsigned char *data, size_t size, char error[FORMAT_ERROR_SIZE]);
+};
+
+extern const struct format format_pprof;      /* gzipped; reads raw or gzipped */
+extern const struct format format_otlp;       /* binary ProfilesData; reads gzipped as well */
+extern const struct format format_collapsed;  /* a;b;c 5 */
+extern const struct format format_speedscope; /* write only */
+extern const struct format format_html;       /* write only: the flame graph page */
+
+/* By the path's ending, or NULL. */
+const struct format *format_by_path(const char *path);
+/* By looking at the bytes (gzip, protobuf shapes, text), or NULL. */
+const struct format *format_by_content(const unsigned char *data, size_t size);
+
+/* Whole files; "-" is standard input. Reading guesses by content when the ending says
+ * nothing. 0 or a negative errno with a line in `error`. Writing is atomic: a temporary file
+ * beside the target, mode 0600, renamed over it. */
+struct profile *format_read_file(const char *path, char error[FORMAT_ERROR_SIZE]);
+int format_write_file(const struct profile *profile, const char *path,
+                      char error[FORMAT_ERROR_SIZE]);
+
+int buffer_gzip(const struct buffer *in, struct buffer *out, int level);
+/* -EFBIG past `limit`; -EBADMSG for damaged input. */
+int buffer_gunzip(const unsigned char *data, size_t size, size_t limit, struct buffer *out);
+
+#endif

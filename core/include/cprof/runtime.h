@@ -1,0 +1,130 @@
+/*
+ * The seam: what a language binding teaches the core about its interpreter.
+ *
+ * A binding hands cprof_start() one `struct cprof_runtime`, a table of functions that must
+ * stay valid until cprof_stop() has returned. Each entry is marked with where it runs:
+ *
+ *   [handler]    inside the sampling signal's handler, on the sampled thread. May read memory
+ *                and do arithmetic. May not allocate, lock, wait, log, change errno, take
+ *                a reference, or touch thread-local storage that was not touched before.
+ *   [collector]  on cprof's own thread, without any interpreter lock. May take locks that no
+ *                sampled thread holds for long; must not call the interpreter unless the
+ *                binding takes the interpreter's lock itself.
+ *
+ * The core never includes an interpreter's header and never looks inside a token.
+ */
+#ifndef CPROF_RUNTIME_H
+#define CPROF_RUNTIME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The value of a location's profile.frame.type attribute. */
+enum cprof_frame_type {
+    CPROF_FRAME_UNKNOWN,
+    CPROF_FRAME_NATIVE,
+    CPROF_FRAME_KERNEL,
+    CPROF_FRAME_CPYTHON,
+    CPROF_FRAME_RUBY,
+    CPROF_FRAME_V8JS,
+};
+
+/* Special values of cprof_frame.stack. */
+#define CPROF_STACK_INHERIT ((uintptr_t)0)  /* runs in the same native frame as the next older
+                                               interpreter frame that names one */
+#define CPROF_STACK_BOUNDARY ((uintptr_t)1) /* the oldest frame of one call of the interpreter
+                                               loop whose stack address is not known: pairs
+                                               with the next native frame whose role is
+                                               CPROF_ROLE_INTERPRETER */
+
+/* One interpreter frame as the handler saw it. The core copies it and hands it back to
+ * resolve(); equal (token, position) pairs must always resolve alike. */
+struct cprof_frame {
+    uint64_t token;    /* what runs, e.g. the address of a code object */
+    uint64_t position; /* where in it, e.g. an instruction offset; a binding whose tokens can
+                          be reused puts a generation into the upper bits */
+    uintptr_t stack;   /* an address on the native stack inside the frame of the native
+                          function that runs this frame, or one of the values above */
+};
+
+/* The machine registers of a point on a native stack. */
+struct cprof_registers {
+    uintptr_t pc; /* program counter */
+    uintptr_t sp; /* stack pointer */
+    uintptr_t fp; /* frame pointer register (rbp, x29), whatever it holds */
+};
+
+/* What the handler knows of the thread it interrupted. */
+struct cprof_interrupted {
+    const void *ucontext;             /* the handler's third argument */
+    struct cprof_registers registers; /* taken from it */
+    void *thread_data;                /* what cprof_thread_set_data() stored, or NULL */
+};
+
+/* Which request the thread was serving. All zero: none. */
+struct cprof_context {
+    uint8_t trace_id[16];
+    uint8_t span_id[8];
+    uint32_t label_set; /* the binding's own number for a set of labels; 0 = none */
+};
+
+/* What the collector wants to know of an interpreter frame. The strings belong to the binding
+ * and must stay valid until its next resolve() or drained() call. UTF-8. */
+struct cprof_function {
+    const char *name;           /* as interface.md spells it: Cart.total */
+    const char *file;           /* as the runtime reports it; NULL = none */
+    int64_t line;               /* the line running; 0 = unknown */
+    int64_t start_line;         /* the line on which the function begins; 0 = unknown */
+    enum cprof_frame_type type; /* CPROF_FRAME_CPYTHON, … */
+};
+
+/* What a native frame is to the interpreter. */
+enum cprof_role {
+    CPROF_ROLE_PLAIN,       /* native code like any other: shown */
+    CPROF_ROLE_PLUMBING,    /* a trampoline or entry stub that users never wrote: not shown */
+    CPROF_ROLE_INTERPRETER, /* the interpreter loop: not shown; interpreted frames stand in
+                               its place */
+};
+
+struct cprof_runtime {
+    const char *name; /* "cpython", "ruby", "v8" */
+
+    /* [handler] Writes the interrupted thread's interpreter frames, innermost first, at most
+     * `capacity`. Returns how many were written; sets *complete to false when older frames
+     * were left out or could not be read (counted as truncated). NULL: no interpreter. */
+    size_t (*walk)(const struct cprof_interrupted *thread, struct cprof_frame *frames,
+                   size_t capacity, bool *complete);
+
+    /* [handler] For runtimes whose frames lie on the native stack itself (V8): called by the
+     * native walker for each pc before it looks at unwind tables. Returns false if pc is not
+     * the runtime's; else writes the frame (its stack field is set by the core) and moves
+     * *registers to the caller. NULL: never. */
+    bool (*step)(const struct cprof_interrupted *thread, struct cprof_registers *registers,
+                 struct cprof_frame *frame);
+
+    /* [handler] Reads the active span and labels. Returns false when there are none. NULL:
+     * never. */
+    bool (*context)(const struct cprof_interrupted *thread, struct cprof_context *context);
+
+    /* [collector] Names a frame. Must answer for code that has died since it was sampled.
+     * 0, or a negative errno: the core then shows "[unknown]" and counts it as failed. */
+    int (*resolve)(const struct cprof_frame *frame, struct cprof_function *function);
+
+    /* [collector] What the native function `symbol` (its linkage name; NULL when the pc has no
+     * symbol) of the module at path `module` is. NULL: everything is plain. Answers are
+     * cached by the core. */
+    enum cprof_role (*role)(const char *symbol, const char *module);
+
+    /* [collector] The labels of a set that context() reported: calls `each` for every pair.
+     * The strings need to live only during the call. NULL: there are no label sets. */
+    void (*labels)(uint32_t label_set,
+                   void (*each)(void *closure, const char *key, const char *value),
+                   void *closure);
+
+    /* [collector] Every sample taken before the previous drained() call has been resolved:
+     * what was kept only to name those samples may go. NULL: not interested. */
+    void (*drained)(void);
+};
+
+#endif

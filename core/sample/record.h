@@ -1,0 +1,37 @@
+/*
+ * A sample as it travels through a ring: a fixed head, then `native_count` native frames, then
+ * `frame_count` interpreter frames, both innermost first.
+ */
+#ifndef CPROF_SAMPLE_RECORD_H
+#define CPROF_SAMPLE_RECORD_H
+
+#include <stdint.h>
+
+#include "cprof/runtime.h"
+#include "unwind/walk.h"
+
+struct record {
+    uint32_t size;   /* bytes of the whole record, a multiple of 8 */
+    uint32_t weight; /* timer expiries it stands for: 1 + overruns */
+    uint64_t time_ns; /* CLOCK_MONOTONIC */
+    struct cprof_context context;
+    uint16_t native_count;
+    uint16_t frame_count;
+    uint8_t native_end;      /* enum walk_end */
+    uint8_t frames_complete; /* the interpreter walk reached its root */
+    uint16_t reserved;
+};
+
+static inline const struct native_frame *record_native(const struct record *record)
+{
+    return (const struct native_frame *)(record + 1);
+}
+
+static inline const struct cprof_frame *record_frames(const struct record *record)
+{
+    return (const struct cprof_frame *)(record_native(record) + record->native_count);
+}
+
+_Static_assert(sizeof(struct record) % 8 == 0, "records stay 8-aligned");
+
+#endif
