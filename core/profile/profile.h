@@ -7,9 +7,12 @@
  * the zero value of every table ("" / no mapping / no function / empty stack / no link / no
  * labels), as pprof and OTLP both want it. Ids of one profile mean nothing in another.
  *
- * Memory is drawn from an optional budget. When that is spent, the intern functions return 0
- * with -ENOMEM remembered in profile_error(); profile_add() then counts the sample on the
- * synthetic stack "[overflow]", which is made at creation so that it always has room.
+ * Memory is drawn from an optional budget. When that is spent, the intern functions return 0,
+ * with -ENOMEM remembered in profile_error(), until the next profile_add(), which counts its
+ * sample on the synthetic stack "[overflow]". That is made at creation so that it always has
+ * room: the totals of a profile are right whatever happens. What was interned before is still
+ * found, so known stacks go on being counted. A caller that keeps ids (token -> location) must
+ * not keep the 0 of a refusal.
  */
 #ifndef CPROF_PROFILE_PROFILE_H
 #define CPROF_PROFILE_PROFILE_H
@@ -22,6 +25,7 @@
 #include "cprof/runtime.h" /* enum cprof_frame_type */
 
 #define PROFILE_MAX_VALUES 8 /* value columns (sample types) of one profile */
+#define PROFILE_OVERFLOW "[overflow]"
 
 typedef uint32_t profile_id; /* an index into one table of one profile */
 
@@ -53,8 +57,8 @@ struct profile_location {
     profile_id mapping;
     uint64_t address;
     enum cprof_frame_type type;
-    bool folded;              /* pprof's is_folded */
-    uint32_t line_count;      /* > 1: inlined; the last line is the outermost caller */
+    bool folded;                      /* pprof's is_folded */
+    uint32_t line_count;              /* > 1: inlined; the last line is the outermost caller */
     const struct profile_line *lines; /* owned by the profile once interned */
 };
 
@@ -92,24 +96,28 @@ struct profile_header {
     uint64_t time_ns;     /* start, Unix time */
     uint64_t duration_ns; /* wall time covered */
     struct profile_value_type period_type;
-    int64_t period;            /* in the unit of period_type; 0 = unknown */
-    profile_id default_type;   /* pprof's default_sample_type */
+    int64_t period;          /* in the unit of period_type; 0 = unknown */
+    profile_id default_type; /* pprof's default_sample_type */
     profile_id doc_url, drop_frames, keep_frames;
-    uint8_t profile_id[16];    /* all zero = none */
+    uint8_t profile_id[16]; /* all zero = none */
     profile_id scope_name, scope_version;
 };
 
 /* Creation. NULL: out of memory. */
 struct profile *profile_new(struct budget *budget);
 void profile_free(struct profile *profile);
-/* An empty profile with the value types, header and resource of `model`. */
+/* An empty profile with the value types, header, attributes and comments of `model`. */
 struct profile *profile_new_like(const struct profile *model, struct budget *budget);
+/* The same for a profile that holds nothing yet. 0 or -ENOMEM. */
+int profile_adopt(struct profile *profile, const struct profile *model);
+void profile_adopt_header(struct profile *profile, const struct profile *model);
 
 /* Sticky: 0, or -ENOMEM once an intern function had no room. */
 int profile_error(const struct profile *profile);
 size_t profile_memory(const struct profile *profile); /* bytes held */
 
-/* Value columns. Adding one after samples exist gives them 0 in it. -ENOSPC past PROFILE_MAX_VALUES. */
+/* Value columns. Adding one after samples exist gives them 0 in it. -ENOSPC past
+ * PROFILE_MAX_VALUES. */
 int profile_add_value_type(struct profile *profile, const char *type, const char *unit);
 size_t profile_value_count(const struct profile *profile);
 struct profile_value_type profile_value_type(const struct profile *profile, size_t column);
@@ -120,17 +128,21 @@ struct profile_header *profile_header(struct profile *profile);
 const struct profile_header *profile_header_const(const struct profile *profile);
 
 /* Attributes of the process (OTLP resource, inline) and of the profile itself (self-metrics,
- * labels of the whole profile); pprof writes both as comments. Setting a key again replaces. */
+ * labels of the whole profile); pprof writes both as comments. Setting a key again replaces.
+ * Comments are free lines of text without a key; the same line twice is kept once. */
 enum profile_attributes { PROFILE_RESOURCE, PROFILE_ATTRIBUTES, PROFILE_COMMENTS };
 int profile_set_text(struct profile *p, enum profile_attributes which, const char *key,
                      const char *value);
 int profile_set_number(struct profile *p, enum profile_attributes which, const char *key,
                        int64_t value);
+void profile_remove_attribute(struct profile *p, enum profile_attributes which, size_t index);
 size_t profile_attribute_count(const struct profile *p, enum profile_attributes which);
 const struct profile_label *profile_attribute(const struct profile *p,
                                               enum profile_attributes which, size_t index);
 
-/* Interning: equal content gives an equal id. The argument is copied. */
+/* Interning: equal content gives an equal id. The argument is copied. Zero content is id 0,
+ * but for locations: an empty one has a row of its own, so that a stack never holds a 0.
+ * Of labels with equal keys the last wins. */
 profile_id profile_string(struct profile *p, const char *text);
 profile_id profile_string_n(struct profile *p, const char *text, size_t length);
 profile_id profile_mapping(struct profile *p, const struct profile_mapping *mapping);
@@ -141,7 +153,8 @@ profile_id profile_link(struct profile *p, const struct profile_link *link);
 profile_id profile_labels(struct profile *p, const struct profile_label *labels, size_t count);
 
 /* Adds `values` to the sample (stack, link, labels), making it if needed. Returns 0, or
- * -ENOMEM after having counted the values on the "[overflow]" stack without link and labels. */
+ * -ENOMEM after having counted the values on the "[overflow]" stack without link and labels.
+ * Sums stop at the ends of int64_t. */
 int profile_add(struct profile *p, profile_id stack, profile_id link, profile_id labels,
                 const int64_t *values);
 

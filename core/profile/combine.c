@@ -1,0 +1,231 @@
+#include "profile/combine.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "profile/carry.h"
+
+/* Merge */
+
+static bool same_text(const struct profile *a, profile_id x, const struct profile *b,
+                      profile_id y)
+{
+    return profile_text_length(a, x) == profile_text_length(b, y) &&
+           memcmp(profile_text(a, x), profile_text(b, y), profile_text_length(a, x)) == 0;
+}
+
+static int find_column(const struct profile *p, const struct profile *other,
+                       struct profile_value_type type)
+{
+    for (size_t i = 0; i < profile_value_count(p); i++) {
+        struct profile_value_type own = profile_value_type(p, i);
+        if (same_text(p, own.type, other, type.type) &&
+            same_text(p, own.unit, other, type.unit))
+            return (int)i;
+    }
+    return -1;
+}
+
+/* Gives the target every column that the source has. */
+static int match_columns(struct carrier *c)
+{
+    for (size_t i = 0; i < profile_value_count(c->from); i++) {
+        struct profile_value_type type = profile_value_type(c->from, i);
+        int column = find_column(c->to, c->from, type);
+        if (column < 0) {
+            column = (int)profile_value_count(c->to);
+            int status = profile_add_value_type(c->to, profile_text(c->from, type.type),
+                                                profile_text(c->from, type.unit));
+            if (status != 0)
+                return status;
+        }
+        c->column[i] = (size_t)column;
+    }
+    return 0;
+}
+
+static uint64_t later(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static uint64_t end_of(const struct profile_header *h)
+{
+    return h->duration_ns < UINT64_MAX - h->time_ns ? h->time_ns + h->duration_ns : UINT64_MAX;
+}
+
+static void merge_time(struct profile_header *to, const struct profile_header *from)
+{
+    if (to->time_ns == 0 || from->time_ns == 0) { /* when is unknown: how long stays */
+        to->time_ns |= from->time_ns;
+        to->duration_ns = later(to->duration_ns, from->duration_ns);
+        return;
+    }
+    uint64_t end = later(end_of(to), end_of(from));
+    if (from->time_ns < to->time_ns)
+        to->time_ns = from->time_ns;
+    to->duration_ns = end - to->time_ns;
+}
+
+/* What a header says once stays where both say the same, and is unknown otherwise. */
+static void merge_header(struct profile *target, const struct profile *source)
+{
+    struct profile_header *to = profile_header(target);
+    const struct profile_header *from = profile_header_const(source);
+    merge_time(to, from);
+    if (to->period != from->period)
+        to->period = 0;
+    if (!same_text(target, to->period_type.type, source, from->period_type.type) ||
+        !same_text(target, to->period_type.unit, source, from->period_type.unit)) {
+        to->period_type = (struct profile_value_type){0};
+        to->period = 0;
+    }
+    if (memcmp(to->profile_id, from->profile_id, sizeof(to->profile_id)) != 0)
+        memset(to->profile_id, 0, sizeof(to->profile_id));
+    const struct {
+        profile_id *to, from;
+    } strings[] = {
+        {&to->default_type, from->default_type}, {&to->doc_url, from->doc_url},
+        {&to->drop_frames, from->drop_frames},   {&to->keep_frames, from->keep_frames},
+        {&to->scope_name, from->scope_name},     {&to->scope_version, from->scope_version},
+    };
+    for (size_t i = 0; i < sizeof(strings) / sizeof(*strings); i++)
+        if (!same_text(target, *strings[i].to, source, strings[i].from))
+            *strings[i].to = 0;
+}
+
+static bool has_attribute(const struct profile *p, enum profile_attributes which,
+                          const struct profile *other, const struct profile_label *wanted)
+{
+    for (size_t i = 0; i < profile_attribute_count(p, which); i++) {
+        const struct profile_label *own = profile_attribute(p, which, i);
+        if (same_text(p, own->key, other, wanted->key) && own->is_number == wanted->is_number &&
+            own->number == wanted->number && same_text(p, own->text, other, wanted->text))
+            return true;
+    }
+    return false;
+}
+
+static int merge_attributes(struct profile *target, const struct profile *source)
+{
+    for (enum profile_attributes which = PROFILE_RESOURCE; which <= PROFILE_ATTRIBUTES; which++)
+        for (size_t i = profile_attribute_count(target, which); i-- > 0;)
+            if (!has_attribute(source, which, target, profile_attribute(target, which, i)))
+                profile_remove_attribute(target, which, i);
+    for (size_t i = 0; i < profile_attribute_count(source, PROFILE_COMMENTS); i++) {
+        profile_id text = profile_attribute(source, PROFILE_COMMENTS, i)->text;
+        int status = profile_set_text(target, PROFILE_COMMENTS, "", profile_text(source, text));
+        if (status != 0)
+            return status;
+    }
+    return 0;
+}
+
+/* A profile that says nothing yet takes over what stands once in the other. */
+static bool is_blank(const struct profile *p)
+{
+    return profile_value_count(p) == 0 && profile_sample_count(p) == 0 &&
+           profile_attribute_count(p, PROFILE_RESOURCE) == 0 &&
+           profile_attribute_count(p, PROFILE_ATTRIBUTES) == 0;
+}
+
+int profile_merge(struct profile *target, const struct profile *source)
+{
+    struct carrier c;
+    if (is_blank(source))
+        return 0;
+    if (is_blank(target)) {
+        int status = profile_adopt(target, source);
+        if (status != 0)
+            return status;
+    }
+    int status = carrier_init(&c, target, source);
+    if (status != 0)
+        return status;
+    status = match_columns(&c);
+    if (status == 0) {
+        merge_header(target, source);
+        status = merge_attributes(target, source);
+        for (size_t i = 0; i < profile_sample_count(source); i++) {
+            struct profile_sample sample = profile_get_sample(source, i);
+            if (carry_sample(&c, &sample) != 0)
+                status = -ENOMEM;
+        }
+    }
+    carrier_free(&c);
+    return status;
+}
+
+/* Select */
+
+static void hex(char *out, const uint8_t *bytes, size_t count)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < count; i++) {
+        *out++ = digits[bytes[i] >> 4];
+        *out++ = digits[bytes[i] & 15];
+    }
+    *out = '\0';
+}
+
+static bool matches_link(const struct profile *p, profile_id id,
+                         const struct profile_filter *filter)
+{
+    const struct profile_link *link = profile_get_link(p, id);
+    char trace[2 * sizeof(link->trace_id) + 1], span[2 * sizeof(link->span_id) + 1];
+    hex(trace, link->trace_id, sizeof(link->trace_id));
+    hex(span, link->span_id, sizeof(link->span_id));
+    return (filter->trace_id == NULL || strcmp(filter->trace_id, trace) == 0) &&
+           (filter->span_id == NULL || strcmp(filter->span_id, span) == 0);
+}
+
+/* A number is selected by its decimal digits: --label thread.id=1234. */
+static bool matches_label(const struct profile *p, profile_id labels, const char *key,
+                          const char *value)
+{
+    struct profile_label_set set = profile_get_labels(p, labels);
+    for (uint32_t i = 0; i < set.count; i++) {
+        const struct profile_label *label = &set.labels[i];
+        char digits[24];
+        snprintf(digits, sizeof(digits), "%" PRId64, label->number);
+        if (strcmp(profile_text(p, label->key), key) == 0 &&
+            (value == NULL ||
+             strcmp(label->is_number ? digits : profile_text(p, label->text), value) == 0))
+            return true;
+    }
+    return false;
+}
+
+static bool matches(const struct profile *p, const struct profile_sample *sample,
+                    const struct profile_filter *filter)
+{
+    return matches_link(p, sample->link, filter) &&
+           (filter->label_key == NULL ||
+            matches_label(p, sample->labels, filter->label_key, filter->label_value)) &&
+           (filter->thread == NULL ||
+            matches_label(p, sample->labels, "thread.name", filter->thread));
+}
+
+struct profile *profile_select(const struct profile *source,
+                               const struct profile_filter *filter)
+{
+    struct carrier c;
+    struct profile *selected = profile_new_like(source, NULL);
+    if (selected == NULL || carrier_init(&c, selected, source) != 0) {
+        profile_free(selected);
+        return NULL;
+    }
+    for (size_t i = 0; i < profile_sample_count(source); i++) {
+        struct profile_sample sample = profile_get_sample(source, i);
+        if (matches(source, &sample, filter))
+            carry_sample(&c, &sample);
+    }
+    carrier_free(&c);
+    if (profile_error(selected) == 0)
+        return selected;
+    profile_free(selected);
+    return NULL;
+}
