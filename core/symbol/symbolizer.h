@@ -25,11 +25,11 @@
 #define SYMBOL_MAX_INLINED 16
 
 struct symbol_line {
-    const char *name;   /* demangled, for people; never NULL */
+    const char *name;    /* demangled, for people; never NULL */
     const char *linkage; /* as in the symbol table; NULL when there is none */
-    const char *file;   /* source file; NULL when unknown */
-    int64_t line;       /* 0 = unknown */
-    int64_t start_line; /* 0 = unknown */
+    const char *file;    /* source file; NULL when unknown */
+    int64_t line;        /* 0 = unknown */
+    int64_t start_line;  /* 0 = unknown */
 };
 
 /* One address. lines[0] is the innermost inlined function, the last the function itself. */
@@ -47,6 +47,10 @@ struct symbolizer;
 
 struct symbolizer *symbolizer_new(struct budget *budget);
 void symbolizer_free(struct symbolizer *symbolizer);
+
+/* Where separate debug files are looked for, instead of /usr/lib/debug. Before the first
+ * lookup; the string must stay. */
+void symbolizer_set_debug_root(struct symbolizer *symbolizer, const char *root);
 
 /* `address` is inside the instruction (return addresses: pc - 1). Always gives a name. */
 void symbolizer_lookup(struct symbolizer *symbolizer, const struct module *module,

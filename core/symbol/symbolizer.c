@@ -1,0 +1,311 @@
+#include "symbol/symbolizer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "symbol/codemap.h"
+#include "symbol/debugfile.h"
+#include "symbol/demangle.h"
+#include "symbol/image.h"
+#include "symbol/perfmap.h"
+#include "symbol/strings.h"
+#include "symbol/symtab.h"
+
+#define NAME_MAX_BYTES DEMANGLE_OUTPUT
+
+/* What is remembered of a module. */
+struct module_names {
+    uint64_t serial;
+    struct strings strings;
+    struct symtab symtab;
+    const char *debug_path; /* of the separate debug file; NULL when there is none */
+    bool loaded;            /* symtab and debug_path are settled */
+    bool symtab_in_debug;   /* which of the two files symtab comes from */
+    bool identified;
+    struct module_identity identity;
+};
+
+/* The module whose files are open: one at a time, so that a process with hundreds of modules
+ * lends us three descriptors at most. */
+struct open_files {
+    struct module_names *names; /* NULL: none */
+    bool has_image, has_debug;
+    struct elf image, debug;
+};
+
+struct symbolizer {
+    struct budget *budget;
+    const char *debug_root;
+    struct module_names **modules; /* by serial */
+    size_t count, capacity;
+    struct open_files files;
+    struct perfmap perfmap;
+    char perfmap_path[64];
+};
+
+struct symbolizer *symbolizer_new(struct budget *budget)
+{
+    struct symbolizer *symbolizer = calloc(1, sizeof *symbolizer);
+    if (!symbolizer)
+        return NULL;
+    symbolizer->budget = budget;
+    symbolizer->debug_root = DEBUGFILE_ROOT;
+    perfmap_init(&symbolizer->perfmap, budget);
+    return symbolizer;
+}
+
+void symbolizer_set_debug_root(struct symbolizer *symbolizer, const char *root)
+{
+    symbolizer->debug_root = root;
+}
+
+static void close_files(struct open_files *files)
+{
+    if (files->has_image)
+        elf_close(&files->image);
+    if (files->has_debug)
+        elf_close(&files->debug);
+    *files = (struct open_files){.names = NULL};
+}
+
+void symbolizer_rest(struct symbolizer *symbolizer)
+{
+    close_files(&symbolizer->files);
+    perfmap_rest(&symbolizer->perfmap);
+}
+
+static void free_names(struct symbolizer *symbolizer, struct module_names *names)
+{
+    if (symbolizer->files.names == names)
+        close_files(&symbolizer->files);
+    symtab_free(&names->symtab);
+    strings_free(&names->strings);
+    budget_give(symbolizer->budget, sizeof *names);
+    free(names);
+}
+
+void symbolizer_free(struct symbolizer *symbolizer)
+{
+    if (!symbolizer)
+        return;
+    symbolizer_rest(symbolizer);
+    for (size_t i = 0; i < symbolizer->count; i++)
+        free_names(symbolizer, symbolizer->modules[i]);
+    perfmap_free(&symbolizer->perfmap);
+    budget_give(symbolizer->budget, symbolizer->capacity * sizeof *symbolizer->modules);
+    free(symbolizer->modules);
+    free(symbolizer);
+}
+
+/* The index of a module, or the one where it belongs. */
+static size_t find_serial(const struct symbolizer *symbolizer, uint64_t serial)
+{
+    size_t low = 0, high = symbolizer->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (symbolizer->modules[middle]->serial < serial)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static bool has_serial(const struct symbolizer *symbolizer, size_t at, uint64_t serial)
+{
+    return at < symbolizer->count && symbolizer->modules[at]->serial == serial;
+}
+
+void symbolizer_forget(struct symbolizer *symbolizer, uint64_t module_serial)
+{
+    size_t at = find_serial(symbolizer, module_serial);
+    if (!has_serial(symbolizer, at, module_serial))
+        return;
+    struct module_names **slot = &symbolizer->modules[at];
+    free_names(symbolizer, *slot);
+    symbolizer->count--;
+    memmove(slot, slot + 1, (symbolizer->count - at) * sizeof *slot);
+}
+
+static bool make_room(struct symbolizer *symbolizer)
+{
+    size_t size = sizeof *symbolizer->modules;
+    if (symbolizer->count < symbolizer->capacity)
+        return true;
+    size_t capacity = symbolizer->capacity ? symbolizer->capacity * 2 : 32;
+    if (!budget_take(symbolizer->budget, (capacity - symbolizer->capacity) * size))
+        return false;
+    struct module_names **modules = realloc(symbolizer->modules, capacity * size);
+    if (!modules) {
+        budget_give(symbolizer->budget, (capacity - symbolizer->capacity) * size);
+        return false;
+    }
+    symbolizer->modules = modules;
+    symbolizer->capacity = capacity;
+    return true;
+}
+
+/* What is known of a module; NULL when there is no memory to know anything. */
+static struct module_names *names_of(struct symbolizer *symbolizer, uint64_t serial)
+{
+    size_t at = find_serial(symbolizer, serial);
+    if (has_serial(symbolizer, at, serial))
+        return symbolizer->modules[at];
+    if (!make_room(symbolizer) || !budget_take(symbolizer->budget, sizeof(struct module_names)))
+        return NULL;
+    struct module_names *names = calloc(1, sizeof *names);
+    if (!names) {
+        budget_give(symbolizer->budget, sizeof *names);
+        return NULL;
+    }
+    names->serial = serial;
+    names->symtab.budget = symbolizer->budget;
+    strings_init(&names->strings, symbolizer->budget);
+    struct module_names **slot = &symbolizer->modules[at];
+    memmove(slot + 1, slot, (symbolizer->count - at) * sizeof *slot);
+    *slot = names;
+    symbolizer->count++;
+    return names;
+}
+
+/* Finds the debug file and reads the symbols, once in a module's life. */
+static void load(struct symbolizer *symbolizer, struct module_names *names,
+                 const struct module *module)
+{
+    struct open_files *files = &symbolizer->files;
+    char path[4096];
+    names->loaded = true;
+    if (!files->has_image)
+        return;
+    bool whole = elf_section_of_type(&files->image, SHT_SYMTAB) &&
+                 elf_section(&files->image, ".debug_info");
+    if (!whole && module->path[0] == '/' &&
+        !debugfile_open(&files->image, module->path, symbolizer->debug_root, &files->debug,
+                        path, sizeof path)) {
+        files->has_debug = true;
+        names->debug_path = strings_keep(&names->strings, path);
+    }
+    names->symtab_in_debug = files->has_debug &&
+                             !elf_section_of_type(&files->image, SHT_SYMTAB) &&
+                             elf_section_of_type(&files->debug, SHT_SYMTAB);
+    int error =
+        symtab_load(&names->symtab, names->symtab_in_debug ? &files->debug : &files->image,
+                    symbolizer->budget);
+    log_debug("symbols of %s: %zu functions%s%s%s", module->path, names->symtab.count,
+              error ? ", " : "", error ? strerror(-error) : "",
+              files->has_debug ? ", with a debug file" : "");
+}
+
+/* Makes the module's files the open ones. */
+static void open_module(struct symbolizer *symbolizer, struct module_names *names,
+                        const struct module *module)
+{
+    struct open_files *files = &symbolizer->files;
+    char path[4096];
+    if (files->names == names)
+        return;
+    close_files(files);
+    files->names = names;
+    files->has_image = !image_open(module, &files->image);
+    if (!names->loaded)
+        load(symbolizer, names, module);
+    else if (files->has_image && names->debug_path)
+        files->has_debug = !debugfile_open(&files->image, module->path, symbolizer->debug_root,
+                                           &files->debug, path, sizeof path);
+}
+
+const struct module_identity *symbolizer_identity(struct symbolizer *symbolizer,
+                                                  const struct module *module)
+{
+    static const struct module_identity nothing;
+    struct module_names *names = names_of(symbolizer, module->serial);
+    struct build_id id = {.size = 0};
+    if (!names)
+        return &nothing;
+    if (names->identified)
+        return &names->identity;
+    names->identified = true;
+    open_module(symbolizer, names, module);
+    if (symbolizer->files.has_image) {
+        elf_build_id(&symbolizer->files.image, &id, NULL);
+        if (image_htlhash(&symbolizer->files.image, names->identity.htlhash))
+            names->identity.htlhash[0] = '\0';
+    } else if (module->path[0]) {
+        image_mapped_build_id(module, &id);
+    }
+    image_hex(id.bytes, id.size, names->identity.build_id);
+    return &names->identity;
+}
+
+static const char *keep(struct module_names *names, const char *string)
+{
+    const char *kept = strings_keep(&names->strings, string);
+    return kept ? kept : "[unknown]";
+}
+
+static const char *keep_readable(struct module_names *names, const char *name)
+{
+    char readable[DEMANGLE_OUTPUT];
+    demangle(name, readable, sizeof readable);
+    return keep(names, readable);
+}
+
+/* Names code of a file: its function, the PLT stub it is in, or "module+0xoffset". */
+static void name_in_file(struct symbolizer *symbolizer, struct module_names *names,
+                         const struct module *module, uint64_t vaddr, struct symbol_line *line)
+{
+    struct open_files *files = &symbolizer->files;
+    const struct elf *table = names->symtab_in_debug ? &files->debug : &files->image;
+    bool has_table = names->symtab_in_debug ? files->has_debug : files->has_image;
+    char name[NAME_MAX_BYTES], text[NAME_MAX_BYTES + 8];
+    uint64_t start = vaddr;
+    if (has_table && !symtab_find(&names->symtab, table, vaddr, name, sizeof name)) {
+        line->linkage = strings_keep(&names->strings, name);
+        line->name = keep_readable(names, name);
+        return;
+    }
+    if (files->has_image && !codemap_stub(&files->image, vaddr, name, sizeof name)) {
+        char readable[DEMANGLE_OUTPUT];
+        demangle(name, readable, sizeof readable);
+        snprintf(text, sizeof text, "%s@plt", readable);
+    } else {
+        const char *slash = strrchr(module->path, '/');
+        if (files->has_image)
+            codemap_start(&files->image, vaddr, &start);
+        snprintf(text, sizeof text, "%s+0x%llx", slash ? slash + 1 : module->path,
+                 (unsigned long long)start);
+    }
+    line->name = keep(names, text);
+}
+
+static void name_generated(struct symbolizer *symbolizer, struct module_names *names,
+                           uintptr_t address, struct symbol_line *line)
+{
+    char name[NAME_MAX_BYTES];
+    snprintf(symbolizer->perfmap_path, sizeof symbolizer->perfmap_path, "/tmp/perf-%ld.map",
+             (long)getpid());
+    if (!perfmap_find(&symbolizer->perfmap, symbolizer->perfmap_path, address, name,
+                      sizeof name))
+        line->name = keep_readable(names, name);
+    else
+        line->name = "[anonymous]";
+}
+
+void symbolizer_lookup(struct symbolizer *symbolizer, const struct module *module,
+                       uintptr_t address, struct symbol *symbol)
+{
+    struct module_names *names = module ? names_of(symbolizer, module->serial) : NULL;
+    symbol->count = 1;
+    symbol->lines[0] = (struct symbol_line){.name = "[unknown]"};
+    if (!names)
+        return;
+    if (!module->path[0]) {
+        name_generated(symbolizer, names, address, &symbol->lines[0]);
+        return;
+    }
+    open_module(symbolizer, names, module);
+    name_in_file(symbolizer, names, module, address - module->bias, &symbol->lines[0]);
+}
