@@ -11,8 +11,8 @@
 #include "unwind/walk.h"
 
 struct record {
-    uint32_t size;   /* bytes of the whole record, a multiple of 8 */
-    uint32_t weight; /* timer expiries it stands for: 1 + overruns */
+    uint32_t size;    /* bytes of the whole record, a multiple of 8 */
+    uint32_t weight;  /* timer expiries it stands for: 1 + overruns */
     uint64_t time_ns; /* CLOCK_MONOTONIC */
     struct cprof_context context;
     uint16_t native_count;

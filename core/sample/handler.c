@@ -1,0 +1,118 @@
+/* Handler code: runs inside the sampling signal's handler. See handler.h. */
+#include "sample/handler.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "sample/threads.h"
+#include "sample/wake.h"
+
+static _Atomic(const struct handler_view *) shown;
+
+void handler_show(const struct handler_view *view)
+{
+    atomic_store(&shown, view);
+}
+
+/* Only the thread that owns the counter writes it. */
+static void add(_Atomic uint64_t *counter, uint64_t amount)
+{
+    uint64_t value = atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, value + amount, memory_order_relaxed);
+}
+
+/* The native frames, and those of a runtime whose frames lie among them. */
+static struct walk_result walk_native(const struct handler_view *view, struct thread *thread,
+                                      const struct cprof_interrupted *interrupted,
+                                      struct native_frame *native, struct cprof_frame *frames)
+{
+    struct walk_result result = {.end = WALK_BAD_STACK};
+    if (walk_bounds(&thread->bounds, interrupted->registers.sp)) {
+        const struct module_map *map = modules_enter(view->modules, &thread->reader);
+        result = walk_frames(map, &thread->bounds, interrupted, view->runtime, native,
+                             view->max_frames, frames, view->max_frames);
+        modules_leave(&thread->reader);
+    }
+    return result;
+}
+
+/* Fills a record that has room for max_frames of each kind. */
+static void fill(struct record *record, const struct handler_view *view, struct thread *thread,
+                 const void *ucontext)
+{
+    const struct cprof_runtime *runtime = view->runtime;
+    const struct cprof_interrupted interrupted = {
+        .ucontext = ucontext,
+        .registers = walk_registers(ucontext),
+        .thread_data = atomic_load_explicit(&thread->data, memory_order_acquire),
+    };
+    struct native_frame *native = (struct native_frame *)(record + 1);
+    struct cprof_frame *frames = (struct cprof_frame *)(native + view->max_frames);
+    struct walk_result walked = {.end = WALK_COMPLETE};
+    if (view->native || (runtime != NULL && runtime->step != NULL))
+        walked = walk_native(view, thread, &interrupted, native, frames);
+    size_t native_count = view->native ? walked.native_count : 0;
+    size_t frame_count = walked.stepped_count;
+    bool complete = true;
+    if (runtime != NULL && runtime->walk != NULL)
+        frame_count += runtime->walk(&interrupted, frames + frame_count,
+                                     view->max_frames - frame_count, &complete);
+    /* Both lists were given room for the worst; in the record they adjoin. */
+    memmove(native + native_count, frames, frame_count * sizeof *frames);
+
+    record->context = (struct cprof_context){0};
+    if (runtime != NULL && runtime->context != NULL &&
+        !runtime->context(&interrupted, &record->context))
+        record->context = (struct cprof_context){0};
+    record->native_count = (uint16_t)native_count;
+    record->frame_count = (uint16_t)frame_count;
+    record->native_end = (uint8_t)walked.end;
+    record->frames_complete = complete;
+    record->reserved = 0;
+    record->size = (uint32_t)(sizeof *record + native_count * sizeof *native +
+                              frame_count * sizeof *frames);
+}
+
+static void take_sample(const struct handler_view *view, struct thread *thread, int overrun,
+                        const void *ucontext)
+{
+    uint64_t begin = clock_ns(CLOCK_MONOTONIC);
+    uint32_t weight = 1 + (overrun > 0 ? (uint32_t)overrun : 0);
+    struct record *record = ring_reserve(thread->ring);
+    if (record != NULL) {
+        fill(record, view, thread, ucontext);
+        record->time_ns = begin;
+        record->weight = weight;
+        if (ring_commit(thread->ring, record))
+            wake_post(view->wake);
+    } else {
+        add(&thread->counts.dropped, weight);
+    }
+    uint64_t took = clock_ns(CLOCK_MONOTONIC) - begin;
+    add(&thread->counts.signals, 1);
+    add(&thread->counts.overruns, weight - 1);
+    add(&thread->counts.handler_ns, took);
+    if (took > atomic_load_explicit(&thread->counts.handler_ns_max, memory_order_relaxed))
+        atomic_store_explicit(&thread->counts.handler_ns_max, took, memory_order_relaxed);
+}
+
+void handler_on_signal(int signal, siginfo_t *info, void *ucontext)
+{
+    (void)signal;
+    if (info->si_code != SI_TIMER)
+        return;
+    int saved = errno;
+    uint64_t generation;
+    struct thread *thread =
+        threads_of_value((uint64_t)(uintptr_t)info->si_value.sival_ptr, &generation);
+    /* First the mark, then the look: whoever takes the view or the generation away and finds
+     * no mark afterwards knows that no handler has seen them. A count and not a flag, since
+     * a signal that was queued for a thread before may name the same record. */
+    atomic_fetch_add(&thread->handlers, 1);
+    const struct handler_view *view = atomic_load(&shown);
+    if (view != NULL && generation != 0 && generation == atomic_load(&thread->generation))
+        take_sample(view, thread, info->si_overrun, ucontext);
+    atomic_fetch_sub(&thread->handlers, 1);
+    errno = saved;
+}
