@@ -1,0 +1,567 @@
+/*
+ * The flame graph page: core/format/html/ with the profile inside, as gzipped JSON in base64.
+ *
+ *   info       {service, time, duration, threads}; times in nanoseconds
+ *   values     [[type, unit], …]; `column` is the one to show first
+ *   strings    the names of functions and files, which others give by their index
+ *   functions  {name, file, line, type}; one column each. `types` names the types.
+ *   frames     {function, line, module}
+ *   tree       the stacks, root first and sorted: levels to go up from the end of the last
+ *              one, number of frames to go down, these frames
+ *   samples    {stack, labels, link, values}: `stack` is the step from the sample before;
+ *              `values` holds one array per value
+ *   labels     [[key, value, key, value, …], …]
+ *   links      [[trace, span], …]
+ *
+ * Sorted stacks share their beginnings, so the page is smaller than the pprof file although
+ * base64 adds a third. What tells native addresses of one line apart is left out.
+ */
+#include "format/format.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/html/page.h"
+#include "format/json.h"
+#include "format/summary.h"
+
+/* A frame as the page knows it. `slot` says which line of which location it came from. */
+struct candidate {
+    profile_id name, file, module;
+    int64_t line, start_line;
+    enum cprof_frame_type type;
+    uint32_t slot;
+    uint32_t function; /* index of the page's function */
+};
+
+/* A unique stack of frames, root first. */
+struct page_stack {
+    const uint32_t *frames;
+    uint32_t depth;
+    profile_id source; /* a stack of the profile */
+    uint32_t number;   /* of the page's stack */
+};
+
+struct page_sample {
+    uint32_t stack;
+    profile_id labels, link;
+    size_t source; /* a sample of the profile */
+};
+
+struct page {
+    const struct profile *profile;
+    uint32_t *first_slot;     /* location → its first slot; one more entry at the end */
+    uint32_t *frame_of;       /* slot → frame */
+    struct candidate *frames; /* after intern_frames: unique, sorted */
+    uint32_t frame_count;
+    uint32_t *steps;           /* the frames of all stacks */
+    struct page_stack *stacks; /* sorted */
+    size_t stack_count;
+    uint32_t *stack_number;      /* stack of the profile → the page's */
+    struct page_sample *samples; /* sorted */
+    size_t sample_count;
+    struct buffer json;
+};
+
+static void page_free(struct page *page)
+{
+    free(page->first_slot);
+    free(page->frame_of);
+    free(page->frames);
+    free(page->steps);
+    free(page->stacks);
+    free(page->stack_number);
+    free(page->samples);
+    buffer_free(&page->json);
+}
+
+static void *allocate(size_t count, size_t size)
+{
+    return calloc(count > 0 ? count : 1, size);
+}
+
+#define COMPARE(a, b) (((a) > (b)) - ((a) < (b)))
+
+static int compare_functions(const struct candidate *a, const struct candidate *b)
+{
+    int order = COMPARE(a->name, b->name);
+    return order ? order : COMPARE(a->file, b->file);
+}
+
+static int compare_candidates(const void *left, const void *right)
+{
+    const struct candidate *a = left, *b = right;
+    int order = compare_functions(a, b);
+    if (!order)
+        order = COMPARE(a->line, b->line);
+    return order ? order : COMPARE(a->module, b->module);
+}
+
+static struct candidate candidate_of(const struct profile *profile,
+                                     const struct profile_location *location,
+                                     const struct profile_line *line)
+{
+    const struct profile_mapping *mapping = profile_get_mapping(profile, location->mapping);
+    struct candidate candidate = {.module = mapping->filename, .type = location->type};
+    if (line) {
+        const struct profile_function *function = profile_get_function(profile, line->function);
+        candidate.name = function->name;
+        candidate.file = function->filename;
+        candidate.line = line->line;
+        candidate.start_line = function->start_line;
+    }
+    return candidate;
+}
+
+/* A location without lines still is a frame, a nameless one; location 0 is none. */
+static uint32_t slots_of(const struct profile *profile, profile_id id)
+{
+    uint32_t lines = profile_get_location(profile, id)->line_count;
+    return id == 0 || lines > 0 ? lines : 1;
+}
+
+/* One slot for each frame of each location. */
+static int collect_candidates(struct page *page)
+{
+    const struct profile *profile = page->profile;
+    size_t locations = profile_location_count(profile), slots = 0;
+    page->first_slot = allocate(locations + 1, sizeof(*page->first_slot));
+    if (!page->first_slot)
+        return -ENOMEM;
+    for (profile_id id = 0; id < locations; id++) {
+        page->first_slot[id] = (uint32_t)slots;
+        slots += slots_of(profile, id);
+    }
+    if (slots > UINT32_MAX)
+        return -EFBIG;
+    page->first_slot[locations] = (uint32_t)slots;
+    page->frames = allocate(slots, sizeof(*page->frames));
+    page->frame_of = allocate(slots, sizeof(*page->frame_of));
+    if (!page->frames || !page->frame_of)
+        return -ENOMEM;
+    for (profile_id id = 0; id < locations; id++) {
+        const struct profile_location *location = profile_get_location(profile, id);
+        for (uint32_t slot = page->first_slot[id]; slot < page->first_slot[id + 1]; slot++) {
+            const struct profile_line *line =
+                location->line_count > 0 ? &location->lines[slot - page->first_slot[id]] : NULL;
+            page->frames[slot] = candidate_of(profile, location, line);
+            page->frames[slot].slot = slot;
+        }
+    }
+    page->frame_count = (uint32_t)slots;
+    return 0;
+}
+
+/* Makes equal candidates one frame, and numbers the functions. */
+static int intern_frames(struct page *page)
+{
+    int status = collect_candidates(page);
+    if (status)
+        return status;
+    struct candidate *frames = page->frames;
+    qsort(frames, page->frame_count, sizeof(*frames), compare_candidates);
+    uint32_t kept = 0, function = 0;
+    for (uint32_t i = 0; i < page->frame_count; i++) {
+        if (kept > 0 && compare_functions(&frames[kept - 1], &frames[i]))
+            function++;
+        if (kept == 0 || compare_candidates(&frames[kept - 1], &frames[i])) {
+            frames[kept] = frames[i];
+            frames[kept++].function = function;
+        }
+        page->frame_of[frames[i].slot] = kept - 1;
+    }
+    page->frame_count = kept;
+    return 0;
+}
+
+/* Frames of a stack, root first. Inlined frames stand callee first in a location. */
+static uint32_t expand_stack(const struct page *page, struct profile_stack stack,
+                             uint32_t *steps)
+{
+    uint32_t depth = 0;
+    for (uint32_t i = stack.depth; i-- > 0;) {
+        profile_id location = stack.locations[i];
+        for (uint32_t slot = page->first_slot[location + 1];
+             slot-- > page->first_slot[location];)
+            steps[depth++] = page->frame_of[slot];
+    }
+    return depth;
+}
+
+static size_t expanded_depth(const struct page *page, struct profile_stack stack)
+{
+    size_t depth = 0;
+    for (uint32_t i = 0; i < stack.depth; i++)
+        depth +=
+            page->first_slot[stack.locations[i] + 1] - page->first_slot[stack.locations[i]];
+    return depth;
+}
+
+static uint32_t shared_depth(const struct page_stack *a, const struct page_stack *b)
+{
+    uint32_t depth = 0, limit = a->depth < b->depth ? a->depth : b->depth;
+    while (depth < limit && a->frames[depth] == b->frames[depth])
+        depth++;
+    return depth;
+}
+
+static int compare_stacks(const void *left, const void *right)
+{
+    const struct page_stack *a = left, *b = right;
+    uint32_t depth = shared_depth(a, b);
+    if (depth == a->depth || depth == b->depth)
+        return COMPARE(a->depth, b->depth);
+    return COMPARE(a->frames[depth], b->frames[depth]);
+}
+
+/* Sorts the stacks and gives equal ones the same number. */
+static int sort_stacks(struct page *page)
+{
+    const struct profile *profile = page->profile;
+    size_t count = profile_stack_count(profile), steps = 0;
+    for (profile_id id = 0; id < count; id++)
+        steps += expanded_depth(page, profile_get_stack(profile, id));
+    page->steps = allocate(steps, sizeof(*page->steps));
+    page->stacks = allocate(count, sizeof(*page->stacks));
+    page->stack_number = allocate(count, sizeof(*page->stack_number));
+    if (!page->steps || !page->stacks || !page->stack_number)
+        return -ENOMEM;
+    uint32_t *next = page->steps;
+    for (profile_id id = 0; id < count; id++) {
+        struct page_stack *stack = &page->stacks[id];
+        *stack = (struct page_stack){.frames = next, .source = id};
+        stack->depth = expand_stack(page, profile_get_stack(profile, id), next);
+        next += stack->depth;
+    }
+    qsort(page->stacks, count, sizeof(*page->stacks), compare_stacks);
+    uint32_t number = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0 && compare_stacks(&page->stacks[i - 1], &page->stacks[i]))
+            number++;
+        page->stacks[i].number = number;
+        page->stack_number[page->stacks[i].source] = number;
+    }
+    page->stack_count = count;
+    return 0;
+}
+
+static int compare_samples(const void *left, const void *right)
+{
+    const struct page_sample *a = left, *b = right;
+    int order = COMPARE(a->stack, b->stack);
+    if (!order)
+        order = COMPARE(a->labels, b->labels);
+    return order ? order : COMPARE(a->link, b->link);
+}
+
+static int sort_samples(struct page *page)
+{
+    size_t count = profile_sample_count(page->profile);
+    page->samples = allocate(count, sizeof(*page->samples));
+    if (!page->samples)
+        return -ENOMEM;
+    for (size_t i = 0; i < count; i++) {
+        struct profile_sample sample = profile_get_sample(page->profile, i);
+        page->samples[i] = (struct page_sample){
+            .stack = page->stack_number[sample.stack],
+            .labels = sample.labels,
+            .link = sample.link,
+            .source = i,
+        };
+    }
+    qsort(page->samples, count, sizeof(*page->samples), compare_samples);
+    page->sample_count = count;
+    return 0;
+}
+
+/* --- the JSON --- */
+
+static void write_string(struct page *page, profile_id id)
+{
+    json_string(&page->json, profile_text(page->profile, id),
+                profile_text_length(page->profile, id));
+}
+
+/* Between the items of a list: nothing before the first. */
+static void separate(struct page *page, size_t index)
+{
+    if (index > 0)
+        json_raw(&page->json, ",");
+}
+
+static void write_number(struct page *page, size_t index, int64_t value)
+{
+    separate(page, index);
+    json_integer(&page->json, value);
+}
+
+static void write_info(struct page *page, const struct profile_summary *summary)
+{
+    const struct profile_header *header = profile_header_const(page->profile);
+    const char *service = summary->service ? summary->service : "";
+    json_raw(&page->json, "\"info\":{\"service\":");
+    json_string(&page->json, service, strlen(service));
+    json_raw(&page->json, ",\"time\":");
+    json_integer(&page->json, (int64_t)header->time_ns);
+    json_raw(&page->json, ",\"duration\":");
+    json_integer(&page->json, (int64_t)header->duration_ns);
+    json_raw(&page->json, ",\"threads\":");
+    json_integer(&page->json, (int64_t)summary->threads);
+    json_raw(&page->json, "},\"column\":");
+    json_integer(&page->json, (int64_t)summary->column);
+}
+
+static void write_values(struct page *page)
+{
+    json_raw(&page->json, ",\"values\":[");
+    for (size_t i = 0; i < profile_value_count(page->profile); i++) {
+        struct profile_value_type type = profile_value_type(page->profile, i);
+        separate(page, i);
+        json_raw(&page->json, "[");
+        write_string(page, type.type);
+        json_raw(&page->json, ",");
+        write_string(page, type.unit);
+        json_raw(&page->json, "]");
+    }
+    json_raw(&page->json, "]");
+}
+
+static void write_strings(struct page *page)
+{
+    json_raw(&page->json, ",\"strings\":[");
+    for (profile_id id = 0; id < profile_string_count(page->profile); id++) {
+        separate(page, id);
+        write_string(page, id);
+    }
+    json_raw(&page->json, "]");
+}
+
+static int64_t function_name(const struct candidate *frame)
+{
+    return frame->name;
+}
+
+static int64_t function_file(const struct candidate *frame)
+{
+    return frame->file;
+}
+
+static int64_t function_line(const struct candidate *frame)
+{
+    return frame->start_line;
+}
+
+static int64_t function_type(const struct candidate *frame)
+{
+    return (int64_t)frame->type;
+}
+
+static int64_t frame_function(const struct candidate *frame)
+{
+    return frame->function;
+}
+
+static int64_t frame_line(const struct candidate *frame)
+{
+    return frame->line;
+}
+
+static int64_t frame_module(const struct candidate *frame)
+{
+    return frame->module;
+}
+
+/* One field of all frames, or of the first frame of each function. */
+static void write_frame_column(struct page *page, const char *key, bool functions,
+                               int64_t (*field)(const struct candidate *frame))
+{
+    size_t written = 0;
+    json_raw(&page->json, key);
+    json_raw(&page->json, ":[");
+    for (uint32_t i = 0; i < page->frame_count; i++)
+        if (!functions || i == 0 || page->frames[i].function != page->frames[i - 1].function)
+            write_number(page, written++, field(&page->frames[i]));
+    json_raw(&page->json, "]");
+}
+
+static void write_frames(struct page *page)
+{
+    /* In the order of enum cprof_frame_type. */
+    json_raw(&page->json, ",\"types\":[\"unknown\",\"native\",\"kernel\",\"cpython\",\"ruby\","
+                          "\"v8js\"],\"functions\":{");
+    write_frame_column(page, "\"name\"", true, function_name);
+    write_frame_column(page, ",\"file\"", true, function_file);
+    write_frame_column(page, ",\"line\"", true, function_line);
+    write_frame_column(page, ",\"type\"", true, function_type);
+    json_raw(&page->json, "},\"frames\":{");
+    write_frame_column(page, "\"function\"", false, frame_function);
+    write_frame_column(page, ",\"line\"", false, frame_line);
+    write_frame_column(page, ",\"module\"", false, frame_module);
+    json_raw(&page->json, "}");
+}
+
+static void write_tree(struct page *page)
+{
+    static const struct page_stack empty;
+    const struct page_stack *last = &empty;
+    size_t written = 0;
+    json_raw(&page->json, ",\"tree\":[");
+    for (size_t i = 0; i < page->stack_count; i++) {
+        const struct page_stack *stack = &page->stacks[i];
+        if (i > 0 && stack->number == last->number)
+            continue;
+        uint32_t shared = shared_depth(last, stack);
+        write_number(page, written++, last->depth - shared);
+        write_number(page, written++, stack->depth - shared);
+        for (uint32_t depth = shared; depth < stack->depth; depth++)
+            write_number(page, written++, stack->frames[depth]);
+        last = stack;
+    }
+    json_raw(&page->json, "]");
+}
+
+static void write_samples(struct page *page)
+{
+    const struct page_sample *samples = page->samples;
+    json_raw(&page->json, ",\"samples\":{\"stack\":[");
+    for (size_t i = 0; i < page->sample_count; i++)
+        write_number(page, i, samples[i].stack - (i > 0 ? samples[i - 1].stack : 0));
+    json_raw(&page->json, "],\"labels\":[");
+    for (size_t i = 0; i < page->sample_count; i++)
+        write_number(page, i, samples[i].labels);
+    json_raw(&page->json, "],\"link\":[");
+    for (size_t i = 0; i < page->sample_count; i++)
+        write_number(page, i, samples[i].link);
+    json_raw(&page->json, "],\"values\":[");
+    for (size_t column = 0; column < profile_value_count(page->profile); column++) {
+        json_raw(&page->json, column > 0 ? ",[" : "[");
+        for (size_t i = 0; i < page->sample_count; i++)
+            write_number(page, i,
+                         profile_get_sample(page->profile, samples[i].source).values[column]);
+        json_raw(&page->json, "]");
+    }
+    json_raw(&page->json, "]}");
+}
+
+static void write_label(struct page *page, const struct profile_label *label)
+{
+    write_string(page, label->key);
+    json_raw(&page->json, ",");
+    if (!label->is_number) {
+        write_string(page, label->text);
+        return;
+    }
+    char number[24];
+    int length = snprintf(number, sizeof(number), "%" PRId64, label->number);
+    json_string(&page->json, number, (size_t)length);
+}
+
+static void write_labels(struct page *page)
+{
+    json_raw(&page->json, ",\"labels\":[");
+    for (profile_id id = 0; id < profile_label_set_count(page->profile); id++) {
+        struct profile_label_set set = profile_get_labels(page->profile, id);
+        json_raw(&page->json, id > 0 ? ",[" : "[");
+        for (uint32_t i = 0; i < set.count; i++) {
+            separate(page, i);
+            write_label(page, &set.labels[i]);
+        }
+        json_raw(&page->json, "]");
+    }
+    json_raw(&page->json, "]");
+}
+
+static void write_hex(struct page *page, const uint8_t *bytes, size_t count)
+{
+    static const char digits[] = "0123456789abcdef";
+    char text[2 * sizeof(((struct profile_link *)NULL)->trace_id)];
+    for (size_t i = 0; i < count; i++) {
+        text[2 * i] = digits[bytes[i] >> 4];
+        text[2 * i + 1] = digits[bytes[i] & 15];
+    }
+    json_string(&page->json, text, 2 * count);
+}
+
+static void write_links(struct page *page)
+{
+    json_raw(&page->json, ",\"links\":[");
+    for (profile_id id = 0; id < profile_link_count(page->profile); id++) {
+        const struct profile_link *link = profile_get_link(page->profile, id);
+        json_raw(&page->json, id > 0 ? ",[" : "[");
+        write_hex(page, link->trace_id, sizeof(link->trace_id));
+        json_raw(&page->json, ",");
+        write_hex(page, link->span_id, sizeof(link->span_id));
+        json_raw(&page->json, "]");
+    }
+    json_raw(&page->json, "]");
+}
+
+static int write_json(struct page *page)
+{
+    struct profile_summary summary;
+    int status = profile_summarize(page->profile, &summary);
+    if (!status)
+        status = intern_frames(page);
+    if (!status)
+        status = sort_stacks(page);
+    if (!status)
+        status = sort_samples(page);
+    if (status)
+        return status;
+    json_raw(&page->json, "{");
+    write_info(page, &summary);
+    write_values(page);
+    write_strings(page);
+    write_frames(page);
+    write_tree(page);
+    write_samples(page);
+    write_labels(page);
+    write_links(page);
+    json_raw(&page->json, "}");
+    return page->json.error;
+}
+
+static void append_base64(struct buffer *out, const unsigned char *data, size_t size)
+{
+    static const char digits[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t at = 0; at < size; at += 3) {
+        uint32_t left = size - at < 3 ? (uint32_t)(size - at) : 3, group = 0;
+        for (uint32_t i = 0; i < 3; i++)
+            group = group << 8 | (i < left ? data[at + i] : 0);
+        char text[4];
+        for (uint32_t i = 0; i < 4; i++)
+            text[i] = i <= left ? digits[group >> (18 - 6 * i) & 63] : '=';
+        buffer_append(out, text, sizeof(text));
+    }
+}
+
+static int html_write(const struct profile *profile, struct buffer *out)
+{
+    struct page page = {.profile = profile};
+    struct buffer packed = {0};
+    int status = write_json(&page);
+    if (!status)
+        status = buffer_gzip(&page.json, &packed, 9);
+    page_free(&page);
+    if (!status) {
+        buffer_append(out, html_page_head, html_page_head_size);
+        append_base64(out, packed.data, packed.size);
+        buffer_append(out, html_page_tail, html_page_tail_size);
+        status = out->error;
+    }
+    buffer_free(&packed);
+    return status;
+}
+
+static const char *const html_endings[] = {".html", NULL};
+
+const struct format format_html = {
+    .name = "html",
+    .endings = html_endings,
+    .write = html_write,
+};

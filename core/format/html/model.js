@@ -1,0 +1,390 @@
+/*
+ * What is shown of a profile: which samples count, what a box stands for, which frames are
+ * left out. Every step is a pass over flat arrays, so that a million nodes stay quick. The
+ * tree of boxes itself (class Box) is grown only where somebody looks.
+ */
+
+/* A box stands for a function, a line, a file or a module: `of` maps frames to keys. */
+class Grouping {
+    constructor(profile, by) {
+        const {functions, frames, strings} = profile;
+        this.by = by;
+        this.profile = profile;
+        this.of = new Int32Array(frames.function.length);
+        this.example = []; /* key → one of its frames */
+        const keys = new Map();
+        const identity = {
+            function: (frame) => frames.function[frame],
+            line: (frame) => `${frames.function[frame]}:${frames.line[frame]}`,
+            file: (frame) => strings[functions.file[frames.function[frame]]],
+            module: (frame) => this.#module(frame),
+        }[by];
+        for (let frame = 0; frame < this.of.length; frame++) {
+            const id = identity(frame);
+            if (!keys.has(id))
+                keys.set(id, this.example.push(frame) - 1);
+            this.of[frame] = keys.get(id);
+        }
+        this.names = new Array(this.example.length);
+    }
+
+    get count() {
+        return this.example.length;
+    }
+
+    #module(frame) {
+        const {functions, frames, strings} = this.profile;
+        return strings[frames.module[frame]] || strings[functions.file[frames.function[frame]]];
+    }
+
+    #function(key) {
+        return this.profile.frames.function[this.example[key]];
+    }
+
+    kind(key) {
+        return this.profile.kinds[this.#function(key)];
+    }
+
+    fullName(key) {
+        const {functions, frames, strings} = this.profile;
+        const fn = this.#function(key);
+        switch (this.by) {
+        case "file":
+            return strings[functions.file[fn]] || "[no file]";
+        case "module":
+            return this.#module(this.example[key]) || "[no module]";
+        case "line":
+            return `${strings[functions.name[fn]]}:${frames.line[this.example[key]]}`;
+        default:
+            return strings[functions.name[fn]] || "[unnamed]";
+        }
+    }
+
+    name(key) {
+        return this.names[key] ??= printable(this.fullName(key));
+    }
+
+    place(key) {
+        const {functions, frames, strings} = this.profile;
+        if (this.by === "file" || this.by === "module")
+            return "";
+        const fn = this.#function(key);
+        const file = strings[functions.file[fn]];
+        const line = this.by === "line" ? frames.line[this.example[key]] : functions.line[fn];
+        return printable(file && line > 0 ? `${file}:${line}` : file);
+    }
+
+    module(key) {
+        return printable(this.profile.strings[this.profile.frames.module[this.example[key]]]);
+    }
+}
+
+/* A box of the graph. Its children are grown at the first look and kept. */
+class Box {
+    constructor(parent, key) {
+        this.parent = parent;
+        this.key = key;
+        this.depth = parent ? parent.depth + 1 : 0;
+        this.x = 0;
+        this.total = 0;
+        this.self = 0;
+        this.nodes = [];   /* the profile's nodes that this box stands for */
+        this.weights = []; /* callers view: how much of each node came this way */
+        this.children = null;
+    }
+
+    contains(other) {
+        while (other && other.depth > this.depth)
+            other = other.parent;
+        return other === this;
+    }
+
+    path() {
+        const path = [];
+        for (let box = this; box; box = box.parent)
+            path.unshift(box);
+        return path;
+    }
+}
+
+const NATIVE_KINDS = new Set(["native", "kernel", "unknown"]);
+
+class Model {
+    constructor(profile) {
+        this.profile = profile;
+        this.groupings = new Map();
+        this.options = {column: profile.defaultColumn, by: "function", inverted: false,
+                        hideNative: false, collapse: false, search: ""};
+        this.update({});
+    }
+
+    get unit() {
+        return this.profile.values[this.options.column].unit;
+    }
+
+    update(change) {
+        Object.assign(this.options, change);
+        const {by} = this.options;
+        if (!this.groupings.has(by))
+            this.groupings.set(by, new Grouping(this.profile, by));
+        this.grouping = this.groupings.get(by);
+        this.#weigh();
+        this.#shape();
+        this.#sum();
+        this.#tabulate();
+        this.#search();
+        this.root = this.#plant();
+    }
+
+    /* Filters: values of one facet are alternatives, facets narrow each other. */
+    #passes(sample, except) {
+        for (const facet of this.profile.facets)
+            if (facet !== except && facet.chosen.size > 0 &&
+                !facet.chosen.has(facet.of[facet.source[sample]]))
+                return false;
+        return true;
+    }
+
+    /* The live totals of a facet's values, under the filters of all other facets. */
+    facetTotals(facet) {
+        const totals = new Float64Array(facet.values.length);
+        const amounts = this.profile.amounts[this.options.column];
+        for (let sample = 0; sample < amounts.length; sample++) {
+            const value = facet.of[facet.source[sample]];
+            if (value >= 0 && this.#passes(sample, facet))
+                totals[value] += amounts[sample];
+        }
+        return totals;
+    }
+
+    #weigh() {
+        const {node, amounts, parent} = this.profile;
+        const column = amounts[this.options.column];
+        this.weight = new Float64Array(parent.length);
+        this.everything = 0;
+        this.samples = 0;
+        for (let sample = 0; sample < node.length; sample++) {
+            this.everything += column[sample];
+            if (!this.#passes(sample, null))
+                continue;
+            this.weight[node[sample]] += column[sample];
+            this.samples++;
+        }
+    }
+
+    /* Which nodes get a box of their own (`owner[node] === node`), and under which (`up`).
+     * A hidden node belongs to its caller's; with folded recursion, a key that is on the path
+     * already takes the path back to its first box. */
+    #shape() {
+        const {parent, frame, kinds, frames} = this.profile;
+        const {hideNative, collapse} = this.options;
+        const nodes = parent.length;
+        this.key = new Int32Array(nodes).fill(-1);
+        this.owner = new Int32Array(nodes);
+        this.up = new Int32Array(nodes).fill(-1);
+        for (let node = 1; node < nodes; node++) {
+            const caller = this.owner[parent[node]];
+            if (hideNative && NATIVE_KINDS.has(kinds[frames.function[frame[node]]])) {
+                this.owner[node] = caller;
+                continue;
+            }
+            const key = this.key[node] = this.grouping.of[frame[node]];
+            const first = collapse ? this.#onPath(caller, key) : 0;
+            this.owner[node] = first || node;
+            if (!first)
+                this.up[node] = caller;
+        }
+    }
+
+    #onPath(node, key) {
+        while (node > 0 && this.key[node] !== key)
+            node = this.up[node];
+        return node;
+    }
+
+    /* `own` is a box's self value, `sum` that of its whole subtree. */
+    #sum() {
+        const {weight, owner, up} = this;
+        const nodes = weight.length;
+        this.own = new Float64Array(nodes);
+        for (let node = 0; node < nodes; node++)
+            this.own[owner[node]] += weight[node];
+        this.sum = this.own.slice();
+        this.firstChild = new Int32Array(nodes);
+        this.nextSibling = new Int32Array(nodes);
+        for (let node = nodes - 1; node > 0; node--) {
+            if (owner[node] !== node || this.sum[node] === 0)
+                continue;
+            this.sum[up[node]] += this.sum[node];
+            this.nextSibling[node] = this.firstChild[up[node]];
+            this.firstChild[up[node]] = node;
+        }
+        this.total = this.sum[0];
+    }
+
+    /* Self and total by key. Recursion counts once: only the outermost node of a key on a
+     * path adds to its total. Folding does not change these numbers. */
+    #tabulate() {
+        const {parent} = this.profile;
+        const {weight, key} = this;
+        const nodes = weight.length;
+        const below = weight.slice();
+        for (let node = nodes - 1; node > 0; node--)
+            below[parent[node]] += below[node];
+        this.selfOf = new Float64Array(this.grouping.count);
+        this.totalOf = new Float64Array(this.grouping.count);
+        const open = new Int32Array(this.grouping.count);
+        const visible = new Int32Array(nodes).fill(-1); /* the key that a node's self goes to */
+        const path = [];
+        for (let node = 1; node < nodes; node++) {
+            while (path.length > 0 && path[path.length - 1] !== parent[node])
+                this.#close(open, path.pop());
+            path.push(node);
+            const own = key[node];
+            visible[node] = own >= 0 ? own : visible[parent[node]];
+            if (own >= 0 && open[own]++ === 0)
+                this.totalOf[own] += below[node];
+            if (visible[node] >= 0)
+                this.selfOf[visible[node]] += weight[node];
+        }
+    }
+
+    #close(open, node) {
+        if (this.key[node] >= 0)
+            open[this.key[node]]--;
+    }
+
+    /* Which keys match, and how much of everything has a matching frame in its stack. */
+    #search() {
+        const test = matcher(this.options.search);
+        this.matched = null;
+        this.matchedTotal = this.matchedKeys = 0;
+        if (!test)
+            return;
+        const {grouping} = this;
+        this.matched = new Uint8Array(grouping.count);
+        for (let key = 0; key < grouping.count; key++) {
+            if (this.totalOf[key] > 0 && (test(grouping.fullName(key)) ||
+                                          test(grouping.place(key)) || test(grouping.module(key)))) {
+                this.matched[key] = 1;
+                this.matchedKeys++;
+            }
+        }
+        const hit = new Uint8Array(this.key.length);
+        for (let node = 1; node < hit.length; node++) {
+            if (this.owner[node] !== node)
+                continue;
+            hit[node] = hit[this.up[node]] | this.matched[this.key[node]];
+            if (hit[node])
+                this.matchedTotal += this.own[node];
+        }
+    }
+
+    search(text) {
+        this.options.search = text;
+        this.#search();
+    }
+
+    #plant() {
+        const root = new Box(null, -1);
+        root.total = this.total;
+        if (!this.options.inverted) {
+            root.nodes.push(0);
+            root.self = this.own[0];
+            return root;
+        }
+        for (let node = 1; node < this.own.length; node++) {
+            if (this.own[node] > 0) {
+                root.nodes.push(node);
+                root.weights.push(this.own[node]);
+            }
+        }
+        return root;
+    }
+
+    /* The children of a box, widest first, laid out from its left edge. */
+    children(box) {
+        if (box.children)
+            return box.children;
+        const groups = new Map();
+        const give = (node, total) => {
+            const key = this.key[node];
+            if (!groups.has(key))
+                groups.set(key, new Box(box, key));
+            const child = groups.get(key);
+            child.nodes.push(node);
+            child.total += total;
+            return child;
+        };
+        if (this.options.inverted)
+            this.#growCallers(box, give);
+        else
+            this.#growCallees(box, give);
+        box.children = [...groups.values()].sort((a, b) => b.total - a.total || a.key - b.key);
+        let x = box.x;
+        for (const child of box.children) {
+            child.x = x;
+            x += child.total;
+        }
+        return box.children;
+    }
+
+    #growCallees(box, give) {
+        for (const node of box.nodes)
+            for (let at = this.firstChild[node]; at; at = this.nextSibling[at])
+                give(at, this.sum[at]).self += this.own[at];
+    }
+
+    #growCallers(box, give) {
+        box.nodes.forEach((node, i) => {
+            const caller = box.parent ? this.up[node] : node;
+            if (caller > 0)
+                give(caller, box.weights[i]).weights.push(box.weights[i]);
+        });
+    }
+
+    /* The widest box of a key, grown on the way to it; null when it has none in this view. */
+    reveal(key) {
+        if (this.options.inverted)
+            return this.children(this.root).find((box) => box.key === key) ?? null;
+        let widest = 0;
+        for (let node = 1; node < this.key.length; node++)
+            if (this.key[node] === key && this.owner[node] === node &&
+                (widest === 0 || this.sum[node] > this.sum[widest]))
+                widest = node;
+        if (widest === 0 || this.sum[widest] === 0)
+            return null;
+        const path = [];
+        for (let node = widest; node > 0; node = this.up[node])
+            path.unshift(this.key[node]);
+        return this.follow(path);
+    }
+
+    /* The box at the end of a path of keys, or the last one on it that still exists. */
+    follow(path) {
+        let box = this.root;
+        for (const key of path) {
+            const child = this.children(box).find((each) => each.key === key);
+            if (!child)
+                break;
+            box = child;
+        }
+        return box;
+    }
+}
+
+/* A search text as a function of a string: /…/ is a regular expression, anything else a part
+ * of the name in any case. Null: nothing is searched. */
+function matcher(text) {
+    const pattern = /^\/(.+)\/$/.exec(text);
+    if (pattern) {
+        try {
+            const expression = new RegExp(pattern[1], "i");
+            return (name) => expression.test(name);
+        } catch {
+            return () => false;
+        }
+    }
+    const wanted = text.trim().toLowerCase();
+    return wanted ? (name) => name.toLowerCase().includes(wanted) : null;
+}

@@ -1,0 +1,335 @@
+/* Wires the parts of the page together. */
+
+const $ = (id) => document.getElementById(id);
+
+class Page {
+    constructor(profile) {
+        this.model = new Model(profile);
+        this.graph = new Graph($("canvas"), $("scroller"), $("spacer"), this.model, {
+            hovered: (box, event) => this.#hover(box, event),
+            selected: (box) => this.#selected(box),
+            zoomed: () => this.#showCrumbs(),
+        });
+        this.table = new Table($("table-pane"), $("rows"), this.model,
+                               {chosen: (key) => this.#chosen(key)});
+        this.filters = new Filters($("filters"), $("chips"), this.model, () => this.update({}));
+        this.#fillTools();
+        this.#listen();
+        this.#setTheme(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+        this.#showTable(innerWidth >= 1000);
+        this.#showAll();
+    }
+
+    update(change) {
+        this.model.update(change);
+        this.graph.showModel();
+        this.table.showModel();
+        this.#showAll();
+    }
+
+    #showAll() {
+        this.filters.show();
+        this.#showSummary();
+        this.#showCrumbs();
+        this.#showMatches();
+        this.#showStatus(this.graph.selected);
+        $("name-heading").textContent =
+            {function: "Function", line: "Line", file: "File", module: "Module"}[this.model.options.by];
+    }
+
+    /* --- the head of the page --- */
+
+    #showSummary() {
+        const {info} = this.model.profile;
+        const {model} = this;
+        const name = printable(info.service || "cprof", 80);
+        document.title = `${name} – cprof`;
+        $("title").textContent = name;
+        const all = formatValue(model.total, model.unit);
+        const parts = [model.total === model.everything ? all
+            : `${all} of ${formatValue(model.everything, model.unit)} (${
+                formatShare(model.total, model.everything)})`];
+        if (info.duration > 0)
+            parts.push(`in ${formatValue(info.duration, "nanoseconds")}`);
+        if (info.threads > 0)
+            parts.push(`${NUMBER.format(info.threads)} thread${info.threads === 1 ? "" : "s"}`);
+        if (info.time > 0)
+            parts.push(new Date(info.time / 1e6).toLocaleString());
+        $("summary").textContent = parts.join(" · ");
+    }
+
+    #fillTools() {
+        const {profile} = this.model;
+        profile.values.forEach(({type, unit}, column) => {
+            const names = {cpu: "CPU time", samples: "Samples", wall: "Wall time"};
+            const option = new Option(names[type] ?? printable(`${type} (${unit})`, 60), column);
+            option.selected = column === profile.defaultColumn;
+            $("column").append(option);
+        });
+        $("filter").hidden = !this.filters.available;
+        const kinds = new Set(profile.kinds);
+        $("legend").replaceChildren(...Object.keys(KINDS).filter((kind) => kinds.has(kind))
+            .map((kind) => {
+                const item = document.createElement("li");
+                item.className = `kind ${kind}`;
+                item.textContent = KINDS[kind].label;
+                return item;
+            }));
+        const style = document.documentElement.style;
+        for (const [kind, {light, dark}] of Object.entries(KINDS)) {
+            const hsl = ([hue, saturation, lightness], deeper) =>
+                `hsl(${hue} ${saturation}% ${lightness + deeper}%)`;
+            style.setProperty(`--${kind}`, `light-dark(${hsl(light, -14)}, ${hsl(dark, 16)})`);
+        }
+    }
+
+    #setTheme(theme) {
+        this.theme = theme;
+        document.documentElement.style.colorScheme = theme;
+        this.graph.setTheme(theme);
+    }
+
+    #toggle(id, change) {
+        const on = $(id).getAttribute("aria-pressed") !== "true";
+        $(id).setAttribute("aria-pressed", String(on));
+        change(on);
+    }
+
+    #showTable(visible) {
+        $("table-toggle").setAttribute("aria-pressed", String(visible));
+        document.body.classList.toggle("no-table", !visible);
+    }
+
+    #openFilters(visible) {
+        $("filter").setAttribute("aria-expanded", String(visible));
+        this.filters.open(visible);
+    }
+
+    /* --- search --- */
+
+    #search(text) {
+        this.model.search(text);
+        this.graph.showModel();
+        this.table.showModel();
+        this.#showMatches();
+    }
+
+    #showMatches() {
+        const {model} = this;
+        const {matchedKeys} = model;
+        $("matches").textContent = !model.matched ? ""
+            : matchedKeys === 0 ? "no match"
+            : `${NUMBER.format(matchedKeys)} · ${formatShare(model.matchedTotal, model.total)}`;
+        $("matches").title = model.matched && matchedKeys > 0
+            ? `Stacks with a match: ${formatValue(model.matchedTotal, model.unit)}` : "";
+        $("previous").disabled = $("next").disabled = !model.matched || matchedKeys === 0;
+    }
+
+    /* Goes through the matches in sight; with none in sight, to the widest of the first row of
+     * the table. */
+    #step(direction) {
+        const matches = this.graph.matches();
+        if (matches.length === 0) {
+            if (this.model.matched && this.table.keys.length > 0)
+                this.#chosen(this.table.keys[0]);
+            return;
+        }
+        const at = matches.indexOf(this.graph.selected);
+        const next = at < 0 ? (direction > 0 ? 0 : matches.length - 1)
+            : (at + direction + matches.length) % matches.length;
+        this.graph.select(matches[next]);
+    }
+
+    /* --- the graph and the table point at each other --- */
+
+    #selected(box) {
+        this.table.select(box?.parent ? box.key : -1);
+        this.#showStatus(box);
+        $("announce").textContent = box ? this.#describe(box).join(", ") : "";
+    }
+
+    #chosen(key) {
+        const box = this.model.reveal(key);
+        if (box)
+            this.graph.select(box);
+        else
+            this.table.select(key, {show: false});
+        this.table.select(key, {show: false});
+    }
+
+    #describe(box) {
+        const {model} = this;
+        const text = [this.graph.label(box),
+                      `total ${formatValue(box.total, model.unit)}`,
+                      formatShare(box.total, model.total)];
+        if (!model.options.inverted)
+            text.push(`self ${formatValue(box.self, model.unit)}`);
+        return text;
+    }
+
+    #showStatus(box) {
+        $("status").textContent = box ? this.#describe(box).join(" · ").slice(0, 400)
+            : "Click a frame to zoom, ? for keys";
+        $("copy").hidden = !box?.parent;
+    }
+
+    async #copyName() {
+        const box = this.graph.selected;
+        if (!box?.parent)
+            return;
+        try {
+            await navigator.clipboard.writeText(this.model.grouping.fullName(box.key));
+            $("status").textContent = "Copied";
+        } catch {
+            $("status").textContent = "The browser doesn't let this page copy";
+        }
+    }
+
+    #showCrumbs() {
+        const {graph} = this;
+        const path = graph.focus.path();
+        $("crumbs").replaceChildren(...path.map((box, i) => {
+            const crumb = document.createElement("button");
+            crumb.type = "button";
+            crumb.textContent = i === 0 ? "all" : graph.label(box).slice(0, 80);
+            if (box === graph.focus)
+                crumb.setAttribute("aria-current", "true");
+            crumb.addEventListener("click", () => graph.zoom(box));
+            return crumb;
+        }));
+        $("crumbs").hidden = path.length < 2;
+        $("crumbs").scrollLeft = $("crumbs").scrollWidth;
+    }
+
+    /* --- the tooltip --- */
+
+    #hover(box, event) {
+        const tip = $("tip");
+        tip.hidden = !box;
+        if (!box)
+            return;
+        if (this.tipBox !== box)
+            tip.replaceChildren(...this.#tipContent(box));
+        this.tipBox = box;
+        const {width, height} = tip.getBoundingClientRect();
+        const x = event.clientX + 14, y = event.clientY + 18;
+        tip.style.left = `${Math.max(4, Math.min(x, innerWidth - width - 8))}px`;
+        tip.style.top = `${y + height > innerHeight - 8 ? event.clientY - height - 10 : y}px`;
+    }
+
+    #tipContent(box) {
+        const {model} = this;
+        const {grouping, unit} = model;
+        const heading = document.createElement("strong");
+        heading.textContent = this.graph.label(box).slice(0, 500);
+        const list = document.createElement("dl");
+        const line = (name, text) => {
+            if (!text)
+                return;
+            const term = document.createElement("dt");
+            const value = document.createElement("dd");
+            term.textContent = name;
+            value.textContent = text;
+            list.append(term, value);
+        };
+        const amount = (value) => `${formatValue(value, unit)} · ${formatShare(value, model.total)}`;
+        line("total", amount(box.total));
+        if (!model.options.inverted)
+            line("self", amount(box.self));
+        if (box.parent) {
+            line("everywhere", `${amount(model.totalOf[box.key])}, self ${amount(model.selfOf[box.key])}`);
+            line("at", grouping.place(box.key).slice(-300));
+            line("module", grouping.module(box.key).slice(-300));
+            line("kind", KINDS[grouping.kind(box.key)].label);
+        }
+        return [heading, list];
+    }
+
+    /* --- events --- */
+
+    #listen() {
+        const {graph} = this;
+        const pressed = (id, change) => $(id).addEventListener("click", () => this.#toggle(id, change));
+        pressed("flame", (on) => graph.setFlame(on));
+        pressed("inverted", (inverted) => this.update({inverted}));
+        pressed("hide-native", (hideNative) => this.update({hideNative}));
+        pressed("collapse", (collapse) => this.update({collapse}));
+        pressed("table-toggle", (on) => this.#showTable(on));
+        $("column").addEventListener("change", () => this.update({column: Number($("column").value)}));
+        $("grouping").addEventListener("change", () => this.update({by: $("grouping").value}));
+        $("filter").addEventListener("click", () => this.#openFilters($("filters").hidden));
+        $("theme").addEventListener("click", () => this.#setTheme(this.theme === "dark" ? "light" : "dark"));
+        $("copy").addEventListener("click", () => this.#copyName());
+        $("help-open").addEventListener("click", () => $("help").showModal());
+        $("search").addEventListener("input", () => this.#search($("search").value));
+        $("search").addEventListener("keydown", (event) => {
+            if (event.key === "Enter")
+                this.#step(event.shiftKey ? -1 : 1);
+        });
+        $("previous").addEventListener("click", () => this.#step(-1));
+        $("next").addEventListener("click", () => this.#step(1));
+        addEventListener("keydown", (event) => this.#key(event));
+        this.#listenToSplitter();
+    }
+
+    #key(event) {
+        if (event.ctrlKey || event.metaKey || event.altKey || $("help").open)
+            return;
+        if (event.key === "Escape")
+            return this.#escape();
+        if (event.target.matches("input, select"))
+            return;
+        const action = {
+            "/": () => $("search").focus(),
+            n: () => this.#step(1),
+            N: () => this.#step(-1),
+            i: () => $("inverted").click(),
+            h: () => $("hide-native").click(),
+            r: () => $("collapse").click(),
+            f: () => this.filters.available && $("filter").click(),
+            t: () => $("table-toggle").click(),
+            c: () => this.#copyName(),
+            "?": () => $("help").showModal(),
+        }[event.key];
+        if (!action)
+            return;
+        event.preventDefault();
+        action();
+    }
+
+    /* Undoes one thing: the open panel, then the search, then the zoom. */
+    #escape() {
+        if (!$("filters").hidden) {
+            this.#openFilters(false);
+        } else if ($("search").value) {
+            $("search").value = "";
+            this.#search("");
+        } else {
+            this.graph.select(null);
+            this.graph.zoom(this.model.root);
+        }
+    }
+
+    #listenToSplitter() {
+        const splitter = $("splitter");
+        const set = (width) => document.documentElement.style.setProperty(
+            "--table", `${Math.min(Math.max(width, 220), innerWidth - 240)}px`);
+        splitter.addEventListener("pointerdown", (event) => splitter.setPointerCapture(event.pointerId));
+        splitter.addEventListener("pointermove", (event) => {
+            if (splitter.hasPointerCapture(event.pointerId))
+                set(innerWidth - event.clientX);
+        });
+        splitter.addEventListener("keydown", (event) => {
+            const step = {ArrowLeft: 24, ArrowRight: -24}[event.key];
+            if (step)
+                set($("table-pane").offsetWidth + step);
+        });
+    }
+}
+
+loadProfile($("profile")).then((profile) => {
+    window.page = new Page(profile);
+    document.body.dataset.ready = "true";
+}, (error) => {
+    $("summary").textContent = `This page could not read its profile: ${error.message}`;
+});

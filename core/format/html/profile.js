@@ -1,0 +1,115 @@
+/*
+ * The profile that this page carries: gzipped JSON in base64, in a script element that never
+ * runs. Its shape is described where it is written (core/format/html.c).
+ */
+
+function decodeBase64(text) {
+    if (Uint8Array.fromBase64)
+        return Uint8Array.fromBase64(text);
+    const binary = atob(text);
+    const bytes = new Uint8Array(binary.length);
+    for (let i = 0; i < binary.length; i++)
+        bytes[i] = binary.charCodeAt(i);
+    return bytes;
+}
+
+async function loadProfile(element) {
+    const packed = new Blob([decodeBase64(element.textContent.trim())]);
+    const json = packed.stream().pipeThrough(new DecompressionStream("gzip"));
+    element.remove();
+    return new Profile(await new Response(json).json());
+}
+
+/* Names of people's functions may hold anything: show control and bidirectional characters as
+ * what they are, so that they can't hide or reorder the text around them. */
+function printable(text, limit = 2000) {
+    const cut = text.length > limit ? text.slice(0, limit) + "…" : text;
+    return cut.replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
+                       "\ufffd");
+}
+
+const GC_NAMES = new Set(["[gc]", "(garbage collector)", "[garbage collection]"]);
+
+class Profile {
+    constructor(raw) {
+        this.info = raw.info;
+        this.values = raw.values.map(([type, unit]) => ({type, unit}));
+        this.defaultColumn = raw.column;
+        this.strings = raw.strings;
+        this.functions = raw.functions;
+        this.frames = raw.frames;
+        this.kinds = this.#kinds(raw);
+        this.#growTree(raw.tree);
+        this.#readSamples(raw.samples);
+        this.facets = this.#facets(raw);
+    }
+
+    get sampleCount() {
+        return this.node.length;
+    }
+
+    /* What colours a function: its frame type, or "gc" for the collector's own frames. */
+    #kinds(raw) {
+        return raw.functions.type.map((type, i) =>
+            GC_NAMES.has(this.strings[raw.functions.name[i]]) ? "gc" : raw.types[type]);
+    }
+
+    /* Stacks come sorted, each as (levels to go up from the last one, count, frames…), which
+     * makes a tree in preorder: a node's parent has a smaller index. Node 0 is the root. */
+    #growTree(tree) {
+        let nodes = 1, stacks = 0;
+        for (let i = 0; i < tree.length; i += 2 + tree[i + 1], stacks++)
+            nodes += tree[i + 1];
+        this.parent = new Int32Array(nodes);
+        this.frame = new Int32Array(nodes);
+        this.stackEnd = new Int32Array(stacks);
+        this.parent[0] = this.frame[0] = -1;
+        let next = 1, at = 0, stack = 0;
+        for (let i = 0; i < tree.length;) {
+            for (let up = tree[i++]; up > 0; up--)
+                at = this.parent[at];
+            for (let left = tree[i++]; left > 0; left--) {
+                this.parent[next] = at;
+                this.frame[next] = tree[i++];
+                at = next++;
+            }
+            this.stackEnd[stack++] = at;
+        }
+    }
+
+    #readSamples(samples) {
+        let stack = 0;
+        this.node = Int32Array.from(samples.stack, (step) => this.stackEnd[stack += step]);
+        this.labels = Int32Array.from(samples.labels);
+        this.link = Int32Array.from(samples.link);
+        this.amounts = samples.values.map((column) => Float64Array.from(column));
+    }
+
+    /* The dimensions to filter by: each label key, and trace and span. `of` tells the value
+     * (an index, or -1) of each label set or link. */
+    #facets(raw) {
+        const facets = new Map();
+        const add = (name, source, size, id, text) => {
+            if (!facets.has(name))
+                facets.set(name, {name, source, of: new Int32Array(size).fill(-1),
+                                  values: [], index: new Map(), chosen: new Set()});
+            const facet = facets.get(name);
+            if (!facet.index.has(text))
+                facet.index.set(text, facet.values.push(text) - 1);
+            facet.of[id] = facet.index.get(text);
+        };
+        raw.labels.forEach((set, id) => {
+            for (let i = 0; i < set.length; i += 2)
+                add(set[i], this.labels, raw.labels.length, id, set[i + 1]);
+        });
+        raw.links.forEach(([trace, span], id) => {
+            if (id === 0)
+                return;
+            add("trace", this.link, raw.links.length, id, trace);
+            add("span", this.link, raw.links.length, id, span);
+        });
+        const first = ["thread.name", "thread.id"];
+        const rank = (facet) => (first.indexOf(facet.name) + 1) || 9;
+        return [...facets.values()].sort((a, b) => rank(a) - rank(b));
+    }
+}

@@ -1,0 +1,144 @@
+/* The table beside the graph: every function with its own and its cumulative value. Only the
+ * rows in sight exist; a spacer row above and below stands for the others. */
+
+const LINE = 26; /* CSS pixels of a row, as in the style sheet */
+
+class Table {
+    constructor(pane, body, model, events) {
+        Object.assign(this, {pane, body, model, events});
+        this.sort = "self";
+        this.selectedKey = -1;
+        pane.addEventListener("scroll", () => this.#fill(), {passive: true});
+        new ResizeObserver(() => this.#fill()).observe(pane);
+        for (const button of pane.querySelectorAll("[data-sort]"))
+            button.addEventListener("click", () => this.sortBy(button.dataset.sort));
+        body.addEventListener("click", (event) => this.#click(event));
+        body.addEventListener("keydown", (event) => this.#key(event));
+        this.showModel();
+    }
+
+    sortBy(column) {
+        this.sort = column;
+        for (const button of this.pane.querySelectorAll("[data-sort]")) {
+            const heading = button.closest("th");
+            if (button.dataset.sort !== column)
+                heading.removeAttribute("aria-sort");
+            else
+                heading.setAttribute("aria-sort", column === "name" ? "ascending" : "descending");
+        }
+        this.showModel();
+    }
+
+    showModel() {
+        const {model} = this;
+        const {matched, selfOf, totalOf, grouping} = model;
+        this.keys = [];
+        for (let key = 0; key < grouping.count; key++)
+            if (totalOf[key] > 0 && (!matched || matched[key]))
+                this.keys.push(key);
+        const byName = (a, b) => grouping.name(a).localeCompare(grouping.name(b));
+        const order = {
+            self: (a, b) => selfOf[b] - selfOf[a] || totalOf[b] - totalOf[a],
+            total: (a, b) => totalOf[b] - totalOf[a] || selfOf[b] - selfOf[a],
+            name: byName,
+        }[this.sort];
+        this.keys.sort((a, b) => order(a, b) || a - b);
+        this.#fill();
+    }
+
+    /* Marks the row of a key and scrolls to it. */
+    select(key, {show = true} = {}) {
+        this.selectedKey = key;
+        const index = this.keys.indexOf(key);
+        if (show && index >= 0) {
+            const top = index * LINE, height = this.pane.clientHeight - LINE;
+            if (top < this.pane.scrollTop || top + LINE > this.pane.scrollTop + height)
+                this.pane.scrollTop = Math.max(0, top - height / 2);
+        }
+        this.#fill();
+    }
+
+    #fill() {
+        const first = Math.max(0, Math.floor(this.pane.scrollTop / LINE) - 4);
+        const last = Math.min(this.keys.length, first + Math.ceil(this.pane.clientHeight / LINE) + 8);
+        const focused = document.activeElement?.closest?.("tr")?.dataset.key;
+        const rows = [this.#gap(first)];
+        for (let i = first; i < last; i++)
+            rows.push(this.#row(this.keys[i]));
+        rows.push(this.#gap(this.keys.length - last));
+        this.body.replaceChildren(...rows);
+        if (focused !== undefined && this.body.parentNode)
+            this.body.querySelector(`tr[data-key="${focused}"]`)?.focus({preventScroll: true});
+    }
+
+    #gap(rows) {
+        const gap = document.createElement("tr");
+        gap.className = "spacer";
+        gap.style.height = `${rows * LINE}px`;
+        gap.setAttribute("aria-hidden", "true");
+        return gap;
+    }
+
+    #row(key) {
+        const {model} = this;
+        const {grouping} = model;
+        const row = document.createElement("tr");
+        row.dataset.key = key;
+        row.tabIndex = 0;
+        row.setAttribute("aria-selected", String(key === this.selectedKey));
+        row.append(this.#amount(model.selfOf[key]), this.#amount(model.totalOf[key]),
+                   this.#name(key));
+        row.title = [grouping.name(key), grouping.place(key)].filter(Boolean).join("\n").slice(0, 600);
+        return row;
+    }
+
+    #amount(value) {
+        const {model} = this;
+        const cell = document.createElement("td");
+        cell.className = "amount";
+        const share = document.createElement("span");
+        share.className = "share";
+        share.textContent = formatShare(value, model.total);
+        cell.append(formatValue(value, model.unit), share);
+        cell.style.setProperty("--part", model.total > 0 ? value / model.total : 0);
+        return cell;
+    }
+
+    #name(key) {
+        const {grouping} = this.model;
+        const cell = document.createElement("td");
+        cell.className = "name";
+        const name = document.createElement("span");
+        name.className = `kind ${grouping.kind(key)}`;
+        name.textContent = grouping.name(key).slice(0, 300);
+        const place = document.createElement("small");
+        place.textContent = shortPlace(grouping.place(key));
+        cell.append(name, place);
+        return cell;
+    }
+
+    #click(event) {
+        const row = event.target.closest("tr[data-key]");
+        if (row)
+            this.events.chosen(Number(row.dataset.key));
+    }
+
+    #key(event) {
+        const row = event.target.closest("tr[data-key]");
+        if (!row || event.ctrlKey || event.metaKey || event.altKey)
+            return;
+        const neighbour = {ArrowDown: row.nextElementSibling, ArrowUp: row.previousElementSibling};
+        if (event.key === "Enter" || event.key === " ")
+            this.events.chosen(Number(row.dataset.key));
+        else if (neighbour[event.key]?.dataset.key)
+            neighbour[event.key].focus();
+        else
+            return;
+        event.preventDefault();
+    }
+}
+
+/* The last two parts of a path say where something is; the tooltip has the rest. */
+function shortPlace(place) {
+    return place.split("/").slice(-2).join("/");
+}

@@ -1,0 +1,95 @@
+#include "format/summary.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+size_t profile_default_column(const struct profile *profile)
+{
+    size_t count = profile_value_count(profile);
+    profile_id preferred = profile_header_const(profile)->default_type;
+    int column =
+        preferred ? profile_value_column(profile, profile_text(profile, preferred)) : -1;
+    if (column < 0)
+        column = profile_value_column(profile, "cpu");
+    if (column >= 0)
+        return (size_t)column;
+    return count > 0 ? count - 1 : 0;
+}
+
+static int64_t count_samples(const struct profile *profile)
+{
+    int column = profile_value_column(profile, "samples");
+    if (column < 0)
+        return (int64_t)profile_sample_count(profile);
+    int64_t total = 0;
+    for (size_t i = 0; i < profile_sample_count(profile); i++)
+        total += profile_get_sample(profile, i).values[column];
+    return total;
+}
+
+/* What tells a label's values apart, whether text or number. */
+struct label_value {
+    profile_id text;
+    int64_t number;
+};
+
+static int compare_values(const void *left, const void *right)
+{
+    const struct label_value *a = left, *b = right;
+    if (a->text != b->text)
+        return a->text < b->text ? -1 : 1;
+    return (a->number > b->number) - (a->number < b->number);
+}
+
+static size_t count_unique(struct label_value *values, size_t count)
+{
+    qsort(values, count, sizeof(*values), compare_values);
+    size_t unique = 0;
+    for (size_t i = 0; i < count; i++)
+        if (i == 0 || compare_values(&values[i - 1], &values[i]) != 0)
+            unique++;
+    return unique;
+}
+
+/* Distinct values of label `key` in all label sets: each set is some sample's. */
+static int count_label_values(const struct profile *profile, const char *key, size_t *result)
+{
+    size_t sets = profile_label_set_count(profile), count = 0;
+    struct label_value *values = calloc(sets > 0 ? sets : 1, sizeof(*values));
+    if (!values)
+        return -ENOMEM;
+    for (profile_id id = 0; id < sets; id++) {
+        struct profile_label_set set = profile_get_labels(profile, id);
+        for (uint32_t i = 0; i < set.count; i++)
+            if (strcmp(profile_text(profile, set.labels[i].key), key) == 0)
+                values[count++] =
+                    (struct label_value){set.labels[i].text, set.labels[i].number};
+    }
+    *result = count_unique(values, count);
+    free(values);
+    return 0;
+}
+
+static const char *resource_text(const struct profile *profile, const char *key)
+{
+    for (size_t i = 0; i < profile_attribute_count(profile, PROFILE_RESOURCE); i++) {
+        const struct profile_label *attribute = profile_attribute(profile, PROFILE_RESOURCE, i);
+        if (!attribute->is_number && strcmp(profile_text(profile, attribute->key), key) == 0)
+            return profile_text(profile, attribute->text);
+    }
+    return NULL;
+}
+
+int profile_summarize(const struct profile *profile, struct profile_summary *summary)
+{
+    *summary = (struct profile_summary){
+        .column = profile_default_column(profile),
+        .samples = count_samples(profile),
+        .service = resource_text(profile, "service.name"),
+    };
+    int status = count_label_values(profile, "thread.id", &summary->threads);
+    if (!status && summary->threads == 0)
+        status = count_label_values(profile, "thread.name", &summary->threads);
+    return status;
+}
