@@ -90,6 +90,9 @@ void cprof_stats(struct cprof_stats *stats); /* zeros when never started; else t
  * short-lived threads are sampled in proportion. `id` is the runtime's own thread id, `name`
  * may be NULL. May be called again to rename. No effect when not running. */
 void cprof_thread_enter(uint64_t id, const char *name);
+/* Tells the identity and name of another thread, by its kernel id: for threads that the runtime
+ * started before cprof. No effect for a thread that is not sampled (yet). */
+void cprof_thread_describe(int tid, uint64_t id, const char *name);
 /* The calling thread is about to end. Optional: the scan finds dead threads as well. */
 void cprof_thread_leave(void);
 /* A pointer handed to the runtime's handler functions for samples of the calling thread. */
