@@ -98,8 +98,9 @@ struct cprof_runtime {
 
     /* [handler] For runtimes whose frames lie on the native stack itself (V8): called by the
      * native walker for each pc before it looks at unwind tables. Returns false if pc is not
-     * the runtime's; else writes the frame (its stack field is set by the core) and moves
-     * *registers to the caller. NULL: never. */
+     * the runtime's; else writes the frame (its stack field is set by the core; a token of
+     * zero is no frame, only code that the runtime can step over) and moves *registers to
+     * the caller. NULL: never. */
     bool (*step)(const struct cprof_interrupted *thread, struct cprof_registers *registers,
                  struct cprof_frame *frame);
 
@@ -108,13 +109,21 @@ struct cprof_runtime {
     bool (*context)(const struct cprof_interrupted *thread, struct cprof_context *context);
 
     /* [collector] Names a frame. Must answer for code that has died since it was sampled.
-     * 0, or a negative errno: the core then shows "[unknown]" and counts it as failed. */
+     * 0, or a negative errno: the core then shows "[unknown]" and counts it as failed.
+     * -EAGAIN: not yet, the interpreter will name it when its lock allows. The core leaves
+     * the sample where it is and asks again at later drains, for some two seconds and not
+     * when stopping; then -EAGAIN is an error like any other. */
     int (*resolve)(const struct cprof_frame *frame, struct cprof_function *function);
 
     /* [collector] What the native function `symbol` (its linkage name; NULL when the pc has no
      * symbol) of the module at path `module` is. NULL: everything is plain. Answers are
      * cached by the core. */
     enum cprof_role (*role)(const char *symbol, const char *module);
+
+    /* [collector] The same by address, for interpreters that come stripped: asked before
+     * role() with a pc inside the native function; role() decides where it answers
+     * CPROF_ROLE_PLAIN. Cached as well. NULL: never. */
+    enum cprof_role (*role_at)(uintptr_t pc);
 
     /* [collector] The labels of a set that context() reported: calls `each` for every pair.
      * The strings need to live only during the call. NULL: there are no label sets. */
