@@ -3,14 +3,25 @@
  * their compiled unwind tables, that signal handlers read without locks.
  *
  * The collector calls modules_refresh(); when dl_iterate_phdr reports additions or removals
- * (or executable mappings without a file changed) it builds a new snapshot and publishes it.
- * A handler brackets its reading with modules_enter()/modules_leave() on its thread's own
- * reader slot; an old snapshot is freed only after every reader that might hold it has left
- * (checked at later refreshes, never waited for). Tables of unchanged modules are shared
- * between snapshots.
+ * it builds a new snapshot and publishes it. A handler brackets its reading with
+ * modules_enter()/modules_leave() on its thread's own reader slot; an old snapshot is freed
+ * only after every reader that might hold it has left (checked at later refreshes, never
+ * waited for). Modules that stay are shared between snapshots, with their tables.
  *
- * Modules whose tables would not fit the budget have none: their frames are walked by frame
- * pointer where that holds, or end the stack (counted by the caller as truncated).
+ * Code that the loader does not know of (compiled at run time, loaded with dlmopen) is looked
+ * for in /proc/self/maps after somebody reported a miss, at most once a second. Such modules
+ * have no table.
+ *
+ * A module's unwind information is copied while dl_iterate_phdr holds the loader's lock, so
+ * that no dlclose can unmap it meanwhile, with a system call that fails where a load would
+ * crash; it is compiled from the copy, after the lock is released. Nothing is read from
+ * files, which may have been replaced since they were mapped. No memory is allocated under
+ * the lock: an allocator may take the two locks the other way round.
+ *
+ * Modules are compiled in the loader's order: the program, the libraries it was linked with,
+ * then what it loaded later. One whose table would take more than a quarter of the budget, or
+ * more than is left of it, has none: its frames are walked by frame pointer where that holds,
+ * or end the stack (counted by the caller as truncated).
  */
 #ifndef CPROF_UNWIND_MODULES_H
 #define CPROF_UNWIND_MODULES_H
@@ -25,17 +36,18 @@
 struct unwind_table; /* unwind/table.h */
 
 struct module {
-    uintptr_t start, limit;   /* the executable segment(s): [start, limit) */
-    uintptr_t bias;           /* runtime address - address in the file's program headers */
-    uint64_t file_offset;     /* of `start` */
-    char *path;               /* as mapped; "[vdso]"; "" for anonymous code */
-    uint64_t serial;          /* unique for the life of the process: never reused */
+    uintptr_t start, limit; /* the executable segment(s): [start, limit) */
+    uintptr_t bias;         /* runtime address - address in the file's program headers */
+    uint64_t file_offset;   /* of `start` */
+    char *path;             /* as mapped; "[vdso]"; "" for anonymous code */
+    uint64_t serial;        /* unique for the life of the process: never reused */
     const struct unwind_table *table; /* NULL: none */
 };
 
 /* One snapshot: modules sorted by start, not overlapping. */
 struct module_map {
     size_t count;
+    const uintptr_t *starts; /* of the modules: what a search looks at */
     const struct module *const *modules;
 };
 
@@ -62,9 +74,30 @@ const struct module_map *modules_enter(struct modules *modules, struct modules_r
 void modules_leave(struct modules_reader *reader);
 
 /* [handler, collector] Binary search; NULL when no module covers the address. */
-const struct module *module_find(const struct module_map *map, uintptr_t address);
+static inline const struct module *module_find(const struct module_map *map, uintptr_t address)
+{
+    size_t base = 0;
+    size_t count = map->count;
+    while (count > 1) {
+        size_t half = count / 2;
+        base = map->starts[base + half] <= address ? base + half : base;
+        count -= half;
+    }
+    if (count == 0)
+        return NULL;
+    const struct module *module = map->modules[base];
+    return address - module->start < module->limit - module->start ? module : NULL;
+}
+
+/* [any thread] A walk met a pc that no module covers: the next refreshes look for code that
+ * the loader does not know of. */
+void modules_miss(struct modules *modules);
 
 /* [collector] The current snapshot; valid until the next refresh. */
 const struct module_map *modules_current(const struct modules *modules);
+
+/* [collector] How many modules of the current snapshot the loader knows with unwind
+ * information that was not compiled: broken, or larger than the budget allows. */
+size_t modules_without_table(const struct modules *modules);
 
 #endif

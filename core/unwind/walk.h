@@ -16,23 +16,29 @@
 #include "unwind/modules.h"
 
 struct native_frame {
-    uintptr_t pc;  /* exact for the innermost frame and frames interrupted by a signal; a
-                      return address otherwise (look up pc - 1) */
-    uintptr_t cfa; /* canonical frame address: the frame occupies [callee's cfa, cfa) */
+    uintptr_t pc;  /* inside the instruction that the frame is in, ready to be looked up: of
+                      a return address, the byte before it */
+    uintptr_t cfa; /* canonical frame address: the frame occupies [callee's cfa, cfa). Where a
+                      signal handler ran on a stack of its own, the two may be far apart in
+                      either direction. A frame whose caller could not be found is empty. */
 };
 
-/* Readable stack memory around the stack pointer: [low, high). A thread keeps its bounds
- * between samples; walk_bounds() renews them when the stack pointer lies outside (first
- * sample, fibers, alternate stacks) with at most a few system calls. */
+/* Readable stack memory around the stack pointer: [low, high) has been seen to be readable,
+ * and more may be found up to `reach` while walking. A thread keeps its bounds between
+ * samples, zero-initialised. On a thread's own stack high is reach, and they are good for as
+ * long as the stack pointer stays in them; other stacks (fibers, alternate signal stacks) can
+ * vanish, and are looked at anew in every sample. */
 struct stack_bounds {
-    uintptr_t low, high;
+    uintptr_t low, high, reach;
 };
 
-/* [handler] True when sp lies in bounds now. */
+/* [handler] Makes the bounds fit the stack pointer of the calling thread: nothing to do when
+ * it lies in them, else a system call (some 100 ns) for every page that was not seen before.
+ * False when sp points to no readable memory. */
 bool walk_bounds(struct stack_bounds *bounds, uintptr_t sp);
 
 enum walk_end {
-    WALK_COMPLETE,  /* reached the thread's first function */
+    WALK_COMPLETE,  /* reached the thread's first function, whose cfa is the last one known */
     WALK_FULL,      /* more than `capacity` frames */
     WALK_NO_MODULE, /* a pc that no module of the snapshot covers (new code: refresh soon) */
     WALK_NO_RULE,   /* no table or a rule that tables can't express, and no frame pointer */
@@ -47,11 +53,11 @@ struct walk_result {
 
 /* [handler] `step` may be NULL (see runtime.h); stepped frames go to `stepped` with their stack
  * field set to lie inside the native_frame that is recorded for them. */
-struct walk_result walk_frames(const struct module_map *map, const struct stack_bounds *bounds,
+struct walk_result walk_frames(const struct module_map *map, struct stack_bounds *bounds,
                                const struct cprof_interrupted *thread,
-                               const struct cprof_runtime *runtime,
-                               struct native_frame *native, size_t native_capacity,
-                               struct cprof_frame *stepped, size_t stepped_capacity);
+                               const struct cprof_runtime *runtime, struct native_frame *native,
+                               size_t native_capacity, struct cprof_frame *stepped,
+                               size_t stepped_capacity);
 
 /* [handler] The registers of a ucontext_t. */
 struct cprof_registers walk_registers(const void *ucontext);

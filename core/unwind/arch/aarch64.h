@@ -1,0 +1,69 @@
+/* What the walker and the table compiler know of AArch64. */
+#ifndef CPROF_UNWIND_ARCH_AARCH64_H
+#define CPROF_UNWIND_ARCH_AARCH64_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <ucontext.h>
+
+/* DWARF's numbers of the registers that a walk follows. BASE is x19, the one that compilers
+ * take first to find a frame whose size varies. */
+enum { ARCH_DWARF_BASE = 19, ARCH_DWARF_FP = 29, ARCH_DWARF_RA = 30, ARCH_DWARF_SP = 31 };
+
+/* A call leaves its return address in x30. */
+static const bool ARCH_LINK_REGISTER = true;
+
+/* Bytes below the stack pointer that a function may use. */
+static const uintptr_t ARCH_RED_ZONE = 0;
+
+/* Where the ucontext_t lies above the stack pointer when the signal trampoline runs: the
+ * kernel's rt_sigframe begins with the 128 bytes of a siginfo_t. */
+static const uintptr_t ARCH_SIGNAL_UCONTEXT = 128;
+
+/* The general registers of a ucontext_t lie in its first so many bytes. */
+static const size_t ARCH_UCONTEXT_REGISTERS =
+    offsetof(ucontext_t, uc_mcontext.pc) + sizeof(uint64_t);
+
+static inline uintptr_t arch_register(const void *ucontext, unsigned dwarf)
+{
+    const ucontext_t *context = ucontext;
+    if (dwarf == ARCH_DWARF_SP)
+        return context->uc_mcontext.sp;
+    return dwarf < 31 ? context->uc_mcontext.regs[dwarf] : 0;
+}
+
+static inline uintptr_t arch_pc(const void *ucontext)
+{
+    return ((const ucontext_t *)ucontext)->uc_mcontext.pc;
+}
+
+/* A return address as it was before it was signed: xpaclri, which is a nop on processors
+ * without pointer authentication. */
+static inline uintptr_t arch_strip(uintptr_t address)
+{
+    register uintptr_t x30 __asm__("x30") = address;
+    __asm__("hint #7" : "+r"(x30));
+    return x30;
+}
+
+static inline uintptr_t arch_thread_pointer(void)
+{
+    uintptr_t pointer;
+    __asm__("mrs %0, tpidr_el0" : "=r"(pointer));
+    return pointer;
+}
+
+/* The kernel's answer: a result or a negative errno; errno itself stays untouched. */
+static inline long arch_syscall(long number, uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d)
+{
+    register long x8 __asm__("x8") = number;
+    register uintptr_t x0 __asm__("x0") = a;
+    register uintptr_t x1 __asm__("x1") = b;
+    register uintptr_t x2 __asm__("x2") = c;
+    register uintptr_t x3 __asm__("x3") = d;
+    __asm__ volatile("svc #0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3) : "memory");
+    return (long)x0;
+}
+
+#endif

@@ -1,0 +1,67 @@
+/* What the walker and the table compiler know of x86-64. */
+#ifndef CPROF_UNWIND_ARCH_X86_64_H
+#define CPROF_UNWIND_ARCH_X86_64_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <ucontext.h>
+
+/* DWARF's numbers of the registers that a walk follows. BASE is the one callee-saved register
+ * besides the frame pointer that code finds its frame with across calls: glibc's lazy binding
+ * (_dl_runtime_resolve) keeps the old stack pointer in rbx. */
+enum { ARCH_DWARF_BASE = 3, ARCH_DWARF_FP = 6, ARCH_DWARF_SP = 7, ARCH_DWARF_RA = 16 };
+
+/* A call pushes its return address; there is no link register. */
+static const bool ARCH_LINK_REGISTER = false;
+
+/* Bytes below the stack pointer that a function may use. */
+static const uintptr_t ARCH_RED_ZONE = 128;
+
+/* Where the ucontext_t lies above the stack pointer when the signal trampoline runs. */
+static const uintptr_t ARCH_SIGNAL_UCONTEXT = 0;
+
+/* The general registers of a ucontext_t lie in its first so many bytes. */
+static const size_t ARCH_UCONTEXT_REGISTERS =
+    offsetof(ucontext_t, uc_mcontext.gregs) + sizeof(gregset_t);
+
+static inline uintptr_t arch_register(const void *ucontext, unsigned dwarf)
+{
+    static const uint8_t greg[] = {REG_RAX, REG_RDX, REG_RCX, REG_RBX, REG_RSI, REG_RDI,
+                                   REG_RBP, REG_RSP, REG_R8,  REG_R9,  REG_R10, REG_R11,
+                                   REG_R12, REG_R13, REG_R14, REG_R15, REG_RIP};
+    const ucontext_t *context = ucontext;
+    return dwarf < sizeof(greg) ? (uintptr_t)context->uc_mcontext.gregs[greg[dwarf]] : 0;
+}
+
+static inline uintptr_t arch_pc(const void *ucontext)
+{
+    return arch_register(ucontext, ARCH_DWARF_RA);
+}
+
+/* A return address as it was before it was signed. */
+static inline uintptr_t arch_strip(uintptr_t address)
+{
+    return address;
+}
+
+static inline uintptr_t arch_thread_pointer(void)
+{
+    uintptr_t pointer;
+    __asm__("mov %%fs:0, %0" : "=r"(pointer));
+    return pointer;
+}
+
+/* The kernel's answer: a result or a negative errno; errno itself stays untouched. */
+static inline long arch_syscall(long number, uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d)
+{
+    long result;
+    register uintptr_t r10 __asm__("r10") = d;
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10)
+                     : "rcx", "r11", "memory");
+    return result;
+}
+
+#endif

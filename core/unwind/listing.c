@@ -1,0 +1,301 @@
+#include "unwind/listing.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <link.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/hash.h"
+#include "unwind/cfi.h"
+
+enum {
+    INITIAL_MAPPINGS = 256,
+    INITIAL_TEXT = 32 << 10,
+    NOTE_BYTES = 256,  /* of a module's notes (the build id is among them) that identify it */
+    HEADER_BYTES = 64, /* of .eh_frame_hdr, likewise */
+};
+
+static const uintptr_t PAGE = 4096;
+
+/* ---- under the loader's lock: nothing here allocates ---- */
+
+/* Reads our own memory, but fails where a load would crash: program headers may be wrong, and
+ * a file may have been cut off under its mapping. */
+static int read_memory(uintptr_t from, void *to, size_t size)
+{
+    while (size > 0) {
+        struct iovec local = {.iov_base = to, .iov_len = size};
+        struct iovec remote = {.iov_base = (void *)from, .iov_len = size};
+        ssize_t got = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+        if (got < 0 && (errno == ENOSYS || errno == EPERM)) {
+            memcpy(to, (const void *)from, size); /* a sandbox forbids the careful way */
+            return 0;
+        }
+        if (got <= 0)
+            return got < 0 ? -errno : -EFAULT;
+        from += (size_t)got;
+        to = (char *)to + got;
+        size -= (size_t)got;
+    }
+    return 0;
+}
+
+static uint64_t hash_memory(uint64_t hash, uintptr_t from, size_t size)
+{
+    char bytes[NOTE_BYTES];
+    size = size < sizeof(bytes) ? size : sizeof(bytes);
+    return read_memory(from, bytes, size) == 0 ? hash_combine(hash, hash_bytes(bytes, size))
+                                               : hash;
+}
+
+/* The executable segments and what identifies the object. False when it has no code. */
+static bool describe_code(const struct dl_phdr_info *info, struct mapping *mapping)
+{
+    *mapping = (struct mapping){.start = UINTPTR_MAX, .bias = info->dlpi_addr};
+    uint64_t hash = hash_bytes(info->dlpi_phdr, info->dlpi_phnum * sizeof(*info->dlpi_phdr));
+    for (size_t i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+        uintptr_t start = info->dlpi_addr + segment->p_vaddr;
+        uintptr_t limit = start + segment->p_memsz;
+        if (segment->p_type == PT_NOTE)
+            hash = hash_memory(hash, start, segment->p_memsz);
+        if (segment->p_type != PT_LOAD || !(segment->p_flags & PF_X) || limit <= start)
+            continue;
+        if ((start & ~(PAGE - 1)) < mapping->start) {
+            mapping->start = start & ~(PAGE - 1);
+            mapping->file_offset = segment->p_offset & ~(uint64_t)(PAGE - 1);
+        }
+        if (((limit + PAGE - 1) & ~(PAGE - 1)) > mapping->limit)
+            mapping->limit = (limit + PAGE - 1) & ~(PAGE - 1);
+    }
+    hash = hash_combine(hash, hash_bytes(info->dlpi_name, strlen(info->dlpi_name)));
+    mapping->fingerprint = hash_combine(hash_combine(hash, mapping->start), mapping->limit);
+    return mapping->start < mapping->limit;
+}
+
+/* Where the header and .eh_frame lie together in one segment; linkers put them so. */
+static void describe_unwind(const struct dl_phdr_info *info, struct mapping *mapping)
+{
+    uint8_t bytes[HEADER_BYTES];
+    struct cfi_section section = {.bytes = bytes, .size = sizeof(bytes)};
+    struct cfi_index index;
+    for (size_t i = 0; i < info->dlpi_phnum; i++)
+        if (info->dlpi_phdr[i].p_type == PT_GNU_EH_FRAME)
+            section.address = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
+    if (section.address == 0 || read_memory(section.address, bytes, sizeof(bytes)) != 0 ||
+        cfi_index_read(&section, section.address, &index) != 0)
+        return;
+    mapping->fingerprint = hash_combine(mapping->fingerprint, hash_bytes(bytes, sizeof(bytes)));
+    uintptr_t first = section.address < index.eh_frame ? section.address : index.eh_frame;
+    uintptr_t last = section.address < index.eh_frame ? index.eh_frame : section.address;
+    for (size_t i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+        uintptr_t start = info->dlpi_addr + segment->p_vaddr;
+        if (segment->p_type != PT_LOAD || first < start || last - start >= segment->p_filesz)
+            continue;
+        mapping->header = section.address;
+        mapping->unwind = first;
+        mapping->unwind_limit = start + segment->p_filesz;
+    }
+}
+
+static void add_mapping(struct listing *listing, struct mapping mapping, const char *path,
+                        size_t length)
+{
+    if (listing->count == listing->capacity ||
+        length >= listing->text_capacity - listing->text_used) {
+        listing->overflow = true;
+        return;
+    }
+    mapping.path = listing->text_used;
+    memcpy(listing->text + listing->text_used, path, length);
+    listing->text[listing->text_used + length] = '\0';
+    listing->text_used += length + 1;
+    listing->mappings[listing->count++] = mapping;
+}
+
+static int list_object(struct dl_phdr_info *info, size_t size, void *closure)
+{
+    struct listing *listing = closure;
+    const char *path = listing->count == 0 ? listing->text : info->dlpi_name;
+    struct mapping mapping;
+    (void)size;
+    listing->loader =
+        (struct loader_state){.additions = info->dlpi_adds, .removals = info->dlpi_subs};
+    if (!describe_code(info, &mapping))
+        return 0;
+    describe_unwind(info, &mapping);
+    uintptr_t vdso = getauxval(AT_SYSINFO_EHDR);
+    if (vdso != 0 && mapping.start <= vdso && vdso < mapping.limit)
+        path = "[vdso]";
+    add_mapping(listing, mapping, path, strlen(path));
+    return 0;
+}
+
+static int read_state(struct dl_phdr_info *info, size_t size, void *closure)
+{
+    (void)size;
+    *(struct loader_state *)closure =
+        (struct loader_state){.additions = info->dlpi_adds, .removals = info->dlpi_subs};
+    return 1;
+}
+
+struct copy {
+    const struct mapping *wanted;
+    void *to;
+    int error;
+};
+
+static int copy_object(struct dl_phdr_info *info, size_t size, void *closure)
+{
+    struct copy *copy = closure;
+    struct mapping mapping;
+    (void)size;
+    if (info->dlpi_addr != copy->wanted->bias || !describe_code(info, &mapping))
+        return 0;
+    describe_unwind(info, &mapping);
+    if (mapping.fingerprint != copy->wanted->fingerprint)
+        return 0;
+    copy->error = read_memory(mapping.unwind, copy->to, mapping.unwind_limit - mapping.unwind);
+    return 1;
+}
+
+/* ---- what the kernel knows besides ---- */
+
+/* All of /proc/self/maps, ended by a zero; the caller frees it. */
+static char *read_maps(void)
+{
+    size_t size = 0;
+    size_t capacity = 64 << 10;
+    char *text = malloc(capacity);
+    int file = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+    ssize_t got = file < 0 ? -1 : 1;
+    while (text && got > 0) {
+        if (capacity - size < 2) {
+            char *grown = realloc(text, capacity *= 2);
+            if (!grown)
+                break;
+            text = grown;
+        }
+        got = read(file, text + size, capacity - size - 1);
+        size += got > 0 ? (size_t)got : 0;
+    }
+    if (file >= 0)
+        close(file);
+    if (got != 0) {
+        free(text);
+        return NULL;
+    }
+    text[size] = '\0';
+    return text;
+}
+
+static bool listed(const struct listing *listing, size_t count, uintptr_t start,
+                   uintptr_t limit)
+{
+    for (size_t i = 0; i < count; i++)
+        if (start < listing->mappings[i].limit && listing->mappings[i].start < limit)
+            return true;
+    return false;
+}
+
+/* One line: "start-end perms offset device inode path". */
+static void list_line(struct listing *listing, size_t objects, const char *line)
+{
+    uintptr_t start;
+    uintptr_t limit;
+    uint64_t offset;
+    char execute;
+    int path_at = 0;
+    if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %*c%*c%c%*c %" SCNx64 " %*s %*s %n", &start,
+               &limit, &execute, &offset, &path_at) < 4)
+        return;
+    if (execute != 'x' || start >= limit || start > INTPTR_MAX ||
+        listed(listing, objects, start, limit))
+        return;
+    const char *path = line + path_at;
+    size_t length = *path == '/' ? strcspn(path, "\n") : 0;
+    struct mapping mapping = {.start = start,
+                              .limit = limit,
+                              .bias = start - (uintptr_t)offset,
+                              .file_offset = offset,
+                              .fingerprint = hash_combine(hash_bytes(path, length), start)};
+    mapping.fingerprint = hash_combine(mapping.fingerprint, limit);
+    add_mapping(listing, mapping, path, length);
+}
+
+static int list_unknown(struct listing *listing)
+{
+    size_t objects = listing->count;
+    char *text = read_maps();
+    if (!text)
+        return -EIO;
+    for (const char *line = text; *line && !listing->overflow;) {
+        const char *end = strchr(line, '\n');
+        list_line(listing, objects, line);
+        line = end ? end + 1 : line + strlen(line);
+    }
+    free(text);
+    return 0;
+}
+
+/* ---- the whole ---- */
+
+/* The loader names the program "": its path is put where the text begins. */
+static void name_program(struct listing *listing)
+{
+    ssize_t length = readlink("/proc/self/exe", listing->text, PATH_MAX - 1);
+    listing->text_used = length > 0 ? (size_t)length : 0;
+    listing->text[listing->text_used++] = '\0';
+}
+
+static int list_once(struct listing *listing, size_t scale, bool with_unknown)
+{
+    *listing = (struct listing){.capacity = INITIAL_MAPPINGS * scale,
+                                .text_capacity = INITIAL_TEXT * scale};
+    listing->mappings = malloc(listing->capacity * sizeof(*listing->mappings));
+    listing->text = malloc(listing->text_capacity);
+    if (!listing->mappings || !listing->text)
+        return -ENOMEM;
+    name_program(listing);
+    dl_iterate_phdr(list_object, listing);
+    return with_unknown && !listing->overflow ? list_unknown(listing) : 0;
+}
+
+int listing_new(struct listing *listing, bool with_unknown)
+{
+    for (size_t scale = 1;; scale *= 2) {
+        int error = list_once(listing, scale, with_unknown);
+        if (error == 0 && !listing->overflow)
+            return 0;
+        listing_free(listing);
+        if (error != 0)
+            return error;
+    }
+}
+
+void listing_free(struct listing *listing)
+{
+    free(listing->mappings);
+    free(listing->text);
+    *listing = (struct listing){.count = 0};
+}
+
+void loader_state_read(struct loader_state *state)
+{
+    dl_iterate_phdr(read_state, state);
+}
+
+int listing_copy_unwind(const struct mapping *mapping, void *to)
+{
+    struct copy copy = {.wanted = mapping, .to = to, .error = -ESTALE};
+    dl_iterate_phdr(copy_object, &copy);
+    return copy.error;
+}

@@ -1,0 +1,314 @@
+#include "unwind/table.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    MAX_RULES = UINT16_MAX,
+    RULE_BUCKETS = 1024,
+    ROW_BYTES = sizeof(uint32_t) + sizeof(uint16_t),
+    /* Linkers align functions: what lies between two of them is not code, and needs no row
+     * to say so. */
+    PADDING = 16,
+};
+
+/* An entry of .eh_frame by the pc at which it begins. */
+struct entry_place {
+    uint64_t pc;
+    uint64_t offset; /* in the section */
+};
+
+struct entry_list {
+    struct entry_place *places;
+    size_t count, capacity;
+    bool sorted;
+};
+
+/* A table in the making. */
+struct builder {
+    const struct unwind_source *source;
+    size_t max_rows;
+    uint32_t *offsets;
+    uint16_t *numbers;
+    size_t rows, row_capacity;
+    struct unwind_rule *rules;
+    uint16_t *next_rule; /* chains of rules with the same hash */
+    size_t rule_count, rule_capacity;
+    uint16_t buckets[RULE_BUCKETS]; /* 0: empty; rule 0 is in no chain */
+    uint64_t covered;               /* the end of the entry before, for telling gaps */
+    int error;
+};
+
+/* Grows an array of `size`-byte items to hold at least one more. */
+static bool grow(void **items, size_t count, size_t *capacity, size_t size)
+{
+    if (count < *capacity)
+        return true;
+    size_t wanted = *capacity ? *capacity * 2 : 256;
+    void *grown = realloc(*items, wanted * size);
+    if (!grown)
+        return false;
+    *items = grown;
+    *capacity = wanted;
+    return true;
+}
+
+/* ---- which entries there are, in the order of their code ---- */
+
+static int list_add(struct entry_list *list, uint64_t pc, uint64_t offset)
+{
+    if (!grow((void **)&list->places, list->count, &list->capacity, sizeof(*list->places)))
+        return -ENOMEM;
+    if (list->count > 0 && pc < list->places[list->count - 1].pc)
+        list->sorted = false;
+    list->places[list->count++] = (struct entry_place){.pc = pc, .offset = offset};
+    return 0;
+}
+
+/* From the linker's search table, which is sorted already. */
+static int list_from_index(struct entry_list *list, const struct cfi_index *index,
+                           const struct cfi_section *section)
+{
+    int error = 0;
+    for (size_t i = 0; i < index->count && error == 0; i++) {
+        uint64_t pc;
+        uint64_t entry;
+        cfi_index_pair(index, i, &pc, &entry);
+        if (entry - section->address < section->size)
+            error = list_add(list, pc, entry - section->address);
+    }
+    return error;
+}
+
+static int list_by_scanning(struct entry_list *list, uint64_t first,
+                            const struct cfi_section *section)
+{
+    int error = 0;
+    size_t offset = (size_t)first;
+    for (size_t at = offset; error == 0; at = offset) {
+        bool is_entry;
+        struct cfi_entry entry;
+        if (!cfi_next(section, &offset, &is_entry))
+            break;
+        if (is_entry && cfi_entry_read(section, at, &entry) == 0)
+            error = list_add(list, entry.start, at);
+    }
+    return error;
+}
+
+static int compare_places(const void *a, const void *b)
+{
+    uint64_t left = ((const struct entry_place *)a)->pc;
+    uint64_t right = ((const struct entry_place *)b)->pc;
+    return (left > right) - (left < right);
+}
+
+static int list_entries(struct entry_list *list, const struct unwind_source *source)
+{
+    const struct cfi_section *section = &source->bytes;
+    struct cfi_index index;
+    int error = cfi_index_read(section, source->header, &index);
+    if (error != 0)
+        return error;
+    if (index.eh_frame - section->address >= section->size)
+        return -EINVAL;
+    *list = (struct entry_list){.sorted = true};
+    if (index.pairs)
+        error = list_from_index(list, &index, section);
+    else
+        error = list_by_scanning(list, index.eh_frame - section->address, section);
+    if (error == 0 && !list->sorted)
+        qsort(list->places, list->count, sizeof(*list->places), compare_places);
+    return error;
+}
+
+/* ---- rows ---- */
+
+static uint32_t rule_hash(const struct unwind_rule *rule)
+{
+    uint32_t words[sizeof(*rule) / sizeof(uint32_t)];
+    uint32_t hash = 0;
+    memcpy(words, rule, sizeof(words));
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        hash = (hash ^ words[i]) * 0x9e3779b1u;
+    return hash >> 16;
+}
+
+/* The number of a rule, new or known. A module with more rules than numbers (none is known)
+ * has "no rule" for the rest. */
+static uint16_t rule_number(struct builder *builder, const struct unwind_rule *rule)
+{
+    if (rule->cfa_kind == CFA_NONE)
+        return 0;
+    uint16_t *head = &builder->buckets[rule_hash(rule) % RULE_BUCKETS];
+    for (uint16_t i = *head; i != 0; i = builder->next_rule[i])
+        if (memcmp(&builder->rules[i], rule, sizeof(*rule)) == 0)
+            return i;
+    if (builder->rule_count == MAX_RULES)
+        return 0;
+    size_t capacity = builder->rule_capacity;
+    if (!grow((void **)&builder->rules, builder->rule_count, &capacity, sizeof(*rule)) ||
+        !grow((void **)&builder->next_rule, builder->rule_count, &builder->rule_capacity,
+              sizeof(*builder->next_rule))) {
+        builder->error = -ENOMEM;
+        return 0;
+    }
+    uint16_t number = (uint16_t)builder->rule_count++;
+    builder->rules[number] = *rule;
+    builder->next_rule[number] = *head;
+    *head = number;
+    return number;
+}
+
+static void add_row(struct builder *builder, uint32_t offset, uint16_t number)
+{
+    size_t last = builder->rows - 1;
+    if (builder->rows > 0 && offset <= builder->offsets[last]) {
+        if (offset == builder->offsets[last])
+            builder->numbers[last] = number;
+        return; /* code that two entries claim: the first one's */
+    }
+    if (builder->rows > 0 && builder->numbers[last] == number)
+        return;
+    size_t capacity = builder->row_capacity;
+    if (builder->rows == builder->max_rows ||
+        !grow((void **)&builder->offsets, builder->rows, &capacity, sizeof(uint32_t)) ||
+        !grow((void **)&builder->numbers, builder->rows, &builder->row_capacity,
+              sizeof(uint16_t))) {
+        builder->error = -ENOMEM;
+        return;
+    }
+    builder->offsets[builder->rows] = offset;
+    builder->numbers[builder->rows++] = number;
+}
+
+static void add_rule_row(void *closure, uint64_t pc, const struct unwind_rule *rule)
+{
+    struct builder *builder = closure;
+    if (builder->error == 0)
+        add_row(builder, (uint32_t)(pc - builder->source->start), rule_number(builder, rule));
+}
+
+/* Ends the entry before where it ended, unless the next one follows at once. */
+static void close_gap(struct builder *builder, uint64_t next)
+{
+    if (next > builder->covered && next - builder->covered >= PADDING)
+        add_row(builder, (uint32_t)(builder->covered - builder->source->start), 0);
+}
+
+static void add_entry(struct builder *builder, const struct entry_place *place)
+{
+    const struct unwind_source *source = builder->source;
+    struct cfi_entry entry;
+    if (cfi_entry_read(&source->bytes, (size_t)place->offset, &entry) != 0 ||
+        entry.start < source->start || entry.limit > source->limit)
+        return;
+    close_gap(builder, entry.start);
+    cfi_entry_rows(&entry, add_rule_row, builder);
+    if (entry.limit > builder->covered)
+        builder->covered = entry.limit;
+}
+
+/* ---- the finished table ---- */
+
+static size_t page_count(const struct unwind_source *source)
+{
+    return ((source->limit - source->start - 1) >> UNWIND_PAGE_SHIFT) + 1;
+}
+
+static void fill_pages(uint32_t *pages, size_t count, const uint32_t *offsets, size_t rows)
+{
+    size_t row = 0;
+    for (size_t page = 0; page <= count; page++) {
+        while (row < rows && (offsets[row] >> UNWIND_PAGE_SHIFT) < page)
+            row++;
+        pages[page] = (uint32_t)row;
+    }
+}
+
+/* Packs everything into one allocation that the budget knows. */
+static int finish(const struct builder *builder, struct budget *budget,
+                  struct unwind_table **out)
+{
+    const struct unwind_source *source = builder->source;
+    size_t pages = page_count(source);
+    size_t bytes = sizeof(**out) + builder->rule_count * sizeof(struct unwind_rule) +
+                   (pages + 1) * sizeof(uint32_t) + builder->rows * ROW_BYTES;
+    if (!budget_take(budget, bytes))
+        return -ENOMEM;
+    struct unwind_table *table = malloc(bytes);
+    if (!table) {
+        budget_give(budget, bytes);
+        return -ENOMEM;
+    }
+    /* All of these are 4-aligned but the last, which wants 2. */
+    struct unwind_rule *rules = (struct unwind_rule *)(table + 1);
+    uint32_t *page_rows = (uint32_t *)(rules + builder->rule_count);
+    uint32_t *offsets = page_rows + pages + 1;
+    uint16_t *numbers = (uint16_t *)(offsets + builder->rows);
+    memcpy(rules, builder->rules, builder->rule_count * sizeof(*rules));
+    memcpy(offsets, builder->offsets, builder->rows * sizeof(*offsets));
+    memcpy(numbers, builder->numbers, builder->rows * sizeof(*numbers));
+    fill_pages(page_rows, pages, offsets, builder->rows);
+    *table = (struct unwind_table){
+        .start = source->start,
+        .span = source->limit - source->start,
+        .rows = builder->rows,
+        .rule_count = builder->rule_count,
+        .bytes = bytes,
+        .rules = rules,
+        .pages = page_rows,
+        .offsets = offsets,
+        .numbers = numbers,
+    };
+    *out = table;
+    return 0;
+}
+
+static int build(struct builder *builder, const struct entry_list *list)
+{
+    static const struct unwind_rule none = {.cfa_kind = CFA_NONE};
+    if (!grow((void **)&builder->rules, 0, &(size_t){0}, sizeof(none)) ||
+        !grow((void **)&builder->next_rule, 0, &builder->rule_capacity, sizeof(uint16_t)))
+        return -ENOMEM;
+    builder->rules[0] = none;
+    builder->rule_count = 1;
+    builder->covered = builder->source->start;
+    add_row(builder, 0, 0);
+    for (size_t i = 0; i < list->count && builder->error == 0; i++)
+        add_entry(builder, &list->places[i]);
+    close_gap(builder, builder->source->limit);
+    return builder->error;
+}
+
+int unwind_table_new(const struct unwind_source *source, size_t limit, struct budget *budget,
+                     struct unwind_table **table)
+{
+    if (source->limit <= source->start || source->limit - source->start > UINT32_MAX)
+        return -EINVAL;
+    struct entry_list list = {.places = NULL};
+    struct builder builder = {.source = source, .max_rows = limit / ROW_BYTES};
+    int error = list_entries(&list, source);
+    if (error == 0 && list.count == 0)
+        error = -EINVAL;
+    if (error == 0)
+        error = build(&builder, &list);
+    if (error == 0)
+        error = finish(&builder, budget, table);
+    free(list.places);
+    free(builder.offsets);
+    free(builder.numbers);
+    free(builder.rules);
+    free(builder.next_rule);
+    return error;
+}
+
+void unwind_table_free(struct unwind_table *table, struct budget *budget)
+{
+    if (!table)
+        return;
+    budget_give(budget, table->bytes);
+    free(table);
+}

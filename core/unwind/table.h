@@ -1,0 +1,66 @@
+/*
+ * A module's compiled unwind table: which rule holds at which pc. Immutable once made, so
+ * signal handlers read it without locks; looking up is a page index and a short binary search
+ * over bare offsets, and calls nothing.
+ *
+ * A row is six bytes: the offset at which a rule begins to hold, and the rule's number. A
+ * module has tens of thousands of rows but only some hundred different rules.
+ */
+#ifndef CPROF_UNWIND_TABLE_H
+#define CPROF_UNWIND_TABLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/budget.h"
+#include "unwind/cfi.h"
+
+enum { UNWIND_PAGE_SHIFT = 12 };
+
+struct unwind_table {
+    uintptr_t start; /* the first address of the code covered */
+    uintptr_t span;  /* its length; below 4 GiB */
+    size_t rows;
+    size_t rule_count;
+    size_t bytes;                    /* of this whole table, one allocation */
+    const struct unwind_rule *rules; /* rules[0] is "no rule" */
+    const uint32_t *pages;   /* for every page of the code, and one past it, how many rows
+                                begin before it */
+    const uint32_t *offsets; /* ascending; offsets[0] is 0 */
+    const uint16_t *numbers; /* of the rules, beside `offsets` */
+};
+
+/* Where a module's unwind information lies. */
+struct unwind_source {
+    uintptr_t start, limit;   /* of the module's code */
+    struct cfi_section bytes; /* a copy of .eh_frame_hdr and .eh_frame, however they lie */
+    uint64_t header;          /* the address of .eh_frame_hdr within it */
+};
+
+/* [collector] 0; -EINVAL when there is nothing to compile; -ENOMEM when the table would be
+ * larger than `limit` bytes, or than the budget has left. */
+int unwind_table_new(const struct unwind_source *source, size_t limit, struct budget *budget,
+                     struct unwind_table **table);
+void unwind_table_free(struct unwind_table *table, struct budget *budget);
+
+/* [handler] The rule that holds at an address, or NULL. */
+static inline const struct unwind_rule *unwind_table_find(const struct unwind_table *table,
+                                                          uintptr_t address)
+{
+    uintptr_t offset = address - table->start;
+    if (offset >= table->span)
+        return NULL;
+    uintptr_t page = offset >> UNWIND_PAGE_SHIFT;
+    /* The last row at or before the offset: one of the page's, or the last one before it. */
+    size_t base = table->pages[page] ? table->pages[page] - 1 : 0;
+    size_t count = table->pages[page + 1] - base;
+    while (count > 1) {
+        size_t half = count / 2;
+        base = table->offsets[base + half] <= offset ? base + half : base;
+        count -= half;
+    }
+    const struct unwind_rule *rule = &table->rules[table->numbers[base]];
+    return rule->cfa_kind == CFA_NONE ? NULL : rule;
+}
+
+#endif

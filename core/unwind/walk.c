@@ -1,0 +1,378 @@
+/* Handler code: runs inside the sampling signal. No allocation, locks, stdio or errno. */
+#include "unwind/walk.h"
+
+#include <errno.h>
+#include <sys/auxv.h>
+#include <sys/syscall.h>
+
+#include "unwind/arch.h"
+#include "unwind/table.h"
+
+/* Stack memory is what its thread makes of it; sanitizers must let us read all of it. */
+#define READS_STACK __attribute__((no_sanitize("address", "thread", "undefined")))
+
+enum { WORD = sizeof(uintptr_t) };
+
+/* What a register holds that could not be recovered: no valid address, as it is unaligned. */
+static const uintptr_t UNKNOWN = 1;
+
+static const uintptr_t PAGE = 4096; /* or a part of one, where pages are larger */
+static const uintptr_t OWN_STACK_MAX = 64UL << 20;
+static const uintptr_t FOREIGN_STACK_MAX = 8UL << 20;
+
+/* ---- bounds ---- */
+
+/* Asks the kernel to read a signal set from there: it does so before it finds that there is no
+ * such way to change the mask. One call, no side effect, allowed in every sandbox. */
+static bool readable(uintptr_t address)
+{
+    const uintptr_t no_such_way = (uintptr_t)-1;
+    return arch_syscall(SYS_rt_sigprocmask, no_such_way, address, 0, 8) == -EINVAL;
+}
+
+/* Extends `from` page by page to `to`, as far as memory is readable. */
+static uintptr_t readable_until(uintptr_t from, uintptr_t to)
+{
+    while (from < to && readable(from))
+        from += PAGE;
+    return from < to ? from : to;
+}
+
+/* Where the calling thread's own stack ends, if sp is on it. A thread's control block lies
+ * at the top of its stack (glibc, musl); the main thread's does not, but the kernel puts
+ * the name of the program there. */
+static uintptr_t own_stack_end(uintptr_t sp)
+{
+    long pid = arch_syscall(SYS_getpid, 0, 0, 0, 0);
+    bool main_thread = arch_syscall(SYS_gettid, 0, 0, 0, 0) == pid;
+    uintptr_t end = main_thread ? (uintptr_t)getauxval(AT_EXECFN) : arch_thread_pointer();
+    end &= ~(uintptr_t)(WORD - 1);
+    return sp < end && end - sp <= OWN_STACK_MAX ? end : 0;
+}
+
+bool walk_bounds(struct stack_bounds *bounds, uintptr_t sp)
+{
+    uintptr_t low = sp - ARCH_RED_ZONE;
+    if (low >= bounds->low && sp < bounds->high && bounds->high == bounds->reach)
+        return true;
+    low &= ~(PAGE - 1);
+    uintptr_t end = own_stack_end(sp);
+    if (end != 0) {
+        bool grown = bounds->high == end && bounds->reach == end && low < bounds->low;
+        uintptr_t unseen = grown ? bounds->low : end;
+        if (readable_until(low, unseen) == unseen) {
+            *bounds = (struct stack_bounds){.low = low, .high = end, .reach = end};
+            return true;
+        }
+    }
+    uintptr_t high = (sp & ~(PAGE - 1)) + PAGE;
+    if (sp > UINTPTR_MAX - FOREIGN_STACK_MAX || readable_until(low, high) != high) {
+        *bounds = (struct stack_bounds){.low = 0};
+        return false;
+    }
+    *bounds =
+        (struct stack_bounds){.low = low, .high = high, .reach = high + FOREIGN_STACK_MAX};
+    return true;
+}
+
+/* Is all of [address, address + size) stack memory that can be read? */
+static bool in_bounds(struct stack_bounds *bounds, uintptr_t address, uintptr_t size)
+{
+    if (address < bounds->low || address > bounds->reach - size || address % WORD != 0)
+        return false;
+    if (address + size <= bounds->high)
+        return true;
+    uintptr_t wanted = (address + size + PAGE - 1) & ~(PAGE - 1);
+    bounds->high =
+        readable_until(bounds->high, wanted < bounds->reach ? wanted : bounds->reach);
+    return address + size <= bounds->high;
+}
+
+READS_STACK static bool load(struct stack_bounds *bounds, uintptr_t address, uintptr_t *value)
+{
+    if (!in_bounds(bounds, address, WORD))
+        return false;
+    *value = *(const uintptr_t *)address;
+    return true;
+}
+
+/* ---- one frame ---- */
+
+struct cursor {
+    uintptr_t pc, sp, fp, base;
+    const void *live; /* the ucontext that holds all registers of this frame; NULL in callers,
+                         of which only the above are known, and pc is a return address */
+};
+
+struct walk {
+    const struct module_map *map;
+    struct stack_bounds *bounds;
+    const struct cprof_interrupted *thread;
+    const struct cprof_runtime *runtime;
+    const struct module *module; /* of the frame before: most frames stay in it */
+    struct cursor at;
+    uintptr_t cfa;     /* of the frame that was just left */
+    enum walk_end end; /* why it could not be left */
+};
+
+static bool stop(struct walk *walk, enum walk_end end)
+{
+    walk->end = end;
+    return false;
+}
+
+static struct cursor cursor_of(const void *ucontext)
+{
+    return (struct cursor){
+        .pc = arch_pc(ucontext),
+        .sp = arch_register(ucontext, ARCH_DWARF_SP),
+        .fp = arch_register(ucontext, ARCH_DWARF_FP),
+        .base = arch_register(ucontext, ARCH_DWARF_BASE),
+        .live = ucontext,
+    };
+}
+
+static bool known_register(const struct cursor *at, unsigned reg, uintptr_t *value)
+{
+    switch (reg) {
+    case ARCH_DWARF_SP:
+        *value = at->sp;
+        return true;
+    case ARCH_DWARF_FP:
+        *value = at->fp;
+        return true;
+    case ARCH_DWARF_BASE:
+        *value = at->base;
+        return true;
+    default:
+        *value = at->live ? arch_register(at->live, reg) : 0;
+        return at->live != NULL;
+    }
+}
+
+static bool find_cfa(struct walk *walk, const struct unwind_rule *rule, uintptr_t *cfa)
+{
+    uintptr_t value;
+    if (!known_register(&walk->at, rule->cfa_reg, &value))
+        return false;
+    value += (uintptr_t)(intptr_t)rule->cfa_offset;
+    if (rule->cfa_kind == CFA_DEREFERENCE) {
+        if (!load(walk->bounds, value, &value))
+            return false;
+        value += (uintptr_t)(intptr_t)rule->cfa_extra;
+    } else if (rule->cfa_kind == CFA_PLT && (walk->at.pc & 15) >= (uintptr_t)rule->cfa_extra) {
+        value += WORD;
+    }
+    *cfa = value;
+    return true;
+}
+
+/* The caller's value of a register that now holds `value`. */
+static bool recover(struct walk *walk, const struct saved_register *saved, uintptr_t cfa,
+                    uintptr_t *value)
+{
+    uintptr_t base = cfa;
+    switch (saved->kind) {
+    case SAVED_SAME:
+        return true;
+    case SAVED_REGISTER:
+        return known_register(&walk->at, saved->reg, value);
+    case SAVED_AT:
+        if (!known_register(&walk->at, saved->reg, &base))
+            return false;
+        break;
+    case SAVED_AT_CFA:
+        break;
+    default:
+        return false;
+    }
+    return load(walk->bounds, base + (uintptr_t)(intptr_t)saved->offset, value);
+}
+
+/* A frame lies above its callee's; only a function that has stored nothing yet may share its
+ * caller's address, where calls don't push. */
+static bool ascends(const struct walk *walk, uintptr_t cfa)
+{
+    const struct cursor *at = &walk->at;
+    bool leaf = ARCH_LINK_REGISTER && at->live;
+    return (leaf ? cfa >= at->sp : cfa > at->sp) && cfa <= walk->bounds->reach &&
+           cfa % WORD == 0;
+}
+
+/* Leaves a signal trampoline for what the signal interrupted, perhaps on another stack. */
+READS_STACK static bool leave_signal(struct walk *walk)
+{
+    uintptr_t ucontext = walk->at.sp + ARCH_SIGNAL_UCONTEXT;
+    if (!in_bounds(walk->bounds, ucontext, ARCH_UCONTEXT_REGISTERS))
+        return stop(walk, WALK_BAD_STACK);
+    walk->at = cursor_of((const void *)ucontext);
+    walk->cfa = walk->at.sp;
+    bool elsewhere = !in_bounds(walk->bounds, walk->at.sp, WORD);
+    if (elsewhere && !walk_bounds(walk->bounds, walk->at.sp))
+        return stop(walk, WALK_BAD_STACK);
+    return true;
+}
+
+static bool leave_to(struct walk *walk, uintptr_t cfa, struct cursor caller)
+{
+    caller.pc = arch_strip(caller.pc);
+    caller.sp = cfa;
+    walk->at = caller;
+    walk->cfa = cfa;
+    return true;
+}
+
+/* Leaves a thread's first function: for no pc at all. */
+static bool leave_thread(struct walk *walk, const struct unwind_rule *rule)
+{
+    uintptr_t cfa;
+    if (!find_cfa(walk, rule, &cfa) || !ascends(walk, cfa))
+        cfa = walk->at.sp;
+    return leave_to(walk, cfa, (struct cursor){.pc = 0});
+}
+
+static bool leave_by_rule(struct walk *walk, const struct unwind_rule *rule)
+{
+    struct cursor caller = {
+        .pc = walk->at.live ? arch_register(walk->at.live, ARCH_DWARF_RA) : 0,
+        .fp = walk->at.fp,
+        .base = walk->at.base,
+    };
+    uintptr_t cfa;
+    if (rule->cfa_kind == CFA_SIGNAL)
+        return leave_signal(walk);
+    if (rule->ra.kind == SAVED_LOST)
+        return leave_thread(walk, rule);
+    if (rule->ra.kind == SAVED_SAME && !(ARCH_LINK_REGISTER && walk->at.live))
+        return stop(walk, WALK_NO_RULE);
+    if (!find_cfa(walk, rule, &cfa))
+        return stop(walk, WALK_NO_RULE);
+    if (!ascends(walk, cfa) || !recover(walk, &rule->ra, cfa, &caller.pc))
+        return stop(walk, WALK_BAD_STACK);
+    /* These two only matter to callers that use them: a walk goes on without. */
+    if (!recover(walk, &rule->fp, cfa, &caller.fp))
+        caller.fp = UNKNOWN;
+    if (!recover(walk, &rule->base, cfa, &caller.base))
+        caller.base = UNKNOWN;
+    return leave_to(walk, cfa, caller);
+}
+
+/* ---- without a rule ---- */
+
+static const struct module *find_module(struct walk *walk, uintptr_t pc)
+{
+    if (!walk->module || pc - walk->module->start >= walk->module->limit - walk->module->start)
+        walk->module = module_find(walk->map, pc);
+    return walk->module;
+}
+
+/* The frame record that a frame pointer points to: the caller's frame pointer and the return
+ * address. Believed only if that address is code. */
+static bool leave_by_frame_pointer(struct walk *walk)
+{
+    struct cursor caller = {.base = UNKNOWN};
+    uintptr_t fp = walk->at.fp;
+    if (fp == 0 && !walk->at.live)
+        return leave_to(walk, walk->at.sp, caller); /* cleared for a thread's first function */
+    if (fp < walk->at.sp || !load(walk->bounds, fp, &caller.fp) ||
+        !load(walk->bounds, fp + WORD, &caller.pc) || !ascends(walk, fp + 2 * WORD))
+        return false;
+    if (caller.pc != 0 && !find_module(walk, arch_strip(caller.pc) - 1))
+        return false;
+    return leave_to(walk, fp + 2 * WORD, caller);
+}
+
+/* A call through a bad pointer has jumped, but executed nothing: the return address is where
+ * the call put it. */
+static bool leave_failed_call(struct walk *walk)
+{
+    struct cursor caller = {.pc = 0, .fp = walk->at.fp, .base = walk->at.base};
+    uintptr_t sp = walk->at.sp;
+    if (!walk->at.live)
+        return false;
+    if (ARCH_LINK_REGISTER)
+        caller.pc = arch_register(walk->at.live, ARCH_DWARF_RA);
+    else if (!load(walk->bounds, sp, &caller.pc))
+        return false;
+    if (!find_module(walk, arch_strip(caller.pc) - 1))
+        return false;
+    return leave_to(walk, ARCH_LINK_REGISTER ? sp : sp + WORD, caller);
+}
+
+/* Moves to the caller of the frame at walk->at. False: walk->end says why not. */
+static bool leave(struct walk *walk, uintptr_t pc)
+{
+    const struct module *module = find_module(walk, pc);
+    if (module && module->table) {
+        const struct unwind_rule *rule = unwind_table_find(module->table, pc);
+        if (rule)
+            return leave_by_rule(walk, rule);
+    }
+    walk->end = module ? WALK_NO_RULE : WALK_NO_MODULE;
+    if (!module && pc < PAGE && leave_failed_call(walk))
+        return true;
+    if (leave_by_frame_pointer(walk))
+        return true;
+    return !module && leave_failed_call(walk);
+}
+
+/* ---- the walk ---- */
+
+static bool leave_to_registers(struct walk *walk, const struct cprof_registers *registers)
+{
+    struct cursor caller = {.pc = registers->pc, .fp = registers->fp, .base = UNKNOWN};
+    if (!ascends(walk, registers->sp))
+        return stop(walk, WALK_BAD_STACK);
+    return leave_to(walk, registers->sp, caller);
+}
+
+/* One frame: the runtime's, if it says so, which it then writes to `own`. */
+static bool leave_frame(struct walk *walk, uintptr_t pc, struct cprof_frame *own,
+                        size_t *own_count)
+{
+    struct cprof_registers registers = {
+        .pc = walk->at.pc, .sp = walk->at.sp, .fp = walk->at.fp};
+    if (!own || !walk->runtime->step(walk->thread, &registers, own))
+        return leave(walk, pc);
+    own->stack = walk->at.sp;
+    ++*own_count;
+    return leave_to_registers(walk, &registers);
+}
+
+struct walk_result walk_frames(const struct module_map *map, struct stack_bounds *bounds,
+                               const struct cprof_interrupted *thread,
+                               const struct cprof_runtime *runtime, struct native_frame *native,
+                               size_t native_capacity, struct cprof_frame *stepped,
+                               size_t stepped_capacity)
+{
+    struct walk walk = {.map = map, .bounds = bounds, .thread = thread, .runtime = runtime};
+    struct walk_result result = {.end = WALK_FULL};
+    bool steps = runtime && runtime->step;
+    walk.at = cursor_of(thread->ucontext);
+    while (result.native_count < native_capacity &&
+           (!steps || result.stepped_count < stepped_capacity)) {
+        struct native_frame *frame = &native[result.native_count++];
+        struct cprof_frame *own = steps ? &stepped[result.stepped_count] : NULL;
+        frame->pc = walk.at.live ? walk.at.pc : walk.at.pc - 1;
+        frame->cfa = walk.at.sp;
+        if (!leave_frame(&walk, frame->pc, own, &result.stepped_count)) {
+            result.end = walk.end;
+            break;
+        }
+        frame->cfa = walk.cfa;
+        if (walk.at.pc == 0) {
+            result.end = WALK_COMPLETE;
+            break;
+        }
+    }
+    return result;
+}
+
+struct cprof_registers walk_registers(const void *ucontext)
+{
+    return (struct cprof_registers){
+        .pc = arch_pc(ucontext),
+        .sp = arch_register(ucontext, ARCH_DWARF_SP),
+        .fp = arch_register(ucontext, ARCH_DWARF_FP),
+    };
+}
