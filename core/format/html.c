@@ -25,18 +25,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "format/frames.h"
 #include "format/html/page.h"
 #include "format/json.h"
 #include "format/summary.h"
-
-/* A frame as the page knows it. `slot` says which line of which location it came from. */
-struct candidate {
-    profile_id name, file, module;
-    int64_t line, start_line;
-    enum cprof_frame_type type;
-    uint32_t slot;
-    uint32_t function; /* index of the page's function */
-};
 
 /* A unique stack of frames, root first. */
 struct page_stack {
@@ -54,10 +46,7 @@ struct page_sample {
 
 struct page {
     const struct profile *profile;
-    uint32_t *first_slot;     /* location → its first slot; one more entry at the end */
-    uint32_t *frame_of;       /* slot → frame */
-    struct candidate *frames; /* after intern_frames: unique, sorted */
-    uint32_t frame_count;
+    struct frame_table table;
     uint32_t *steps;           /* the frames of all stacks */
     struct page_stack *stacks; /* sorted */
     size_t stack_count;
@@ -69,9 +58,7 @@ struct page {
 
 static void page_free(struct page *page)
 {
-    free(page->first_slot);
-    free(page->frame_of);
-    free(page->frames);
+    frame_table_free(&page->table);
     free(page->steps);
     free(page->stacks);
     free(page->stack_number);
@@ -85,121 +72,6 @@ static void *allocate(size_t count, size_t size)
 }
 
 #define COMPARE(a, b) (((a) > (b)) - ((a) < (b)))
-
-static int compare_functions(const struct candidate *a, const struct candidate *b)
-{
-    int order = COMPARE(a->name, b->name);
-    return order ? order : COMPARE(a->file, b->file);
-}
-
-static int compare_candidates(const void *left, const void *right)
-{
-    const struct candidate *a = left, *b = right;
-    int order = compare_functions(a, b);
-    if (!order)
-        order = COMPARE(a->line, b->line);
-    return order ? order : COMPARE(a->module, b->module);
-}
-
-static struct candidate candidate_of(const struct profile *profile,
-                                     const struct profile_location *location,
-                                     const struct profile_line *line)
-{
-    const struct profile_mapping *mapping = profile_get_mapping(profile, location->mapping);
-    struct candidate candidate = {.module = mapping->filename, .type = location->type};
-    if (line) {
-        const struct profile_function *function = profile_get_function(profile, line->function);
-        candidate.name = function->name;
-        candidate.file = function->filename;
-        candidate.line = line->line;
-        candidate.start_line = function->start_line;
-    }
-    return candidate;
-}
-
-/* A location without lines still is a frame, a nameless one; location 0 is none. */
-static uint32_t slots_of(const struct profile *profile, profile_id id)
-{
-    uint32_t lines = profile_get_location(profile, id)->line_count;
-    return id == 0 || lines > 0 ? lines : 1;
-}
-
-/* One slot for each frame of each location. */
-static int collect_candidates(struct page *page)
-{
-    const struct profile *profile = page->profile;
-    size_t locations = profile_location_count(profile), slots = 0;
-    page->first_slot = allocate(locations + 1, sizeof(*page->first_slot));
-    if (!page->first_slot)
-        return -ENOMEM;
-    for (profile_id id = 0; id < locations; id++) {
-        page->first_slot[id] = (uint32_t)slots;
-        slots += slots_of(profile, id);
-    }
-    if (slots > UINT32_MAX)
-        return -EFBIG;
-    page->first_slot[locations] = (uint32_t)slots;
-    page->frames = allocate(slots, sizeof(*page->frames));
-    page->frame_of = allocate(slots, sizeof(*page->frame_of));
-    if (!page->frames || !page->frame_of)
-        return -ENOMEM;
-    for (profile_id id = 0; id < locations; id++) {
-        const struct profile_location *location = profile_get_location(profile, id);
-        for (uint32_t slot = page->first_slot[id]; slot < page->first_slot[id + 1]; slot++) {
-            const struct profile_line *line =
-                location->line_count > 0 ? &location->lines[slot - page->first_slot[id]] : NULL;
-            page->frames[slot] = candidate_of(profile, location, line);
-            page->frames[slot].slot = slot;
-        }
-    }
-    page->frame_count = (uint32_t)slots;
-    return 0;
-}
-
-/* Makes equal candidates one frame, and numbers the functions. */
-static int intern_frames(struct page *page)
-{
-    int status = collect_candidates(page);
-    if (status)
-        return status;
-    struct candidate *frames = page->frames;
-    qsort(frames, page->frame_count, sizeof(*frames), compare_candidates);
-    uint32_t kept = 0, function = 0;
-    for (uint32_t i = 0; i < page->frame_count; i++) {
-        if (kept > 0 && compare_functions(&frames[kept - 1], &frames[i]))
-            function++;
-        if (kept == 0 || compare_candidates(&frames[kept - 1], &frames[i])) {
-            frames[kept] = frames[i];
-            frames[kept++].function = function;
-        }
-        page->frame_of[frames[i].slot] = kept - 1;
-    }
-    page->frame_count = kept;
-    return 0;
-}
-
-/* Frames of a stack, root first. Inlined frames stand callee first in a location. */
-static uint32_t expand_stack(const struct page *page, struct profile_stack stack,
-                             uint32_t *steps)
-{
-    uint32_t depth = 0;
-    for (uint32_t i = stack.depth; i-- > 0;) {
-        profile_id location = stack.locations[i];
-        for (uint32_t slot = page->first_slot[location + 1];
-             slot-- > page->first_slot[location];)
-            steps[depth++] = page->frame_of[slot];
-    }
-    return depth;
-}
-
-static size_t expanded_depth(const struct page *page, struct profile_stack stack)
-{
-    size_t depth = 0;
-    for (uint32_t i = 0; i < stack.depth; i++)
-        depth +=
-            page->first_slot[stack.locations[i] + 1] - page->first_slot[stack.locations[i]];
-    return depth;
-}
 
 static uint32_t shared_depth(const struct page_stack *a, const struct page_stack *b)
 {
@@ -224,7 +96,7 @@ static int sort_stacks(struct page *page)
     const struct profile *profile = page->profile;
     size_t count = profile_stack_count(profile), steps = 0;
     for (profile_id id = 0; id < count; id++)
-        steps += expanded_depth(page, profile_get_stack(profile, id));
+        steps += frame_table_depth(&page->table, profile_get_stack(profile, id));
     page->steps = allocate(steps, sizeof(*page->steps));
     page->stacks = allocate(count, sizeof(*page->stacks));
     page->stack_number = allocate(count, sizeof(*page->stack_number));
@@ -234,7 +106,8 @@ static int sort_stacks(struct page *page)
     for (profile_id id = 0; id < count; id++) {
         struct page_stack *stack = &page->stacks[id];
         *stack = (struct page_stack){.frames = next, .source = id};
-        stack->depth = expand_stack(page, profile_get_stack(profile, id), next);
+        stack->depth =
+            (uint32_t)frame_table_expand(&page->table, profile_get_stack(profile, id), next);
         next += stack->depth;
     }
     qsort(page->stacks, count, sizeof(*page->stacks), compare_stacks);
@@ -340,51 +213,52 @@ static void write_strings(struct page *page)
     json_raw(&page->json, "]");
 }
 
-static int64_t function_name(const struct candidate *frame)
+static int64_t function_name(const struct frame *frame)
 {
     return frame->name;
 }
 
-static int64_t function_file(const struct candidate *frame)
+static int64_t function_file(const struct frame *frame)
 {
     return frame->file;
 }
 
-static int64_t function_line(const struct candidate *frame)
+static int64_t function_line(const struct frame *frame)
 {
     return frame->start_line;
 }
 
-static int64_t function_type(const struct candidate *frame)
+static int64_t function_type(const struct frame *frame)
 {
     return (int64_t)frame->type;
 }
 
-static int64_t frame_function(const struct candidate *frame)
+static int64_t frame_function(const struct frame *frame)
 {
     return frame->function;
 }
 
-static int64_t frame_line(const struct candidate *frame)
+static int64_t frame_line(const struct frame *frame)
 {
     return frame->line;
 }
 
-static int64_t frame_module(const struct candidate *frame)
+static int64_t frame_module(const struct frame *frame)
 {
     return frame->module;
 }
 
 /* One field of all frames, or of the first frame of each function. */
 static void write_frame_column(struct page *page, const char *key, bool functions,
-                               int64_t (*field)(const struct candidate *frame))
+                               int64_t (*field)(const struct frame *frame))
 {
     size_t written = 0;
     json_raw(&page->json, key);
     json_raw(&page->json, ":[");
-    for (uint32_t i = 0; i < page->frame_count; i++)
-        if (!functions || i == 0 || page->frames[i].function != page->frames[i - 1].function)
-            write_number(page, written++, field(&page->frames[i]));
+    for (uint32_t i = 0; i < page->table.frame_count; i++)
+        if (!functions || i == 0 ||
+            page->table.frames[i].function != page->table.frames[i - 1].function)
+            write_number(page, written++, field(&page->table.frames[i]));
     json_raw(&page->json, "]");
 }
 
@@ -505,7 +379,7 @@ static int write_json(struct page *page)
     struct profile_summary summary;
     int status = profile_summarize(page->profile, &summary);
     if (!status)
-        status = intern_frames(page);
+        status = frame_table_init(&page->table, page->profile);
     if (!status)
         status = sort_stacks(page);
     if (!status)

@@ -11,4 +11,4 @@ add_custom_command(
   DEPENDS ${html_folder}/page.html ${html_folder}/style.css ${html_scripts}
           ${html_folder}/embed.cmake
   COMMENT "Embedding the flame graph page" VERBATIM)
-set(HTML_SOURCES html.c json.c summary.c ${html_page})
+set(HTML_SOURCES html.c frames.c json.c summary.c ${html_page})

@@ -1,0 +1,161 @@
+#include "format/frames.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define COMPARE(a, b) (((a) > (b)) - ((a) < (b)))
+
+/* A frame together with the slot it was found in, before equal ones become one. */
+struct candidate {
+    struct frame frame;
+    uint32_t slot;
+};
+
+static int compare_functions(const struct frame *a, const struct frame *b)
+{
+    int order = COMPARE(a->name, b->name);
+    return order ? order : COMPARE(a->file, b->file);
+}
+
+static int compare_frames(const struct frame *a, const struct frame *b)
+{
+    int order = compare_functions(a, b);
+    if (!order)
+        order = COMPARE(a->line, b->line);
+    return order ? order : COMPARE(a->module, b->module);
+}
+
+static int compare_candidates(const void *left, const void *right)
+{
+    const struct candidate *a = left, *b = right;
+    int order = compare_frames(&a->frame, &b->frame);
+    return order ? order : COMPARE(a->slot, b->slot);
+}
+
+static struct frame describe(const struct profile *profile,
+                             const struct profile_location *location,
+                             const struct profile_line *line)
+{
+    struct frame frame = {
+        .module = profile_get_mapping(profile, location->mapping)->filename,
+        .type = location->type,
+    };
+    if (line) {
+        const struct profile_function *function = profile_get_function(profile, line->function);
+        frame.name = function->name;
+        frame.file = function->filename;
+        frame.line = line->line;
+        frame.start_line = function->start_line;
+    }
+    return frame;
+}
+
+/* A location without lines still is a frame, a nameless one; location 0 is none. */
+static uint32_t slots_of(const struct profile *profile, profile_id id)
+{
+    uint32_t lines = profile_get_location(profile, id)->line_count;
+    return id == 0 || lines > 0 ? lines : 1;
+}
+
+static int number_slots(struct frame_table *table, size_t *total)
+{
+    size_t locations = profile_location_count(table->profile), slots = 0;
+    table->first_slot = calloc(locations + 1, sizeof(*table->first_slot));
+    if (!table->first_slot)
+        return -ENOMEM;
+    for (profile_id id = 0; id < locations; id++) {
+        table->first_slot[id] = (uint32_t)slots;
+        slots += slots_of(table->profile, id);
+    }
+    if (slots > UINT32_MAX)
+        return -EFBIG;
+    table->first_slot[locations] = (uint32_t)slots;
+    *total = slots;
+    return 0;
+}
+
+static void collect(const struct frame_table *table, struct candidate *candidates)
+{
+    const struct profile *profile = table->profile;
+    for (profile_id id = 0; id < profile_location_count(profile); id++) {
+        const struct profile_location *location = profile_get_location(profile, id);
+        uint32_t first = table->first_slot[id];
+        for (uint32_t slot = first; slot < table->first_slot[id + 1]; slot++) {
+            const struct profile_line *line =
+                location->line_count > 0 ? &location->lines[slot - first] : NULL;
+            candidates[slot] = (struct candidate){describe(profile, location, line), slot};
+        }
+    }
+}
+
+/* Makes equal candidates one frame and numbers the functions. */
+static void intern(struct frame_table *table, struct candidate *candidates, size_t count)
+{
+    struct frame *frames = table->frames;
+    uint32_t kept = 0;
+    qsort(candidates, count, sizeof(*candidates), compare_candidates);
+    for (size_t i = 0; i < count; i++) {
+        const struct frame *frame = &candidates[i].frame;
+        const struct frame *last = kept > 0 ? &frames[kept - 1] : NULL;
+        if (!last || compare_functions(last, frame))
+            table->function_count++;
+        if (!last || compare_frames(last, frame)) {
+            frames[kept] = *frame;
+            frames[kept++].function = table->function_count - 1;
+        }
+        table->frame_of[candidates[i].slot] = kept - 1;
+    }
+    table->frame_count = kept;
+}
+
+int frame_table_init(struct frame_table *table, const struct profile *profile)
+{
+    *table = (struct frame_table){.profile = profile};
+    size_t slots = 0;
+    int status = number_slots(table, &slots);
+    struct candidate *candidates = calloc(slots + 1, sizeof(*candidates));
+    table->frames = calloc(slots + 1, sizeof(*table->frames));
+    table->frame_of = calloc(slots + 1, sizeof(*table->frame_of));
+    if (!status && (!candidates || !table->frames || !table->frame_of))
+        status = -ENOMEM;
+    if (!status) {
+        collect(table, candidates);
+        intern(table, candidates, slots);
+    }
+    free(candidates);
+    if (status)
+        frame_table_free(table);
+    return status;
+}
+
+void frame_table_free(struct frame_table *table)
+{
+    free(table->frames);
+    free(table->first_slot);
+    free(table->frame_of);
+    *table = (struct frame_table){0};
+}
+
+size_t frame_table_depth(const struct frame_table *table, struct profile_stack stack)
+{
+    size_t depth = 0;
+    for (uint32_t i = 0; i < stack.depth; i++) {
+        profile_id location = stack.locations[i];
+        depth += table->first_slot[location + 1] - table->first_slot[location];
+    }
+    return depth;
+}
+
+/* Stacks stand leaf first, and so do the inlined functions of a location. */
+size_t frame_table_expand(const struct frame_table *table, struct profile_stack stack,
+                          uint32_t *frames)
+{
+    size_t depth = 0;
+    for (uint32_t i = stack.depth; i-- > 0;) {
+        profile_id location = stack.locations[i];
+        uint32_t slot = table->first_slot[location + 1];
+        while (slot-- > table->first_slot[location])
+            frames[depth++] = table->frame_of[slot];
+    }
+    return depth;
+}

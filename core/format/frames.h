@@ -1,0 +1,43 @@
+/*
+ * A profile's locations as frames that people tell apart: a function (its name and file), a
+ * line, a module. Many locations are one frame (each address of a line is one of its own), and
+ * one location is several when functions were inlined into each other.
+ *
+ * The table borrows the profile, which must not change while it is used. One thread.
+ */
+#ifndef CPROF_FORMAT_FRAMES_H
+#define CPROF_FORMAT_FRAMES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "profile/profile.h"
+
+struct frame {
+    profile_id name, file; /* the function; both 0 = unknown */
+    profile_id module;     /* the mapping's file name; 0 = none */
+    int64_t line;          /* 0 = unknown */
+    int64_t start_line;    /* on which the function begins */
+    enum cprof_frame_type type;
+    uint32_t function; /* frames with the same name and file share it; dense from 0 */
+};
+
+struct frame_table {
+    const struct profile *profile;
+    struct frame *frames; /* sorted by function, line, module */
+    uint32_t frame_count;
+    uint32_t function_count;
+    uint32_t *first_slot; /* location → its first slot; one more entry at the end */
+    uint32_t *frame_of;   /* slot → index of frame; a slot is one line of one location */
+};
+
+/* 0, -ENOMEM or -EFBIG; on failure there is nothing to free. */
+int frame_table_init(struct frame_table *table, const struct profile *profile);
+void frame_table_free(struct frame_table *table);
+
+/* How many frames a stack has, and what they are, root first: indices of frames. */
+size_t frame_table_depth(const struct frame_table *table, struct profile_stack stack);
+size_t frame_table_expand(const struct frame_table *table, struct profile_stack stack,
+                          uint32_t *frames);
+
+#endif
