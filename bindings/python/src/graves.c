@@ -1,0 +1,185 @@
+#include "graves.h"
+
+#include <pthread.h>
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "qualnames.h"
+
+enum { GRAVES = 4096 };
+
+struct grave {
+    uintptr_t code;
+    uint64_t older;      /* number of the slot's grave before this one; 0 = none */
+    uint32_t generation; /* the last in which the object lived */
+    int first_line;
+    PyObject *name, *file, *lines; /* owned */
+};
+
+_Atomic uint32_t grave_generations[GRAVE_SLOTS];
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+/* Graves are numbered from 1; number n lies at graves[n % GRAVES]. Those from `oldest` up to,
+ * not including, `next` exist; those below `unneeded` may be dropped. */
+static struct grave graves[GRAVES];
+static uint64_t oldest = 1, next = 1, unneeded = 1;
+static uint64_t next_when_drained = 1;  /* `next` at the latest drained() call */
+static uint64_t newest[GRAVE_SLOTS];    /* by slot: its youngest grave's number */
+static uint32_t forgotten[GRAVE_SLOTS]; /* by slot: generations below this had graves that
+                                           were dropped */
+
+void graves_lock(void)
+{
+    pthread_mutex_lock(&lock);
+}
+
+void graves_unlock(void)
+{
+    pthread_mutex_unlock(&lock);
+}
+
+/* [GIL, locked] Strings and bytes: dropping them runs no Python code. */
+static void drop_oldest(void)
+{
+    struct grave *grave = &graves[oldest++ % GRAVES];
+
+    forgotten[grave_slot(grave->code)] = grave->generation + 1;
+    Py_CLEAR(grave->name);
+    Py_CLEAR(grave->file);
+    Py_CLEAR(grave->lines);
+}
+
+/* [GIL] */
+static void bury(PyCodeObject *code)
+{
+    const unsigned slot = grave_slot((uintptr_t)code);
+    struct grave *grave;
+
+    graves_lock();
+    /* Two for one, so that what is no longer needed goes without a burst of work. */
+    for (int i = 0; i < 2 && oldest < unneeded; i++)
+        drop_oldest();
+    if (next - oldest == GRAVES)
+        drop_oldest();
+    grave = &graves[next % GRAVES];
+    *grave = (struct grave){
+        .code = (uintptr_t)code,
+        .older = newest[slot],
+        .generation = grave_generation((uintptr_t)code),
+        .first_line = code->co_firstlineno,
+        .name = Py_NewRef((PyObject *)(uintptr_t)qualname_of(code, (uintptr_t)code)),
+        .file = Py_NewRef(code->co_filename),
+        .lines = Py_NewRef(code->co_linetable),
+    };
+    newest[slot] = next++;
+    atomic_store_explicit(&grave_generations[slot], grave->generation + 1,
+                          memory_order_relaxed);
+    qualname_forget((uintptr_t)code);
+    graves_unlock();
+}
+
+enum grave_found graves_find(uintptr_t code, uint32_t generation, struct code_parts *parts)
+{
+    const unsigned slot = grave_slot(code);
+    const struct grave *found = NULL;
+
+    for (uint64_t number = newest[slot]; number >= oldest;) {
+        const struct grave *grave = &graves[number % GRAVES];
+        if (grave->generation < generation)
+            break;
+        if (grave->code == code)
+            found = grave;
+        number = grave->older;
+    }
+    if (generation < forgotten[slot])
+        return GRAVE_LOST;
+    if (found == NULL)
+        return GRAVE_ALIVE;
+    *parts = (struct code_parts){.name = found->name,
+                                 .file = found->file,
+                                 .lines = found->lines,
+                                 .first_line = found->first_line};
+    return GRAVE_DEAD;
+}
+
+void graves_drained(void)
+{
+    graves_lock();
+    unneeded = next_when_drained;
+    next_when_drained = next;
+    graves_unlock();
+}
+
+#if PY_VERSION_HEX >= 0x030C0000
+
+static int watcher = -1;
+
+static int code_event(PyCodeEvent event, PyCodeObject *code)
+{
+    if (event == PY_CODE_EVENT_DESTROY)
+        bury(code);
+    return 0;
+}
+
+static int watch_deaths(void)
+{
+    watcher = PyCode_AddWatcher(code_event);
+    return watcher < 0 ? -1 : 0;
+}
+
+static void unwatch_deaths(void)
+{
+    if (watcher >= 0 && PyCode_ClearWatcher(watcher) < 0)
+        PyErr_Clear();
+    watcher = -1;
+}
+
+#else
+
+/* Before 3.12 the one notice of a code object's death is its type's destructor. Somebody who
+ * wrapped it after us keeps calling ours; it is then a plain detour to the original. */
+static destructor original_destructor;
+static bool watching;
+
+static void code_destroyed(PyObject *code)
+{
+    if (watching)
+        bury((PyCodeObject *)code);
+    original_destructor(code);
+}
+
+static int watch_deaths(void)
+{
+    if (PyCode_Type.tp_dealloc != code_destroyed && original_destructor == NULL) {
+        original_destructor = PyCode_Type.tp_dealloc;
+        PyCode_Type.tp_dealloc = code_destroyed;
+    }
+    watching = true;
+    return 0;
+}
+
+static void unwatch_deaths(void)
+{
+    watching = false;
+    if (PyCode_Type.tp_dealloc == code_destroyed) {
+        PyCode_Type.tp_dealloc = original_destructor;
+        original_destructor = NULL;
+    }
+}
+
+#endif
+
+int graves_open(void)
+{
+    return watch_deaths();
+}
+
+void graves_close(void)
+{
+    unwatch_deaths();
+    graves_lock();
+    while (oldest < next)
+        drop_oldest();
+    graves_unlock();
+}
