@@ -9,6 +9,7 @@
 #include "symbol/codemap.h"
 #include "symbol/debugfile.h"
 #include "symbol/demangle.h"
+#include "symbol/dwarf.h"
 #include "symbol/image.h"
 #include "symbol/perfmap.h"
 #include "symbol/strings.h"
@@ -21,6 +22,7 @@ struct module_names {
     uint64_t serial;
     struct strings strings;
     struct symtab symtab;
+    struct dwarf_index index;
     const char *debug_path; /* of the separate debug file; NULL when there is none */
     bool loaded;            /* symtab and debug_path are settled */
     bool symtab_in_debug;   /* which of the two files symtab comes from */
@@ -32,8 +34,9 @@ struct module_names {
  * lends us three descriptors at most. */
 struct open_files {
     struct module_names *names; /* NULL: none */
-    bool has_image, has_debug;
+    bool has_image, has_debug, has_dwarf;
     struct elf image, debug;
+    struct dwarf dwarf; /* of one of the two */
 };
 
 struct symbolizer {
@@ -64,6 +67,8 @@ void symbolizer_set_debug_root(struct symbolizer *symbolizer, const char *root)
 
 static void close_files(struct open_files *files)
 {
+    if (files->has_dwarf)
+        dwarf_close(&files->dwarf);
     if (files->has_image)
         elf_close(&files->image);
     if (files->has_debug)
@@ -82,6 +87,7 @@ static void free_names(struct symbolizer *symbolizer, struct module_names *names
     if (symbolizer->files.names == names)
         close_files(&symbolizer->files);
     symtab_free(&names->symtab);
+    dwarf_index_free(&names->index);
     strings_free(&names->strings);
     budget_give(symbolizer->budget, sizeof *names);
     free(names);
@@ -163,6 +169,7 @@ static struct module_names *names_of(struct symbolizer *symbolizer, uint64_t ser
     }
     names->serial = serial;
     names->symtab.budget = symbolizer->budget;
+    dwarf_index_init(&names->index, symbolizer->budget);
     strings_init(&names->strings, symbolizer->budget);
     struct module_names **slot = &symbolizer->modules[at];
     memmove(slot + 1, slot, (symbolizer->count - at) * sizeof *slot);
@@ -215,6 +222,9 @@ static void open_module(struct symbolizer *symbolizer, struct module_names *name
     else if (files->has_image && names->debug_path)
         files->has_debug = !debugfile_open(&files->image, module->path, symbolizer->debug_root,
                                            &files->debug, path, sizeof path);
+    files->has_dwarf =
+        (files->has_image && dwarf_open(&files->dwarf, &files->image, &names->index)) ||
+        (files->has_debug && dwarf_open(&files->dwarf, &files->debug, &names->index));
 }
 
 const struct module_identity *symbolizer_identity(struct symbolizer *symbolizer,
@@ -253,7 +263,8 @@ static const char *keep_readable(struct module_names *names, const char *name)
     return keep(names, readable);
 }
 
-/* Names code of a file: its function, the PLT stub it is in, or "module+0xoffset". */
+/* Names code of a file: its function, else what DWARF called it, else the PLT stub it is in,
+ * else "module+0xoffset". */
 static void name_in_file(struct symbolizer *symbolizer, struct module_names *names,
                          const struct module *module, uint64_t vaddr, struct symbol_line *line)
 {
@@ -267,6 +278,8 @@ static void name_in_file(struct symbolizer *symbolizer, struct module_names *nam
         line->name = keep_readable(names, name);
         return;
     }
+    if (line->name)
+        return; /* DWARF had one */
     if (files->has_image && !codemap_stub(&files->image, vaddr, name, sizeof name)) {
         char readable[DEMANGLE_OUTPUT];
         demangle(name, readable, sizeof readable);
@@ -294,6 +307,20 @@ static void name_generated(struct symbolizer *symbolizer, struct module_names *n
         line->name = "[anonymous]";
 }
 
+/* Inlined functions and lines, where DWARF has them. */
+static void add_source(struct symbolizer *symbolizer, struct module_names *names,
+                       uint64_t vaddr, struct symbol *symbol)
+{
+    size_t count = dwarf_find(&symbolizer->files.dwarf, vaddr, &names->strings, symbol->lines,
+                              SYMBOL_MAX_INLINED);
+    for (size_t i = 0; i < count; i++) {
+        struct symbol_line *line = &symbol->lines[i];
+        const char *name = line->linkage ? line->linkage : line->name;
+        line->name = name ? keep_readable(names, name) : i + 1 < count ? "[inlined]" : NULL;
+    }
+    symbol->count = count ? count : 1;
+}
+
 void symbolizer_lookup(struct symbolizer *symbolizer, const struct module *module,
                        uintptr_t address, struct symbol *symbol)
 {
@@ -306,6 +333,11 @@ void symbolizer_lookup(struct symbolizer *symbolizer, const struct module *modul
         name_generated(symbolizer, names, address, &symbol->lines[0]);
         return;
     }
+    uint64_t vaddr = address - module->bias;
+    symbol->lines[0].name = NULL;
     open_module(symbolizer, names, module);
-    name_in_file(symbolizer, names, module, address - module->bias, &symbol->lines[0]);
+    if (symbolizer->files.has_dwarf)
+        add_source(symbolizer, names, vaddr, symbol);
+    /* The function itself goes by its name in the symbol table: DWARF's may lack the class. */
+    name_in_file(symbolizer, names, module, vaddr, &symbol->lines[symbol->count - 1]);
 }

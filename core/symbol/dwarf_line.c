@@ -1,0 +1,299 @@
+#include "symbol/dwarf_line.h"
+
+#include <dwarf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LENGTH_MAX 12  /* bytes of a table's length */
+#define FORMATS_MAX 16 /* columns of DWARF 5's lists of directories and files */
+#define PATH_BYTES 1024
+
+struct header {
+    uint16_t version;
+    uint8_t instruction_size, line_range, opcode_base;
+    int8_t line_base;
+    const uint8_t *operands; /* how many each standard opcode has; [0] is opcode 1's */
+    struct bytes lists;      /* directories and files */
+    struct bytes program;
+};
+
+/* Reads the unit's whole table into unit->line_data. */
+static int load(struct dwarf_unit *unit)
+{
+    uint8_t raw[LENGTH_MAX];
+    if (unit->line_data)
+        return 0;
+    if (unit->line_tried ||
+        (unit->lines.class != DWARF_OFFSET && unit->lines.class != DWARF_CONSTANT))
+        return -ENOENT;
+    unit->line_tried = true;
+    struct bytes bytes =
+        bytes_of(raw, dwarf_read(unit->file, DWARF_LINE, unit->lines.number, raw, sizeof raw));
+    uint64_t length = bytes_u32(&bytes);
+    if (length == 0xffffffff)
+        length = bytes_number(&bytes, 8);
+    uint64_t start = unit->lines.number + (uint64_t)(bytes.at - raw);
+    if (bytes.failed || length > DWARF_MAX_LINES ||
+        !budget_take(unit->file->budget, (size_t)length))
+        return -ENOENT;
+    unit->taken += (size_t)length;
+    unit->line_data = malloc((size_t)length + 1);
+    if (!unit->line_data)
+        return -ENOENT;
+    unit->line_size =
+        dwarf_read(unit->file, DWARF_LINE, start, unit->line_data, (size_t)length);
+    return 0;
+}
+
+static int read_header(struct dwarf_unit *unit, struct header *header)
+{
+    if (load(unit))
+        return -ENOENT;
+    struct bytes bytes = bytes_of(unit->line_data, unit->line_size);
+    header->version = bytes_u16(&bytes);
+    if (header->version < 2 || header->version > 5)
+        return -ENOENT;
+    if (header->version >= 5)
+        bytes_skip(&bytes, 2); /* sizes of addresses and of segment selectors */
+    uint64_t length = bytes_number(&bytes, unit->offset_size);
+    header->program = bytes;
+    bytes_skip(&header->program, length);
+    header->instruction_size = bytes_u8(&bytes);
+    if (header->version >= 4)
+        bytes_skip(&bytes, 1); /* operations in an instruction: one, but on VLIW machines */
+    bytes_skip(&bytes, 1);     /* default of is_stmt */
+    header->line_base = (int8_t)bytes_u8(&bytes);
+    header->line_range = bytes_u8(&bytes);
+    header->opcode_base = bytes_u8(&bytes);
+    header->operands = bytes.at;
+    if (!header->opcode_base || !header->line_range)
+        return -ENOENT;
+    bytes_skip(&bytes, header->opcode_base - 1u);
+    header->lists = bytes;
+    return bytes.failed || header->program.failed ? -ENOENT : 0;
+}
+
+struct row {
+    uint64_t address, file;
+    uint64_t line;
+    bool ends; /* the sequence: no code from this address on */
+};
+
+/* The state machine of the line program (DWARF 5, 6.2). `last` is the row before. */
+struct machine {
+    const struct header *header;
+    struct bytes program;
+    struct row row, last;
+    bool has_last;
+};
+
+static void begin_sequence(struct machine *machine)
+{
+    machine->row = (struct row){.file = 1, .line = 1};
+    machine->has_last = false;
+}
+
+static void run_extended(struct machine *machine, bool *emits)
+{
+    struct bytes *program = &machine->program;
+    uint64_t length = bytes_uleb(program);
+    struct bytes operands = *program;
+    bytes_skip(program, length);
+    if (program->failed || !length)
+        return;
+    switch (bytes_u8(&operands)) {
+    case DW_LNE_end_sequence:
+        machine->row.ends = true;
+        *emits = true;
+        break;
+    case DW_LNE_set_address:
+        machine->row.address = bytes_number(&operands, length - 1 > 8 ? 8 : length - 1);
+        break;
+    }
+}
+
+static void run_standard(struct machine *machine, uint8_t opcode, bool *emits)
+{
+    const struct header *header = machine->header;
+    struct bytes *program = &machine->program;
+    struct row *row = &machine->row;
+    switch (opcode) {
+    case DW_LNS_copy:
+        *emits = true;
+        break;
+    case DW_LNS_advance_pc:
+        row->address += bytes_uleb(program) * header->instruction_size;
+        break;
+    case DW_LNS_advance_line:
+        row->line += (uint64_t)bytes_sleb(program);
+        break;
+    case DW_LNS_set_file:
+        row->file = bytes_uleb(program);
+        break;
+    case DW_LNS_const_add_pc:
+        row->address += (uint64_t)((255 - header->opcode_base) / header->line_range) *
+                        header->instruction_size;
+        break;
+    case DW_LNS_fixed_advance_pc:
+        row->address += bytes_u16(program);
+        break;
+    default:
+        for (unsigned i = 0; i < header->operands[opcode - 1]; i++)
+            bytes_uleb(program);
+    }
+}
+
+/* Runs to the next row. False at the end of the program. */
+static bool next_row(struct machine *machine)
+{
+    const struct header *header = machine->header;
+    bool emits = false;
+    if (machine->row.ends)
+        begin_sequence(machine);
+    while (!emits) {
+        uint8_t opcode = bytes_u8(&machine->program);
+        if (machine->program.failed)
+            return false;
+        if (opcode >= header->opcode_base) {
+            unsigned special = (unsigned)opcode - header->opcode_base;
+            machine->row.address +=
+                (uint64_t)(special / header->line_range) * header->instruction_size;
+            machine->row.line +=
+                (uint64_t)(int64_t)(header->line_base + (int)(special % header->line_range));
+            emits = true;
+        } else if (opcode) {
+            run_standard(machine, opcode, &emits);
+        } else {
+            run_extended(machine, &emits);
+        }
+    }
+    return true;
+}
+
+int dwarf_line_find(struct dwarf_unit *unit, uint64_t vaddr, struct dwarf_position *position)
+{
+    struct header header;
+    if (read_header(unit, &header))
+        return -ENOENT;
+    struct machine machine = {.header = &header, .program = header.program};
+    begin_sequence(&machine);
+    while (next_row(&machine)) {
+        const struct row *last = &machine.last;
+        if (machine.has_last && last->address <= vaddr && vaddr < machine.row.address) {
+            *position = (struct dwarf_position){.file = last->file, .line = last->line};
+            return 0;
+        }
+        machine.last = machine.row;
+        machine.has_last = true;
+    }
+    return -ENOENT;
+}
+
+/* Joins a directory and a name, unless the name needs none. */
+static void join(const char *directory, const char *name, char *path, size_t capacity)
+{
+    if (name[0] == '/' || !directory[0])
+        snprintf(path, capacity, "%s", name);
+    else
+        snprintf(path, capacity, "%s/%s", directory, name);
+}
+
+/* The lists of DWARF 2 to 4: directories from 1 on, an empty one ends; files from 1 on. */
+static int old_file(struct bytes lists, uint64_t file, const char **directory,
+                    const char **name)
+{
+    struct bytes files = lists;
+    const char *text;
+    while ((text = bytes_string(&files)) && text[0])
+        ;
+    uint64_t in = 0;
+    for (uint64_t i = 1; i <= file; i++) {
+        *name = bytes_string(&files);
+        in = bytes_uleb(&files);
+        bytes_uleb(&files); /* time */
+        bytes_uleb(&files); /* size */
+        if (files.failed || !(*name)[0])
+            return -ENOENT;
+    }
+    *directory = "";
+    for (uint64_t i = 0; i < in; i++) {
+        *directory = bytes_string(&lists);
+        if (!*directory || !(*directory)[0])
+            return -ENOENT;
+    }
+    return file ? 0 : -ENOENT;
+}
+
+struct column {
+    uint64_t content, form;
+};
+
+/* One list of DWARF 5: the entry at `index`, its path and the directory it is in. Leaves the
+ * cursor after the list if the index is not in it. */
+static int new_entry(const struct dwarf_unit *unit, struct bytes *lists, uint64_t index,
+                     struct dwarf_value *path, uint64_t *directory)
+{
+    struct column columns[FORMATS_MAX];
+    size_t count = bytes_u8(lists);
+    if (count > FORMATS_MAX)
+        return -EINVAL;
+    for (size_t i = 0; i < count; i++)
+        columns[i] = (struct column){.content = bytes_uleb(lists), .form = bytes_uleb(lists)};
+    uint64_t entries = bytes_uleb(lists);
+    for (uint64_t entry = 0; entry < entries && !lists->failed; entry++) {
+        for (size_t i = 0; i < count; i++) {
+            struct dwarf_value value = {.class = DWARF_NONE};
+            dwarf_read_form(unit, lists, columns[i].form, 0, &value);
+            if (entry == index && columns[i].content == DW_LNCT_path)
+                *path = value;
+            if (entry == index && columns[i].content == DW_LNCT_directory_index)
+                *directory = value.number;
+        }
+        if (entry == index)
+            return lists->failed ? -EINVAL : 0;
+        if (!count)
+            break; /* entries of nothing, maybe billions of them */
+    }
+    return lists->failed ? -EINVAL : -ENOENT;
+}
+
+static int new_file(const struct dwarf_unit *unit, struct bytes lists, uint64_t file,
+                    char *directory, char *name, size_t capacity)
+{
+    struct bytes directories = lists;
+    struct dwarf_value path = {.class = DWARF_NONE};
+    uint64_t in = 0;
+    if (new_entry(unit, &lists, UINT64_MAX, &path, &in) != -ENOENT ||
+        new_entry(unit, &lists, file, &path, &in) || dwarf_text(unit, &path, name, capacity))
+        return -ENOENT;
+    uint64_t ignored;
+    if (new_entry(unit, &directories, in, &path, &ignored) ||
+        dwarf_text(unit, &path, directory, capacity))
+        directory[0] = '\0';
+    return 0;
+}
+
+int dwarf_line_file(struct dwarf_unit *unit, uint64_t file, char *path, size_t capacity)
+{
+    struct header header;
+    char directory[PATH_BYTES], name[PATH_BYTES], base[PATH_BYTES], inner[2 * PATH_BYTES];
+    const char *old_directory, *old_name;
+    if (read_header(unit, &header))
+        return -ENOENT;
+    if (header.version >= 5) {
+        if (new_file(unit, header.lists, file, directory, name, PATH_BYTES))
+            return -ENOENT;
+    } else {
+        if (old_file(header.lists, file, &old_directory, &old_name))
+            return -ENOENT;
+        snprintf(directory, sizeof directory, "%s", old_directory);
+        snprintf(name, sizeof name, "%s", old_name);
+    }
+    join(directory, name, inner, sizeof inner);
+    if (dwarf_text(unit, &unit->directory, base, sizeof base))
+        base[0] = '\0';
+    join(base, inner, path, capacity);
+    return 0;
+}

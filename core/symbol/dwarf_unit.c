@@ -1,0 +1,674 @@
+#include "symbol/dwarf_unit.h"
+
+#include <dwarf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HEADER_MAX 64     /* more than the longest unit header */
+#define LIST_WINDOW 512   /* bytes of a range list read at a time */
+#define LIST_ENTRY_MAX 32 /* more than the longest entry of one */
+#define MAX_LIST 65536    /* ranges looked at in one list */
+
+bool dwarf_file_open(struct dwarf_file *file, const struct elf *elf, struct budget *budget)
+{
+    static const char *const names[DWARF_SECTIONS] = {
+        [DWARF_INFO] = ".debug_info",         [DWARF_ABBREV] = ".debug_abbrev",
+        [DWARF_LINE] = ".debug_line",         [DWARF_STR] = ".debug_str",
+        [DWARF_LINE_STR] = ".debug_line_str", [DWARF_STR_OFFSETS] = ".debug_str_offsets",
+        [DWARF_ADDR] = ".debug_addr",         [DWARF_RANGES] = ".debug_ranges",
+        [DWARF_RNGLISTS] = ".debug_rnglists",
+    };
+    *file = (struct dwarf_file){.elf = elf, .budget = budget};
+    for (int i = 0; i < DWARF_SECTIONS; i++) {
+        const Elf64_Shdr *section = elf_section(elf, names[i]);
+        if (!section || (section->sh_flags & SHF_COMPRESSED))
+            continue;
+        file->sections[i].offset = section->sh_offset;
+        file->sections[i].size = section->sh_size;
+    }
+    return file->sections[DWARF_INFO].size && file->sections[DWARF_ABBREV].size;
+}
+
+size_t dwarf_read(const struct dwarf_file *file, enum dwarf_section_id section, uint64_t offset,
+                  void *buffer, size_t size)
+{
+    uint64_t total = file->sections[section].size;
+    if (offset >= total)
+        return 0;
+    if (size > total - offset)
+        size = (size_t)(total - offset);
+    ssize_t got =
+        elf_read_some(file->elf, file->sections[section].offset + offset, buffer, size);
+    return got > 0 ? (size_t)got : 0;
+}
+
+/* Abbreviations */
+
+/* The size of a form's values where it is always the same, else -1. */
+static int fixed_size(const struct dwarf_unit *unit, uint64_t form)
+{
+    switch (form) {
+    case DW_FORM_flag_present:
+    case DW_FORM_implicit_const:
+        return 0;
+    case DW_FORM_data1:
+    case DW_FORM_ref1:
+    case DW_FORM_flag:
+    case DW_FORM_strx1:
+    case DW_FORM_addrx1:
+        return 1;
+    case DW_FORM_data2:
+    case DW_FORM_ref2:
+    case DW_FORM_strx2:
+    case DW_FORM_addrx2:
+        return 2;
+    case DW_FORM_strx3:
+    case DW_FORM_addrx3:
+        return 3;
+    case DW_FORM_data4:
+    case DW_FORM_ref4:
+    case DW_FORM_ref_sup4:
+    case DW_FORM_strx4:
+    case DW_FORM_addrx4:
+        return 4;
+    case DW_FORM_data8:
+    case DW_FORM_ref8:
+    case DW_FORM_ref_sig8:
+    case DW_FORM_ref_sup8:
+        return 8;
+    case DW_FORM_data16:
+        return 16;
+    case DW_FORM_addr:
+        return unit->address_size;
+    case DW_FORM_ref_addr:
+        return unit->version == 2 ? unit->address_size : unit->offset_size;
+    case DW_FORM_strp:
+    case DW_FORM_line_strp:
+    case DW_FORM_strp_sup:
+    case DW_FORM_sec_offset:
+    case DW_FORM_GNU_ref_alt:
+    case DW_FORM_GNU_strp_alt:
+        return unit->offset_size;
+    default:
+        return -1;
+    }
+}
+
+/* Reads one abbreviation; its attributes go to `attributes` unless that is NULL. */
+static bool read_abbrev(const struct dwarf_unit *unit, struct bytes *bytes,
+                        struct dwarf_abbrev *abbrev, struct dwarf_attribute *attributes)
+{
+    *abbrev = (struct dwarf_abbrev){.code = bytes_uleb(bytes)};
+    if (bytes->failed || !abbrev->code)
+        return false;
+    abbrev->tag = (uint32_t)bytes_uleb(bytes);
+    abbrev->has_children = bytes_u8(bytes);
+    uint64_t size = 0;
+    bool is_fixed = true;
+    for (;; abbrev->count++) {
+        uint64_t name = bytes_uleb(bytes), form = bytes_uleb(bytes);
+        int64_t implicit = form == DW_FORM_implicit_const ? bytes_sleb(bytes) : 0;
+        if (bytes->failed || (!name && !form))
+            break;
+        int value_size = fixed_size(unit, form);
+        is_fixed = is_fixed && value_size >= 0;
+        size += value_size > 0 ? (uint64_t)value_size : 0;
+        abbrev->has_sibling |= name == DW_AT_sibling;
+        if (attributes)
+            attributes[abbrev->count] = (struct dwarf_attribute){
+                .name = (uint16_t)name, .form = (uint16_t)form, .implicit = implicit};
+    }
+    abbrev->fixed_size = is_fixed && size < DWARF_NOT_FIXED ? (uint32_t)size : DWARF_NOT_FIXED;
+    return !bytes->failed;
+}
+
+static int by_code(const void *left, const void *right)
+{
+    const struct dwarf_abbrev *a = left, *b = right;
+    return a->code < b->code ? -1 : a->code > b->code;
+}
+
+static int take(struct dwarf_unit *unit, void *pointer, size_t count, size_t size)
+{
+    void **memory = pointer;
+    if (!budget_take(unit->file->budget, count * size))
+        return -ENOMEM;
+    *memory = calloc(count ? count : 1, size);
+    if (!*memory) {
+        budget_give(unit->file->budget, count * size);
+        return -ENOMEM;
+    }
+    unit->taken += count * size;
+    return 0;
+}
+
+/* Twice over the same bytes: first to count, then to fill. */
+static int parse_abbrevs(struct dwarf_unit *unit, const uint8_t *data, size_t size)
+{
+    struct bytes bytes = bytes_of(data, size);
+    struct dwarf_abbrev abbrev;
+    size_t count = 0, attributes = 0;
+    while (read_abbrev(unit, &bytes, &abbrev, NULL)) {
+        count++;
+        attributes += abbrev.count;
+    }
+    int error = take(unit, &unit->abbrevs, count, sizeof *unit->abbrevs);
+    if (!error)
+        error = take(unit, &unit->attributes, attributes, sizeof *unit->attributes);
+    if (error)
+        return error;
+    bytes = bytes_of(data, size);
+    bool ascending = true;
+    for (uint32_t i = 0, first = 0; i < count; i++) {
+        read_abbrev(unit, &bytes, &unit->abbrevs[i], unit->attributes + first);
+        unit->abbrevs[i].first = first;
+        first += unit->abbrevs[i].count;
+        ascending = ascending && (!i || unit->abbrevs[i - 1].code < unit->abbrevs[i].code);
+    }
+    if (!ascending)
+        qsort(unit->abbrevs, count, sizeof *unit->abbrevs, by_code);
+    unit->abbrev_count = count;
+    return 0;
+}
+
+static int load_abbrevs(struct dwarf_unit *unit, uint64_t offset, size_t most)
+{
+    uint8_t *data = malloc(most);
+    if (!data)
+        return -ENOMEM;
+    size_t size = dwarf_read(unit->file, DWARF_ABBREV, offset, data, most);
+    int error = parse_abbrevs(unit, data, size);
+    free(data);
+    return error;
+}
+
+static const struct dwarf_abbrev *find_abbrev(const struct dwarf_unit *unit, uint64_t code)
+{
+    if (code <= unit->abbrev_count && unit->abbrevs[code - 1].code == code)
+        return &unit->abbrevs[code - 1];
+    struct dwarf_abbrev key = {.code = code};
+    return bsearch(&key, unit->abbrevs, unit->abbrev_count, sizeof key, by_code);
+}
+
+/* Units */
+
+void dwarf_unit_free(struct dwarf_unit *unit)
+{
+    if (unit->file)
+        budget_give(unit->file->budget, unit->taken);
+    free(unit->data);
+    free(unit->abbrevs);
+    free(unit->attributes);
+    free(unit->line_data);
+    *unit = (struct dwarf_unit){.file = NULL};
+}
+
+static int read_header(struct dwarf_unit *unit, uint64_t *abbrev_offset)
+{
+    uint8_t raw[HEADER_MAX];
+    size_t got = dwarf_read(unit->file, DWARF_INFO, unit->offset, raw, sizeof raw);
+    struct bytes bytes = bytes_of(raw, got);
+    uint64_t length = bytes_u32(&bytes);
+    unit->offset_size = 4;
+    if (length == 0xffffffff) {
+        length = bytes_number(&bytes, 8);
+        unit->offset_size = 8;
+    }
+    uint64_t start = unit->offset + (uint64_t)(bytes.at - raw);
+    unit->version = bytes_u16(&bytes);
+    unit->type = DW_UT_compile;
+    if (unit->version >= 5) {
+        unit->type = bytes_u8(&bytes);
+        unit->address_size = bytes_u8(&bytes);
+    }
+    *abbrev_offset = bytes_number(&bytes, unit->offset_size);
+    if (unit->version < 5)
+        unit->address_size = bytes_u8(&bytes);
+    if (unit->type == DW_UT_skeleton || unit->type == DW_UT_split_compile)
+        bytes_skip(&bytes, 8);
+    if (unit->type == DW_UT_type || unit->type == DW_UT_split_type)
+        bytes_skip(&bytes, 8 + (uint64_t)unit->offset_size);
+    if (bytes.failed || length > unit->file->sections[DWARF_INFO].size - start)
+        return -EINVAL;
+    unit->end = start + length;
+    unit->header_size = (size_t)(bytes.at - raw);
+    return 0;
+}
+
+/* The unit's own entry says where its other tables begin. */
+static int read_unit_entry(struct dwarf_unit *unit)
+{
+    struct bytes cursor = dwarf_entries_from(unit, unit->offset + unit->header_size);
+    struct dwarf_entry entry;
+    int work = dwarf_read_entry(unit, &cursor, false, &entry);
+    if (work < 0)
+        return work;
+    unit->tag = entry.tag;
+    unit->directory = entry.directory;
+    unit->low = entry.low;
+    unit->high = entry.high;
+    unit->ranges = entry.ranges;
+    unit->lines = entry.lines;
+    unit->string_base = entry.string_base.number;
+    unit->address_base = entry.address_base.number;
+    unit->list_base = entry.list_base.number;
+    if (dwarf_address(unit, &unit->low, &unit->low_pc))
+        unit->low_pc = 0;
+    return 0;
+}
+
+int dwarf_unit_load(struct dwarf_unit *unit, const struct dwarf_file *file, uint64_t offset,
+                    size_t entries, size_t abbrevs)
+{
+    uint64_t abbrev_offset;
+    dwarf_unit_free(unit);
+    unit->file = file;
+    unit->offset = offset;
+    int error = read_header(unit, &abbrev_offset);
+    if (error) {
+        dwarf_unit_free(unit);
+        return error;
+    }
+    uint64_t size = unit->end - offset < entries ? unit->end - offset : entries;
+    uint64_t end = unit->end;
+    if (unit->version < 2 || unit->version > 5 || unit->address_size != sizeof(uint64_t))
+        error = -ENOTSUP;
+    if (!error)
+        error = take(unit, &unit->data, (size_t)size, 1);
+    if (!error && dwarf_read(file, DWARF_INFO, offset, unit->data, (size_t)size) != size)
+        error = -EIO;
+    unit->loaded = offset + size;
+    if (!error)
+        error = load_abbrevs(unit, abbrev_offset, abbrevs);
+    if (!error)
+        error = read_unit_entry(unit);
+    if (error) {
+        dwarf_unit_free(unit);
+        unit->end = end; /* the next unit can still be found */
+    }
+    return error;
+}
+
+/* Entries */
+
+struct bytes dwarf_entries_from(const struct dwarf_unit *unit, uint64_t offset)
+{
+    if (offset < unit->offset + unit->header_size || offset >= unit->loaded)
+        return (struct bytes){.failed = true};
+    return bytes_of(unit->data + (offset - unit->offset), (size_t)(unit->loaded - offset));
+}
+
+static struct dwarf_value number_value(enum dwarf_class class, uint64_t number)
+{
+    return (struct dwarf_value){.class = class, .number = number};
+}
+
+static struct dwarf_value text_at(enum dwarf_section_id section, uint64_t offset)
+{
+    return (struct dwarf_value){
+        .class = DWARF_STRING_OFFSET, .section = section, .number = offset};
+}
+
+static void skip_block(struct bytes *cursor, uint64_t size, struct dwarf_value *value)
+{
+    bytes_skip(cursor, size);
+    value->class = DWARF_OTHER;
+}
+
+/* Forms whose size is in their first bytes, or which are LEB128 or text. */
+static void read_variable_form(const struct dwarf_unit *unit, struct bytes *cursor,
+                               uint64_t form, struct dwarf_value *value)
+{
+    switch (form) {
+    case DW_FORM_string:
+        *value =
+            (struct dwarf_value){.class = DWARF_INLINE_STRING, .string = bytes_string(cursor)};
+        break;
+    case DW_FORM_sdata:
+        *value = number_value(DWARF_CONSTANT, (uint64_t)bytes_sleb(cursor));
+        break;
+    case DW_FORM_udata:
+        *value = number_value(DWARF_CONSTANT, bytes_uleb(cursor));
+        break;
+    case DW_FORM_ref_udata:
+        *value = number_value(DWARF_REFERENCE, unit->offset + bytes_uleb(cursor));
+        break;
+    case DW_FORM_strx:
+    case DW_FORM_GNU_str_index:
+        *value = number_value(DWARF_STRING_INDEX, bytes_uleb(cursor));
+        break;
+    case DW_FORM_addrx:
+    case DW_FORM_GNU_addr_index:
+        *value = number_value(DWARF_ADDRESS_INDEX, bytes_uleb(cursor));
+        break;
+    case DW_FORM_rnglistx:
+        *value = number_value(DWARF_LIST_INDEX, bytes_uleb(cursor));
+        break;
+    case DW_FORM_loclistx:
+        *value = number_value(DWARF_OTHER, bytes_uleb(cursor));
+        break;
+    case DW_FORM_block1:
+        skip_block(cursor, bytes_u8(cursor), value);
+        break;
+    case DW_FORM_block2:
+        skip_block(cursor, bytes_u16(cursor), value);
+        break;
+    case DW_FORM_block4:
+        skip_block(cursor, bytes_u32(cursor), value);
+        break;
+    case DW_FORM_block:
+    case DW_FORM_exprloc:
+        skip_block(cursor, bytes_uleb(cursor), value);
+        break;
+    default: /* unknown: nothing after it can be read */
+        bytes_fail(cursor);
+    }
+}
+
+/* What a number of a fixed-size form is. */
+static struct dwarf_value meaning(const struct dwarf_unit *unit, uint64_t form, uint64_t number)
+{
+    switch (form) {
+    case DW_FORM_addr:
+        return number_value(DWARF_ADDRESS, number);
+    case DW_FORM_addrx1:
+    case DW_FORM_addrx2:
+    case DW_FORM_addrx3:
+    case DW_FORM_addrx4:
+        return number_value(DWARF_ADDRESS_INDEX, number);
+    case DW_FORM_strx1:
+    case DW_FORM_strx2:
+    case DW_FORM_strx3:
+    case DW_FORM_strx4:
+        return number_value(DWARF_STRING_INDEX, number);
+    case DW_FORM_ref1:
+    case DW_FORM_ref2:
+    case DW_FORM_ref4:
+    case DW_FORM_ref8:
+        return number_value(DWARF_REFERENCE, unit->offset + number);
+    case DW_FORM_ref_addr:
+        return number_value(DWARF_REFERENCE, number);
+    case DW_FORM_strp:
+        return text_at(DWARF_STR, number);
+    case DW_FORM_line_strp:
+        return text_at(DWARF_LINE_STR, number);
+    case DW_FORM_sec_offset:
+        return number_value(DWARF_OFFSET, number);
+    case DW_FORM_data1:
+    case DW_FORM_data2:
+    case DW_FORM_data4:
+    case DW_FORM_data8:
+        return number_value(DWARF_CONSTANT, number);
+    default:
+        return number_value(DWARF_OTHER, number);
+    }
+}
+
+void dwarf_read_form(const struct dwarf_unit *unit, struct bytes *cursor, uint64_t form,
+                     int64_t implicit, struct dwarf_value *value)
+{
+    if (form == DW_FORM_indirect)
+        form = bytes_uleb(cursor);
+    int size = fixed_size(unit, form);
+    if (form == DW_FORM_implicit_const)
+        *value = number_value(DWARF_CONSTANT, (uint64_t)implicit);
+    else if (size < 0)
+        read_variable_form(unit, cursor, form, value);
+    else if (size > 8)
+        skip_block(cursor, (uint64_t)size, value);
+    else
+        *value = meaning(unit, form, bytes_number(cursor, (size_t)size));
+    if (cursor->failed)
+        *value = (struct dwarf_value){.class = DWARF_NONE};
+}
+
+/* Where an attribute's value goes; NULL for those that don't matter. */
+static struct dwarf_value *place_of(struct dwarf_entry *entry, uint16_t name)
+{
+    switch (name) {
+    case DW_AT_name:
+        return &entry->name;
+    case DW_AT_linkage_name:
+    case DW_AT_MIPS_linkage_name:
+        return &entry->linkage;
+    case DW_AT_abstract_origin:
+    case DW_AT_specification:
+        return &entry->origin;
+    case DW_AT_low_pc:
+        return &entry->low;
+    case DW_AT_high_pc:
+        return &entry->high;
+    case DW_AT_ranges:
+        return &entry->ranges;
+    case DW_AT_sibling:
+        return &entry->sibling;
+    case DW_AT_decl_line:
+        return &entry->decl_line;
+    case DW_AT_call_file:
+        return &entry->call_file;
+    case DW_AT_call_line:
+        return &entry->call_line;
+    case DW_AT_comp_dir:
+        return &entry->directory;
+    case DW_AT_stmt_list:
+        return &entry->lines;
+    case DW_AT_str_offsets_base:
+        return &entry->string_base;
+    case DW_AT_addr_base:
+    case DW_AT_GNU_addr_base:
+        return &entry->address_base;
+    case DW_AT_rnglists_base:
+        return &entry->list_base;
+    default:
+        return NULL;
+    }
+}
+
+int dwarf_read_entry(const struct dwarf_unit *unit, struct bytes *cursor, bool skim,
+                     struct dwarf_entry *entry)
+{
+    uint64_t offset = unit->offset + (uint64_t)(cursor->at - unit->data);
+    uint64_t code = bytes_uleb(cursor);
+    *entry = (struct dwarf_entry){.offset = offset};
+    if (cursor->failed)
+        return -EINVAL;
+    if (!code)
+        return 1;
+    const struct dwarf_abbrev *abbrev = find_abbrev(unit, code);
+    if (!abbrev)
+        return -EINVAL;
+    entry->tag = abbrev->tag;
+    entry->has_children = abbrev->has_children;
+    if (skim && abbrev->fixed_size != DWARF_NOT_FIXED &&
+        !(abbrev->has_sibling && abbrev->has_children)) {
+        bytes_skip(cursor, abbrev->fixed_size);
+        return cursor->failed ? -EINVAL : 1;
+    }
+    for (uint32_t i = 0; i < abbrev->count && !cursor->failed; i++) {
+        const struct dwarf_attribute *attribute = &unit->attributes[abbrev->first + i];
+        struct dwarf_value ignored, *place = place_of(entry, attribute->name);
+        dwarf_read_form(unit, cursor, attribute->form, attribute->implicit,
+                        place ? place : &ignored);
+    }
+    return cursor->failed ? -EINVAL : (int)abbrev->count + 1;
+}
+
+/* Values */
+
+int dwarf_text(const struct dwarf_unit *unit, const struct dwarf_value *value, char *text,
+               size_t capacity)
+{
+    enum dwarf_section_id section = value->section;
+    uint64_t offset = value->number;
+    if (value->class == DWARF_INLINE_STRING) {
+        size_t length = strnlen(value->string, capacity - 1);
+        memcpy(text, value->string, length);
+        text[length] = '\0';
+        return 0;
+    }
+    if (value->class == DWARF_STRING_INDEX) {
+        uint8_t raw[8];
+        uint64_t at = unit->string_base + value->number * unit->offset_size;
+        if (value->number > UINT32_MAX || dwarf_read(unit->file, DWARF_STR_OFFSETS, at, raw,
+                                                     unit->offset_size) != unit->offset_size)
+            return -ENOENT;
+        struct bytes bytes = bytes_of(raw, unit->offset_size);
+        offset = bytes_number(&bytes, unit->offset_size);
+        section = DWARF_STR;
+    } else if (value->class != DWARF_STRING_OFFSET) {
+        return -ENOENT;
+    }
+    size_t got = dwarf_read(unit->file, section, offset, text, capacity - 1);
+    text[got] = '\0';
+    return got && text[0] ? 0 : -ENOENT;
+}
+
+int dwarf_address(const struct dwarf_unit *unit, const struct dwarf_value *value,
+                  uint64_t *address)
+{
+    if (value->class == DWARF_ADDRESS) {
+        *address = value->number;
+        return 0;
+    }
+    if (value->class != DWARF_ADDRESS_INDEX || value->number > UINT32_MAX)
+        return -ENOENT;
+    uint64_t at = unit->address_base + value->number * unit->address_size;
+    bool got =
+        dwarf_read(unit->file, DWARF_ADDR, at, address, sizeof *address) == sizeof *address;
+    return got ? 0 : -ENOENT;
+}
+
+/* Range lists */
+
+struct list {
+    const struct dwarf_unit *unit;
+    enum dwarf_section_id section;
+    uint64_t next; /* offset in the section of the first byte that is not in the window */
+    uint64_t base; /* what the offsets in the list are from */
+    struct bytes window;
+    uint8_t bytes[LIST_WINDOW];
+};
+
+/* Sees to it that the next entry is in the window as a whole. */
+static void refill(struct list *list)
+{
+    size_t left = bytes_left(&list->window);
+    if (left >= LIST_ENTRY_MAX)
+        return;
+    memmove(list->bytes, list->window.at, left);
+    size_t got = dwarf_read(list->unit->file, list->section, list->next, list->bytes + left,
+                            sizeof list->bytes - left);
+    list->next += got;
+    list->window = bytes_of(list->bytes, left + got);
+}
+
+static uint64_t indexed_address(const struct dwarf_unit *unit, uint64_t index)
+{
+    struct dwarf_value value = number_value(DWARF_ADDRESS_INDEX, index);
+    uint64_t address;
+    return dwarf_address(unit, &value, &address) ? 0 : address;
+}
+
+/* The next range of a list: 1 and the range (empty where the entry only set the base), 0 at
+ * the end. */
+static int next_old(struct list *list, uint64_t *low, uint64_t *high)
+{
+    uint64_t first = bytes_number(&list->window, 8), second = bytes_number(&list->window, 8);
+    *low = *high = 0;
+    if (list->window.failed || (!first && !second))
+        return 0;
+    if (first == UINT64_MAX) {
+        list->base = second;
+        return 1;
+    }
+    *low = list->base + first;
+    *high = list->base + second;
+    return 1;
+}
+
+static int next_new(struct list *list, uint64_t *low, uint64_t *high)
+{
+    const struct dwarf_unit *unit = list->unit;
+    struct bytes *window = &list->window;
+    uint8_t kind = bytes_u8(window);
+    *low = *high = 0;
+    switch (kind) {
+    case DW_RLE_base_addressx:
+        list->base = indexed_address(unit, bytes_uleb(window));
+        break;
+    case DW_RLE_startx_endx:
+        *low = indexed_address(unit, bytes_uleb(window));
+        *high = indexed_address(unit, bytes_uleb(window));
+        break;
+    case DW_RLE_startx_length:
+        *low = indexed_address(unit, bytes_uleb(window));
+        *high = *low + bytes_uleb(window);
+        break;
+    case DW_RLE_offset_pair:
+        *low = list->base + bytes_uleb(window);
+        *high = list->base + bytes_uleb(window);
+        break;
+    case DW_RLE_base_address:
+        list->base = bytes_number(window, 8);
+        break;
+    case DW_RLE_start_end:
+        *low = bytes_number(window, 8);
+        *high = bytes_number(window, 8);
+        break;
+    case DW_RLE_start_length:
+        *low = bytes_number(window, 8);
+        *high = *low + bytes_uleb(window);
+        break;
+    default: /* DW_RLE_end_of_list, or nothing we know */
+        return 0;
+    }
+    return !window->failed;
+}
+
+/* Where a list begins; false when the value says nothing of use. */
+static bool find_list(const struct dwarf_unit *unit, const struct dwarf_value *ranges,
+                      uint64_t *offset)
+{
+    if (ranges->class == DWARF_LIST_INDEX && ranges->number < UINT32_MAX) {
+        uint8_t raw[8];
+        uint64_t at = unit->list_base + ranges->number * unit->offset_size;
+        if (dwarf_read(unit->file, DWARF_RNGLISTS, at, raw, unit->offset_size) !=
+            unit->offset_size)
+            return false;
+        struct bytes bytes = bytes_of(raw, unit->offset_size);
+        *offset = unit->list_base + bytes_number(&bytes, unit->offset_size);
+        return true;
+    }
+    *offset = ranges->number; /* DWARF 2 and 3 wrote offsets as plain numbers */
+    return ranges->class == DWARF_OFFSET || ranges->class == DWARF_CONSTANT;
+}
+
+bool dwarf_each_range(const struct dwarf_unit *unit, const struct dwarf_value *low,
+                      const struct dwarf_value *high, const struct dwarf_value *ranges,
+                      bool (*visit)(void *closure, uint64_t low, uint64_t high), void *closure)
+{
+    uint64_t from, to, offset;
+    if (!dwarf_address(unit, low, &from)) {
+        if (high->class == DWARF_CONSTANT)
+            return visit(closure, from, from + high->number);
+        if (!dwarf_address(unit, high, &to))
+            return visit(closure, from, to);
+    }
+    if (!find_list(unit, ranges, &offset))
+        return false;
+    bool is_new = unit->version >= 5;
+    struct list list = {.unit = unit,
+                        .section = is_new ? DWARF_RNGLISTS : DWARF_RANGES,
+                        .next = offset,
+                        .base = unit->low_pc};
+    list.window = bytes_of(list.bytes, 0);
+    for (int i = 0; i < MAX_LIST; i++) {
+        refill(&list);
+        if (!(is_new ? next_new : next_old)(&list, &from, &to))
+            return false;
+        if (from < to && visit(closure, from, to))
+            return true;
+    }
+    return false;
+}
