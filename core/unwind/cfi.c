@@ -331,6 +331,8 @@ static struct saved_register *slot(struct unwind_rule *rule, uint64_t reg)
     switch (reg) {
     case ARCH_DWARF_RA:
         return &rule->ra;
+    case ARCH_DWARF_SP:
+        return &rule->sp;
     case ARCH_DWARF_FP:
         return &rule->fp;
     case ARCH_DWARF_BASE:

@@ -43,12 +43,12 @@ struct saved_register {
 struct unwind_rule {
     int32_t cfa_offset;
     int16_t cfa_extra;
-    uint8_t cfa_kind; /* enum cfa_kind */
-    uint8_t cfa_reg;  /* DWARF's number */
-    struct saved_register ra, fp, base;
+    uint8_t cfa_kind;                       /* enum cfa_kind */
+    uint8_t cfa_reg;                        /* DWARF's number */
+    struct saved_register ra, sp, fp, base; /* sp: SAVED_SAME means the CFA itself */
 };
 
-_Static_assert(sizeof(struct unwind_rule) == 20, "compared as bytes");
+_Static_assert(sizeof(struct unwind_rule) == 24, "compared as bytes");
 
 /* A copy of the part of memory that holds .eh_frame. */
 struct cfi_section {

@@ -189,13 +189,12 @@ static bool recover(struct walk *walk, const struct saved_register *saved, uintp
     return load(walk->bounds, base + (uintptr_t)(intptr_t)saved->offset, value);
 }
 
-/* A frame lies above its callee's; only a function that has stored nothing yet may share its
- * caller's address, where calls don't push. */
+/* A frame lies above its callee's; only the interrupted function may not have one yet, or no
+ * longer. */
 static bool ascends(const struct walk *walk, uintptr_t cfa)
 {
     const struct cursor *at = &walk->at;
-    bool leaf = ARCH_LINK_REGISTER && at->live;
-    return (leaf ? cfa >= at->sp : cfa > at->sp) && cfa <= walk->bounds->reach &&
+    return (at->live ? cfa >= at->sp : cfa > at->sp) && cfa <= walk->bounds->reach &&
            cfa % WORD == 0;
 }
 
@@ -247,14 +246,16 @@ static bool leave_by_rule(struct walk *walk, const struct unwind_rule *rule)
         return stop(walk, WALK_NO_RULE);
     if (!find_cfa(walk, rule, &cfa))
         return stop(walk, WALK_NO_RULE);
-    if (!ascends(walk, cfa) || !recover(walk, &rule->ra, cfa, &caller.pc))
+    caller.sp = cfa;
+    if (!recover(walk, &rule->sp, cfa, &caller.sp) || !ascends(walk, caller.sp) ||
+        !recover(walk, &rule->ra, cfa, &caller.pc))
         return stop(walk, WALK_BAD_STACK);
     /* These two only matter to callers that use them: a walk goes on without. */
     if (!recover(walk, &rule->fp, cfa, &caller.fp))
         caller.fp = UNKNOWN;
     if (!recover(walk, &rule->base, cfa, &caller.base))
         caller.base = UNKNOWN;
-    return leave_to(walk, cfa, caller);
+    return leave_to(walk, caller.sp, caller);
 }
 
 /* ---- without a rule ---- */
@@ -335,7 +336,7 @@ static bool leave_frame(struct walk *walk, uintptr_t pc, struct cprof_frame *own
     if (!own || !walk->runtime->step(walk->thread, &registers, own))
         return leave(walk, pc);
     own->stack = walk->at.sp;
-    ++*own_count;
+    *own_count += own->token != 0; /* zero: stepped over, but no frame */
     return leave_to_registers(walk, &registers);
 }
 

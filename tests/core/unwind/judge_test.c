@@ -157,6 +157,17 @@ static void verdict(unsigned stops)
     assert_true(judge.complete * 1000ULL >= judge.stops * 995ULL);
 }
 
+/* The trap flag makes the processor stop after every instruction. */
+static void step_through(work_function work, unsigned seed)
+{
+    static const struct sigaction action = {.sa_sigaction = compare_walks,
+                                            .sa_flags = SA_SIGINFO};
+    sigaction(SIGTRAP, &action, NULL);
+    __asm__ volatile("pushfq\n\torl $0x100, (%%rsp)\n\tpopfq" ::: "memory", "cc");
+    work(seed);
+    __asm__ volatile("pushfq\n\tandl $~0x100, (%%rsp)\n\tpopfq" ::: "memory", "cc");
+}
+
 static void forget(void)
 {
     judge.stops = judge.agreed = judge.complete = judge.printed = 0;
@@ -185,6 +196,15 @@ static void stacks_of_other_threads_agree_with_libunwind(void **state)
     verdict(stops);
 }
 
+static void every_instruction_agrees_with_libunwind(void **state)
+{
+    (void)state;
+    forget();
+    for (const work_function *work = work_once; *work; work++)
+        step_through(*work, 1);
+    verdict(10000);
+}
+
 static int prepare(void **state)
 {
     (void)state;
@@ -202,6 +222,7 @@ static int clean_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_instruction_agrees_with_libunwind),
         cmocka_unit_test(stacks_of_the_main_thread_agree_with_libunwind),
         cmocka_unit_test(stacks_of_other_threads_agree_with_libunwind),
     };

@@ -220,8 +220,18 @@ static unsigned signal_on_its_own_stack(unsigned seed)
 }
 
 const work_function WORK_LIST[] = {
-    sort_with_callback, print_into_buffer,  string_functions,     allocate,
-    ask_the_time,       recurse_deeply,     grow_the_frame,       jump_back,
-    call_at_the_end,    floating_point,     align_the_frame,      signal_on_this_stack,
-    signal_on_its_own_stack, NULL,
+    sort_with_callback,
+    print_into_buffer,
+    string_functions,
+    allocate,
+    ask_the_time,
+    recurse_deeply,
+    grow_the_frame,
+    jump_back,
+    call_at_the_end,
+    floating_point,
+    align_the_frame,
+    signal_on_this_stack,
+    signal_on_its_own_stack,
+    NULL,
 };

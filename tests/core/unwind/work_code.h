@@ -15,4 +15,7 @@ extern const work_function work_O2[];
 extern const work_function work_O3_fp[];
 extern const work_function work_realigned[];
 
+/* Functions that are worth to be run instruction by instruction, once. */
+extern const work_function work_once[];
+
 #endif
