@@ -11,7 +11,7 @@
 #define PATH_BYTES 1024
 
 struct header {
-    uint16_t version;
+    struct dwarf_format format;
     uint8_t instruction_size, line_range, opcode_base;
     int8_t line_base;
     const uint8_t *operands; /* how many each standard opcode has; [0] is opcode 1's */
@@ -32,8 +32,11 @@ static int load(struct dwarf_unit *unit)
     struct bytes bytes =
         bytes_of(raw, dwarf_read(unit->file, DWARF_LINE, unit->lines.number, raw, sizeof raw));
     uint64_t length = bytes_u32(&bytes);
-    if (length == 0xffffffff)
+    unit->line_offset_size = 4;
+    if (length == 0xffffffff) {
         length = bytes_number(&bytes, 8);
+        unit->line_offset_size = 8;
+    }
     uint64_t start = unit->lines.number + (uint64_t)(bytes.at - raw);
     if (bytes.failed || length > DWARF_MAX_LINES ||
         !budget_take(unit->file->budget, (size_t)length))
@@ -52,16 +55,18 @@ static int read_header(struct dwarf_unit *unit, struct header *header)
     if (load(unit))
         return -ENOENT;
     struct bytes bytes = bytes_of(unit->line_data, unit->line_size);
-    header->version = bytes_u16(&bytes);
-    if (header->version < 2 || header->version > 5)
+    header->format = (struct dwarf_format){.version = bytes_u16(&bytes),
+                                           .address_size = unit->format.address_size,
+                                           .offset_size = unit->line_offset_size};
+    if (header->format.version < 2 || header->format.version > 5)
         return -ENOENT;
-    if (header->version >= 5)
+    if (header->format.version >= 5)
         bytes_skip(&bytes, 2); /* sizes of addresses and of segment selectors */
-    uint64_t length = bytes_number(&bytes, unit->offset_size);
+    uint64_t length = bytes_number(&bytes, header->format.offset_size);
     header->program = bytes;
     bytes_skip(&header->program, length);
     header->instruction_size = bytes_u8(&bytes);
-    if (header->version >= 4)
+    if (header->format.version >= 4)
         bytes_skip(&bytes, 1); /* operations in an instruction: one, but on VLIW machines */
     bytes_skip(&bytes, 1);     /* default of is_stmt */
     header->line_base = (int8_t)bytes_u8(&bytes);
@@ -232,7 +237,7 @@ struct column {
 
 /* One list of DWARF 5: the entry at `index`, its path and the directory it is in. Leaves the
  * cursor after the list if the index is not in it. */
-static int new_entry(const struct dwarf_unit *unit, struct bytes *lists, uint64_t index,
+static int new_entry(const struct dwarf_format *format, struct bytes *lists, uint64_t index,
                      struct dwarf_value *path, uint64_t *directory)
 {
     struct column columns[FORMATS_MAX];
@@ -245,7 +250,7 @@ static int new_entry(const struct dwarf_unit *unit, struct bytes *lists, uint64_
     for (uint64_t entry = 0; entry < entries && !lists->failed; entry++) {
         for (size_t i = 0; i < count; i++) {
             struct dwarf_value value = {.class = DWARF_NONE};
-            dwarf_read_form(unit, lists, columns[i].form, 0, &value);
+            dwarf_read_form(format, lists, columns[i].form, 0, &value);
             if (entry == index && columns[i].content == DW_LNCT_path)
                 *path = value;
             if (entry == index && columns[i].content == DW_LNCT_directory_index)
@@ -259,17 +264,18 @@ static int new_entry(const struct dwarf_unit *unit, struct bytes *lists, uint64_
     return lists->failed ? -EINVAL : -ENOENT;
 }
 
-static int new_file(const struct dwarf_unit *unit, struct bytes lists, uint64_t file,
+static int new_file(const struct dwarf_unit *unit, const struct header *header, uint64_t file,
                     char *directory, char *name, size_t capacity)
 {
-    struct bytes directories = lists;
+    const struct dwarf_format *format = &header->format;
+    struct bytes lists = header->lists, directories = lists;
     struct dwarf_value path = {.class = DWARF_NONE};
     uint64_t in = 0;
-    if (new_entry(unit, &lists, UINT64_MAX, &path, &in) != -ENOENT ||
-        new_entry(unit, &lists, file, &path, &in) || dwarf_text(unit, &path, name, capacity))
+    if (new_entry(format, &lists, UINT64_MAX, &path, &in) != -ENOENT ||
+        new_entry(format, &lists, file, &path, &in) || dwarf_text(unit, &path, name, capacity))
         return -ENOENT;
     uint64_t ignored;
-    if (new_entry(unit, &directories, in, &path, &ignored) ||
+    if (new_entry(format, &directories, in, &path, &ignored) ||
         dwarf_text(unit, &path, directory, capacity))
         directory[0] = '\0';
     return 0;
@@ -282,8 +288,8 @@ int dwarf_line_file(struct dwarf_unit *unit, uint64_t file, char *path, size_t c
     const char *old_directory, *old_name;
     if (read_header(unit, &header))
         return -ENOENT;
-    if (header.version >= 5) {
-        if (new_file(unit, header.lists, file, directory, name, PATH_BYTES))
+    if (header.format.version >= 5) {
+        if (new_file(unit, &header, file, directory, name, PATH_BYTES))
             return -ENOENT;
     } else {
         if (old_file(header.lists, file, &old_directory, &old_name))

@@ -46,7 +46,7 @@ size_t dwarf_read(const struct dwarf_file *file, enum dwarf_section_id section, 
 /* Abbreviations */
 
 /* The size of a form's values where it is always the same, else -1. */
-static int fixed_size(const struct dwarf_unit *unit, uint64_t form)
+static int fixed_size(const struct dwarf_format *format, uint64_t form)
 {
     switch (form) {
     case DW_FORM_flag_present:
@@ -80,16 +80,16 @@ static int fixed_size(const struct dwarf_unit *unit, uint64_t form)
     case DW_FORM_data16:
         return 16;
     case DW_FORM_addr:
-        return unit->address_size;
+        return format->address_size;
     case DW_FORM_ref_addr:
-        return unit->version == 2 ? unit->address_size : unit->offset_size;
+        return format->version == 2 ? format->address_size : format->offset_size;
     case DW_FORM_strp:
     case DW_FORM_line_strp:
     case DW_FORM_strp_sup:
     case DW_FORM_sec_offset:
     case DW_FORM_GNU_ref_alt:
     case DW_FORM_GNU_strp_alt:
-        return unit->offset_size;
+        return format->offset_size;
     default:
         return -1;
     }
@@ -111,7 +111,7 @@ static bool read_abbrev(const struct dwarf_unit *unit, struct bytes *bytes,
         int64_t implicit = form == DW_FORM_implicit_const ? bytes_sleb(bytes) : 0;
         if (bytes->failed || (!name && !form))
             break;
-        int value_size = fixed_size(unit, form);
+        int value_size = fixed_size(&unit->format, form);
         is_fixed = is_fixed && value_size >= 0;
         size += value_size > 0 ? (uint64_t)value_size : 0;
         abbrev->has_sibling |= name == DW_AT_sibling;
@@ -210,25 +210,25 @@ static int read_header(struct dwarf_unit *unit, uint64_t *abbrev_offset)
     size_t got = dwarf_read(unit->file, DWARF_INFO, unit->offset, raw, sizeof raw);
     struct bytes bytes = bytes_of(raw, got);
     uint64_t length = bytes_u32(&bytes);
-    unit->offset_size = 4;
+    unit->format.offset_size = 4;
     if (length == 0xffffffff) {
         length = bytes_number(&bytes, 8);
-        unit->offset_size = 8;
+        unit->format.offset_size = 8;
     }
     uint64_t start = unit->offset + (uint64_t)(bytes.at - raw);
-    unit->version = bytes_u16(&bytes);
+    unit->format.version = bytes_u16(&bytes);
     unit->type = DW_UT_compile;
-    if (unit->version >= 5) {
+    if (unit->format.version >= 5) {
         unit->type = bytes_u8(&bytes);
-        unit->address_size = bytes_u8(&bytes);
+        unit->format.address_size = bytes_u8(&bytes);
     }
-    *abbrev_offset = bytes_number(&bytes, unit->offset_size);
-    if (unit->version < 5)
-        unit->address_size = bytes_u8(&bytes);
+    *abbrev_offset = bytes_number(&bytes, unit->format.offset_size);
+    if (unit->format.version < 5)
+        unit->format.address_size = bytes_u8(&bytes);
     if (unit->type == DW_UT_skeleton || unit->type == DW_UT_split_compile)
         bytes_skip(&bytes, 8);
     if (unit->type == DW_UT_type || unit->type == DW_UT_split_type)
-        bytes_skip(&bytes, 8 + (uint64_t)unit->offset_size);
+        bytes_skip(&bytes, 8 + (uint64_t)unit->format.offset_size);
     if (bytes.failed || length > unit->file->sections[DWARF_INFO].size - start)
         return -EINVAL;
     unit->end = start + length;
@@ -272,7 +272,8 @@ int dwarf_unit_load(struct dwarf_unit *unit, const struct dwarf_file *file, uint
     }
     uint64_t size = unit->end - offset < entries ? unit->end - offset : entries;
     uint64_t end = unit->end;
-    if (unit->version < 2 || unit->version > 5 || unit->address_size != sizeof(uint64_t))
+    if (unit->format.version < 2 || unit->format.version > 5 ||
+        unit->format.address_size != sizeof(uint64_t))
         error = -ENOTSUP;
     if (!error)
         error = take(unit, &unit->data, (size_t)size, 1);
@@ -317,8 +318,7 @@ static void skip_block(struct bytes *cursor, uint64_t size, struct dwarf_value *
 }
 
 /* Forms whose size is in their first bytes, or which are LEB128 or text. */
-static void read_variable_form(const struct dwarf_unit *unit, struct bytes *cursor,
-                               uint64_t form, struct dwarf_value *value)
+static void read_variable_form(struct bytes *cursor, uint64_t form, struct dwarf_value *value)
 {
     switch (form) {
     case DW_FORM_string:
@@ -332,7 +332,7 @@ static void read_variable_form(const struct dwarf_unit *unit, struct bytes *curs
         *value = number_value(DWARF_CONSTANT, bytes_uleb(cursor));
         break;
     case DW_FORM_ref_udata:
-        *value = number_value(DWARF_REFERENCE, unit->offset + bytes_uleb(cursor));
+        *value = number_value(DWARF_UNIT_REFERENCE, bytes_uleb(cursor));
         break;
     case DW_FORM_strx:
     case DW_FORM_GNU_str_index:
@@ -367,7 +367,7 @@ static void read_variable_form(const struct dwarf_unit *unit, struct bytes *curs
 }
 
 /* What a number of a fixed-size form is. */
-static struct dwarf_value meaning(const struct dwarf_unit *unit, uint64_t form, uint64_t number)
+static struct dwarf_value meaning(uint64_t form, uint64_t number)
 {
     switch (form) {
     case DW_FORM_addr:
@@ -386,7 +386,7 @@ static struct dwarf_value meaning(const struct dwarf_unit *unit, uint64_t form, 
     case DW_FORM_ref2:
     case DW_FORM_ref4:
     case DW_FORM_ref8:
-        return number_value(DWARF_REFERENCE, unit->offset + number);
+        return number_value(DWARF_UNIT_REFERENCE, number);
     case DW_FORM_ref_addr:
         return number_value(DWARF_REFERENCE, number);
     case DW_FORM_strp:
@@ -405,20 +405,20 @@ static struct dwarf_value meaning(const struct dwarf_unit *unit, uint64_t form, 
     }
 }
 
-void dwarf_read_form(const struct dwarf_unit *unit, struct bytes *cursor, uint64_t form,
+void dwarf_read_form(const struct dwarf_format *format, struct bytes *cursor, uint64_t form,
                      int64_t implicit, struct dwarf_value *value)
 {
     if (form == DW_FORM_indirect)
         form = bytes_uleb(cursor);
-    int size = fixed_size(unit, form);
+    int size = fixed_size(format, form);
     if (form == DW_FORM_implicit_const)
         *value = number_value(DWARF_CONSTANT, (uint64_t)implicit);
     else if (size < 0)
-        read_variable_form(unit, cursor, form, value);
+        read_variable_form(cursor, form, value);
     else if (size > 8)
         skip_block(cursor, (uint64_t)size, value);
     else
-        *value = meaning(unit, form, bytes_number(cursor, (size_t)size));
+        *value = meaning(form, bytes_number(cursor, (size_t)size));
     if (cursor->failed)
         *value = (struct dwarf_value){.class = DWARF_NONE};
 }
@@ -488,8 +488,13 @@ int dwarf_read_entry(const struct dwarf_unit *unit, struct bytes *cursor, bool s
     for (uint32_t i = 0; i < abbrev->count && !cursor->failed; i++) {
         const struct dwarf_attribute *attribute = &unit->attributes[abbrev->first + i];
         struct dwarf_value ignored, *place = place_of(entry, attribute->name);
-        dwarf_read_form(unit, cursor, attribute->form, attribute->implicit,
-                        place ? place : &ignored);
+        if (!place)
+            place = &ignored;
+        dwarf_read_form(&unit->format, cursor, attribute->form, attribute->implicit, place);
+        if (place->class == DWARF_UNIT_REFERENCE) {
+            place->class = DWARF_REFERENCE;
+            place->number += unit->offset;
+        }
     }
     return cursor->failed ? -EINVAL : (int)abbrev->count + 1;
 }
@@ -509,12 +514,13 @@ int dwarf_text(const struct dwarf_unit *unit, const struct dwarf_value *value, c
     }
     if (value->class == DWARF_STRING_INDEX) {
         uint8_t raw[8];
-        uint64_t at = unit->string_base + value->number * unit->offset_size;
-        if (value->number > UINT32_MAX || dwarf_read(unit->file, DWARF_STR_OFFSETS, at, raw,
-                                                     unit->offset_size) != unit->offset_size)
+        uint64_t at = unit->string_base + value->number * unit->format.offset_size;
+        if (value->number > UINT32_MAX ||
+            dwarf_read(unit->file, DWARF_STR_OFFSETS, at, raw, unit->format.offset_size) !=
+                unit->format.offset_size)
             return -ENOENT;
-        struct bytes bytes = bytes_of(raw, unit->offset_size);
-        offset = bytes_number(&bytes, unit->offset_size);
+        struct bytes bytes = bytes_of(raw, unit->format.offset_size);
+        offset = bytes_number(&bytes, unit->format.offset_size);
         section = DWARF_STR;
     } else if (value->class != DWARF_STRING_OFFSET) {
         return -ENOENT;
@@ -533,7 +539,7 @@ int dwarf_address(const struct dwarf_unit *unit, const struct dwarf_value *value
     }
     if (value->class != DWARF_ADDRESS_INDEX || value->number > UINT32_MAX)
         return -ENOENT;
-    uint64_t at = unit->address_base + value->number * unit->address_size;
+    uint64_t at = unit->address_base + value->number * unit->format.address_size;
     bool got =
         dwarf_read(unit->file, DWARF_ADDR, at, address, sizeof *address) == sizeof *address;
     return got ? 0 : -ENOENT;
@@ -632,12 +638,12 @@ static bool find_list(const struct dwarf_unit *unit, const struct dwarf_value *r
 {
     if (ranges->class == DWARF_LIST_INDEX && ranges->number < UINT32_MAX) {
         uint8_t raw[8];
-        uint64_t at = unit->list_base + ranges->number * unit->offset_size;
-        if (dwarf_read(unit->file, DWARF_RNGLISTS, at, raw, unit->offset_size) !=
-            unit->offset_size)
+        uint64_t at = unit->list_base + ranges->number * unit->format.offset_size;
+        if (dwarf_read(unit->file, DWARF_RNGLISTS, at, raw, unit->format.offset_size) !=
+            unit->format.offset_size)
             return false;
-        struct bytes bytes = bytes_of(raw, unit->offset_size);
-        *offset = unit->list_base + bytes_number(&bytes, unit->offset_size);
+        struct bytes bytes = bytes_of(raw, unit->format.offset_size);
+        *offset = unit->list_base + bytes_number(&bytes, unit->format.offset_size);
         return true;
     }
     *offset = ranges->number; /* DWARF 2 and 3 wrote offsets as plain numbers */
@@ -657,7 +663,7 @@ bool dwarf_each_range(const struct dwarf_unit *unit, const struct dwarf_value *l
     }
     if (!find_list(unit, ranges, &offset))
         return false;
-    bool is_new = unit->version >= 5;
+    bool is_new = unit->format.version >= 5;
     struct list list = {.unit = unit,
                         .section = is_new ? DWARF_RNGLISTS : DWARF_RANGES,
                         .next = offset,

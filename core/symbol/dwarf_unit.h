@@ -44,18 +44,25 @@ bool dwarf_file_open(struct dwarf_file *file, const struct elf *elf, struct budg
 size_t dwarf_read(const struct dwarf_file *file, enum dwarf_section_id section, uint64_t offset,
                   void *buffer, size_t size);
 
+/* How numbers are written: a unit has one, and its line table its own. */
+struct dwarf_format {
+    uint16_t version;
+    uint8_t address_size, offset_size;
+};
+
 enum dwarf_class {
     DWARF_NONE,
-    DWARF_CONSTANT,      /* number */
-    DWARF_ADDRESS,       /* number */
-    DWARF_ADDRESS_INDEX, /* number, into .debug_addr */
-    DWARF_OFFSET,        /* number, into the section that the attribute implies */
-    DWARF_LIST_INDEX,    /* number, into the offsets of .debug_rnglists */
-    DWARF_REFERENCE,     /* number, into .debug_info */
-    DWARF_INLINE_STRING, /* string */
-    DWARF_STRING_OFFSET, /* number, into `section` */
-    DWARF_STRING_INDEX,  /* number, into .debug_str_offsets */
-    DWARF_OTHER,         /* skipped over */
+    DWARF_CONSTANT,       /* number */
+    DWARF_ADDRESS,        /* number */
+    DWARF_ADDRESS_INDEX,  /* number, into .debug_addr */
+    DWARF_OFFSET,         /* number, into the section that the attribute implies */
+    DWARF_LIST_INDEX,     /* number, into the offsets of .debug_rnglists */
+    DWARF_REFERENCE,      /* number, into .debug_info */
+    DWARF_UNIT_REFERENCE, /* number, from the unit's start; only inside dwarf_read_entry */
+    DWARF_INLINE_STRING,  /* string */
+    DWARF_STRING_OFFSET,  /* number, into `section` */
+    DWARF_STRING_INDEX,   /* number, into .debug_str_offsets */
+    DWARF_OTHER,          /* skipped over */
 };
 
 struct dwarf_value {
@@ -88,9 +95,8 @@ struct dwarf_unit {
     uint64_t loaded;      /* up to where its bytes are in memory */
     size_t header_size;
     size_t taken; /* from the budget */
-    uint16_t version;
+    struct dwarf_format format;
     uint8_t type; /* DW_UT_*; DW_UT_compile before DWARF 5 */
-    uint8_t address_size, offset_size;
     uint8_t *data;
     struct dwarf_abbrev *abbrevs; /* by code */
     struct dwarf_attribute *attributes;
@@ -102,6 +108,7 @@ struct dwarf_unit {
     /* The line table, once it was asked for (dwarf_line.c): */
     uint8_t *line_data;
     size_t line_size;
+    uint8_t line_offset_size;
     bool line_tried;
 };
 
@@ -130,7 +137,7 @@ int dwarf_read_entry(const struct dwarf_unit *unit, struct bytes *cursor, bool s
                      struct dwarf_entry *entry);
 
 /* One value of a form, e.g. in a line table's header. */
-void dwarf_read_form(const struct dwarf_unit *unit, struct bytes *cursor, uint64_t form,
+void dwarf_read_form(const struct dwarf_format *format, struct bytes *cursor, uint64_t form,
                      int64_t implicit, struct dwarf_value *value);
 
 /* A value's text. 0, or -ENOENT. */
