@@ -27,7 +27,7 @@ enum exporter_protocol { EXPORT_HTTP_PROTOBUF, EXPORT_GRPC };
 struct exporter_options {
     /* otlp */
     bool otlp;
-    const char *otlp_endpoint;     /* the full URL that profiles are posted to */
+    const char *otlp_endpoint; /* the full URL that profiles are posted to */
     enum exporter_protocol otlp_protocol;
     const struct cprof_pair *otlp_headers;
     size_t otlp_header_count;

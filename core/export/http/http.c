@@ -1,0 +1,282 @@
+/* libcprof_http.so: export/http.h on top of libcurl. */
+#include "export/http.h"
+
+#include <curl/curl.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/clock.h"
+
+struct http_client {
+    CURL *easy;   /* keeps the connection between requests */
+    CURLM *multi; /* drives it, because only a multi handle can be woken from outside */
+    _Atomic bool cancelled;
+    char error[CURL_ERROR_SIZE];
+};
+
+static const char *describe(void)
+{
+    return curl_version();
+}
+
+static void initialise(void)
+{
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+}
+
+/* An answer longer than the bound has said all that we want to know: the transfer ends with
+ * CURLE_WRITE_ERROR, which outcome_of() takes as an answer. */
+static size_t take_body(char *data, size_t size, size_t count, void *context)
+{
+    struct http_response *response = context;
+    size_t offered = size * count, room = HTTP_MAX_BODY - response->body_size;
+    size_t taken = offered < room ? offered : room;
+    memcpy(response->body + response->body_size, data, taken);
+    response->body_size += taken;
+    return taken;
+}
+
+/* Called for every header line and trailer, "Name: value\r\n". */
+static size_t take_header(char *line, size_t size, size_t count, void *context)
+{
+    struct http_response *response = context;
+    size_t length = size * count;
+    const char *colon = memchr(line, ':', length);
+    if (colon == NULL)
+        return length;
+    size_t name_length = (size_t)(colon - line);
+    const char *value = colon + 1, *end = line + length;
+    while (value < end && (*value == ' ' || *value == '\t'))
+        value++;
+    while (end > value && (end[-1] == '\r' || end[-1] == '\n' || end[-1] == ' '))
+        end--;
+    for (size_t i = 0; i < response->wanted_count; i++) {
+        struct http_wanted *wanted = &response->wanted[i];
+        if (strlen(wanted->name) == name_length &&
+            strncasecmp(wanted->name, line, name_length) == 0)
+            snprintf(wanted->value, sizeof wanted->value, "%.*s", (int)(end - value), value);
+    }
+    return length;
+}
+
+/* Newer libcurl names protocols by text and deprecates the bits. */
+static void allow_only_http(CURL *easy)
+{
+#if LIBCURL_VERSION_NUM >= 0x075500
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+#else
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
+#endif
+}
+
+static void set_up(CURL *easy, const struct http_options *options)
+{
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+#if LIBCURL_VERSION_NUM >= 0x075700 /* else closing waits for a name server's answer */
+    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+#endif
+    allow_only_http(easy);
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(easy, CURLOPT_URL, options->url);
+    curl_easy_setopt(easy, CURLOPT_USERAGENT, options->user_agent);
+    /* Empty texts, not NULL: NULL lets libcurl look into the environment. */
+    curl_easy_setopt(easy, CURLOPT_PROXY, options->proxy ? options->proxy : "");
+    curl_easy_setopt(easy, CURLOPT_NOPROXY, options->no_proxy ? options->no_proxy : "");
+    if (options->unix_socket)
+        curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, options->unix_socket);
+    if (options->certificate)
+        curl_easy_setopt(easy, CURLOPT_CAINFO, options->certificate);
+    if (options->client_certificate)
+        curl_easy_setopt(easy, CURLOPT_SSLCERT, options->client_certificate);
+    if (options->client_key)
+        curl_easy_setopt(easy, CURLOPT_SSLKEY, options->client_key);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, take_header);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body);
+}
+
+static void close_client(struct http_client *client)
+{
+    if (client->easy)
+        curl_easy_cleanup(client->easy);
+    if (client->multi)
+        curl_multi_cleanup(client->multi);
+    free(client);
+}
+
+static struct http_client *open_client(const struct http_options *options)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, initialise);
+    struct http_client *client = calloc(1, sizeof *client);
+    if (client == NULL)
+        return NULL;
+    client->easy = curl_easy_init();
+    client->multi = curl_multi_init();
+    if (client->easy == NULL || client->multi == NULL) {
+        close_client(client);
+        return NULL;
+    }
+    set_up(client->easy, options);
+    curl_easy_setopt(client->easy, CURLOPT_ERRORBUFFER, client->error);
+    return client;
+}
+
+static void append(struct curl_slist **list, bool *complete, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void append(struct curl_slist **list, bool *complete, const char *format, ...)
+{
+    char *line = NULL;
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vasprintf(&line, format, arguments);
+    va_end(arguments);
+    struct curl_slist *longer = length < 0 ? NULL : curl_slist_append(*list, line);
+    if (longer == NULL)
+        *complete = false;
+    else
+        *list = longer;
+    if (length >= 0)
+        free(line);
+}
+
+/* libcurl's header list; false when memory ran out. */
+static bool make_headers(const struct http_request *request, struct curl_slist **list)
+{
+    bool complete = true;
+    /* libcurl would otherwise ask before it sends a large body, and wait for the answer. */
+    append(list, &complete, "Expect:");
+    for (size_t i = 0; i < request->header_count; i++) {
+        const struct cprof_pair *header = &request->headers[i];
+        /* "Name;" is libcurl's way to write a header without a value. */
+        append(list, &complete, *header->value ? "%s: %s" : "%s;%s", header->key,
+               header->value);
+    }
+    return complete;
+}
+
+static enum http_outcome outcome_of(CURLcode code, const struct http_response *response)
+{
+    switch (code) {
+    case CURLE_OK:
+        return HTTP_ANSWERED;
+    case CURLE_WRITE_ERROR:
+        return response->body_size == HTTP_MAX_BODY ? HTTP_ANSWERED : HTTP_BROKEN;
+    case CURLE_COULDNT_RESOLVE_PROXY:
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_PROXY:
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_PEER_FAILED_VERIFICATION:
+        return HTTP_UNREACHABLE;
+    case CURLE_URL_MALFORMAT:
+    case CURLE_FAILED_INIT:
+    case CURLE_NOT_BUILT_IN:
+    case CURLE_UNKNOWN_OPTION:
+    case CURLE_BAD_FUNCTION_ARGUMENT:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CACERT_BADFILE:
+        return HTTP_IMPOSSIBLE;
+    default:
+        return HTTP_BROKEN;
+    }
+}
+
+static uint64_t deadline_after(double seconds)
+{
+    return clock_ns(CLOCK_MONOTONIC) + (uint64_t)(seconds * (double)NS_PER_SECOND);
+}
+
+/* Drives the transfer until it ends, however it does. */
+static CURLcode transfer(struct http_client *client, uint64_t deadline)
+{
+    for (;;) {
+        int running = 0;
+        if (curl_multi_perform(client->multi, &running) != CURLM_OK)
+            return CURLE_FAILED_INIT;
+        int queued;
+        const CURLMsg *message = curl_multi_info_read(client->multi, &queued);
+        if (message != NULL && message->msg == CURLMSG_DONE)
+            return message->data.result;
+        uint64_t now = clock_ns(CLOCK_MONOTONIC);
+        if (atomic_load(&client->cancelled))
+            return CURLE_ABORTED_BY_CALLBACK;
+        if (now >= deadline)
+            return CURLE_OPERATION_TIMEDOUT;
+        int wait_ms = (int)((deadline - now) / 1000000 + 1);
+        if (curl_multi_poll(client->multi, NULL, 0, wait_ms, NULL) != CURLM_OK)
+            return CURLE_FAILED_INIT;
+    }
+}
+
+static void set_request(CURL *easy, const struct http_request *request,
+                        struct http_response *response, struct curl_slist *headers)
+{
+    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_size);
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, response);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, response);
+}
+
+static void explain(const struct http_client *client, CURLcode code,
+                    const struct http_request *request, struct http_response *response)
+{
+    if (code == CURLE_OPERATION_TIMEDOUT)
+        snprintf(response->error, sizeof response->error, "no complete answer within %g s",
+                 request->timeout);
+    else
+        snprintf(response->error, sizeof response->error, "%s",
+                 client->error[0] ? client->error : curl_easy_strerror(code));
+}
+
+static void perform(struct http_client *client, const struct http_request *request,
+                    struct http_response *response)
+{
+    struct curl_slist *headers = NULL;
+    response->body_size = 0;
+    response->status = 0;
+    response->error[0] = client->error[0] = '\0';
+    for (size_t i = 0; i < response->wanted_count; i++)
+        response->wanted[i].value[0] = '\0';
+
+    CURLcode code = CURLE_OUT_OF_MEMORY;
+    if (make_headers(request, &headers)) {
+        set_request(client->easy, request, response, headers);
+        curl_multi_add_handle(client->multi, client->easy);
+        code = transfer(client, deadline_after(request->timeout));
+        curl_multi_remove_handle(client->multi, client->easy);
+        long status = 0;
+        curl_easy_getinfo(client->easy, CURLINFO_RESPONSE_CODE, &status);
+        response->status = (int)status;
+    }
+    response->outcome =
+        code == CURLE_ABORTED_BY_CALLBACK ? HTTP_CANCELLED : outcome_of(code, response);
+    if (response->outcome != HTTP_ANSWERED)
+        explain(client, code, request, response);
+    curl_easy_setopt(client->easy, CURLOPT_HTTPHEADER, NULL);
+    curl_slist_free_all(headers);
+}
+
+static void cancel(struct http_client *client)
+{
+    atomic_store(&client->cancelled, true);
+    curl_multi_wakeup(client->multi);
+}
+
+__attribute__((visibility("default"))) extern const struct http_library cprof_http;
+
+const struct http_library cprof_http = {
+    .version = HTTP_LIBRARY_VERSION,
+    .describe = describe,
+    .open = open_client,
+    .perform = perform,
+    .cancel = cancel,
+    .close = close_client,
+};

@@ -1,0 +1,57 @@
+#include "export/retry.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+#define FIRST_DELAY NS_PER_SECOND
+#define LONGEST_DELAY (30 * NS_PER_SECOND)
+#define LONGEST_WISH 3600 /* seconds */
+
+uint64_t retry_backoff(unsigned failures, uint64_t random)
+{
+    uint64_t delay = FIRST_DELAY;
+    for (unsigned i = 1; i < failures && delay < LONGEST_DELAY; i++)
+        delay += delay / 2;
+    if (delay > LONGEST_DELAY)
+        delay = LONGEST_DELAY;
+    return delay / 2 + random % delay;
+}
+
+/* "Sun, 06 Nov 1994 08:49:37 GMT", the one form that RFC 9110 lets a server send. Not strptime:
+ * that reads the names of days and months in the host program's language. */
+static time_t parse_http_date(const char *text)
+{
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    struct tm tm = {0};
+    char month[4];
+    if (sscanf(text, "%*3s, %2d %3s %4d %2d:%2d:%2d GMT", &tm.tm_mday, month, &tm.tm_year,
+               &tm.tm_hour, &tm.tm_min, &tm.tm_sec) != 6)
+        return (time_t)-1;
+    const char *found = strstr(months, month);
+    if (found == NULL || strlen(month) != 3 || (found - months) % 3 != 0)
+        return (time_t)-1;
+    tm.tm_mon = (int)(found - months) / 3;
+    tm.tm_year -= 1900;
+    return timegm(&tm);
+}
+
+uint64_t retry_after(const char *value, time_t now)
+{
+    char *end;
+    long long seconds;
+    value += strspn(value, " \t");
+    if (*value >= '0' && *value <= '9') {
+        seconds = strtoll(value, &end, 10);
+        if (end[strspn(end, " \t")] != '\0')
+            return 0;
+    } else {
+        time_t date = parse_http_date(value);
+        if (date == (time_t)-1 || date <= now)
+            return 0;
+        seconds = date - now;
+    }
+    return (uint64_t)(seconds < LONGEST_WISH ? seconds : LONGEST_WISH) * NS_PER_SECOND;
+}
