@@ -212,12 +212,16 @@ READS_STACK static bool leave_signal(struct walk *walk)
     return true;
 }
 
-static bool leave_to(struct walk *walk, uintptr_t cfa, struct cursor caller)
+/* Field by field: a struct put together and copied costs more than all else here. */
+static inline bool leave_to(struct walk *walk, uintptr_t pc, uintptr_t sp, uintptr_t fp,
+                            uintptr_t base)
 {
-    caller.pc = arch_strip(caller.pc);
-    caller.sp = cfa;
-    walk->at = caller;
-    walk->cfa = cfa;
+    walk->at.pc = arch_strip(pc);
+    walk->at.sp = sp;
+    walk->at.fp = fp;
+    walk->at.base = base;
+    walk->at.live = NULL;
+    walk->cfa = sp;
     return true;
 }
 
@@ -227,35 +231,35 @@ static bool leave_thread(struct walk *walk, const struct unwind_rule *rule)
     uintptr_t cfa;
     if (!find_cfa(walk, rule, &cfa) || !ascends(walk, cfa))
         cfa = walk->at.sp;
-    return leave_to(walk, cfa, (struct cursor){.pc = 0});
+    return leave_to(walk, 0, cfa, UNKNOWN, UNKNOWN);
 }
 
 static bool leave_by_rule(struct walk *walk, const struct unwind_rule *rule)
 {
-    struct cursor caller = {
-        .pc = walk->at.live ? arch_register(walk->at.live, ARCH_DWARF_RA) : 0,
-        .fp = walk->at.fp,
-        .base = walk->at.base,
-    };
+    uintptr_t pc = 0;
+    uintptr_t fp = walk->at.fp;
+    uintptr_t base = walk->at.base;
     uintptr_t cfa;
     if (rule->cfa_kind == CFA_SIGNAL)
         return leave_signal(walk);
     if (rule->ra.kind == SAVED_LOST)
         return leave_thread(walk, rule);
-    if (rule->ra.kind == SAVED_SAME && !(ARCH_LINK_REGISTER && walk->at.live))
+    if (rule->ra.kind == SAVED_SAME && (!ARCH_LINK_REGISTER || !walk->at.live))
         return stop(walk, WALK_NO_RULE);
+    if (rule->ra.kind == SAVED_SAME)
+        pc = arch_register(walk->at.live, ARCH_DWARF_RA);
     if (!find_cfa(walk, rule, &cfa))
         return stop(walk, WALK_NO_RULE);
-    caller.sp = cfa;
-    if (!recover(walk, &rule->sp, cfa, &caller.sp) || !ascends(walk, caller.sp) ||
-        !recover(walk, &rule->ra, cfa, &caller.pc))
+    uintptr_t sp = cfa;
+    if (!recover(walk, &rule->sp, cfa, &sp) || !ascends(walk, sp) ||
+        !recover(walk, &rule->ra, cfa, &pc))
         return stop(walk, WALK_BAD_STACK);
     /* These two only matter to callers that use them: a walk goes on without. */
-    if (!recover(walk, &rule->fp, cfa, &caller.fp))
-        caller.fp = UNKNOWN;
-    if (!recover(walk, &rule->base, cfa, &caller.base))
-        caller.base = UNKNOWN;
-    return leave_to(walk, caller.sp, caller);
+    if (!recover(walk, &rule->fp, cfa, &fp))
+        fp = UNKNOWN;
+    if (!recover(walk, &rule->base, cfa, &base))
+        base = UNKNOWN;
+    return leave_to(walk, pc, sp, fp, base);
 }
 
 /* ---- without a rule ---- */
@@ -271,33 +275,34 @@ static const struct module *find_module(struct walk *walk, uintptr_t pc)
  * address. Believed only if that address is code. */
 static bool leave_by_frame_pointer(struct walk *walk)
 {
-    struct cursor caller = {.base = UNKNOWN};
     uintptr_t fp = walk->at.fp;
-    if (fp == 0 && !walk->at.live)
-        return leave_to(walk, walk->at.sp, caller); /* cleared for a thread's first function */
-    if (fp < walk->at.sp || !load(walk->bounds, fp, &caller.fp) ||
-        !load(walk->bounds, fp + WORD, &caller.pc) || !ascends(walk, fp + 2 * WORD))
+    uintptr_t caller_fp;
+    uintptr_t pc;
+    if (fp == 0 && !walk->at.live) /* ABIs have it cleared for a thread's first function */
+        return leave_to(walk, 0, walk->at.sp, UNKNOWN, UNKNOWN);
+    if (fp < walk->at.sp || !load(walk->bounds, fp, &caller_fp) ||
+        !load(walk->bounds, fp + WORD, &pc) || !ascends(walk, fp + 2 * WORD))
         return false;
-    if (caller.pc != 0 && !find_module(walk, arch_strip(caller.pc) - 1))
+    if (pc != 0 && !find_module(walk, arch_strip(pc) - 1))
         return false;
-    return leave_to(walk, fp + 2 * WORD, caller);
+    return leave_to(walk, pc, fp + 2 * WORD, caller_fp, UNKNOWN);
 }
 
 /* A call through a bad pointer has jumped, but executed nothing: the return address is where
  * the call put it. */
 static bool leave_failed_call(struct walk *walk)
 {
-    struct cursor caller = {.pc = 0, .fp = walk->at.fp, .base = walk->at.base};
-    uintptr_t sp = walk->at.sp;
-    if (!walk->at.live)
+    const struct cursor *at = &walk->at;
+    uintptr_t pc;
+    if (!at->live)
         return false;
     if (ARCH_LINK_REGISTER)
-        caller.pc = arch_register(walk->at.live, ARCH_DWARF_RA);
-    else if (!load(walk->bounds, sp, &caller.pc))
+        pc = arch_register(at->live, ARCH_DWARF_RA);
+    else if (!load(walk->bounds, at->sp, &pc))
         return false;
-    if (!find_module(walk, arch_strip(caller.pc) - 1))
+    if (!find_module(walk, arch_strip(pc) - 1))
         return false;
-    return leave_to(walk, ARCH_LINK_REGISTER ? sp : sp + WORD, caller);
+    return leave_to(walk, pc, ARCH_LINK_REGISTER ? at->sp : at->sp + WORD, at->fp, at->base);
 }
 
 /* Moves to the caller of the frame at walk->at. False: walk->end says why not. */
@@ -321,19 +326,20 @@ static bool leave(struct walk *walk, uintptr_t pc)
 
 static bool leave_to_registers(struct walk *walk, const struct cprof_registers *registers)
 {
-    struct cursor caller = {.pc = registers->pc, .fp = registers->fp, .base = UNKNOWN};
     if (!ascends(walk, registers->sp))
         return stop(walk, WALK_BAD_STACK);
-    return leave_to(walk, registers->sp, caller);
+    return leave_to(walk, registers->pc, registers->sp, registers->fp, UNKNOWN);
 }
 
 /* One frame: the runtime's, if it says so, which it then writes to `own`. */
 static bool leave_frame(struct walk *walk, uintptr_t pc, struct cprof_frame *own,
                         size_t *own_count)
 {
+    if (!own)
+        return leave(walk, pc);
     struct cprof_registers registers = {
         .pc = walk->at.pc, .sp = walk->at.sp, .fp = walk->at.fp};
-    if (!own || !walk->runtime->step(walk->thread, &registers, own))
+    if (!walk->runtime->step(walk->thread, &registers, own))
         return leave(walk, pc);
     own->stack = walk->at.sp;
     *own_count += own->token != 0; /* zero: stepped over, but no frame */
