@@ -16,13 +16,13 @@ import os
 import platform
 import sys
 from types import TracebackType
-from typing import (Any, Callable, Dict, Iterable, Mapping, Optional, Tuple, Type, TypeVar,
-                    Union)
+from typing import (Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple, Type,
+                    TypeVar, Union)
 
 from cprof import _cprof
 from cprof._version import __version__ as __version__
 
-__all__ = ["start", "flush", "stop", "is_running", "stats", "profile"]
+__all__ = ["start", "flush", "stop", "is_running", "stats", "profile", "labels"]
 _F = TypeVar("_F", bound=Callable[..., Any])
 _Pairs = Tuple[Tuple[str, str], ...]
 
@@ -121,17 +121,61 @@ class profile:
         stop()
 
     def __call__(self, function: _F) -> _F:
-        if inspect.iscoroutinefunction(function):
-            @functools.wraps(function)
-            async def profiled(*arguments: Any, **keywords: Any) -> Any:
-                with self:
-                    return await function(*arguments, **keywords)
-        else:
-            @functools.wraps(function)
-            def profiled(*arguments: Any, **keywords: Any) -> Any:
-                with self:
-                    return function(*arguments, **keywords)
-        return profiled  # type: ignore[return-value]
+        return _wrapped(function, lambda: self)
+
+
+class labels:
+    """Put labels on the samples of a block or a function, synchronous or not.
+
+        with cprof.labels(endpoint="/users"): ...
+
+        @cprof.labels(job="import")
+        async def run(): ...
+
+    They follow the code: an asyncio task has those of the block that created it. Inner labels
+    add to outer ones and win over those of the same name.
+    """
+
+    def __init__(self, **pairs: Any) -> None:
+        self._pairs = {key: str(value) for key, value in pairs.items()}
+        self._tokens: List[Any] = []
+
+    def __enter__(self) -> "labels":
+        outer = _cprof.labels_variable.get()
+        merged = {**dict(outer.pairs), **self._pairs} if outer else self._pairs
+        label_set = _cprof.LabelSet(tuple(merged.items()))
+        self._tokens.append(_cprof.labels_variable.set(label_set))
+        return self
+
+    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException],
+                 traceback: Optional[TracebackType]) -> None:
+        _cprof.labels_variable.reset(self._tokens.pop())
+
+    async def __aenter__(self) -> "labels":
+        return self.__enter__()
+
+    async def __aexit__(self, kind: Optional[Type[BaseException]],
+                        error: Optional[BaseException],
+                        traceback: Optional[TracebackType]) -> None:
+        self.__exit__(kind, error, traceback)
+
+    def __call__(self, function: _F) -> _F:
+        return _wrapped(function, lambda: labels(**self._pairs))
+
+
+def _wrapped(function: _F, block: Callable[[], Any]) -> _F:
+    """The function, with a fresh block around each call."""
+    if inspect.iscoroutinefunction(function):
+        @functools.wraps(function)
+        async def wrapper(*arguments: Any, **keywords: Any) -> Any:
+            with block():
+                return await function(*arguments, **keywords)
+    else:
+        @functools.wraps(function)
+        def wrapper(*arguments: Any, **keywords: Any) -> Any:
+            with block():
+                return function(*arguments, **keywords)
+    return wrapper  # type: ignore[return-value]
 
 
 def _comma_list(value: Union[str, Iterable[str], None]) -> Optional[str]:

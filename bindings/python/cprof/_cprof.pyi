@@ -1,6 +1,12 @@
+from contextvars import ContextVar
 from typing import Dict, Optional, Tuple
 
 no_walk: Optional[str]
+labels_variable: ContextVar[Optional["LabelSet"]]
+
+class LabelSet:
+    pairs: Tuple[Tuple[str, str], ...]
+    def __new__(cls, pairs: Tuple[Tuple[str, str], ...]) -> "LabelSet": ...
 
 def start(service_name: Optional[str], types: Optional[str], rate: int, interval: float,
           exporter: Optional[str], endpoint: Optional[str], output: Optional[str],

@@ -1,6 +1,7 @@
 /* Whether the running interpreter lays out its frames as the headers say that walk.c was
  * compiled against: asked once, at import. */
 #include "walk.h"
+#include "walk_context.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -8,6 +9,8 @@
 #define PY_SSIZE_T_CLEAN
 #define Py_BUILD_CORE 1
 #include <Python.h>
+#include <internal/pycore_context.h>
+#include <internal/pycore_hamt.h>
 
 #ifdef WALK_UNSUPPORTED
 
@@ -80,3 +83,39 @@ bool walk_enable(char *why, size_t size)
 }
 
 #endif
+
+/* A context with more variables than a bitmap node holds has an array node at its root; that
+ * of a context with one variable is a bitmap node. */
+static PyTypeObject *root_type(int variables)
+{
+    PyObject *context = PyContext_New();
+    PyTypeObject *type = NULL;
+
+    if (context == NULL || PyContext_Enter(context) < 0) {
+        Py_XDECREF(context);
+        return NULL;
+    }
+    for (int i = 0; i < variables; i++) {
+        PyObject *variable = PyContextVar_New("cprof.probe", NULL);
+        PyObject *token = variable != NULL ? PyContextVar_Set(variable, Py_None) : NULL;
+
+        Py_XDECREF(token);
+        Py_XDECREF(variable);
+    }
+    if (((PyContext *)context)->ctx_vars->h_root != NULL)
+        type = Py_TYPE(((PyContext *)context)->ctx_vars->h_root);
+    if (PyContext_Exit(context) < 0)
+        type = NULL;
+    Py_DECREF(context);
+    return type;
+}
+
+bool walk_context_enable(void)
+{
+    /* 200 of 32 branches' worth: the chance that 16 stay empty is nil. */
+    walk_bitmap_type = root_type(1);
+    walk_array_type = root_type(200);
+    PyErr_Clear();
+    return walk_bitmap_type != NULL && walk_array_type != NULL &&
+           walk_bitmap_type != walk_array_type;
+}

@@ -11,17 +11,27 @@
 #include "cprof/cprof.h"
 #include "cprof/runtime.h"
 #include "graves.h"
+#include "labels.h"
 #include "names.h"
 #include "qualnames.h"
 #include "roles.h"
 #include "threads.h"
 #include "walk.h"
+#include "walk_context.h"
 
+static void drained(void)
+{
+    graves_drained();
+    labels_drained();
+}
+
+/* What reads the interpreter's structures is added at import, where they are as expected. */
 static struct cprof_runtime runtime = {
     .name = "cpython",
     .resolve = names_resolve,
     .role = roles_of,
-    .drained = graves_drained,
+    .labels = labels_of,
+    .drained = drained,
 };
 
 /* Filled once, at import: NULL when frames can be walked, else why not. */
@@ -212,18 +222,20 @@ static PyObject *module_describe_thread(PyObject *self, PyObject *arguments)
     Py_RETURN_NONE;
 }
 
-/* The graves' lock is taken last: until the core has paused its collector, that may want it. */
+/* Our locks are taken last: until the core has paused its collector, that may want them. */
 static PyObject *module_fork_prepare(PyObject *self, PyObject *unused)
 {
     (void)self, (void)unused;
     cprof_fork_prepare();
     graves_lock();
+    labels_lock();
     Py_RETURN_NONE;
 }
 
 static PyObject *module_fork_parent(PyObject *self, PyObject *unused)
 {
     (void)self, (void)unused;
+    labels_unlock();
     graves_unlock();
     cprof_fork_parent();
     Py_RETURN_NONE;
@@ -232,6 +244,7 @@ static PyObject *module_fork_parent(PyObject *self, PyObject *unused)
 static PyObject *module_fork_child(PyObject *self, PyObject *unused)
 {
     (void)self, (void)unused;
+    labels_unlock();
     graves_unlock();
     cprof_fork_child();
     Py_RETURN_NONE;
@@ -268,12 +281,16 @@ PyMODINIT_FUNC PyInit__cprof(void)
 #ifdef Py_GIL_DISABLED
     PyUnstable_Module_SetGIL(self, Py_MOD_GIL_NOT_USED);
 #endif
-    if (walk_enable(why, sizeof why))
+    if (walk_enable(why, sizeof why)) {
         runtime.walk = walk_python;
-    else
+        if (walk_context_enable())
+            runtime.context = walk_context;
+    } else {
         no_walk = why;
+    }
     /* None, or why this interpreter's frames can't be shown. */
-    if (PyModule_AddObject(self, "no_walk", Py_BuildValue("z", no_walk)) < 0) {
+    if (labels_init(self) < 0 ||
+        PyModule_AddObject(self, "no_walk", Py_BuildValue("z", no_walk)) < 0) {
         Py_DECREF(self);
         return NULL;
     }

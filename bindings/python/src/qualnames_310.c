@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include <frameobject.h>
+
 #include "graves.h"
 
 /* Address of a code object → its qualified name; open addressing, a power of two of places, at
@@ -141,6 +143,17 @@ static void learn_function(PyFunctionObject *function)
     learn_nested(code, function->func_qualname);
 }
 
+/* Modules and scripts that are being run have bodies whose functions do not exist yet. */
+static void learn_running(void)
+{
+    PyThreadState *state = PyInterpreterState_ThreadHead(PyInterpreterState_Get());
+
+    for (; state != NULL; state = PyThreadState_Next(state))
+        for (PyFrameObject *frame = state->frame; frame != NULL; frame = frame->f_back)
+            if (!(frame->f_code->co_flags & CO_NEWLOCALS))
+                learn_nested(frame->f_code, NULL);
+}
+
 static int learn_existing(void)
 {
     PyObject *gc = PyImport_ImportModule("gc"), *objects = NULL;
@@ -184,6 +197,7 @@ int qualnames_open(void)
     if (!hooked && PySys_AddAuditHook(code_announced, NULL) < 0)
         return -1;
     hooked = true;
+    learn_running();
     return learn_existing();
 }
 
