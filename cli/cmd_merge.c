@@ -1,0 +1,51 @@
+/* cprof merge: one profile out of many. */
+#include "format/format.h"
+#include "selection.h"
+
+struct merge_options {
+    struct selection selection;
+    const char *output;
+};
+
+static const char help[] =
+    "Usage: cprof merge [OPTIONS] FILE… -o OUT\n"
+    "\n"
+    "Adds up profiles, whatever formats they have; the ending of OUT picks the format.\n"
+    "\n"
+    "  -o OUT          where to write it\n" SELECTION_HELP "\n"
+    "Example:\n"
+    "  cprof merge worker-*.pb.gz -o all.pb.gz\n";
+
+static int take_option(void *closure, int option, char *argument)
+{
+    struct merge_options *options = closure;
+    if (option != 'o')
+        return selection_take(&options->selection, &command_merge, option, argument);
+    options->output = argument;
+    if (!format_by_path(argument))
+        return wrong_usage(&command_merge, "the ending of \"%s\" is of no format that I know",
+                           argument);
+    return GO_ON;
+}
+
+static int run(int argc, char **argv)
+{
+    static const struct option known[] = {SELECTION_OPTIONS, {0}};
+    struct merge_options options = {0};
+    int status = parse_options(&command_merge, argc, argv, "o:", known, take_option, &options);
+    if (status != GO_ON)
+        return status;
+    if (optind == argc)
+        return wrong_usage(&command_merge, "which files?");
+    if (!options.output)
+        return wrong_usage(&command_merge, "-o OUT is missing");
+    return selection_write(&options.selection, argv + optind, (size_t)(argc - optind),
+                           options.output);
+}
+
+const struct command command_merge = {
+    .name = "merge",
+    .summary = "one profile out of many",
+    .help = help,
+    .run = run,
+};

@@ -1,0 +1,205 @@
+/* cprof run: runs a program profiled, and shows what came of it. */
+#include <errno.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "autostart.h"
+#include "command.h"
+#include "format/format.h"
+#include "table.h"
+#include "temporary.h"
+
+#define MAX_OUTPUTS 8
+#define ROWS 15            /* of the table at the end */
+#define EXIT_NOT_FOUND 127 /* as the shell and env(1) have it */
+#define EXIT_NOT_EXECUTABLE 126
+
+enum { OPTION_RATE = 256, OPTION_TYPES };
+
+struct run_options {
+    const char *outputs[MAX_OUTPUTS];
+    size_t output_count;
+    struct autostart start;
+};
+
+static const char help[] =
+    "Usage: cprof run [OPTIONS] -- COMMAND [ARGUMENTS]\n"
+    "\n"
+    "Runs a Python, Ruby or Node program with cprof in it and in its children, then prints "
+    "the\n"
+    "hottest functions to standard error and says where the profile is. The exit code is the\n"
+    "program's own; 128 + n when signal n ended it.\n"
+    "\n"
+    "  -o OUT          where to write the profile; may be given several times; the ending "
+    "picks\n"
+    "                  the format. Default: cprof.PID.html, a flame graph\n"
+    "  --rate N        samples per second of CPU time and thread (1–1000, default 100)\n"
+    "  --types LIST    cpu, wall, alloc, heap, lock; with commas (default cpu)\n"
+    "\n"
+    "Example:\n"
+    "  cprof run -o profile.html -o profile.pb.gz -- python3 app.py\n";
+
+/* What could not be written at the end is better known before the start. */
+static int check_output(const char *path)
+{
+    struct stat info;
+    char copy[PATH_MAX];
+    if (!format_by_path(path))
+        return wrong_usage(&command_run, "the ending of \"%s\" is of no format that I know",
+                           path);
+    if (stat(path, &info) == 0 && S_ISDIR(info.st_mode))
+        return fail("%s: is a directory", path);
+    if (snprintf(copy, sizeof(copy), "%s", path) >= (int)sizeof(copy))
+        return fail("%s: %s", path, strerror(ENAMETOOLONG));
+    if (access(dirname(copy), W_OK) < 0)
+        return fail("%s: %s", path, strerror(errno));
+    return GO_ON;
+}
+
+static int take_types(struct run_options *options, const char *list)
+{
+    static const char *const known[] = {"cpu", "wall", "alloc", "heap", "lock"};
+    for (const char *at = list;; at++) {
+        size_t length = strcspn(at, ","), i = 0;
+        while (i < sizeof(known) / sizeof(known[0]) &&
+               (strlen(known[i]) != length || strncmp(known[i], at, length) != 0))
+            i++;
+        if (i == sizeof(known) / sizeof(known[0]))
+            return wrong_usage(
+                &command_run,
+                "--types needs a list of cpu, wall, alloc, heap, lock, not \"%s\"", list);
+        at += length;
+        if (!*at)
+            break;
+    }
+    options->start.types = list;
+    return GO_ON;
+}
+
+static int take_option(void *closure, int option, char *argument)
+{
+    struct run_options *options = closure;
+    unsigned long rate;
+    switch (option) {
+    case 'o':
+        if (options->output_count == MAX_OUTPUTS)
+            return wrong_usage(&command_run, "at most %d files to write", MAX_OUTPUTS);
+        options->outputs[options->output_count++] = argument;
+        return check_output(argument);
+    case OPTION_RATE:
+        options->start.rate = argument;
+        return parse_number(&command_run, "--rate", argument, 1, 1000, &rate);
+    case OPTION_TYPES:
+        return take_types(options, argument);
+    default:
+        return EXIT_USAGE;
+    }
+}
+
+/* Returns how many could not be written, which has been told. */
+static size_t write_outputs(const struct run_options *options, const struct profile *profile)
+{
+    size_t failed = 0;
+    for (size_t i = 0; i < options->output_count; i++) {
+        char error[FORMAT_ERROR_SIZE] = "";
+        if (format_write_file(profile, options->outputs[i], error)) {
+            fail("%s: %s", options->outputs[i], error);
+            failed++;
+        } else {
+            fprintf(stderr, "%s %s\n", i == 0 ? "\nprofile:" : "        ", options->outputs[i]);
+        }
+    }
+    return failed;
+}
+
+static void print_table(const struct profile *profile)
+{
+    struct report report;
+    if (report_make(&report, profile, REPORT_BY_FUNCTION, false)) {
+        fail("out of memory");
+        return;
+    }
+    fputc('\n', stderr);
+    table_print(&report, ROWS, stderr);
+    report_free(&report);
+}
+
+/* The program has ended: makes the best of what it left. */
+static void finish(struct run_options *options, const struct child_end *end)
+{
+    struct profile *profile;
+    char reason[PATH_MAX + 256], standard[64];
+    int status = temporary_merge(options->start.directory, &profile);
+    if (status) {
+        fail("the profiles could not be merged: %s; they are kept in %s", strerror(-status),
+             options->start.directory);
+        return;
+    }
+    if (!profile) {
+        temporary_remove(options->start.directory);
+        autostart_explain(&options->start, end, reason, sizeof(reason));
+        fail("no profile: %s", reason);
+        return;
+    }
+    if (options->output_count == 0) {
+        snprintf(standard, sizeof(standard), "cprof.%d.html", (int)end->pid);
+        options->outputs[options->output_count++] = standard;
+    }
+    print_table(profile);
+    if (write_outputs(options, profile))
+        fail("the profiles are kept in %s", options->start.directory);
+    else
+        temporary_remove(options->start.directory);
+    profile_free(profile);
+}
+
+static int run_program(struct run_options *options, char *const *argv)
+{
+    struct child_end end = {0};
+    int status = autostart_prepare(&options->start);
+    if (status) {
+        temporary_remove(options->start.directory);
+        return fail("cannot prepare the environment: %s", strerror(-status));
+    }
+    status = child_run(argv, &end);
+    if (status) {
+        temporary_remove(options->start.directory);
+        fail("cannot run \"%s\": %s", argv[0], strerror(-status));
+        return status == -ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
+    }
+    finish(options, &end);
+    return end.exit_code;
+}
+
+static int run(int argc, char **argv)
+{
+    static const struct option known[] = {
+        {"rate", required_argument, NULL, OPTION_RATE},
+        {"types", required_argument, NULL, OPTION_TYPES},
+        {0},
+    };
+    struct run_options options = {0};
+    char folder[PATH_MAX];
+    /* "+": what follows the program's name is the program's. */
+    int status = parse_options(&command_run, argc, argv, "+o:", known, take_option, &options);
+    if (status != GO_ON)
+        return status;
+    if (optind == argc)
+        return wrong_usage(&command_run, "which program?");
+    status = temporary_make(folder);
+    if (status)
+        return fail("cannot make a temporary folder: %s", strerror(-status));
+    options.start.program = argv[optind];
+    options.start.directory = folder;
+    return run_program(&options, argv + optind);
+}
+
+const struct command command_run = {
+    .name = "run",
+    .summary = "runs a program profiled",
+    .help = help,
+    .run = run,
+};

@@ -1,0 +1,45 @@
+/*
+ * The commands: one file each, cmd_NAME.c, listed in main.c. A command gets its own arguments
+ * (argv[0] is its name) and returns the exit code.
+ *
+ * Everything that a command says when it fails is one line on standard error.
+ */
+#ifndef CPROF_CLI_COMMAND_H
+#define CPROF_CLI_COMMAND_H
+
+#include <getopt.h>
+
+enum exit_code { EXIT_DONE, EXIT_FAILED, EXIT_USAGE };
+
+#define GO_ON (-1) /* instead of an exit code: the command has more to do */
+
+struct command {
+    const char *name;
+    const char *summary; /* for the list of commands */
+    const char *help;    /* what --help prints, with an example */
+    int (*run)(int argc, char **argv);
+};
+
+extern const struct command command_run, command_top, command_flame, command_convert,
+    command_merge;
+
+/* "cprof: …" on standard error; returns EXIT_FAILED. */
+int fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* "cprof top: … (see cprof top --help)"; returns EXIT_USAGE. */
+int wrong_usage(const struct command *command, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Parses the options with getopt_long() and gives each to `take`, which returns GO_ON or an
+ * exit code. --help is seen to here. Returns GO_ON with `optind` at the first operand, or the
+ * exit code to end with. */
+int parse_options(const struct command *command, int argc, char **argv, const char *letters,
+                  const struct option *known,
+                  int (*take)(void *closure, int option, char *argument), void *closure);
+
+/* A whole number from `least` to `most`; anything else is wrong usage of `option`. GO_ON or
+ * EXIT_USAGE. */
+int parse_number(const struct command *command, const char *option, const char *argument,
+                 unsigned long least, unsigned long most, unsigned long *number);
+
+#endif

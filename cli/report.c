@@ -1,0 +1,291 @@
+#include "report.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/frame_type.h"
+
+static const char *const words[] = {
+    [REPORT_BY_FUNCTION] = "function", [REPORT_BY_LINE] = "line", [REPORT_BY_FILE] = "file",
+    [REPORT_BY_MODULE] = "module",     [REPORT_BY_TYPE] = "type", [REPORT_BY_THREAD] = "thread",
+};
+
+int report_parse_by(const char *word, enum report_by *by)
+{
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (strcmp(words[i], word) == 0) {
+            *by = (enum report_by)i;
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
+/* Totals of hostile files stop at the end of the numbers. */
+static void add(int64_t *sum, int64_t value)
+{
+    if (__builtin_add_overflow(*sum, value, sum))
+        *sum = value > 0 ? INT64_MAX : INT64_MIN;
+}
+
+/* What makes two frames, or two label sets, one row; and which of them it is. */
+struct row_key {
+    int64_t key[3];
+    uint32_t index;
+};
+
+static int compare_keys(const void *left, const void *right)
+{
+    const struct row_key *a = left, *b = right;
+    for (int i = 0; i < 3; i++)
+        if (a->key[i] != b->key[i])
+            return a->key[i] < b->key[i] ? -1 : 1;
+    return 0;
+}
+
+/* Sorts the keys and fills `row_of`, by index. Returns the number of rows; `example[row]` is
+ * an index with that row. */
+static size_t number_rows(struct row_key *keys, size_t count, uint32_t *row_of,
+                          uint32_t *example)
+{
+    size_t rows = 0;
+    qsort(keys, count, sizeof(*keys), compare_keys);
+    for (size_t i = 0; i < count; i++) {
+        if (i == 0 || compare_keys(&keys[i - 1], &keys[i]))
+            example[rows++] = keys[i].index;
+        row_of[keys[i].index] = (uint32_t)rows - 1;
+    }
+    return rows;
+}
+
+static profile_id module_of(const struct frame *frame)
+{
+    return frame->module ? frame->module : frame->file;
+}
+
+static struct row_key frame_key(enum report_by by, const struct frame *frame, uint32_t index)
+{
+    switch (by) {
+    case REPORT_BY_LINE:
+        return (struct row_key){{frame->name, frame->file, frame->line}, index};
+    case REPORT_BY_FILE:
+        return (struct row_key){{frame->file}, index};
+    case REPORT_BY_MODULE:
+        return (struct row_key){{module_of(frame)}, index};
+    case REPORT_BY_TYPE:
+        return (struct row_key){{(int64_t)frame->type}, index};
+    default:
+        return (struct row_key){{frame->name, frame->file}, index};
+    }
+}
+
+static void set_name(const struct report *report, struct report_row *row, profile_id id,
+                     const char *otherwise)
+{
+    row->name = id ? profile_text(report->profile, id) : otherwise;
+    row->name_length = id ? profile_text_length(report->profile, id) : strlen(otherwise);
+}
+
+static void describe_frame_row(const struct report *report, const struct frame *frame,
+                               struct report_row *row)
+{
+    const struct profile *profile = report->profile;
+    row->file = row->type = "";
+    switch (report->by) {
+    case REPORT_BY_FILE:
+        set_name(report, row, frame->file, "[no file]");
+        return;
+    case REPORT_BY_MODULE:
+        set_name(report, row, module_of(frame), "[no module]");
+        return;
+    case REPORT_BY_TYPE:
+        row->type = frame_type_name(frame->type);
+        set_name(report, row, 0, *row->type ? row->type : "[unknown]");
+        return;
+    default:
+        set_name(report, row, frame->name, "[unknown]");
+        row->type = frame_type_name(frame->type);
+        row->file = profile_text(profile, frame->file ? frame->file : frame->module);
+        row->line = report->by == REPORT_BY_LINE ? frame->line : frame->start_line;
+        return;
+    }
+}
+
+/* Adds each sample to the row of its leaf, and once to each row that its stack touches. */
+static int count_frames(struct report *report, const uint32_t *row_of)
+{
+    const struct profile *profile = report->profile;
+    size_t deepest = 0;
+    for (profile_id id = 0; id < profile_stack_count(profile); id++) {
+        size_t depth = frame_table_depth(&report->frames, profile_get_stack(profile, id));
+        deepest = depth > deepest ? depth : deepest;
+    }
+    uint32_t *frames = calloc(deepest + 1, sizeof(*frames));
+    size_t *last_sample = calloc(report->row_count + 1, sizeof(*last_sample));
+    int status = frames && last_sample ? 0 : -ENOMEM;
+    for (size_t i = 0; !status && i < profile_sample_count(profile); i++) {
+        struct profile_sample sample = profile_get_sample(profile, i);
+        int64_t value = sample.values[report->summary.column];
+        struct profile_stack stack = profile_get_stack(profile, sample.stack);
+        size_t depth = frame_table_expand(&report->frames, stack, frames);
+        add(&report->total, value);
+        for (size_t k = 0; k < depth; k++) {
+            uint32_t row = row_of[frames[k]];
+            if (last_sample[row] != i + 1)
+                add(&report->rows[row].total, value);
+            last_sample[row] = i + 1;
+        }
+        if (depth > 0)
+            add(&report->rows[row_of[frames[depth - 1]]].self, value);
+    }
+    free(frames);
+    free(last_sample);
+    return status;
+}
+
+static int make_frame_rows(struct report *report)
+{
+    uint32_t count = report->frames.frame_count;
+    struct row_key *keys = calloc(count + 1, sizeof(*keys));
+    uint32_t *row_of = calloc(count + 1, sizeof(*row_of));
+    uint32_t *example = calloc(count + 1, sizeof(*example));
+    report->rows = calloc(count + 1, sizeof(*report->rows));
+    int status = keys && row_of && example && report->rows ? 0 : -ENOMEM;
+    if (!status) {
+        for (uint32_t i = 0; i < count; i++)
+            keys[i] = frame_key(report->by, &report->frames.frames[i], i);
+        report->row_count = number_rows(keys, count, row_of, example);
+        for (size_t row = 0; row < report->row_count; row++)
+            describe_frame_row(report, &report->frames.frames[example[row]],
+                               &report->rows[row]);
+        status = count_frames(report, row_of);
+    }
+    free(keys);
+    free(row_of);
+    free(example);
+    return status;
+}
+
+static const struct profile_label *find_label(const struct profile *profile, profile_id labels,
+                                              const char *key)
+{
+    struct profile_label_set set = profile_get_labels(profile, labels);
+    for (uint32_t i = 0; i < set.count; i++)
+        if (strcmp(profile_text(profile, set.labels[i].key), key) == 0)
+            return &set.labels[i];
+    return NULL;
+}
+
+/* Threads are told apart by name, and those without one by number. */
+static struct row_key thread_key(const struct profile *profile, profile_id labels)
+{
+    const struct profile_label *name = find_label(profile, labels, "thread.name");
+    const struct profile_label *id = find_label(profile, labels, "thread.id");
+    if (name && !name->is_number && name->text)
+        return (struct row_key){{name->text}, labels};
+    if (id)
+        return (struct row_key){{id->text, 1, id->number}, labels};
+    return (struct row_key){{0}, labels};
+}
+
+static int make_thread_rows(struct report *report)
+{
+    const struct profile *profile = report->profile;
+    size_t count = profile_label_set_count(profile);
+    struct row_key *keys = calloc(count + 1, sizeof(*keys));
+    uint32_t *row_of = calloc(count + 1, sizeof(*row_of));
+    uint32_t *example = calloc(count + 1, sizeof(*example));
+    report->rows = calloc(count + 1, sizeof(*report->rows));
+    int status = keys && row_of && example && report->rows ? 0 : -ENOMEM;
+    if (!status) {
+        for (profile_id id = 0; id < count; id++)
+            keys[id] = thread_key(profile, id);
+        report->row_count = number_rows(keys, count, row_of, example);
+        for (size_t i = 0; i < report->row_count; i++) {
+            struct row_key key = thread_key(profile, example[i]);
+            struct report_row *row = &report->rows[i];
+            row->file = row->type = "";
+            row->line = key.key[1] ? key.key[2] : 0;
+            set_name(report, row, (profile_id)key.key[0],
+                     key.key[1] ? "[unnamed thread]" : "[no thread]");
+        }
+        for (size_t i = 0; i < profile_sample_count(profile); i++) {
+            struct profile_sample sample = profile_get_sample(profile, i);
+            struct report_row *row = &report->rows[row_of[sample.labels]];
+            add(&report->total, sample.values[report->summary.column]);
+            add(&row->self, sample.values[report->summary.column]);
+            row->total = row->self;
+        }
+    }
+    free(keys);
+    free(row_of);
+    free(example);
+    return status;
+}
+
+/* --- order --- */
+
+static int compare_rows(const struct report_row *a, const struct report_row *b, int64_t first_a,
+                        int64_t first_b, int64_t then_a, int64_t then_b)
+{
+    if (first_a != first_b)
+        return first_a > first_b ? -1 : 1;
+    if (then_a != then_b)
+        return then_a > then_b ? -1 : 1;
+    int order = strcmp(a->name, b->name);
+    if (!order)
+        order = strcmp(a->file, b->file);
+    return order ? order : (a->line > b->line) - (a->line < b->line);
+}
+
+static int by_self(const void *left, const void *right)
+{
+    const struct report_row *a = left, *b = right;
+    return compare_rows(a, b, a->self, b->self, a->total, b->total);
+}
+
+static int by_total(const void *left, const void *right)
+{
+    const struct report_row *a = left, *b = right;
+    return compare_rows(a, b, a->total, b->total, a->self, b->self);
+}
+
+/* Rows that no sample touches are of frames in stacks without samples. */
+static void drop_empty_rows(struct report *report)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < report->row_count; i++)
+        if (report->rows[i].total != 0 || report->rows[i].self != 0)
+            report->rows[kept++] = report->rows[i];
+    report->row_count = kept;
+}
+
+int report_make(struct report *report, const struct profile *profile, enum report_by by,
+                bool cumulative)
+{
+    *report = (struct report){.profile = profile, .by = by};
+    int status = profile_summarize(profile, &report->summary);
+    if (!status)
+        status = frame_table_init(&report->frames, profile);
+    if (status)
+        return status;
+    if (profile_value_count(profile) > 0)
+        status = by == REPORT_BY_THREAD ? make_thread_rows(report) : make_frame_rows(report);
+    if (status) {
+        report_free(report);
+        return status;
+    }
+    drop_empty_rows(report);
+    if (report->row_count > 0)
+        qsort(report->rows, report->row_count, sizeof(*report->rows),
+              cumulative ? by_total : by_self);
+    return 0;
+}
+
+void report_free(struct report *report)
+{
+    frame_table_free(&report->frames);
+    free(report->rows);
+    *report = (struct report){0};
+}

@@ -1,0 +1,51 @@
+/*
+ * A profile as rows: how much of a value each function, line, file, module, frame type or
+ * thread has itself, and with all it called. Recursion counts once. Borrows the profile.
+ */
+#ifndef CPROF_CLI_REPORT_H
+#define CPROF_CLI_REPORT_H
+
+#include <stdbool.h>
+
+#include "format/frames.h"
+#include "format/summary.h"
+#include "profile/profile.h"
+
+enum report_by {
+    REPORT_BY_FUNCTION,
+    REPORT_BY_LINE,
+    REPORT_BY_FILE,
+    REPORT_BY_MODULE,
+    REPORT_BY_TYPE,
+    REPORT_BY_THREAD,
+};
+
+/* The words of --by. -EINVAL for any other. */
+int report_parse_by(const char *word, enum report_by *by);
+
+struct report_row {
+    const char *name; /* never NULL, may be "" */
+    size_t name_length;
+    const char *file; /* where it is; "" = not told */
+    int64_t line;     /* 0 = not told */
+    const char *type; /* as profile.frame.type has it; "" where it makes no sense */
+    int64_t self, total;
+};
+
+struct report {
+    const struct profile *profile;
+    struct profile_summary summary;
+    struct frame_table frames;
+    enum report_by by;
+    int64_t total; /* of all samples */
+    struct report_row *rows;
+    size_t row_count;
+};
+
+/* Rows sorted by self, or by total with `cumulative`; equal ones by name. 0 or -errno; on
+ * failure there is nothing to free. */
+int report_make(struct report *report, const struct profile *profile, enum report_by by,
+                bool cumulative);
+void report_free(struct report *report);
+
+#endif

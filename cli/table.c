@@ -1,0 +1,265 @@
+#include "table.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "format/json.h"
+#include "terminal.h"
+#include "units.h"
+
+#define AMOUNT_WIDTH 9 /* "12.34 s", "1,234,567" */
+#define SHARE_WIDTH 7  /* "100.0%" */
+#define FIXED_WIDTH (2 * (AMOUNT_WIDTH + SHARE_WIDTH) + 3)
+#define NAME_MOST 64 /* columns for names, when the terminal has room for places beside them   \
+                      */
+
+static const char *shown_type(const struct report *report)
+{
+    return profile_text(report->profile,
+                        profile_value_type(report->profile, report->summary.column).type);
+}
+
+static const char *shown_unit(const struct report *report)
+{
+    return profile_text(report->profile,
+                        profile_value_type(report->profile, report->summary.column).unit);
+}
+
+/* "298 s of CPU", "1.2 GiB of alloc", "1,234 samples" */
+static void print_amount(const struct report *report, FILE *file)
+{
+    const char *type = shown_type(report), *unit = shown_unit(report);
+    char value[UNITS_TEXT];
+    units_value(value, report->total, unit);
+    if (strcmp(type, "samples") == 0)
+        fprintf(file, "%s samples", value);
+    else if (strcmp(type, "cpu") == 0)
+        fprintf(file, "%s of CPU", value);
+    else
+        fprintf(file, "%s of %s", value, type);
+}
+
+static void print_rate(const struct report *report, FILE *file)
+{
+    const struct profile_header *header = profile_header_const(report->profile);
+    const char *unit = profile_text(report->profile, header->period_type.unit);
+    if (header->period > 0 && strcmp(unit, "nanoseconds") == 0)
+        fprintf(file, " at %.4g Hz", 1e9 / (double)header->period);
+}
+
+static void print_legend(const struct report *report, const struct terminal *terminal)
+{
+    FILE *file = terminal->file;
+    const struct profile_summary *summary = &report->summary;
+    const struct profile_header *header = profile_header_const(report->profile);
+    char text[UNITS_TEXT];
+    if (summary->service) {
+        terminal_print(terminal, STYLE_BOLD, summary->service, strlen(summary->service), 60,
+                       CUT_END, false);
+        fputs(" · ", file);
+    }
+    print_amount(report, file);
+    if (header->duration_ns > 0 && header->duration_ns <= INT64_MAX) {
+        units_value(text, (int64_t)header->duration_ns, "nanoseconds");
+        fprintf(file, " in %s", text);
+    }
+    if (strcmp(shown_type(report), "samples") != 0) {
+        units_count(text, summary->samples);
+        fprintf(file, " · %s sample%s", text, summary->samples == 1 ? "" : "s");
+    }
+    print_rate(report, file);
+    if (summary->threads > 0) {
+        units_count(text, (int64_t)summary->threads);
+        fprintf(file, " · %s thread%s", text, summary->threads == 1 ? "" : "s");
+    }
+    fputs("\n\n", file);
+}
+
+/* How wide the names and the places beside them may be. */
+struct layout {
+    size_t name, place;
+};
+
+static size_t place_text(const struct report_row *row, char *text, size_t size)
+{
+    int length = row->line > 0 && *row->file
+                     ? snprintf(text, size, "%s:%" PRId64, row->file, row->line)
+                 : row->line > 0 ? snprintf(text, size, "%" PRId64, row->line)
+                                 : snprintf(text, size, "%s", row->file);
+    return (size_t)length < size ? (size_t)length : size - 1;
+}
+
+static struct layout lay_out(const struct report *report, size_t rows,
+                             const struct terminal *terminal)
+{
+    struct layout layout = {0};
+    char place[4096];
+    for (size_t i = 0; i < rows; i++) {
+        const struct report_row *row = &report->rows[i];
+        size_t name = terminal_columns(row->name, row->name_length);
+        size_t where = terminal_columns(place, place_text(row, place, sizeof(place)));
+        layout.name = name > layout.name ? name : layout.name;
+        layout.place = where > layout.place ? where : layout.place;
+    }
+    if (layout.name > NAME_MOST && layout.place > 0)
+        layout.name = NAME_MOST;
+    if (terminal->width == TERMINAL_ENDLESS)
+        return layout;
+    size_t room = terminal->width > FIXED_WIDTH + 20 ? terminal->width - FIXED_WIDTH : 20;
+    if (layout.place == 0) {
+        layout.name = layout.name < room ? layout.name : room;
+        return layout;
+    }
+    /* Names come first: places get what is left, and at least a third. */
+    size_t least = layout.place < room / 3 ? layout.place : room / 3;
+    if (layout.name > room - least - 2)
+        layout.name = room - least - 2;
+    if (layout.place > room - layout.name - 2)
+        layout.place = room - layout.name - 2;
+    return layout;
+}
+
+static void print_cell(const struct terminal *terminal, int64_t value, int64_t whole,
+                       const char *unit)
+{
+    char amount[UNITS_TEXT], share[UNITS_TEXT];
+    units_value(amount, value, unit);
+    units_share(share, value, whole);
+    enum style style = whole > 0 && value >= whole / 10 ? STYLE_BOLD
+                       : value == 0                     ? STYLE_DIM
+                                                        : STYLE_PLAIN;
+    /* Padded by hand: printf counts bytes, and "µ" and "–" are more than one. */
+    fprintf(terminal->file, "%*s",
+            (int)(AMOUNT_WIDTH - terminal_columns(amount, strlen(amount))), "");
+    fprintf(terminal->file, "%s%s", terminal_style(terminal, style), amount);
+    fprintf(terminal->file, "%*s", (int)(SHARE_WIDTH - terminal_columns(share, strlen(share))),
+            "");
+    fprintf(terminal->file, "%s%s", share, terminal_reset(terminal));
+}
+
+static enum style type_style(const char *type)
+{
+    static const struct {
+        const char *type;
+        enum style style;
+    } styles[] = {
+        {"cpython", STYLE_BLUE}, {"native", STYLE_YELLOW}, {"kernel", STYLE_RED},
+        {"ruby", STYLE_MAGENTA}, {"v8js", STYLE_GREEN},
+    };
+    for (size_t i = 0; i < sizeof(styles) / sizeof(styles[0]); i++)
+        if (strcmp(styles[i].type, type) == 0)
+            return styles[i].style;
+    return STYLE_PLAIN;
+}
+
+static void print_row(const struct report *report, const struct report_row *row,
+                      const struct layout *layout, const struct terminal *terminal)
+{
+    const char *unit = shown_unit(report);
+    char place[4096];
+    print_cell(terminal, row->self, report->total, unit);
+    print_cell(terminal, row->total, report->total, unit);
+    fputs("   ", terminal->file);
+    size_t length = place_text(row, place, sizeof(place));
+    terminal_print(terminal, type_style(row->type), row->name, row->name_length, layout->name,
+                   CUT_END, length > 0);
+    if (length > 0) {
+        fputs("  ", terminal->file);
+        terminal_print(terminal, STYLE_DIM, place, length, layout->place, CUT_START, false);
+    }
+    fputc('\n', terminal->file);
+}
+
+static const char *heading(enum report_by by)
+{
+    static const char *const headings[] = {
+        [REPORT_BY_FUNCTION] = "function", [REPORT_BY_LINE] = "line",
+        [REPORT_BY_FILE] = "file",         [REPORT_BY_MODULE] = "module",
+        [REPORT_BY_TYPE] = "type",         [REPORT_BY_THREAD] = "thread",
+    };
+    return headings[by];
+}
+
+static void print_rest(const struct report *report, size_t shown,
+                       const struct terminal *terminal)
+{
+    if (shown >= report->row_count)
+        return;
+    int64_t self = 0;
+    for (size_t i = shown; i < report->row_count; i++)
+        self += report->rows[i].self;
+    char count[UNITS_TEXT];
+    units_count(count, (int64_t)(report->row_count - shown));
+    print_cell(terminal, self, report->total, shown_unit(report));
+    fprintf(terminal->file, "%*s   %s%s more%s\n", AMOUNT_WIDTH + SHARE_WIDTH, "",
+            terminal_style(terminal, STYLE_DIM), count, terminal_reset(terminal));
+}
+
+void table_print(const struct report *report, size_t limit, FILE *file)
+{
+    struct terminal terminal = terminal_of(file);
+    if (report->row_count == 0) {
+        fputs("The profile has no samples that match.\n", file);
+        return;
+    }
+    size_t rows = report->row_count < limit ? report->row_count : limit;
+    struct layout layout = lay_out(report, rows, &terminal);
+    print_legend(report, &terminal);
+    fprintf(file, "%s%*s%*s   %s%s\n", terminal_style(&terminal, STYLE_DIM),
+            AMOUNT_WIDTH + SHARE_WIDTH, "self", AMOUNT_WIDTH + SHARE_WIDTH, "total",
+            heading(report->by), terminal_reset(&terminal));
+    for (size_t i = 0; i < rows; i++)
+        print_row(report, &report->rows[i], &layout, &terminal);
+    print_rest(report, rows, &terminal);
+}
+
+/* --- JSON --- */
+
+static void write_text(struct buffer *out, const char *key, const char *text, size_t length)
+{
+    json_raw(out, key);
+    json_string(out, text, length);
+}
+
+static void write_number(struct buffer *out, const char *key, int64_t value)
+{
+    json_raw(out, key);
+    json_integer(out, value);
+}
+
+static void write_row(struct buffer *out, const struct report_row *row)
+{
+    write_text(out, "{\"name\":", row->name, row->name_length);
+    write_text(out, ",\"file\":", row->file, strlen(row->file));
+    write_number(out, ",\"line\":", row->line);
+    write_text(out, ",\"frame_type\":", row->type, strlen(row->type));
+    write_number(out, ",\"self\":", row->self);
+    write_number(out, ",\"total\":", row->total);
+    json_raw(out, "}");
+}
+
+int table_print_json(const struct report *report, size_t limit)
+{
+    const struct profile_header *header = profile_header_const(report->profile);
+    const char *service = report->summary.service ? report->summary.service : "";
+    struct buffer out = {0};
+    write_text(&out, "{\"service\":", service, strlen(service));
+    write_text(&out, ",\"type\":", shown_type(report), strlen(shown_type(report)));
+    write_text(&out, ",\"unit\":", shown_unit(report), strlen(shown_unit(report)));
+    write_number(&out, ",\"total\":", report->total);
+    write_number(&out, ",\"samples\":", report->summary.samples);
+    write_number(&out, ",\"threads\":", (int64_t)report->summary.threads);
+    write_number(&out, ",\"duration_ns\":", (int64_t)header->duration_ns);
+    json_raw(&out, ",\"rows\":[");
+    for (size_t i = 0; i < report->row_count && i < limit; i++) {
+        json_raw(&out, i > 0 ? ",\n" : "\n");
+        write_row(&out, &report->rows[i]);
+    }
+    json_raw(&out, "]}\n");
+    if (!out.error)
+        fwrite(out.data, 1, out.size, stdout);
+    int status = out.error;
+    buffer_free(&out);
+    return status;
+}

@@ -1,0 +1,19 @@
+/* The private folder that the profiles of one run go to. */
+#ifndef CPROF_CLI_TEMPORARY_H
+#define CPROF_CLI_TEMPORARY_H
+
+#include <limits.h>
+
+#include "profile/profile.h"
+
+/* Makes a folder that only this user can enter, below TMPDIR. 0 or -errno. */
+int temporary_make(char path[PATH_MAX]);
+
+/* Merges the profiles in it; *profile is NULL when there are none. A file that can't be read
+ * is told about and left out. 0, or -errno when merging failed. */
+int temporary_merge(const char *path, struct profile **profile);
+
+/* Removes the folder and the files in it. */
+void temporary_remove(const char *path);
+
+#endif

@@ -1,0 +1,20 @@
+/* Numbers as people read them. */
+#ifndef CPROF_CLI_UNITS_H
+#define CPROF_CLI_UNITS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define UNITS_TEXT 40 /* room for any of these texts */
+
+/* "4.12 s", "12.0 ms", "3.4 MiB", "1,234": time and memory in a unit that leaves about three
+ * digits, anything else as a number. */
+void units_value(char text[UNITS_TEXT], int64_t value, const char *unit);
+
+/* "33.2%"; "–" of nothing. */
+void units_share(char text[UNITS_TEXT], int64_t part, int64_t whole);
+
+/* "1,234,567" */
+void units_count(char text[UNITS_TEXT], int64_t value);
+
+#endif
