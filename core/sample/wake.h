@@ -18,10 +18,15 @@
 
 #include "base/clock.h"
 
+static inline void wake_waiters(_Atomic uint32_t *word)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
 static inline void wake_post(_Atomic uint32_t *word)
 {
     atomic_fetch_add_explicit(word, 1, memory_order_release);
-    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+    wake_waiters(word);
 }
 
 /* Returns when the word differs from `seen`, after `timeout_ns`, or for no reason. */

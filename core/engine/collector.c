@@ -1,0 +1,323 @@
+#include "engine/collector.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "engine/patience.h"
+#include "sample/handler.h"
+#include "sample/threads.h"
+#include "sample/wake.h"
+
+#define TICK_NS (NS_PER_SECOND / 4)
+#define STACK_SIZE ((size_t)1 << 20)
+
+struct collector {
+    struct collector_config config;
+    struct gather *gather;
+    pthread_t thread;
+    pthread_mutex_t work;
+    _Atomic bool stopping;
+    _Atomic uint32_t wanted; /* flushes asked for */
+    _Atomic uint32_t done;   /* flushes done; a wake word */
+
+    /* The thread's own. */
+    uint64_t began;      /* of the interval: CLOCK_MONOTONIC */
+    uint64_t began_unix; /* Unix time */
+    uint64_t cpu_seen;   /* the process's CPU clock at the last look around */
+    bool missed;         /* a sample met code that no module covers */
+    bool rename;         /* the interval is new: read threads' names again */
+    bool told_taken, told_dropped, told_proc;
+    struct cprof_stats exported; /* the counters at the last close */
+
+    /* What the thread last published. */
+    pthread_mutex_t published_lock;
+    struct {
+        struct gather_counts gathered;
+        uint64_t stacks, cpu_ns;
+    } published;
+};
+
+/* ---- draining ---- */
+
+static void drain(struct collector *collector)
+{
+    const struct module_map *map = modules_current(collector->config.modules);
+    struct thread_view thread;
+    for (size_t cursor = 0; threads_next(&cursor, &thread);) {
+        const struct record *record;
+        while ((record = ring_peek(thread.ring)) != NULL) {
+            gather_add(collector->gather, &thread, record, map);
+            collector->missed |= record->native_end == WALK_NO_MODULE;
+            ring_consume(thread.ring);
+        }
+    }
+    const struct cprof_runtime *runtime = collector->config.gather.runtime;
+    if (runtime != NULL && runtime->drained != NULL)
+        runtime->drained();
+}
+
+static void publish(struct collector *collector)
+{
+    pthread_mutex_lock(&collector->published_lock);
+    gather_count(collector->gather, &collector->published.gathered);
+    collector->published.stacks = gather_stacks(collector->gather);
+    collector->published.cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    pthread_mutex_unlock(&collector->published_lock);
+}
+
+/* ---- looking around ---- */
+
+static void follow_modules(struct collector *collector)
+{
+    struct modules *modules = collector->config.modules;
+    if (collector->missed)
+        modules_miss(modules);
+    collector->missed = false;
+    if (modules_refresh(modules, threads_reader, NULL) == 1)
+        names_modules_changed(gather_names(collector->gather), modules_current(modules));
+}
+
+static void follow_threads(struct collector *collector)
+{
+    int error = threads_scan(collector->rename);
+    collector->rename = false;
+    if (error != 0 && !collector->told_proc) {
+        collector->told_proc = true;
+        log_warn("can't list the threads in /proc/self/task (%s): only those that enter by "
+                 "themselves are sampled",
+                 strerror(-error));
+    }
+}
+
+/* A signal of ours under somebody else's disposition could kill the program. */
+static void check_handler(struct collector *collector)
+{
+    if (collector->told_taken || handler_installed())
+        return;
+    collector->told_taken = true;
+    threads_disarm();
+    log_warn("the program has replaced the handler of cprof's signal: sampling stops");
+}
+
+static void look_around(struct collector *collector)
+{
+    if (atomic_load(&collector->stopping))
+        return;
+    check_handler(collector);
+    /* A process that has hardly run since has no new threads or code worth looking for. */
+    uint64_t cpu = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+    uint64_t period = collector->config.gather.period_ns;
+    if (!collector->missed && !collector->rename && cpu - collector->cpu_seen < period)
+        return;
+    collector->cpu_seen = cpu;
+    follow_modules(collector);
+    follow_threads(collector);
+}
+
+/* ---- closing an interval ---- */
+
+static void begin_interval(struct collector *collector)
+{
+    collector->began = clock_ns(CLOCK_MONOTONIC);
+    collector->began_unix = clock_ns(CLOCK_REALTIME);
+    collector->rename = true;
+}
+
+/* Counters go out as what the interval added, the others as they stand. */
+static void attach_metrics(struct collector *collector, struct profile *profile)
+{
+    struct cprof_stats now, out;
+    collector_stats(collector, &now);
+    out = now;
+#define SINCE_LAST(field) out.field -= collector->exported.field;
+    SINCE_LAST(samples)
+    SINCE_LAST(samples_dropped)
+    SINCE_LAST(samples_truncated)
+    SINCE_LAST(samples_failed)
+    SINCE_LAST(timer_overruns)
+    SINCE_LAST(profiles_exported)
+    SINCE_LAST(profiles_failed)
+    SINCE_LAST(profiles_dropped)
+    SINCE_LAST(bytes_sent)
+    SINCE_LAST(collector_cpu_ns)
+#undef SINCE_LAST
+#define ATTACH(field)                                                                          \
+    profile_set_number(profile, PROFILE_ATTRIBUTES, "cprof." #field, (int64_t)out.field);
+    CPROF_STATS_FIELDS(ATTACH)
+#undef ATTACH
+    collector->exported = now;
+    if (out.samples_dropped != 0 && !collector->told_dropped) {
+        collector->told_dropped = true;
+        log_warn("%llu samples were dropped: a thread's buffer was full",
+                 (unsigned long long)out.samples_dropped);
+    }
+}
+
+static void close_interval(struct collector *collector)
+{
+    publish(collector);
+    struct profile *profile = gather_close(collector->gather);
+    if (profile == NULL)
+        return; /* no memory for the next one: this one goes on */
+    struct profile_header *header = profile_header(profile);
+    header->time_ns = collector->began_unix;
+    header->duration_ns = clock_ns(CLOCK_MONOTONIC) - collector->began;
+    attach_metrics(collector, profile);
+    exporter_submit(collector->config.exporter, profile);
+    begin_interval(collector);
+}
+
+/* ---- the thread ---- */
+
+static uint64_t interval_ns(const struct collector *collector)
+{
+    return (uint64_t)(collector->config.interval * (double)NS_PER_SECOND);
+}
+
+/* One turn. False when it was the last. */
+static bool turn(struct collector *collector)
+{
+    bool stopping = atomic_load(&collector->stopping);
+    uint32_t wanted = atomic_load(&collector->wanted);
+    bool flush = wanted != atomic_load(&collector->done);
+    pthread_mutex_lock(&collector->work);
+    drain(collector);
+    look_around(collector);
+    uint64_t age = clock_ns(CLOCK_MONOTONIC) - collector->began;
+    if (stopping || flush || age >= interval_ns(collector))
+        close_interval(collector);
+    names_rest(gather_names(collector->gather));
+    publish(collector);
+    pthread_mutex_unlock(&collector->work);
+    if (flush) {
+        atomic_store(&collector->done, wanted);
+        wake_waiters(&collector->done);
+    }
+    return !stopping;
+}
+
+static void *run(void *argument)
+{
+    struct collector *collector = argument;
+    _Atomic uint32_t *wake = collector->config.wake;
+    bool again = true;
+    while (again) {
+        uint32_t seen = atomic_load(wake);
+        again = turn(collector);
+        if (again)
+            wake_wait(wake, seen, TICK_NS);
+    }
+    return NULL;
+}
+
+/* A thread without signals, named so that it is not sampled. */
+static int spawn(struct collector *collector)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_attr_t attributes;
+    int error = pthread_attr_init(&attributes);
+    if (error != 0)
+        return -error;
+    pthread_attr_setstacksize(&attributes, STACK_SIZE);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    error = pthread_create(&collector->thread, &attributes, run, collector);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    if (error == 0)
+        pthread_setname_np(collector->thread, THREADS_OWN_PREFIX "collect");
+    return -error;
+}
+
+int collector_start(const struct collector_config *config, struct collector **collector)
+{
+    struct collector *made = calloc(1, sizeof *made);
+    if (made == NULL)
+        return -ENOMEM;
+    *made = (struct collector){.config = *config,
+                               .work = PTHREAD_MUTEX_INITIALIZER,
+                               .published_lock = PTHREAD_MUTEX_INITIALIZER};
+    made->gather = gather_new(&config->gather);
+    int error = made->gather != NULL ? 0 : -ENOMEM;
+    if (error == 0) {
+        begin_interval(made);
+        error = spawn(made);
+    }
+    if (error != 0)
+        collector_free(made);
+    else
+        *collector = made;
+    return error;
+}
+
+int collector_flush(struct collector *collector, double timeout)
+{
+    uint64_t deadline = clock_ns(CLOCK_MONOTONIC) + (uint64_t)(timeout * (double)NS_PER_SECOND);
+    uint32_t number = atomic_fetch_add(&collector->wanted, 1) + 1;
+    wake_post(collector->config.wake);
+    for (;;) {
+        uint32_t done = atomic_load(&collector->done);
+        if ((int32_t)(done - number) >= 0)
+            return 0;
+        uint64_t now = clock_ns(CLOCK_MONOTONIC);
+        if (now >= deadline)
+            return -ETIMEDOUT;
+        wake_wait(&collector->done, done, deadline - now);
+    }
+}
+
+void collector_stop(struct collector *collector)
+{
+    atomic_store(&collector->stopping, true);
+    wake_post(collector->config.wake);
+    pthread_join(collector->thread, NULL);
+}
+
+void collector_free(struct collector *collector)
+{
+    gather_free(collector->gather);
+    free(collector);
+}
+
+void collector_stats(struct collector *collector, struct cprof_stats *stats)
+{
+    struct threads_counts threads;
+    threads_count(&threads);
+    struct exporter_stats sinks;
+    exporter_stats(collector->config.exporter, &sinks);
+    pthread_mutex_lock(&collector->published_lock);
+    *stats = (struct cprof_stats){
+        .samples = collector->published.gathered.samples,
+        .samples_dropped = threads.dropped,
+        .samples_truncated = collector->published.gathered.truncated,
+        .samples_failed = collector->published.gathered.failed,
+        .timer_overruns = threads.overruns,
+        .threads = threads.sampled,
+        .stacks = collector->published.stacks,
+        .memory_bytes = budget_used(collector->config.gather.budget),
+        .profiles_exported = sinks.exported,
+        .profiles_failed = sinks.failed,
+        .profiles_dropped = sinks.dropped,
+        .bytes_sent = sinks.bytes_sent,
+        .handler_ns_mean = threads.signals != 0 ? threads.handler_ns / threads.signals : 0,
+        .handler_ns_max = threads.handler_ns_max,
+        .collector_cpu_ns = collector->published.cpu_ns + sinks.cpu_ns,
+    };
+    pthread_mutex_unlock(&collector->published_lock);
+}
+
+bool collector_pause(struct collector *collector, unsigned milliseconds)
+{
+    return lock_within(&collector->work, milliseconds);
+}
+
+void collector_resume(struct collector *collector)
+{
+    pthread_mutex_unlock(&collector->work);
+}

@@ -1,0 +1,54 @@
+/*
+ * The collector: the thread that reads the rings. A few times a second, or when a ring is half
+ * full, it drains all rings into the running profile, follows the loader's changes, and finds
+ * new and ended threads; every interval it closes the profile and submits it.
+ *
+ * Owns the gatherer; borrows the rest, which must outlive collector_stop(). The thread blocks
+ * all signals and is never sampled. An idle process costs it one short wake-up a tick.
+ *
+ * Its mutex `work` is held while it does anything but sleep, so whoever holds it finds
+ * everything of the collector at rest: that is what fork needs.
+ */
+#ifndef CPROF_ENGINE_COLLECTOR_H
+#define CPROF_ENGINE_COLLECTOR_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/budget.h"
+#include "cprof/cprof.h"
+#include "engine/gather.h"
+#include "export/exporter.h"
+#include "unwind/modules.h"
+
+struct collector_config {
+    struct gather_config gather;
+    struct modules *modules;
+    struct exporter *exporter;
+    double interval;        /* seconds */
+    _Atomic uint32_t *wake; /* posted by handlers */
+};
+
+struct collector;
+
+/* Starts the thread. 0 or a negative errno. */
+int collector_start(const struct collector_config *config, struct collector **collector);
+
+/* Closes the running interval and submits it. 0, or -ETIMEDOUT. */
+int collector_flush(struct collector *collector, double timeout);
+
+/* No handler may be running any more. Drains what is left, submits it, ends the thread. */
+void collector_stop(struct collector *collector);
+
+/* After collector_stop(), or in the child of a fork that held `work`. */
+void collector_free(struct collector *collector);
+
+/* What it and what it borrows have counted. */
+void collector_stats(struct collector *collector, struct cprof_stats *stats);
+
+/* For fork: waits for rest at most `milliseconds`. False: it is still at work. */
+bool collector_pause(struct collector *collector, unsigned milliseconds);
+void collector_resume(struct collector *collector);
+
+#endif

@@ -1,0 +1,58 @@
+/*
+ * What start() was told, by its arguments and the environment: read once, checked, and kept
+ * for a child that starts anew after fork. Plain data; owns all its strings.
+ *
+ * Where both speak, the argument wins over the variable; an empty variable counts as unset,
+ * as OpenTelemetry wants it. A value that makes no sense ends config_load() with a line that
+ * names the variable (or argument), the value and what is allowed. Things that the interface
+ * names and this version does not have yet are one warning each, and the rest goes on.
+ */
+#ifndef CPROF_ENGINE_CONFIG_H
+#define CPROF_ENGINE_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/log.h"
+#include "cprof/cprof.h"
+
+#define CONFIG_MAX_PAIRS 128
+
+/* Owned copies of key and value. */
+struct pairs {
+    struct cprof_pair *list;
+    size_t count;
+};
+
+struct config {
+    char *service_name;
+    unsigned rate;
+    double interval; /* seconds */
+    bool native;
+    size_t max_frames;
+    size_t memory_limit; /* bytes */
+    struct pairs labels;
+    struct pairs resource; /* the binding's, then OTEL_RESOURCE_ATTRIBUTES */
+    char *library_directory;
+    /* sinks */
+    bool otlp;
+    char *otlp_endpoint; /* the full URL */
+    struct pairs otlp_headers;
+    double otlp_timeout; /* seconds */
+    bool otlp_gzip;
+    char *certificate, *client_key, *client_certificate;
+    char *output; /* NULL: no file sink */
+};
+
+/* 0, -EINVAL, -ECANCELED (OTEL_SDK_DISABLED) or -ENOMEM, with a line in `error`; the config is
+ * empty then. Sets the log level. */
+int config_load(struct config *config, const struct cprof_options *options, char *error,
+                size_t error_size);
+void config_free(struct config *config);
+
+/* The output pattern for a forked child: one without %p gets the pid before its ending, so
+ * that the child does not write over its parent's file. NULL: out of memory. */
+char *config_child_output(const char *output, long pid);
+
+#endif

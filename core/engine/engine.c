@@ -1,0 +1,406 @@
+#include "cprof/cprof.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "engine/collector.h"
+#include "engine/config.h"
+#include "engine/model.h"
+#include "engine/patience.h"
+#include "sample/handler.h"
+#include "sample/threads.h"
+
+/* How long fork waits for other threads' work before it goes ahead without. */
+#define FORK_PATIENCE_MS 50
+
+enum engine_state {
+    ENGINE_IDLE,
+    ENGINE_STARTING,
+    ENGINE_RUNNING,
+    ENGINE_STOPPING,
+    ENGINE_STUCK, /* a handler never came back at stop: what it holds can't be freed */
+};
+
+/* Between the hooks around one fork. */
+struct fork_view {
+    pthread_t thread; /* the one that forks */
+    bool prepared;
+    bool lifecycle; /* held: nobody starts, stops or flushes */
+    bool at_rest;   /* the collector is paused */
+    sigset_t mask;  /* of the thread before */
+};
+
+/* Lock order: forking, lifecycle, lock, the collector's work, the thread registry's mutex. */
+static struct {
+    pthread_mutex_t lifecycle; /* held by start, stop and flush from beginning to end */
+    pthread_mutex_t lock;      /* held for moments: guards what stats() reads */
+    _Atomic enum engine_state state;
+    struct config config;
+    const struct cprof_runtime *runtime;
+    struct budget budget;
+    struct profile *model;
+    struct modules *modules;
+    struct exporter *exporter;
+    struct collector *collector;
+    struct handler_view view;
+    _Atomic uint32_t wake;
+    struct cprof_stats last; /* of the run that ended last */
+    bool hooked;             /* our pthread_atfork handler is in place */
+    pthread_mutex_t forking; /* held from prepare to parent; guards `fork` */
+    struct fork_view fork;
+} engine = {.lifecycle = PTHREAD_MUTEX_INITIALIZER,
+            .lock = PTHREAD_MUTEX_INITIALIZER,
+            .forking = PTHREAD_MUTEX_INITIALIZER};
+
+/* ---- building and taking down ---- */
+
+static int report(char *error, size_t error_size, int status, const char *line)
+{
+    if (error_size > 0)
+        snprintf(error, error_size, "%s", line);
+    return status;
+}
+
+static struct exporter *make_exporter(const char *output, char *error, size_t error_size)
+{
+    const struct config *config = &engine.config;
+    const struct exporter_options options = {
+        .otlp = config->otlp,
+        .otlp_endpoint = config->otlp_endpoint,
+        .otlp_protocol = EXPORT_HTTP_PROTOBUF,
+        .otlp_headers = config->otlp_headers.list,
+        .otlp_header_count = config->otlp_headers.count,
+        .otlp_timeout = config->otlp_timeout,
+        .otlp_gzip = config->otlp_gzip,
+        .certificate = config->certificate,
+        .client_key = config->client_key,
+        .client_certificate = config->client_certificate,
+        .output = output,
+        .service_name = config->service_name,
+        .library_directory = config->library_directory,
+        .budget = &engine.budget,
+    };
+    return exporter_new(&options, error, error_size);
+}
+
+static int start_collector(void)
+{
+    const struct config *config = &engine.config;
+    const struct collector_config collector = {
+        .gather = {.budget = &engine.budget,
+                   .runtime = engine.runtime,
+                   .model = engine.model,
+                   .labels = config->labels.list,
+                   .label_count = config->labels.count,
+                   .period_ns = NS_PER_SECOND / config->rate,
+                   .max_frames = config->max_frames},
+        .modules = engine.modules,
+        .exporter = engine.exporter,
+        .interval = config->interval,
+        .wake = &engine.wake,
+    };
+    return collector_start(&collector, &engine.collector);
+}
+
+static void start_sampling(int signal)
+{
+    const struct config *config = &engine.config;
+    engine.view = (struct handler_view){.runtime = engine.runtime,
+                                        .modules = engine.modules,
+                                        .native = config->native,
+                                        .max_frames = (uint16_t)config->max_frames,
+                                        .wake = &engine.wake};
+    const struct threads_config threads = {.signal = signal,
+                                           .period_ns = NS_PER_SECOND / config->rate,
+                                           .record_max = handler_record_max(config->max_frames),
+                                           .budget = &engine.budget};
+    handler_open(&engine.view);
+    threads_open(&threads);
+}
+
+/* What does not sample any more, and has handed its last profile on. */
+static void take_down(void)
+{
+    if (engine.collector != NULL)
+        collector_free(engine.collector);
+    if (engine.modules != NULL)
+        modules_free(engine.modules);
+    profile_free(engine.model);
+    engine.collector = NULL;
+    engine.modules = NULL;
+    engine.model = NULL;
+}
+
+/* Starts with engine.config; `output` is the file sink's pattern. The modules are looked at
+ * before the first timer is armed, so the very first sample has a full stack. */
+static int build(const char *output, char *error, size_t error_size)
+{
+    int signal = handler_choose();
+    if (signal < 0)
+        return report(error, error_size, signal, "no real-time signal is free");
+    engine.exporter = make_exporter(output, error, error_size);
+    if (engine.exporter == NULL)
+        return -EINVAL;
+    engine.model = model_new(&engine.config, &engine.budget);
+    if (engine.modules == NULL) /* else kept over a fork */
+        engine.modules = modules_new(&engine.budget);
+    int status = -ENOMEM;
+    if (engine.model != NULL && engine.modules != NULL) {
+        int refreshed = modules_refresh(engine.modules, threads_reader, NULL);
+        status = refreshed < 0 ? refreshed : start_collector();
+    }
+    if (status != 0) {
+        exporter_stop(engine.exporter, 0, NULL);
+        engine.exporter = NULL;
+        take_down();
+        return report(error, error_size, status, strerror(-status));
+    }
+    start_sampling(signal);
+    threads_scan(false); /* the collector tells when that fails */
+    return 0;
+}
+
+static double seconds_until(uint64_t deadline)
+{
+    uint64_t now = clock_ns(CLOCK_MONOTONIC);
+    return now < deadline ? (double)(deadline - now) / (double)NS_PER_SECOND : 0;
+}
+
+static uint64_t deadline_in(double timeout)
+{
+    double bounded = timeout > 0 ? (timeout < 86400 ? timeout : 86400) : 0;
+    return clock_ns(CLOCK_MONOTONIC) + (uint64_t)(bounded * (double)NS_PER_SECOND);
+}
+
+/* ---- start, stop, flush ---- */
+
+static void forget_parent(bool at_rest);
+
+/* The child of a fork that none of our hooks announced stays dormant. */
+static void on_fork_in_child(void)
+{
+    if (!engine.fork.prepared || !pthread_equal(engine.fork.thread, pthread_self()))
+        forget_parent(false);
+}
+
+int cprof_start(const struct cprof_options *options, const struct cprof_runtime *runtime,
+                char *error, size_t error_size)
+{
+    pthread_mutex_lock(&engine.lifecycle);
+    int status = 0;
+    if (atomic_load(&engine.state) == ENGINE_RUNNING)
+        status = report(error, error_size, -EALREADY, "already running");
+    else if (atomic_load(&engine.state) == ENGINE_STUCK)
+        status =
+            report(error, error_size, -EBUSY, "a thread is still in the last run's handler");
+    else
+        status = config_load(&engine.config, options, error, error_size);
+    if (status == 0) {
+        if (!engine.hooked)
+            engine.hooked = pthread_atfork(NULL, NULL, on_fork_in_child) == 0;
+        engine.runtime = runtime;
+        budget_init(&engine.budget, engine.config.memory_limit);
+        atomic_store(&engine.state, ENGINE_STARTING);
+        status = build(engine.config.output, error, error_size);
+        if (status != 0)
+            config_free(&engine.config);
+        atomic_store(&engine.state, status == 0 ? ENGINE_RUNNING : ENGINE_IDLE);
+    }
+    pthread_mutex_unlock(&engine.lifecycle);
+    return status;
+}
+
+/* Ends sampling. False when a handler did not come back. */
+static bool end_sampling(void)
+{
+    threads_disarm();
+    if (handler_close() == 0)
+        return true;
+    log_warn("a thread does not leave the signal handler: cprof can't start again");
+    return false;
+}
+
+/* Takes the running engine down; 0 or -ETIMEDOUT. */
+static int stop_running(uint64_t deadline)
+{
+    bool clean = end_sampling();
+    collector_stop(engine.collector);
+    struct exporter_stats sinks = {0};
+    struct cprof_stats last;
+    collector_stats(engine.collector, &last);
+    pthread_mutex_lock(&engine.lock);
+    atomic_store(&engine.state, ENGINE_STOPPING);
+    engine.last = last;
+    pthread_mutex_unlock(&engine.lock);
+
+    int status = exporter_stop(engine.exporter, seconds_until(deadline), &sinks);
+    engine.exporter = NULL;
+    if (clean) {
+        threads_close();
+        take_down();
+        config_free(&engine.config);
+    }
+    pthread_mutex_lock(&engine.lock);
+    engine.last.profiles_exported = sinks.exported;
+    engine.last.profiles_failed = sinks.failed;
+    engine.last.profiles_dropped = sinks.dropped;
+    engine.last.bytes_sent = sinks.bytes_sent;
+    engine.last.threads = engine.last.stacks = engine.last.memory_bytes = 0;
+    pthread_mutex_unlock(&engine.lock);
+    atomic_store(&engine.state, clean ? ENGINE_IDLE : ENGINE_STUCK);
+    return status;
+}
+
+int cprof_stop(double timeout)
+{
+    uint64_t deadline = deadline_in(timeout);
+    if (!cprof_is_running())
+        return -ENOENT;
+    pthread_mutex_lock(&engine.lifecycle);
+    int status = cprof_is_running() ? stop_running(deadline) : -ENOENT;
+    pthread_mutex_unlock(&engine.lifecycle);
+    return status;
+}
+
+int cprof_flush(double timeout)
+{
+    uint64_t deadline = deadline_in(timeout);
+    if (!cprof_is_running())
+        return -ENOENT;
+    pthread_mutex_lock(&engine.lifecycle);
+    int status = -ENOENT;
+    if (cprof_is_running()) {
+        status = collector_flush(engine.collector, seconds_until(deadline));
+        if (status == 0)
+            status = exporter_flush(engine.exporter, seconds_until(deadline));
+    }
+    pthread_mutex_unlock(&engine.lifecycle);
+    return status;
+}
+
+bool cprof_is_running(void)
+{
+    return atomic_load(&engine.state) == ENGINE_RUNNING;
+}
+
+void cprof_stats(struct cprof_stats *stats)
+{
+    pthread_mutex_lock(&engine.lock);
+    if (cprof_is_running())
+        collector_stats(engine.collector, stats);
+    else
+        *stats = engine.last;
+    pthread_mutex_unlock(&engine.lock);
+}
+
+void cprof_thread_enter(uint64_t id, const char *name)
+{
+    threads_enter(id, name);
+}
+
+void cprof_thread_leave(void)
+{
+    threads_leave();
+}
+
+void cprof_thread_set_data(void *data)
+{
+    threads_set_data(data);
+}
+
+/* ---- fork ---- */
+
+/* What the child needs is brought to rest, within bounds; our signal is kept away so that no
+ * handler is under way on this thread. */
+void cprof_fork_prepare(void)
+{
+    pthread_mutex_lock(&engine.forking);
+    engine.fork = (struct fork_view){.thread = pthread_self(), .prepared = true};
+    sigset_t ours;
+    sigemptyset(&ours);
+    if (cprof_is_running())
+        sigaddset(&ours, handler_choose());
+    pthread_sigmask(SIG_BLOCK, &ours, &engine.fork.mask);
+    engine.fork.lifecycle = lock_within(&engine.lifecycle, FORK_PATIENCE_MS);
+    pthread_mutex_lock(&engine.lock);
+    engine.fork.at_rest =
+        cprof_is_running() && collector_pause(engine.collector, FORK_PATIENCE_MS);
+    threads_fork_prepare();
+}
+
+void cprof_fork_parent(void)
+{
+    threads_fork_parent();
+    if (engine.fork.at_rest)
+        collector_resume(engine.collector);
+    pthread_mutex_unlock(&engine.lock);
+    if (engine.fork.lifecycle)
+        pthread_mutex_unlock(&engine.lifecycle);
+    sigset_t mask = engine.fork.mask;
+    engine.fork.prepared = false;
+    pthread_mutex_unlock(&engine.forking);
+    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+}
+
+/* [child] Lets go of everything that stood in the parent. What was at rest is freed, and the
+ * modules with their tables stay: this process has the same. What was not is left where it
+ * lies, its pages shared with the parent. */
+static void forget_parent(bool at_rest)
+{
+    bool running = cprof_is_running();
+    engine.forking = engine.lifecycle = engine.lock =
+        (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    handler_show(NULL);
+    threads_fork_child();
+    if (running)
+        exporter_abandon(engine.exporter);
+    engine.exporter = NULL;
+    if (at_rest) {
+        collector_free(engine.collector);
+        profile_free(engine.model);
+    } else {
+        engine.modules = NULL;
+        budget_init(&engine.budget, engine.config.memory_limit);
+    }
+    engine.collector = NULL;
+    engine.model = NULL;
+    engine.last = (struct cprof_stats){0};
+    atomic_store(&engine.state, ENGINE_IDLE);
+}
+
+/* The engine anew, with the parent's options. */
+static void start_in_child(void)
+{
+    char error[256] = "out of memory";
+    char *output = NULL;
+    int status = -ENOMEM;
+    atomic_store(&engine.state, ENGINE_STARTING);
+    if (engine.config.output != NULL)
+        output = config_child_output(engine.config.output, (long)getpid());
+    if (engine.config.output == NULL || output != NULL)
+        status = build(output, error, sizeof error);
+    if (status != 0)
+        log_warn("not profiling the forked process %ld: %s", (long)getpid(), error);
+    else if (output != NULL && strcmp(output, engine.config.output) != 0)
+        log_info("the forked process %ld writes to %s", (long)getpid(), output);
+    free(output);
+    atomic_store(&engine.state, status == 0 ? ENGINE_RUNNING : ENGINE_IDLE);
+}
+
+void cprof_fork_child(void)
+{
+    bool running = cprof_is_running();
+    sigset_t mask = engine.fork.mask;
+    engine.fork.prepared = false;
+    forget_parent(engine.fork.at_rest);
+    if (running)
+        start_in_child();
+    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+}

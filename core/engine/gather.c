@@ -1,0 +1,316 @@
+#include "engine/gather.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "engine/weave.h"
+
+#define MAX_LABELS 64          /* of one sample */
+#define CACHED_LABEL_SETS 1024 /* a power of two */
+
+/* The label set made for a thread's identity and a runtime's label set. */
+struct cached_labels {
+    uint64_t identity;
+    uint32_t label_set;
+    profile_id id; /* 0: the slot is empty */
+};
+
+struct gather {
+    struct gather_config config;
+    struct names *names;
+    struct profile *profile;
+    struct gather_counts counts;
+    /* The dictionary's locations in the running profile; 0 = not taken over yet. */
+    profile_id *carried;
+    size_t carried_count;
+    struct cached_labels labels[CACHED_LABEL_SETS];
+    /* One sample's work: room for max_frames of each kind, and the truncated root. */
+    struct name *native_names;
+    enum cprof_role *roles;
+    uint16_t *scratch;
+    struct woven *woven;
+    profile_id *locations;
+};
+
+/* ---- life ---- */
+
+static void begin_interval(struct gather *gather, struct profile *profile)
+{
+    gather->profile = profile;
+    memset(gather->labels, 0, sizeof gather->labels);
+    memset(gather->carried, 0, gather->carried_count * sizeof *gather->carried);
+}
+
+static bool allocate(struct gather *gather)
+{
+    size_t frames = gather->config.max_frames;
+    gather->native_names = calloc(frames, sizeof *gather->native_names);
+    gather->roles = calloc(frames, sizeof *gather->roles);
+    gather->scratch = calloc(frames, sizeof *gather->scratch);
+    gather->woven = calloc(2 * frames, sizeof *gather->woven);
+    gather->locations = calloc(frames + 1, sizeof *gather->locations);
+    gather->names = names_new(gather->config.budget, gather->config.runtime);
+    gather->profile = profile_new_like(gather->config.model, gather->config.budget);
+    return gather->native_names && gather->roles && gather->scratch && gather->woven &&
+           gather->locations && gather->names && gather->profile;
+}
+
+struct gather *gather_new(const struct gather_config *config)
+{
+    struct gather *gather = calloc(1, sizeof *gather);
+    if (gather == NULL)
+        return NULL;
+    gather->config = *config;
+    if (allocate(gather))
+        return gather;
+    gather_free(gather);
+    return NULL;
+}
+
+void gather_free(struct gather *gather)
+{
+    if (gather == NULL)
+        return;
+    profile_free(gather->profile);
+    names_free(gather->names);
+    budget_give(gather->config.budget, gather->carried_count * sizeof *gather->carried);
+    free(gather->carried);
+    free(gather->native_names);
+    free(gather->roles);
+    free(gather->scratch);
+    free(gather->woven);
+    free(gather->locations);
+    free(gather);
+}
+
+/* ---- locations ---- */
+
+static profile_id carry_text(struct gather *gather, profile_id id)
+{
+    const struct profile *from = names_dictionary(gather->names);
+    return profile_string_n(gather->profile, profile_text(from, id),
+                            profile_text_length(from, id));
+}
+
+static profile_id carry_mapping(struct gather *gather, profile_id id)
+{
+    if (id == 0)
+        return 0;
+    struct profile_mapping mapping = *profile_get_mapping(names_dictionary(gather->names), id);
+    mapping.filename = carry_text(gather, mapping.filename);
+    mapping.build_id = carry_text(gather, mapping.build_id);
+    mapping.htlhash = carry_text(gather, mapping.htlhash);
+    return profile_mapping(gather->profile, &mapping);
+}
+
+static profile_id carry_function(struct gather *gather, profile_id id)
+{
+    struct profile_function function =
+        *profile_get_function(names_dictionary(gather->names), id);
+    function.name = carry_text(gather, function.name);
+    function.system_name = carry_text(gather, function.system_name);
+    function.filename = carry_text(gather, function.filename);
+    return profile_function(gather->profile, &function);
+}
+
+static profile_id carry_location(struct gather *gather, profile_id id)
+{
+    struct profile_location location =
+        *profile_get_location(names_dictionary(gather->names), id);
+    struct profile_line lines[32];
+    if (location.line_count > sizeof lines / sizeof *lines)
+        location.line_count = sizeof lines / sizeof *lines;
+    for (uint32_t i = 0; i < location.line_count; i++) {
+        lines[i] = location.lines[i];
+        lines[i].function = carry_function(gather, lines[i].function);
+    }
+    location.lines = lines;
+    location.mapping = carry_mapping(gather, location.mapping);
+    return profile_location(gather->profile, &location);
+}
+
+/* Makes the map as long as the dictionary. False: no room. */
+static bool grow_carried(struct gather *gather)
+{
+    size_t old = gather->carried_count;
+    size_t count = profile_location_count(names_dictionary(gather->names)) * 2;
+    size_t bytes = (count - old) * sizeof *gather->carried;
+    if (!budget_take(gather->config.budget, bytes))
+        return false;
+    profile_id *carried = realloc(gather->carried, count * sizeof *carried);
+    if (carried == NULL) {
+        budget_give(gather->config.budget, bytes);
+        return false;
+    }
+    memset(carried + old, 0, bytes);
+    gather->carried = carried;
+    gather->carried_count = count;
+    return true;
+}
+
+/* The running profile's id of a location of the dictionary. */
+static profile_id take_over(struct gather *gather, profile_id id)
+{
+    if (id >= gather->carried_count && !grow_carried(gather))
+        return carry_location(gather, id);
+    if (gather->carried[id] == 0)
+        gather->carried[id] = carry_location(gather, id);
+    return gather->carried[id];
+}
+
+/* ---- labels ---- */
+
+struct label_list {
+    struct profile *profile;
+    size_t count;
+    struct profile_label labels[MAX_LABELS];
+};
+
+/* The first one to set a key wins. */
+static void add_label(struct label_list *list, struct profile_label label)
+{
+    if (list->count == MAX_LABELS)
+        return;
+    for (size_t i = 0; i < list->count; i++)
+        if (list->labels[i].key == label.key)
+            return;
+    list->labels[list->count++] = label;
+}
+
+static void add_text_label(void *closure, const char *key, const char *value)
+{
+    struct label_list *list = closure;
+    add_label(list, (struct profile_label){.key = profile_string(list->profile, key),
+                                           .text = profile_string(list->profile, value)});
+}
+
+static profile_id make_labels(struct gather *gather, const struct thread_view *thread,
+                              uint32_t label_set)
+{
+    const struct gather_config *config = &gather->config;
+    struct label_list list = {.profile = gather->profile};
+    add_label(&list, (struct profile_label){.key = profile_string(gather->profile, "thread.id"),
+                                            .number = (int64_t)thread->id,
+                                            .is_number = true});
+    if (thread->name[0] != '\0')
+        add_text_label(&list, "thread.name", thread->name);
+    if (label_set != 0 && config->runtime != NULL && config->runtime->labels != NULL)
+        config->runtime->labels(label_set, add_text_label, &list);
+    for (size_t i = 0; i < config->label_count; i++)
+        add_text_label(&list, config->labels[i].key, config->labels[i].value);
+    return profile_labels(gather->profile, list.labels, list.count);
+}
+
+static profile_id labels_of(struct gather *gather, const struct thread_view *thread,
+                            uint32_t label_set)
+{
+    size_t slot = hash_combine(thread->identity, label_set) & (CACHED_LABEL_SETS - 1);
+    struct cached_labels *cached = &gather->labels[slot];
+    if (cached->id == 0 || cached->identity != thread->identity ||
+        cached->label_set != label_set)
+        *cached = (struct cached_labels){.identity = thread->identity,
+                                         .label_set = label_set,
+                                         .id = make_labels(gather, thread, label_set)};
+    return cached->id;
+}
+
+static profile_id link_of(struct gather *gather, const struct cprof_context *context)
+{
+    static const uint8_t none[sizeof context->trace_id];
+    if (memcmp(context->trace_id, none, sizeof none) == 0)
+        return 0;
+    struct profile_link link;
+    memcpy(link.trace_id, context->trace_id, sizeof link.trace_id);
+    memcpy(link.span_id, context->span_id, sizeof link.span_id);
+    return profile_link(gather->profile, &link);
+}
+
+/* ---- stacks ---- */
+
+static bool root_is_missing(const struct record *record)
+{
+    return record->native_end != WALK_COMPLETE || !record->frames_complete;
+}
+
+/* Fills gather->locations; returns the depth. */
+static size_t put_together(struct gather *gather, const struct record *record,
+                           const struct module_map *map, bool *truncated, bool *failed)
+{
+    const struct native_frame *native = record_native(record);
+    const struct cprof_frame *frames = record_frames(record);
+    for (size_t i = 0; i < record->native_count; i++) {
+        gather->native_names[i] = names_native(gather->names, map, native[i].pc);
+        gather->roles[i] = (enum cprof_role)gather->native_names[i].role;
+    }
+    const struct weave input = {.native = native,
+                                .roles = gather->roles,
+                                .native_count = record->native_count,
+                                .frames = frames,
+                                .frame_count = record->frame_count};
+    size_t depth = weave(&input, gather->scratch, gather->woven);
+    *truncated = root_is_missing(record);
+    if (depth > gather->config.max_frames) {
+        depth = gather->config.max_frames;
+        *truncated = true;
+    }
+    for (size_t i = 0; i < depth; i++) {
+        const struct woven *w = &gather->woven[i];
+        struct name name = w->interpreted ? names_frame(gather->names, &frames[w->index])
+                                          : gather->native_names[w->index];
+        *failed |= name.failed;
+        gather->locations[i] = take_over(gather, name.location);
+    }
+    /* Native frames are off, and the thread runs nothing interpreted. */
+    if (depth == 0 && !*truncated)
+        gather->locations[depth++] = take_over(gather, names_nothing(gather->names));
+    if (*truncated)
+        gather->locations[depth++] = take_over(gather, names_truncated(gather->names));
+    return depth;
+}
+
+void gather_add(struct gather *gather, const struct thread_view *thread,
+                const struct record *record, const struct module_map *map)
+{
+    bool truncated = false;
+    bool failed = record->native_end > WALK_FULL;
+    size_t depth = put_together(gather, record, map, &truncated, &failed);
+    profile_id stack = profile_stack(gather->profile, gather->locations, depth);
+    profile_id link = link_of(gather, &record->context);
+    profile_id labels = labels_of(gather, thread, record->context.label_set);
+    const int64_t values[] = {record->weight,
+                              (int64_t)(record->weight * gather->config.period_ns)};
+    /* -ENOMEM has counted the sample on "[overflow]". */
+    (void)profile_add(gather->profile, stack, link, labels, values);
+    gather->counts.samples += record->weight;
+    gather->counts.truncated += truncated ? record->weight : 0;
+    gather->counts.failed += failed ? record->weight : 0;
+}
+
+/* ---- intervals ---- */
+
+struct names *gather_names(struct gather *gather)
+{
+    return gather->names;
+}
+
+struct profile *gather_close(struct gather *gather)
+{
+    struct profile *closed = gather->profile;
+    struct profile *fresh = profile_new_like(gather->config.model, gather->config.budget);
+    if (fresh == NULL)
+        return NULL;
+    names_restart(gather->names);
+    begin_interval(gather, fresh);
+    return closed;
+}
+
+void gather_count(const struct gather *gather, struct gather_counts *counts)
+{
+    *counts = gather->counts;
+}
+
+size_t gather_stacks(const struct gather *gather)
+{
+    return profile_stack_count(gather->profile) - 1;
+}

@@ -1,0 +1,57 @@
+/*
+ * Gathers samples into the profile of the running interval: weaves each record's two stacks,
+ * names the frames, and counts it by stack, link, labels and thread.
+ *
+ * Belongs to the collector's thread. A stack deeper than max_frames keeps its innermost
+ * frames; it and one whose root could not be reached end in the frame "[truncated]". What has
+ * no room in the budget is counted on "[overflow]".
+ */
+#ifndef CPROF_ENGINE_GATHER_H
+#define CPROF_ENGINE_GATHER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/budget.h"
+#include "cprof/cprof.h"
+#include "engine/names.h"
+#include "profile/profile.h"
+#include "sample/record.h"
+#include "sample/threads.h"
+
+/* Borrowed for the gatherer's life. */
+struct gather_config {
+    struct budget *budget;
+    const struct cprof_runtime *runtime; /* may be NULL */
+    const struct profile *model;         /* value types, resource, period of every profile */
+    const struct cprof_pair *labels;     /* on every sample */
+    size_t label_count;
+    uint64_t period_ns;
+    size_t max_frames;
+};
+
+/* Weights of samples since gather_new(). */
+struct gather_counts {
+    uint64_t samples, truncated, failed;
+};
+
+struct gather;
+
+struct gather *gather_new(const struct gather_config *config); /* NULL: out of memory */
+void gather_free(struct gather *gather);
+
+/* Adds a record of the thread to the running profile. */
+void gather_add(struct gather *gather, const struct thread_view *thread,
+                const struct record *record, const struct module_map *map);
+
+/* The collector's duties towards the names. */
+struct names *gather_names(struct gather *gather);
+
+/* Ends the interval: the profile so far becomes the caller's, a fresh one begins. NULL when
+ * there is no memory for a fresh one: the old one goes on. */
+struct profile *gather_close(struct gather *gather);
+
+void gather_count(const struct gather *gather, struct gather_counts *counts);
+size_t gather_stacks(const struct gather *gather); /* unique ones in the running profile */
+
+#endif

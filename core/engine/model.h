@@ -1,0 +1,15 @@
+/*
+ * The model of every profile of a run: value types, period, and the resource attributes that
+ * say which process this is. Made at start, and anew in a forked child.
+ */
+#ifndef CPROF_ENGINE_MODEL_H
+#define CPROF_ENGINE_MODEL_H
+
+#include "base/budget.h"
+#include "engine/config.h"
+#include "profile/profile.h"
+
+/* An empty profile; NULL: out of memory. */
+struct profile *model_new(const struct config *config, struct budget *budget);
+
+#endif

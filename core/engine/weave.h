@@ -1,0 +1,43 @@
+/*
+ * Weaving: one stack out of a native and an interpreted one. A pure function; the collector
+ * calls it for every sample.
+ *
+ * An interpreter frame that names a stack address belongs to the native frame that holds that
+ * address, and stands in its place: the native frame is the interpreter's loop running it.
+ * Frames marked CPROF_STACK_INHERIT go with the next older frame that names an address;
+ * those up to a CPROF_STACK_BOUNDARY replace the next native frame that is an interpreter
+ * loop by its role. Native frames that are plumbing, or an interpreter loop that no frame
+ * claims (it has just been entered), are not shown.
+ *
+ * No interpreter frame is ever lost and their order never changes: one whose address lies in
+ * no native frame goes right before the next older one that could be placed, or to the root
+ * (the native walk was cut short, or native frames are off).
+ */
+#ifndef CPROF_ENGINE_WEAVE_H
+#define CPROF_ENGINE_WEAVE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cprof/runtime.h"
+#include "unwind/walk.h"
+
+struct weave {
+    const struct native_frame *native; /* innermost first, both */
+    const enum cprof_role *roles;      /* of the native frames */
+    size_t native_count;
+    const struct cprof_frame *frames;
+    size_t frame_count;
+};
+
+struct woven {
+    bool interpreted; /* an index into `frames`, else into `native` */
+    uint16_t index;
+};
+
+/* Writes the woven stack, innermost first, to `out`, which has room for native_count +
+ * frame_count entries. `scratch` has room for frame_count. Returns how many were written. */
+size_t weave(const struct weave *input, uint16_t *scratch, struct woven *out);
+
+#endif
