@@ -75,20 +75,28 @@ bool walk_bounds(struct stack_bounds *bounds, uintptr_t sp)
     return true;
 }
 
-/* Is all of [address, address + size) stack memory that can be read? */
-static bool in_bounds(struct stack_bounds *bounds, uintptr_t address, uintptr_t size)
+/* Looks for readable memory up to the end of [address, address + size). */
+static bool extend(struct stack_bounds *bounds, uintptr_t address, uintptr_t size)
 {
-    if (address < bounds->low || address > bounds->reach - size || address % WORD != 0)
+    if (bounds->reach < size || address > bounds->reach - size)
         return false;
-    if (address + size <= bounds->high)
-        return true;
     uintptr_t wanted = (address + size + PAGE - 1) & ~(PAGE - 1);
     bounds->high =
         readable_until(bounds->high, wanted < bounds->reach ? wanted : bounds->reach);
     return address + size <= bounds->high;
 }
 
-READS_STACK static bool load(struct stack_bounds *bounds, uintptr_t address, uintptr_t *value)
+/* Is all of [address, address + size) stack memory that can be read? */
+static inline bool in_bounds(struct stack_bounds *bounds, uintptr_t address, uintptr_t size)
+{
+    if (address < bounds->low || address % WORD != 0)
+        return false;
+    bool seen = address < bounds->high && size <= bounds->high - address;
+    return seen || extend(bounds, address, size);
+}
+
+READS_STACK static inline bool load(struct stack_bounds *bounds, uintptr_t address,
+                                    uintptr_t *value)
 {
     if (!in_bounds(bounds, address, WORD))
         return false;
@@ -132,7 +140,7 @@ static struct cursor cursor_of(const void *ucontext)
     };
 }
 
-static bool known_register(const struct cursor *at, unsigned reg, uintptr_t *value)
+static inline bool known_register(const struct cursor *at, unsigned reg, uintptr_t *value)
 {
     switch (reg) {
     case ARCH_DWARF_SP:
@@ -150,7 +158,7 @@ static bool known_register(const struct cursor *at, unsigned reg, uintptr_t *val
     }
 }
 
-static bool find_cfa(struct walk *walk, const struct unwind_rule *rule, uintptr_t *cfa)
+static inline bool find_cfa(struct walk *walk, const struct unwind_rule *rule, uintptr_t *cfa)
 {
     uintptr_t value;
     if (!known_register(&walk->at, rule->cfa_reg, &value))
@@ -167,31 +175,31 @@ static bool find_cfa(struct walk *walk, const struct unwind_rule *rule, uintptr_
     return true;
 }
 
-/* The caller's value of a register that now holds `value`. */
-static bool recover(struct walk *walk, const struct saved_register *saved, uintptr_t cfa,
-                    uintptr_t *value)
+/* The caller's value of a register that is neither unchanged nor stored in its frame. */
+static bool recover_elsewhere(struct walk *walk, const struct saved_register *saved,
+                              uintptr_t *value)
 {
-    uintptr_t base = cfa;
-    switch (saved->kind) {
-    case SAVED_SAME:
-        return true;
-    case SAVED_REGISTER:
+    if (saved->kind == SAVED_REGISTER)
         return known_register(&walk->at, saved->reg, value);
-    case SAVED_AT:
-        if (!known_register(&walk->at, saved->reg, &base))
-            return false;
-        break;
-    case SAVED_AT_CFA:
-        break;
-    default:
-        return false;
-    }
-    return load(walk->bounds, base + (uintptr_t)(intptr_t)saved->offset, value);
+    uintptr_t base;
+    return saved->kind == SAVED_AT && known_register(&walk->at, saved->reg, &base) &&
+           load(walk->bounds, base + (uintptr_t)(intptr_t)saved->offset, value);
+}
+
+/* The caller's value of a register that now holds *value. */
+static inline bool recover(struct walk *walk, const struct saved_register *saved, uintptr_t cfa,
+                           uintptr_t *value)
+{
+    if (saved->kind == SAVED_SAME)
+        return true;
+    if (saved->kind == SAVED_AT_CFA)
+        return load(walk->bounds, cfa + (uintptr_t)(intptr_t)saved->offset, value);
+    return recover_elsewhere(walk, saved, value);
 }
 
 /* A frame lies above its callee's; only the interrupted function may not have one yet, or no
  * longer. */
-static bool ascends(const struct walk *walk, uintptr_t cfa)
+static inline bool ascends(const struct walk *walk, uintptr_t cfa)
 {
     const struct cursor *at = &walk->at;
     return (at->live ? cfa >= at->sp : cfa > at->sp) && cfa <= walk->bounds->reach &&
