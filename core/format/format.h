@@ -27,13 +27,16 @@ struct buffer {
 
 void buffer_free(struct buffer *buffer);
 void buffer_append(struct buffer *buffer, const void *data, size_t size);
+/* `size` more bytes for the caller to fill; NULL: no memory. Moves what `data` points to. */
+unsigned char *buffer_extend(struct buffer *buffer, size_t size);
 
 struct format {
     const char *name;           /* "pprof", "otlp", "collapsed", "speedscope", "html" */
     const char *const *endings; /* NULL-terminated: ".pb.gz", … */
     int (*write)(const struct profile *profile, struct buffer *out);
     /* NULL for formats that are only written. */
-    struct profile *(*read)(const unsigned char *data, size_t size, char error[FORMAT_ERROR_SIZE]);
+    struct profile *(*read)(const unsigned char *data, size_t size,
+                            char error[FORMAT_ERROR_SIZE]);
 };
 
 extern const struct format format_pprof;      /* gzipped; reads raw or gzipped */

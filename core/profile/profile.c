@@ -194,6 +194,8 @@ static int set_attribute(struct profile *p, enum profile_attributes which,
             return 0;
         }
     }
+    if (rows->count == PROFILE_MAX_ATTRIBUTES)
+        return -ENOSPC;
     if (!rows_reserve(rows, &p->memory))
         return -ENOMEM;
     memcpy(rows_at(rows, rows->count++), attribute, sizeof(*attribute));
@@ -210,7 +212,7 @@ int profile_set_text(struct profile *p, enum profile_attributes which, const cha
         .text = profile_string(p, value),
     };
     int status = p->incomplete ? -ENOMEM : set_attribute(p, which, &attribute);
-    if (status != 0)
+    if (status == -ENOMEM)
         p->error = status;
     p->incomplete = incomplete;
     return status;
@@ -224,7 +226,7 @@ int profile_set_number(struct profile *p, enum profile_attributes which, const c
     struct profile_label attribute = {
         .key = profile_string(p, key), .number = value, .is_number = true};
     int status = p->incomplete ? -ENOMEM : set_attribute(p, which, &attribute);
-    if (status != 0)
+    if (status == -ENOMEM)
         p->error = status;
     p->incomplete = incomplete;
     return status;
@@ -370,8 +372,8 @@ struct ordered_label {
 static int compare_labels(const void *a, const void *b)
 {
     const struct ordered_label *x = a, *y = b;
-    int order = strcmp(x->key, y->key);
-    if (order == 0) /* keys that differ behind a NUL */
+    int order = x->label->key == y->label->key ? 0 : strcmp(x->key, y->key);
+    if (order == 0) /* the same, or different only behind a NUL */
         order = (x->label->key > y->label->key) - (x->label->key < y->label->key);
     return order != 0 ? order : (x->label > y->label) - (x->label < y->label);
 }

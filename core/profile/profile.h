@@ -24,7 +24,8 @@
 #include "base/budget.h"
 #include "cprof/runtime.h" /* enum cprof_frame_type */
 
-#define PROFILE_MAX_VALUES 8 /* value columns (sample types) of one profile */
+#define PROFILE_MAX_VALUES 8        /* value columns (sample types) of one profile */
+#define PROFILE_MAX_ATTRIBUTES 4096 /* of each kind: attributes are a list, not a table */
 #define PROFILE_OVERFLOW "[overflow]"
 
 typedef uint32_t profile_id; /* an index into one table of one profile */
@@ -129,7 +130,8 @@ const struct profile_header *profile_header_const(const struct profile *profile)
 
 /* Attributes of the process (OTLP resource, inline) and of the profile itself (self-metrics,
  * labels of the whole profile); pprof writes both as comments. Setting a key again replaces.
- * Comments are free lines of text without a key; the same line twice is kept once. */
+ * Comments are free lines of text without a key; the same line twice is kept once.
+ * 0, -ENOMEM, or -ENOSPC past PROFILE_MAX_ATTRIBUTES. */
 enum profile_attributes { PROFILE_RESOURCE, PROFILE_ATTRIBUTES, PROFILE_COMMENTS };
 int profile_set_text(struct profile *p, enum profile_attributes which, const char *key,
                      const char *value);

@@ -1,0 +1,271 @@
+/*
+ * Collapsed stacks, Brendan Gregg's: a line for each stack, root first, "a;b;c 5". The number
+ * is of samples where the profile counts those, else of its default value. Threads, labels,
+ * links, files and lines have no place in it.
+ *
+ * The format knows no escape, so a ';' in a name becomes ':' and a line break a space.
+ */
+#include "format/format.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/frames.h"
+#include "format/names.h"
+#include "format/summary.h"
+
+#define UNKNOWN "[unknown]"
+
+/* Writing */
+
+struct writer {
+    const struct profile *profile;
+    struct frame_table frames;
+    uint32_t *path;      /* of one stack; room for the deepest */
+    struct names stacks; /* the lines without their numbers; "" is the empty stack */
+    int64_t *counts;     /* by line */
+};
+
+static void append_name(struct buffer *line, const char *name)
+{
+    if (*name == '\0')
+        name = UNKNOWN;
+    size_t start = line->size;
+    buffer_append(line, name, strlen(name));
+    for (size_t i = start; i < line->size; i++) {
+        if (line->data[i] == ';')
+            line->data[i] = ':';
+        if (line->data[i] == '\n' || line->data[i] == '\r')
+            line->data[i] = ' ';
+    }
+}
+
+static void append_stack(struct writer *w, struct profile_stack stack, struct buffer *line)
+{
+    size_t depth = frame_table_expand(&w->frames, stack, w->path);
+    if (depth == 0)
+        append_name(line, "");
+    for (size_t i = 0; i < depth; i++) {
+        if (i > 0)
+            buffer_append(line, ";", 1);
+        append_name(line, profile_text(w->profile, w->frames.frames[w->path[i]].name));
+    }
+    buffer_append(line, "", 1); /* ends the text */
+}
+
+static int64_t add_clamped(int64_t a, int64_t b)
+{
+    int64_t sum;
+    if (!__builtin_add_overflow(a, b, &sum))
+        return sum;
+    return b > 0 ? INT64_MAX : INT64_MIN;
+}
+
+/* Stacks that differ only in what the format leaves out become one line. */
+static int count_stacks(struct writer *w, size_t column)
+{
+    struct buffer line = {0};
+    for (size_t i = 0; i < profile_sample_count(w->profile) && line.error == 0; i++) {
+        struct profile_sample sample = profile_get_sample(w->profile, i);
+        line.size = 0;
+        append_stack(w, profile_get_stack(w->profile, sample.stack), &line);
+        if (line.error != 0)
+            break;
+        uint32_t number = names_text(&w->stacks, (const char *)line.data);
+        w->counts[number] = add_clamped(w->counts[number], sample.values[column]);
+    }
+    int status = w->stacks.failed ? -ENOMEM : line.error;
+    buffer_free(&line);
+    return status;
+}
+
+static bool writer_init(struct writer *w, const struct profile *p)
+{
+    size_t depth = 1;
+    *w = (struct writer){.profile = p};
+    if (frame_table_init(&w->frames, p) != 0) {
+        w->frames = (struct frame_table){0};
+        return false;
+    }
+    for (profile_id i = 0; i < profile_stack_count(p); i++) {
+        size_t frames = frame_table_depth(&w->frames, profile_get_stack(p, i));
+        depth = frames > depth ? frames : depth;
+    }
+    w->path = malloc(depth * sizeof(*w->path));
+    w->counts = calloc(profile_sample_count(p) + 1, sizeof(*w->counts));
+    return names_init(&w->stacks, p) && w->path != NULL && w->counts != NULL;
+}
+
+static void writer_free(struct writer *w)
+{
+    if (w->frames.profile != NULL)
+        frame_table_free(&w->frames);
+    names_free(&w->stacks);
+    free(w->path);
+    free(w->counts);
+}
+
+static int collapsed_write(const struct profile *p, struct buffer *out)
+{
+    struct writer w;
+    int column = profile_value_column(p, "samples");
+    int status = -ENOMEM;
+    if (profile_value_count(p) == 0)
+        return -ENODATA;
+    if (writer_init(&w, p))
+        status = count_stacks(&w, column >= 0 ? (size_t)column : profile_default_column(p));
+    for (uint32_t i = 1; status == 0 && i < names_count(&w.stacks); i++) {
+        const struct table_string *stack = names_at(&w.stacks, i);
+        char count[32];
+        int length = snprintf(count, sizeof(count), " %" PRId64 "\n", w.counts[i]);
+        buffer_append(out, stack->text, stack->length);
+        buffer_append(out, count, (size_t)length);
+    }
+    writer_free(&w);
+    return status != 0 ? status : out->error;
+}
+
+/* Reading */
+
+struct reader {
+    struct profile *p;
+    profile_id *frames; /* of one line, leaf first */
+    size_t capacity;
+    char *error;
+};
+
+/* The number at the end of a line, and where the stack ends. Without one the line counts 1;
+ * fractions, which some tools write, are rounded. */
+static int64_t read_count(const char *line, size_t length, size_t *stack_length)
+{
+    char digits[32];
+    const char *space = memrchr(line, ' ', length);
+    *stack_length = length;
+    if (space == NULL)
+        return 1;
+    size_t size = (size_t)(line + length - space) - 1;
+    if (size == 0 || size >= sizeof(digits) || strspn(space + 1, "-.0123456789") < size)
+        return 1;
+    memcpy(digits, space + 1, size);
+    digits[size] = '\0';
+    char *end;
+    int64_t count = strtoll(digits, &end, 10);
+    if (*end == '.' && end[1] >= '5' && count < INT64_MAX && count > INT64_MIN)
+        count += *digits == '-' ? -1 : 1;
+    if (end == digits ||
+        (*end != '\0' && (*end != '.' || strspn(end + 1, "0123456789") != strlen(end + 1))))
+        return 1;
+    *stack_length = (size_t)(space - line);
+    return count;
+}
+
+static bool reserve_frames(struct reader *r, size_t count)
+{
+    if (count <= r->capacity)
+        return true;
+    profile_id *frames = realloc(r->frames, 2 * count * sizeof(*frames));
+    if (frames == NULL)
+        return false;
+    r->frames = frames;
+    r->capacity = 2 * count;
+    return true;
+}
+
+static profile_id read_frame(struct reader *r, const char *name, size_t length)
+{
+    profile_id text =
+        length != 0 ? profile_string_n(r->p, name, length) : profile_string(r->p, UNKNOWN);
+    struct profile_line line = {
+        .function = profile_function(r->p, &(struct profile_function){.name = text})};
+    return profile_location(r->p, &(struct profile_location){.line_count = 1, .lines = &line});
+}
+
+static int read_line(struct reader *r, const char *line, size_t length)
+{
+    size_t stack_length, depth = 1;
+    int64_t count = read_count(line, length, &stack_length);
+    for (size_t i = 0; i < stack_length; i++)
+        depth += line[i] == ';';
+    if (!reserve_frames(r, depth))
+        return -ENOMEM;
+    const char *at = line, *end = line + stack_length;
+    for (size_t i = depth; i-- > 0;) {
+        const char *next = memchr(at, ';', (size_t)(end - at));
+        if (next == NULL)
+            next = end;
+        r->frames[i] = read_frame(r, at, (size_t)(next - at));
+        at = next + 1;
+    }
+    return profile_add(r->p, profile_stack(r->p, r->frames, depth), 0, 0, &count);
+}
+
+/* Without what is not part of the line: spaces around it, a carriage return. */
+static size_t trim(const char **line, size_t length)
+{
+    const char *blank = " \t\r";
+    while (length > 0 && memchr(blank, (*line)[length - 1], 3) != NULL)
+        length--;
+    while (length > 0 && memchr(blank, **line, 3) != NULL) {
+        ++*line;
+        length--;
+    }
+    return length;
+}
+
+static int read_lines(struct reader *r, const char *text, size_t size)
+{
+    const char *end = text + size;
+    for (const char *line = text; line < end;) {
+        const char *next = memchr(line, '\n', (size_t)(end - line));
+        const char *start = line;
+        size_t length = trim(&start, (size_t)((next != NULL ? next : end) - line));
+        if (length > 0 && *start != '#' && read_line(r, start, length) != 0) {
+            snprintf(r->error, FORMAT_ERROR_SIZE, "out of memory");
+            return -ENOMEM;
+        }
+        line = next != NULL ? next + 1 : end;
+    }
+    return 0;
+}
+
+static int read_text(struct reader *r, const unsigned char *data, size_t size)
+{
+    const unsigned char *nul = size != 0 ? memchr(data, 0, size) : NULL;
+    if (nul != NULL) {
+        snprintf(r->error, FORMAT_ERROR_SIZE, "not text: byte %zu is 0", (size_t)(nul - data));
+        return -EBADMSG;
+    }
+    if (profile_add_value_type(r->p, "samples", "count") != 0 ||
+        read_lines(r, (const char *)data, size) != 0)
+        return -ENOMEM;
+    if (profile_sample_count(r->p) == 0) {
+        snprintf(r->error, FORMAT_ERROR_SIZE, "no stacks in it");
+        return -EBADMSG;
+    }
+    return 0;
+}
+
+static struct profile *collapsed_read(const unsigned char *data, size_t size,
+                                      char error[FORMAT_ERROR_SIZE])
+{
+    struct reader r = {.p = profile_new(NULL), .error = error};
+    snprintf(error, FORMAT_ERROR_SIZE, "out of memory");
+    int status = r.p != NULL ? read_text(&r, data, size) : -ENOMEM;
+    free(r.frames);
+    if (status == 0)
+        return r.p;
+    profile_free(r.p);
+    return NULL;
+}
+
+static const char *const endings[] = {".collapsed", ".folded", ".txt", NULL};
+
+const struct format format_collapsed = {
+    .name = "collapsed",
+    .endings = endings,
+    .write = collapsed_write,
+    .read = collapsed_read,
+};

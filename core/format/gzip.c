@@ -1,0 +1,89 @@
+#include "format/gzip.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <zlib.h>
+
+#define GZIP_WINDOW (15 + 16) /* the largest window, with gzip's own header */
+#define STEP ((size_t)65536)
+
+static int zlib_errno(int status)
+{
+    return status == Z_MEM_ERROR ? -ENOMEM : -EBADMSG;
+}
+
+int buffer_gzip(const struct buffer *in, struct buffer *out, int level)
+{
+    z_stream stream = {0};
+    if (in->size > UINT_MAX)
+        return -EFBIG;
+    int status = deflateInit2(&stream, level, Z_DEFLATED, GZIP_WINDOW, 8, Z_DEFAULT_STRATEGY);
+    if (status != Z_OK)
+        return status == Z_STREAM_ERROR ? -EINVAL : -ENOMEM;
+    stream.next_in = in->data;
+    stream.avail_in = (uInt)in->size;
+    do {
+        size_t before = out->size;
+        unsigned char *at = buffer_extend(out, STEP);
+        if (at == NULL) {
+            status = Z_MEM_ERROR;
+            break;
+        }
+        stream.next_out = at;
+        stream.avail_out = (uInt)STEP;
+        status = deflate(&stream, Z_FINISH);
+        out->size = before + STEP - stream.avail_out;
+    } while (status == Z_OK);
+    deflateEnd(&stream);
+    return status == Z_STREAM_END ? 0 : zlib_errno(status);
+}
+
+/* Inflates one step further; Z_OK, Z_STREAM_END, or what went wrong. */
+static int inflate_step(z_stream *stream, struct buffer *out)
+{
+    size_t before = out->size;
+    unsigned char *at = buffer_extend(out, STEP);
+    if (at == NULL)
+        return Z_MEM_ERROR;
+    stream->next_out = at;
+    stream->avail_out = (uInt)STEP;
+    int status = inflate(stream, Z_NO_FLUSH);
+    out->size = before + STEP - stream->avail_out;
+    return status;
+}
+
+int buffer_gunzip(const unsigned char *data, size_t size, size_t limit, struct buffer *out)
+{
+    z_stream stream = {.next_in = (unsigned char *)data, .avail_in = (uInt)size};
+    size_t start = out->size;
+    if (size > UINT_MAX)
+        return -EFBIG;
+    if (inflateInit2(&stream, GZIP_WINDOW) != Z_OK)
+        return -ENOMEM;
+    int status;
+    do {
+        status = inflate_step(&stream, out);
+        /* A gzip file may be several streams, one after the other. */
+        if (status == Z_STREAM_END && stream.avail_in > 0)
+            status = inflateReset(&stream);
+    } while (status == Z_OK && out->size - start <= limit);
+    inflateEnd(&stream);
+    if (out->size - start > limit)
+        return -EFBIG;
+    return status == Z_STREAM_END ? 0 : zlib_errno(status);
+}
+
+int gzip_open(const unsigned char *data, size_t size, struct buffer *out,
+              char error[FORMAT_ERROR_SIZE])
+{
+    int status = buffer_gunzip(data, size, FORMAT_MAX_INFLATED, out);
+    if (status == -EFBIG)
+        snprintf(error, FORMAT_ERROR_SIZE, "unpacks to more than %zu bytes",
+                 FORMAT_MAX_INFLATED);
+    else if (status != 0)
+        snprintf(error, FORMAT_ERROR_SIZE, "damaged gzip data after %zu unpacked bytes: %s",
+                 out->size, strerror(-status));
+    return status;
+}

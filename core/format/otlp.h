@@ -1,0 +1,18 @@
+/*
+ * What the two halves of OTLP agree on. The rules are those of proto/profiles.proto plus what
+ * receivers were found to want: see docs/formats.md.
+ */
+#ifndef CPROF_FORMAT_OTLP_H
+#define CPROF_FORMAT_OTLP_H
+
+#include "format/format.h"
+
+#define OTLP_SCOPE "cprof"
+#define OTLP_BUILD_ID "process.executable.build_id.gnu"
+#define OTLP_HTLHASH "process.executable.build_id.htlhash"
+
+/* struct format's read. */
+struct profile *otlp_read(const unsigned char *data, size_t size,
+                          char error[FORMAT_ERROR_SIZE]);
+
+#endif
