@@ -158,8 +158,9 @@ int autostart_prepare(const struct autostart *start)
 
 /* --- why there is no profile --- */
 
-#define FEW_SAMPLES 3 /* a program that should have had more samples than this has no excuse   \
-                       */
+#define FEW_SAMPLES                                                                            \
+    3 /* a program that should have had more samples than this has no excuse                   \
+       */
 
 static void explain_missing(enum language language, const char *interpreter, char *reason,
                             size_t size)

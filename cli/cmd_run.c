@@ -106,7 +106,7 @@ static size_t write_outputs(const struct run_options *options, const struct prof
     for (size_t i = 0; i < options->output_count; i++) {
         char error[FORMAT_ERROR_SIZE] = "";
         if (format_write_file(profile, options->outputs[i], error)) {
-            fail("%s: %s", options->outputs[i], error);
+            fail("%s", error);
             failed++;
         } else {
             fprintf(stderr, "%s %s\n", i == 0 ? "\nprofile:" : "        ", options->outputs[i]);

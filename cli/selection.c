@@ -58,7 +58,7 @@ static struct profile *read_profile(const char *path)
     char error[FORMAT_ERROR_SIZE] = "";
     struct profile *profile = format_read_file(path, error);
     if (!profile)
-        fail("%s: %s", strcmp(path, "-") == 0 ? "standard input" : path, error);
+        fail("%s", error);
     return profile;
 }
 
@@ -128,5 +128,5 @@ int selection_write(const struct selection *selection, char *const *paths, size_
         return EXIT_FAILED;
     int status = format_write_file(profile, output, error);
     profile_free(profile);
-    return status ? fail("%s: %s", output, error) : EXIT_DONE;
+    return status ? fail("%s", error) : EXIT_DONE;
 }

@@ -11,8 +11,9 @@
 #define AMOUNT_WIDTH 9 /* "12.34 s", "1,234,567" */
 #define SHARE_WIDTH 7  /* "100.0%" */
 #define FIXED_WIDTH (2 * (AMOUNT_WIDTH + SHARE_WIDTH) + 3)
-#define NAME_MOST 64 /* columns for names, when the terminal has room for places beside them   \
-                      */
+#define NAME_MOST                                                                              \
+    64 /* columns for names, when the terminal has room for places beside them                 \
+        */
 
 static const char *shown_type(const struct report *report)
 {
@@ -81,12 +82,24 @@ struct layout {
     size_t name, place;
 };
 
+/* The end of a path tells most: two parts of a source file's, one of a module's. --json has
+ * all of it. */
+static const char *short_path(const char *path, bool source)
+{
+    const char *slash = strrchr(path, '/');
+    if (slash && !source)
+        return slash + 1;
+    while (slash && slash > path && slash[-1] != '/')
+        slash--;
+    return slash ? slash : path;
+}
+
 static size_t place_text(const struct report_row *row, char *text, size_t size)
 {
-    int length = row->line > 0 && *row->file
-                     ? snprintf(text, size, "%s:%" PRId64, row->file, row->line)
-                 : row->line > 0 ? snprintf(text, size, "%" PRId64, row->line)
-                                 : snprintf(text, size, "%s", row->file);
+    const char *file = short_path(row->file, row->line > 0);
+    int length = row->line > 0 && *file ? snprintf(text, size, "%s:%" PRId64, file, row->line)
+                 : row->line > 0        ? snprintf(text, size, "%" PRId64, row->line)
+                                        : snprintf(text, size, "%s", file);
     return (size_t)length < size ? (size_t)length : size - 1;
 }
 
@@ -135,7 +148,7 @@ static void print_cell(const struct terminal *terminal, int64_t value, int64_t w
     fprintf(terminal->file, "%s%s", terminal_style(terminal, style), amount);
     fprintf(terminal->file, "%*s", (int)(SHARE_WIDTH - terminal_columns(share, strlen(share))),
             "");
-    fprintf(terminal->file, "%s%s", share, terminal_reset(terminal));
+    fprintf(terminal->file, "%s%s", share, terminal_reset(terminal, style));
 }
 
 static enum style type_style(const char *type)
@@ -193,7 +206,7 @@ static void print_rest(const struct report *report, size_t shown,
     units_count(count, (int64_t)(report->row_count - shown));
     print_cell(terminal, self, report->total, shown_unit(report));
     fprintf(terminal->file, "%*s   %s%s more%s\n", AMOUNT_WIDTH + SHARE_WIDTH, "",
-            terminal_style(terminal, STYLE_DIM), count, terminal_reset(terminal));
+            terminal_style(terminal, STYLE_DIM), count, terminal_reset(terminal, STYLE_DIM));
 }
 
 void table_print(const struct report *report, size_t limit, FILE *file)
@@ -208,7 +221,7 @@ void table_print(const struct report *report, size_t limit, FILE *file)
     print_legend(report, &terminal);
     fprintf(file, "%s%*s%*s   %s%s\n", terminal_style(&terminal, STYLE_DIM),
             AMOUNT_WIDTH + SHARE_WIDTH, "self", AMOUNT_WIDTH + SHARE_WIDTH, "total",
-            heading(report->by), terminal_reset(&terminal));
+            heading(report->by), terminal_reset(&terminal, STYLE_DIM));
     for (size_t i = 0; i < rows; i++)
         print_row(report, &report->rows[i], &layout, &terminal);
     print_rest(report, rows, &terminal);

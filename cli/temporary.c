@@ -26,7 +26,7 @@ static int merge_file(const char *path, struct profile **profile)
     char error[FORMAT_ERROR_SIZE] = "";
     struct profile *next = format_read_file(path, error);
     if (!next) {
-        fail("%s: %s", path, error);
+        fail("%s", error);
         return 0;
     }
     if (!*profile) {

@@ -66,9 +66,9 @@ const char *terminal_style(const struct terminal *terminal, enum style style)
     return terminal->colours ? sequences[style] : "";
 }
 
-const char *terminal_reset(const struct terminal *terminal)
+const char *terminal_reset(const struct terminal *terminal, enum style style)
 {
-    return terminal->colours ? "\033[0m" : "";
+    return terminal->colours && style != STYLE_PLAIN ? "\033[0m" : "";
 }
 
 /* Prints glyphs until the next would not fit. Returns the columns used. */
@@ -113,8 +113,7 @@ void terminal_print(const struct terminal *terminal, enum style style, const cha
         fputs(ELLIPSIS, terminal->file);
         used = print_glyphs(terminal->file, text + skipped, length - skipped, width - 1) + 1;
     }
-    if (style != STYLE_PLAIN)
-        fputs(terminal_reset(terminal), terminal->file);
+    fputs(terminal_reset(terminal, style), terminal->file);
     for (; pad && used < width; used++)
         fputc(' ', terminal->file);
 }

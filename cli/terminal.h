@@ -43,8 +43,9 @@ enum terminal_cut { CUT_END, CUT_START };
 void terminal_print(const struct terminal *terminal, enum style style, const char *text,
                     size_t length, size_t width, enum terminal_cut cut, bool pad);
 
-/* The escape sequences around something printed otherwise; "" without colours. */
+/* The escape sequences before and after something printed otherwise; "" where none are
+ * needed. */
 const char *terminal_style(const struct terminal *terminal, enum style style);
-const char *terminal_reset(const struct terminal *terminal);
+const char *terminal_reset(const struct terminal *terminal, enum style style);
 
 #endif
