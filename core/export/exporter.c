@@ -148,7 +148,8 @@ static struct queued *settle(struct exporter *exporter, struct outlet *outlet,
     }
     if (delivery->status == DELIVERY_REFUSED || (retry && entry == NULL))
         exporter->failed_since_flush = true;
-    tell(outlet, delivery, wait);
+    if (!retry || exporter->phase != PHASE_GIVING_UP) /* then stop() has the last word */
+        tell(outlet, delivery, wait);
     struct queued *gone =
         entry && !retry ? queue_settle(&exporter->queue, entry, outlet->bit) : NULL;
     if (exporter->queue.count == 0)

@@ -20,9 +20,10 @@
 #include "export/retry.h"
 #include "format/format.h"
 
-#define OTLP_PROFILES_VERSION "1.10"   /* of opentelemetry-proto; servers differ in it */
-#define MAX_REQUEST ((size_t)64 << 20) /* bytes before compression, as the specification caps  \
-                                        */
+#define OTLP_PROFILES_VERSION "1.10" /* of opentelemetry-proto; servers differ in it */
+#define MAX_REQUEST                                                                            \
+    ((size_t)64 << 20) /* bytes before compression, as the specification caps                  \
+                        */
 #define GZIP_LEVEL 1
 
 enum { WANT_RETRY_AFTER, WANT_CONTENT_TYPE, WANT_LOCATION, WANT_COUNT };

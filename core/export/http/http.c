@@ -231,6 +231,8 @@ static void explain(const struct http_client *client, CURLcode code,
     if (code == CURLE_OPERATION_TIMEDOUT)
         snprintf(response->error, sizeof response->error, "no complete answer within %g s",
                  request->timeout);
+    else if (code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_WEIRD_SERVER_REPLY)
+        snprintf(response->error, sizeof response->error, "the answer is not HTTP");
     else
         snprintf(response->error, sizeof response->error, "%s",
                  client->error[0] ? client->error : curl_easy_strerror(code));

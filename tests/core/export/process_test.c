@@ -1,0 +1,155 @@
+/* The exporter and the process it lives in: what is loaded, and fork. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <errno.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "export/exporter.h"
+#include "samples.h"
+#include "server.h"
+
+static struct exporter_options otlp_options(const char *url)
+{
+    return (struct exporter_options){.otlp = true,
+                                     .otlp_endpoint = url,
+                                     .otlp_timeout = 5,
+                                     .otlp_gzip = true,
+                                     .library_directory = HTTP_MODULE_DIRECTORY};
+}
+
+static bool mapped(const char *library)
+{
+    char line[512];
+    bool found = false;
+    FILE *maps = fopen("/proc/self/maps", "r");
+    while (fgets(line, sizeof line, maps) != NULL)
+        found |= strstr(line, library) != NULL;
+    fclose(maps);
+    return found;
+}
+
+/* Must run before any test that sends. */
+static void a_process_that_only_writes_files_loads_no_network_library(void **state)
+{
+    (void)state;
+    char error[256], path[] = "/tmp/cprof-process-XXXXXX.otlp";
+    close(mkstemps(path, 5));
+    const struct exporter_options options = {.output = path};
+    struct exporter *exporter = exporter_new(&options, error, sizeof error);
+    exporter_submit(exporter, make_profile(1, NULL));
+    assert_int_equal(exporter_stop(exporter, 10, NULL), 0);
+    assert_int_equal(file_total(path), 1);
+    assert_false(mapped("libcurl"));
+    assert_false(mapped("libssl"));
+    unlink(path);
+}
+
+static void a_missing_http_module_is_one_line_and_counted(void **state)
+{
+    (void)state;
+    char error[256];
+    struct exporter_options options = otlp_options("http://127.0.0.1:9/");
+    struct exporter_stats stats;
+    options.library_directory = "/no/such/folder";
+    capture_errors();
+    struct exporter *exporter = exporter_new(&options, error, sizeof error);
+    exporter_submit(exporter, make_profile(1, NULL));
+    int flushed = exporter_flush(exporter, 5);
+    exporter_submit(exporter, make_profile(1, NULL));
+    exporter_stop(exporter, 5, &stats);
+    char *told = captured_errors();
+    assert_non_null(strstr(told, "/no/such/folder/libcprof_http.so"));
+    assert_int_equal(flushed, -EIO);
+    assert_int_equal(stats.failed, 2);
+    free(told);
+}
+
+static void the_thread_leaves_the_programs_signals_alone(void **state)
+{
+    (void)state;
+    char error[256];
+    const struct reply script[] = {{REPLY_HANG, "", 0}};
+    struct server *server = server_start(script, 1);
+    struct exporter_options options = otlp_options(server_url(server));
+    sigset_t blocked, before;
+    sigfillset(&blocked);
+    struct exporter *exporter = exporter_new(&options, error, sizeof error);
+    exporter_submit(exporter, make_profile(1, NULL));
+    pthread_sigmask(SIG_BLOCK, &blocked,
+                    &before); /* ours and the exporter's: nobody takes it */
+    kill(getpid(), SIGUSR1);
+    sigset_t pending;
+    usleep(50000);
+    sigpending(&pending);
+    assert_true(sigismember(&pending, SIGUSR1)); /* by default it would have ended us */
+    signal(SIGUSR1, SIG_IGN);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    capture_errors();
+    exporter_stop(exporter, 0.1, NULL);
+    free(captured_errors());
+    server_stop(server);
+}
+
+static int child_with_its_own_exporter(struct exporter *inherited, const char *url)
+{
+    char error[256];
+    struct exporter_options options = otlp_options(url);
+    exporter_abandon(inherited);
+    struct exporter *own = exporter_new(&options, error, sizeof error);
+    if (own == NULL)
+        return 1;
+    exporter_submit(own, make_profile(5, NULL));
+    return exporter_stop(own, 10, NULL) == 0 ? 0 : 2;
+}
+
+static void parent_and_child_each_deliver_their_own_after_fork(void **state)
+{
+    (void)state;
+    char error[256];
+    const struct reply slow[] = {{REPLY_CLOSE, "", 0}, OK_REPLY};
+    const struct reply well[] = {OK_REPLY};
+    for (int round = 0; round < 20; round++) {
+        struct server *for_parent = server_start(slow, 2), *for_child = server_start(well, 1);
+        struct exporter_options options = otlp_options(server_url(for_parent));
+        struct exporter *exporter = exporter_new(&options, error, sizeof error);
+        struct exporter_stats stats;
+        capture_errors();
+        for (int i = 0; i < 10; i++)
+            exporter_submit(exporter, make_profile(1, NULL));
+        usleep((useconds_t)round * 300); /* the exporter is somewhere else each time */
+        pid_t child = fork();
+        if (child == 0)
+            _exit(child_with_its_own_exporter(exporter, server_url(for_child)));
+        int status = -1;
+        waitpid(child, &status, 0);
+        int stopped = exporter_stop(exporter, 20, &stats);
+        free(captured_errors());
+        assert_int_equal(status, 0);
+        assert_int_equal(stopped, 0);
+        assert_int_equal(stats.exported, 10);
+        assert_int_equal(server_requests(for_parent), 11);
+        assert_int_equal(server_requests(for_child), 1);
+        server_stop(for_parent);
+        server_stop(for_child);
+    }
+}
+
+int main(void)
+{
+    unsetenv("http_proxy");
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_process_that_only_writes_files_loads_no_network_library),
+        cmocka_unit_test(a_missing_http_module_is_one_line_and_counted),
+        cmocka_unit_test(the_thread_leaves_the_programs_signals_alone),
+        cmocka_unit_test(parent_and_child_each_deliver_their_own_after_fork),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
