@@ -80,7 +80,7 @@ static void follow_modules(struct collector *collector)
         modules_miss(modules);
     collector->missed = false;
     if (modules_refresh(modules, threads_reader, NULL) == 1)
-        names_modules_changed(gather_names(collector->gather), modules_current(modules));
+        naming_modules_changed(gather_naming(collector->gather), modules_current(modules));
 }
 
 static void follow_threads(struct collector *collector)
@@ -192,7 +192,7 @@ static bool turn(struct collector *collector)
     uint64_t age = clock_ns(CLOCK_MONOTONIC) - collector->began;
     if (stopping || flush || age >= interval_ns(collector))
         close_interval(collector);
-    names_rest(gather_names(collector->gather));
+    naming_rest(gather_naming(collector->gather));
     publish(collector);
     pthread_mutex_unlock(&collector->work);
     if (flush) {

@@ -18,7 +18,7 @@ struct cached_labels {
 
 struct gather {
     struct gather_config config;
-    struct names *names;
+    struct naming *naming;
     struct profile *profile;
     struct gather_counts counts;
     /* The dictionary's locations in the running profile; 0 = not taken over yet. */
@@ -50,10 +50,10 @@ static bool allocate(struct gather *gather)
     gather->scratch = calloc(frames, sizeof *gather->scratch);
     gather->woven = calloc(2 * frames, sizeof *gather->woven);
     gather->locations = calloc(frames + 1, sizeof *gather->locations);
-    gather->names = names_new(gather->config.budget, gather->config.runtime);
+    gather->naming = naming_new(gather->config.budget, gather->config.runtime);
     gather->profile = profile_new_like(gather->config.model, gather->config.budget);
     return gather->native_names && gather->roles && gather->scratch && gather->woven &&
-           gather->locations && gather->names && gather->profile;
+           gather->locations && gather->naming && gather->profile;
 }
 
 struct gather *gather_new(const struct gather_config *config)
@@ -73,7 +73,7 @@ void gather_free(struct gather *gather)
     if (gather == NULL)
         return;
     profile_free(gather->profile);
-    names_free(gather->names);
+    naming_free(gather->naming);
     budget_give(gather->config.budget, gather->carried_count * sizeof *gather->carried);
     free(gather->carried);
     free(gather->native_names);
@@ -88,7 +88,7 @@ void gather_free(struct gather *gather)
 
 static profile_id carry_text(struct gather *gather, profile_id id)
 {
-    const struct profile *from = names_dictionary(gather->names);
+    const struct profile *from = naming_dictionary(gather->naming);
     return profile_string_n(gather->profile, profile_text(from, id),
                             profile_text_length(from, id));
 }
@@ -97,7 +97,8 @@ static profile_id carry_mapping(struct gather *gather, profile_id id)
 {
     if (id == 0)
         return 0;
-    struct profile_mapping mapping = *profile_get_mapping(names_dictionary(gather->names), id);
+    struct profile_mapping mapping =
+        *profile_get_mapping(naming_dictionary(gather->naming), id);
     mapping.filename = carry_text(gather, mapping.filename);
     mapping.build_id = carry_text(gather, mapping.build_id);
     mapping.htlhash = carry_text(gather, mapping.htlhash);
@@ -107,7 +108,7 @@ static profile_id carry_mapping(struct gather *gather, profile_id id)
 static profile_id carry_function(struct gather *gather, profile_id id)
 {
     struct profile_function function =
-        *profile_get_function(names_dictionary(gather->names), id);
+        *profile_get_function(naming_dictionary(gather->naming), id);
     function.name = carry_text(gather, function.name);
     function.system_name = carry_text(gather, function.system_name);
     function.filename = carry_text(gather, function.filename);
@@ -117,7 +118,7 @@ static profile_id carry_function(struct gather *gather, profile_id id)
 static profile_id carry_location(struct gather *gather, profile_id id)
 {
     struct profile_location location =
-        *profile_get_location(names_dictionary(gather->names), id);
+        *profile_get_location(naming_dictionary(gather->naming), id);
     struct profile_line lines[32];
     if (location.line_count > sizeof lines / sizeof *lines)
         location.line_count = sizeof lines / sizeof *lines;
@@ -134,7 +135,7 @@ static profile_id carry_location(struct gather *gather, profile_id id)
 static bool grow_carried(struct gather *gather)
 {
     size_t old = gather->carried_count;
-    size_t count = profile_location_count(names_dictionary(gather->names)) * 2;
+    size_t count = profile_location_count(naming_dictionary(gather->naming)) * 2;
     size_t bytes = (count - old) * sizeof *gather->carried;
     if (!budget_take(gather->config.budget, bytes))
         return false;
@@ -240,7 +241,7 @@ static size_t put_together(struct gather *gather, const struct record *record,
     const struct native_frame *native = record_native(record);
     const struct cprof_frame *frames = record_frames(record);
     for (size_t i = 0; i < record->native_count; i++) {
-        gather->native_names[i] = names_native(gather->names, map, native[i].pc);
+        gather->native_names[i] = naming_native(gather->naming, map, native[i].pc);
         gather->roles[i] = (enum cprof_role)gather->native_names[i].role;
     }
     const struct weave input = {.native = native,
@@ -256,16 +257,16 @@ static size_t put_together(struct gather *gather, const struct record *record,
     }
     for (size_t i = 0; i < depth; i++) {
         const struct woven *w = &gather->woven[i];
-        struct name name = w->interpreted ? names_frame(gather->names, &frames[w->index])
+        struct name name = w->interpreted ? naming_frame(gather->naming, &frames[w->index])
                                           : gather->native_names[w->index];
         *failed |= name.failed;
         gather->locations[i] = take_over(gather, name.location);
     }
     /* Native frames are off, and the thread runs nothing interpreted. */
     if (depth == 0 && !*truncated)
-        gather->locations[depth++] = take_over(gather, names_nothing(gather->names));
+        gather->locations[depth++] = take_over(gather, naming_nothing(gather->naming));
     if (*truncated)
-        gather->locations[depth++] = take_over(gather, names_truncated(gather->names));
+        gather->locations[depth++] = take_over(gather, naming_truncated(gather->naming));
     return depth;
 }
 
@@ -289,9 +290,9 @@ void gather_add(struct gather *gather, const struct thread_view *thread,
 
 /* ---- intervals ---- */
 
-struct names *gather_names(struct gather *gather)
+struct naming *gather_naming(struct gather *gather)
 {
-    return gather->names;
+    return gather->naming;
 }
 
 struct profile *gather_close(struct gather *gather)
@@ -300,7 +301,7 @@ struct profile *gather_close(struct gather *gather)
     struct profile *fresh = profile_new_like(gather->config.model, gather->config.budget);
     if (fresh == NULL)
         return NULL;
-    names_restart(gather->names);
+    naming_restart(gather->naming);
     begin_interval(gather, fresh);
     return closed;
 }

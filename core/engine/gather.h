@@ -1,6 +1,6 @@
 /*
  * Gathers samples into the profile of the running interval: weaves each record's two stacks,
- * names the frames, and counts it by stack, link, labels and thread.
+ * naming the frames, and counts it by stack, link, labels and thread.
  *
  * Belongs to the collector's thread. A stack deeper than max_frames keeps its innermost
  * frames; it and one whose root could not be reached end in the frame "[truncated]". What has
@@ -14,7 +14,7 @@
 
 #include "base/budget.h"
 #include "cprof/cprof.h"
-#include "engine/names.h"
+#include "engine/naming.h"
 #include "profile/profile.h"
 #include "sample/record.h"
 #include "sample/threads.h"
@@ -44,8 +44,8 @@ void gather_free(struct gather *gather);
 void gather_add(struct gather *gather, const struct thread_view *thread,
                 const struct record *record, const struct module_map *map);
 
-/* The collector's duties towards the names. */
-struct names *gather_names(struct gather *gather);
+/* What names the frames, for the collector to look after. */
+struct naming *gather_naming(struct gather *gather);
 
 /* Ends the interval: the profile so far becomes the caller's, a fresh one begins. NULL when
  * there is no memory for a fresh one: the old one goes on. */

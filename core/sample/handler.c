@@ -74,11 +74,22 @@ static void fill(struct record *record, const struct handler_view *view, struct 
                               frame_count * sizeof *frames);
 }
 
+/* The part of the thread's backlog that goes with this sample: half, so that what a thread ran
+ * before it was found is spread over its first samples, and yet soon handed out. */
+static uint32_t take_backlog(struct thread *thread)
+{
+    uint32_t backlog = atomic_load_explicit(&thread->backlog, memory_order_relaxed);
+    uint32_t part = (backlog + 1) / 2;
+    if (part != 0)
+        atomic_store_explicit(&thread->backlog, backlog - part, memory_order_relaxed);
+    return part;
+}
+
 static void take_sample(const struct handler_view *view, struct thread *thread, int overrun,
                         const void *ucontext)
 {
     uint64_t begin = clock_ns(CLOCK_MONOTONIC);
-    uint32_t weight = 1 + (overrun > 0 ? (uint32_t)overrun : 0);
+    uint32_t weight = 1 + (overrun > 0 ? (uint32_t)overrun : 0) + take_backlog(thread);
     struct record *record = ring_reserve(thread->ring);
     if (record != NULL) {
         fill(record, view, thread, ucontext);

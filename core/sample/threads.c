@@ -33,6 +33,7 @@ static struct {
     uint64_t last_identity;     /* likewise */
     struct threads_counts past; /* of records that were freed */
     uint32_t listing;           /* number of the last listing */
+    bool scanned;               /* since threads_open() */
     bool told_unarmed, told_full;
     uint16_t buckets[BUCKETS]; /* index + 1 of the chain's first record */
 } registry = {.mutex = PTHREAD_MUTEX_INITIALIZER};
@@ -194,25 +195,33 @@ static void tell_unarmed(int error)
         log_warn("no timer for some threads (%s); they are not sampled", strerror(-error));
 }
 
-/* Uniform in [1, period]: a thread's first sample comes after a random part of a period, so
- * that threads which live less than one are sampled in proportion. */
-static uint64_t first_expiry(const struct thread *thread)
+/* When the timer shall expire first, for a thread that has run `ran_ns` unseen. As if it had
+ * been armed at birth with a first expiry uniform in [1, period], so that threads which live
+ * less than a period are sampled in proportion; *backlog is how often it would have expired. */
+static uint64_t first_expiry(const struct thread *thread, uint64_t ran_ns, uint32_t *backlog)
 {
+    uint64_t period = registry.config.period_ns;
     uint64_t random = hash_combine(clock_ns(CLOCK_MONOTONIC), thread->identity);
-    return 1 + random % registry.config.period_ns;
+    uint64_t first = 1 + random % period;
+    uint64_t missed = ran_ns >= first ? (ran_ns - first) / period + 1 : 0;
+    *backlog = (uint32_t)missed;
+    return first + missed * period - ran_ns;
 }
 
 /* UNARMED → SAMPLED, or a negative errno. */
-static int arm(struct thread *thread)
+static int arm(struct thread *thread, uint64_t ran_ns)
 {
     if (thread->ring == NULL)
         thread->ring = ring_pool_take(&registry.rings);
     if (thread->ring == NULL)
         return -ENOMEM;
+    uint32_t backlog;
+    uint64_t first = first_expiry(thread, ran_ns, &backlog);
     uint64_t generation = ++registry.last_generation;
+    atomic_store_explicit(&thread->backlog, backlog, memory_order_relaxed);
     atomic_store_explicit(&thread->generation, generation, memory_order_release);
     int error = timer_arm(&thread->timer, thread->tid, registry.config.signal,
-                          generation << THREADS_SHIFT | index_of(thread), first_expiry(thread),
+                          generation << THREADS_SHIFT | index_of(thread), first,
                           registry.config.period_ns);
     if (error != 0) {
         atomic_store(&thread->generation, 0);
@@ -243,9 +252,9 @@ static void forget(struct thread *thread)
 }
 
 /* Tries to give an UNARMED thread its timer. A thread that is gone is forgotten. */
-static void try_arm(struct thread *thread)
+static void try_arm(struct thread *thread, uint64_t ran_ns)
 {
-    int error = arm(thread);
+    int error = arm(thread, ran_ns);
     if (error == -EINVAL)
         forget(thread);
     else if (error != 0)
@@ -282,6 +291,7 @@ void threads_open(const struct threads_config *config)
     registry.config = *config;
     registry.past = (struct threads_counts){0};
     registry.told_unarmed = registry.told_full = false;
+    registry.scanned = false;
     registry.overflow = 0;
     /* A random start keeps foreign timers' values from ever naming one of ours. */
     if (registry.last_generation == 0)
@@ -346,7 +356,7 @@ void threads_enter(uint64_t id, const char *name)
         if (thread->state == THREAD_OWN)
             thread->state = THREAD_UNARMED;
         if (thread->state == THREAD_UNARMED)
-            try_arm(thread);
+            try_arm(thread, 0);
     }
     pthread_mutex_unlock(&registry.mutex);
 }
@@ -387,7 +397,16 @@ static void visit(struct thread *thread, bool rename)
     else if (thread->state == THREAD_OWN && !has_own_name(thread))
         thread->state = THREAD_UNARMED; /* a tid that was ours and has been reused */
     if (thread->state == THREAD_UNARMED)
-        try_arm(thread);
+        try_arm(thread, 0);
+}
+
+/* What a thread that we have not seen yet ran since the scan before. */
+static uint64_t unseen_ns(pid_t tid)
+{
+    struct timespec ran;
+    if (!registry.scanned || clock_gettime(thread_clock(tid), &ran) != 0)
+        return 0; /* at the first scan it may be older than us */
+    return (uint64_t)ran.tv_sec * NS_PER_SECOND + (uint64_t)ran.tv_nsec;
 }
 
 static void discover(pid_t tid)
@@ -405,7 +424,7 @@ static void discover(pid_t tid)
     if (has_own_name(thread))
         thread->state = THREAD_OWN;
     else
-        try_arm(thread);
+        try_arm(thread, unseen_ns(tid));
 }
 
 static int list_threads(void)
@@ -442,6 +461,7 @@ int threads_scan(bool rename)
             error = -errno;
         else if (tasks.st_nlink != registry.known + 2)
             error = list_threads();
+        registry.scanned = true;
     }
     pthread_mutex_unlock(&registry.mutex);
     return error;

@@ -13,6 +13,10 @@
  * never do. cprof's own threads carry names that begin with THREADS_OWN_PREFIX and are never
  * sampled; threads that they start inherit the name, so those are not either.
  *
+ * A thread that a scan finds has already run for up to a scan's distance. The samples that it
+ * would have had by then are its backlog, and go as additional weight with its first ones: so
+ * totals hold, and threads that only live for some scans are not under-represented.
+ *
  * Life of a record: FREE → SAMPLED → LEAVING (no timer any more, ring still to be read) → FREE.
  * Only the collector takes the last step, through threads_next().
  */
@@ -47,7 +51,7 @@ enum thread_state {
 /* Written by the thread's own handler only, read by anybody. */
 struct thread_counts {
     _Atomic uint64_t signals;    /* handler runs */
-    _Atomic uint64_t overruns;   /* expiries beyond the first of a signal */
+    _Atomic uint64_t overruns;   /* expiries beyond the first of a signal; and the backlog */
     _Atomic uint64_t dropped;    /* weight lost because the ring was full */
     _Atomic uint64_t handler_ns; /* in all runs */
     _Atomic uint64_t handler_ns_max;
@@ -58,6 +62,7 @@ struct thread {
     _Atomic uint64_t generation; /* of the armed timer; 0 = none */
     _Atomic uint32_t handlers;   /* handlers at work with this record */
     struct ring *ring;           /* set before the timer is armed */
+    _Atomic uint32_t backlog;    /* expiries that a timer would have had before ours */
     void *_Atomic data;          /* cprof_thread_set_data() */
     struct stack_bounds bounds;
     struct modules_reader reader;

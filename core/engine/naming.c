@@ -1,4 +1,4 @@
-#include "engine/names.h"
+#include "engine/naming.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +20,7 @@ struct table {
     size_t count;
 };
 
-struct names {
+struct naming {
     struct budget *budget;
     const struct cprof_runtime *runtime;
     struct symbolizer *symbolizer;
@@ -99,9 +99,9 @@ static profile_id plain_location(struct profile *dictionary, const char *text)
                             &(struct profile_location){.line_count = 1, .lines = &line});
 }
 
-static bool open_dictionary(struct names *names)
+static bool open_dictionary(struct naming *naming)
 {
-    struct profile *dictionary = profile_new(names->budget);
+    struct profile *dictionary = profile_new(naming->budget);
     if (dictionary == NULL)
         return false;
     profile_id truncated = plain_location(dictionary, "[truncated]");
@@ -111,70 +111,70 @@ static bool open_dictionary(struct names *names)
         profile_free(dictionary);
         return false;
     }
-    names->dictionary = dictionary;
-    names->truncated = truncated;
-    names->nothing = nothing;
-    names->overflow = overflow;
-    names->full = false;
+    naming->dictionary = dictionary;
+    naming->truncated = truncated;
+    naming->nothing = nothing;
+    naming->overflow = overflow;
+    naming->full = false;
     return true;
 }
 
-struct names *names_new(struct budget *budget, const struct cprof_runtime *runtime)
+struct naming *naming_new(struct budget *budget, const struct cprof_runtime *runtime)
 {
-    struct names *names = calloc(1, sizeof *names);
-    if (names == NULL)
+    struct naming *naming = calloc(1, sizeof *naming);
+    if (naming == NULL)
         return NULL;
-    *names = (struct names){.budget = budget, .runtime = runtime};
-    names->symbolizer = symbolizer_new(budget);
-    if (names->symbolizer != NULL && open_dictionary(names))
-        return names;
-    names_free(names);
+    *naming = (struct naming){.budget = budget, .runtime = runtime};
+    naming->symbolizer = symbolizer_new(budget);
+    if (naming->symbolizer != NULL && open_dictionary(naming))
+        return naming;
+    naming_free(naming);
     return NULL;
 }
 
-void names_free(struct names *names)
+void naming_free(struct naming *naming)
 {
-    if (names == NULL)
+    if (naming == NULL)
         return;
-    table_free(&names->native, names->budget);
-    table_free(&names->frames, names->budget);
-    profile_free(names->dictionary);
-    symbolizer_free(names->symbolizer);
-    free(names);
+    table_free(&naming->native, naming->budget);
+    table_free(&naming->frames, naming->budget);
+    profile_free(naming->dictionary);
+    symbolizer_free(naming->symbolizer);
+    free(naming);
 }
 
-const struct profile *names_dictionary(const struct names *names)
+const struct profile *naming_dictionary(const struct naming *naming)
 {
-    return names->dictionary;
+    return naming->dictionary;
 }
 
-profile_id names_truncated(const struct names *names)
+profile_id naming_truncated(const struct naming *naming)
 {
-    return names->truncated;
+    return naming->truncated;
 }
 
-profile_id names_nothing(const struct names *names)
+profile_id naming_nothing(const struct naming *naming)
 {
-    return names->nothing;
+    return naming->nothing;
 }
 
 /* Keeps a new name for the next time. One that did not fit is "[overflow]" till the restart:
  * the dictionary takes nothing any more after its first refusal. */
-static struct name keep(struct names *names, struct table *table, struct entry entry)
+static struct name keep(struct naming *naming, struct table *table, struct entry entry)
 {
-    if (entry.name.location == 0 || !table_add(table, &entry, names->budget)) {
-        names->full = true;
-        entry.name.location = names->overflow;
+    if (entry.name.location == 0 || !table_add(table, &entry, naming->budget)) {
+        naming->full = true;
+        entry.name.location = naming->overflow;
     }
     return entry.name;
 }
 
 /* ---- native ---- */
 
-static profile_id map_module(struct names *names, const struct module *module)
+static profile_id map_module(struct naming *naming, const struct module *module)
 {
-    struct profile *d = names->dictionary;
-    const struct module_identity *identity = symbolizer_identity(names->symbolizer, module);
+    struct profile *d = naming->dictionary;
+    const struct module_identity *identity = symbolizer_identity(naming->symbolizer, module);
     const struct profile_mapping mapping = {
         .start = module->start,
         .limit = module->limit,
@@ -186,10 +186,10 @@ static profile_id map_module(struct names *names, const struct module *module)
     return profile_mapping(d, &mapping);
 }
 
-static profile_id locate(struct names *names, const struct module *module, uintptr_t pc,
+static profile_id locate(struct naming *naming, const struct module *module, uintptr_t pc,
                          const struct symbol *symbol)
 {
-    struct profile *d = names->dictionary;
+    struct profile *d = naming->dictionary;
     struct profile_line lines[SYMBOL_MAX_INLINED];
     for (size_t i = 0; i < symbol->count; i++) {
         const struct symbol_line *line = &symbol->lines[i];
@@ -204,7 +204,7 @@ static profile_id locate(struct names *names, const struct module *module, uintp
                                          .line = line->line};
     }
     const struct profile_location location = {
-        .mapping = module ? map_module(names, module) : 0,
+        .mapping = module ? map_module(naming, module) : 0,
         .address = module ? pc : 0, /* all unknown code is one location */
         .type = CPROF_FRAME_NATIVE,
         .line_count = (uint32_t)symbol->count,
@@ -213,60 +213,60 @@ static profile_id locate(struct names *names, const struct module *module, uintp
     return profile_location(d, &location);
 }
 
-static enum cprof_role role_of(const struct names *names, const struct module *module,
+static enum cprof_role role_of(const struct naming *naming, const struct module *module,
                                const struct symbol *symbol)
 {
-    if (names->runtime == NULL || names->runtime->role == NULL || module == NULL)
+    if (naming->runtime == NULL || naming->runtime->role == NULL || module == NULL)
         return CPROF_ROLE_PLAIN;
-    return names->runtime->role(symbol->lines[symbol->count - 1].linkage, module->path);
+    return naming->runtime->role(symbol->lines[symbol->count - 1].linkage, module->path);
 }
 
-struct name names_native(struct names *names, const struct module_map *map, uintptr_t pc)
+struct name naming_native(struct naming *naming, const struct module_map *map, uintptr_t pc)
 {
-    const struct name *known = table_find(&names->native, pc, 0);
+    const struct name *known = table_find(&naming->native, pc, 0);
     if (known != NULL)
         return *known;
     const struct module *module = module_find(map, pc);
     struct symbol symbol;
-    symbolizer_lookup(names->symbolizer, module, pc, &symbol);
+    symbolizer_lookup(naming->symbolizer, module, pc, &symbol);
     struct entry entry = {
         .key = pc,
         .serial = module ? module->serial : 0,
-        .name = {.location = locate(names, module, pc, &symbol),
-                 .role = (uint8_t)role_of(names, module, &symbol),
+        .name = {.location = locate(naming, module, pc, &symbol),
+                 .role = (uint8_t)role_of(naming, module, &symbol),
                  .failed = module == NULL},
     };
-    return keep(names, &names->native, entry);
+    return keep(naming, &naming->native, entry);
 }
 
-void names_modules_changed(struct names *names, const struct module_map *map)
+void naming_modules_changed(struct naming *naming, const struct module_map *map)
 {
-    struct table old = names->native;
-    names->native = (struct table){0};
+    struct table old = naming->native;
+    naming->native = (struct table){0};
     for (size_t i = 0; i < old.capacity; i++) {
         const struct entry *entry = &old.entries[i];
         if (entry->name.location == 0)
             continue;
         const struct module *module = module_find(map, entry->key);
         if (entry->serial == (module ? module->serial : 0))
-            (void)table_add(&names->native, entry, names->budget); /* else asked again */
+            (void)table_add(&naming->native, entry, naming->budget); /* else asked again */
         else if (entry->serial != 0)
-            symbolizer_forget(names->symbolizer, entry->serial);
+            symbolizer_forget(naming->symbolizer, entry->serial);
     }
-    table_free(&old, names->budget);
+    table_free(&old, naming->budget);
 }
 
 /* ---- interpreted ---- */
 
-struct name names_frame(struct names *names, const struct cprof_frame *frame)
+struct name naming_frame(struct naming *naming, const struct cprof_frame *frame)
 {
-    const struct name *known = table_find(&names->frames, frame->token, frame->position);
+    const struct name *known = table_find(&naming->frames, frame->token, frame->position);
     if (known != NULL)
         return *known;
-    struct profile *d = names->dictionary;
+    struct profile *d = naming->dictionary;
     struct cprof_function found = {.name = NULL};
-    bool failed = names->runtime == NULL || names->runtime->resolve == NULL ||
-                  names->runtime->resolve(frame, &found) != 0 || found.name == NULL;
+    bool failed = naming->runtime == NULL || naming->runtime->resolve == NULL ||
+                  naming->runtime->resolve(frame, &found) != 0 || found.name == NULL;
     if (failed)
         found = (struct cprof_function){.name = "[unknown]"};
     const struct profile_function function = {
@@ -283,28 +283,28 @@ struct name names_frame(struct names *names, const struct cprof_frame *frame)
         .detail = frame->position,
         .name = {.location = profile_location(d, &location), .failed = failed},
     };
-    return keep(names, &names->frames, entry);
+    return keep(naming, &naming->frames, entry);
 }
 
 /* ---- between drains and intervals ---- */
 
-void names_rest(struct names *names)
+void naming_rest(struct naming *naming)
 {
-    symbolizer_rest(names->symbolizer);
+    symbolizer_rest(naming->symbolizer);
 }
 
-bool names_restart(struct names *names)
+bool naming_restart(struct naming *naming)
 {
-    size_t held = profile_memory(names->dictionary) +
-                  (names->native.capacity + names->frames.capacity) * sizeof(struct entry);
-    size_t limit = names->budget->limit;
-    if (!names->full && (limit == 0 || held <= limit / SHARE))
+    size_t held = profile_memory(naming->dictionary) +
+                  (naming->native.capacity + naming->frames.capacity) * sizeof(struct entry);
+    size_t limit = naming->budget->limit;
+    if (!naming->full && (limit == 0 || held <= limit / SHARE))
         return false;
-    table_free(&names->native, names->budget);
-    table_free(&names->frames, names->budget);
-    struct profile *old = names->dictionary;
-    if (!open_dictionary(names)) {
-        names->full = true; /* no room for another: "[overflow]" until the next try */
+    table_free(&naming->native, naming->budget);
+    table_free(&naming->frames, naming->budget);
+    struct profile *old = naming->dictionary;
+    if (!open_dictionary(naming)) {
+        naming->full = true; /* no room for another: "[overflow]" until the next try */
         return false;
     }
     profile_free(old);

@@ -5,11 +5,11 @@
  * What is known lies in a dictionary, a profile of its own without samples, which outlives
  * the profiles of the intervals: those take over the locations they need (gather.h). Belongs
  * to the collector's thread. When the dictionary has outgrown its share of the budget, or had
- * no room for a name, names_restart() begins it afresh between two intervals; until then
+ * no room for a name, naming_restart() begins it afresh between two intervals; until then
  * what has no room is named "[overflow]".
  */
-#ifndef CPROF_ENGINE_NAMES_H
-#define CPROF_ENGINE_NAMES_H
+#ifndef CPROF_ENGINE_NAMING_H
+#define CPROF_ENGINE_NAMING_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,29 +25,29 @@ struct name {
     bool failed;         /* nobody knows its name */
 };
 
-struct names;
+struct naming;
 
 /* `runtime` may be NULL. NULL: out of memory. */
-struct names *names_new(struct budget *budget, const struct cprof_runtime *runtime);
-void names_free(struct names *names);
+struct naming *naming_new(struct budget *budget, const struct cprof_runtime *runtime);
+void naming_free(struct naming *naming);
 
-/* The dictionary; another one after names_restart(). */
-const struct profile *names_dictionary(const struct names *names);
+/* The dictionary; another one after naming_restart(). */
+const struct profile *naming_dictionary(const struct naming *naming);
 
-struct name names_native(struct names *names, const struct module_map *map, uintptr_t pc);
-struct name names_frame(struct names *names, const struct cprof_frame *frame);
-profile_id names_truncated(const struct names *names); /* the location "[truncated]" */
+struct name naming_native(struct naming *naming, const struct module_map *map, uintptr_t pc);
+struct name naming_frame(struct naming *naming, const struct cprof_frame *frame);
+profile_id naming_truncated(const struct naming *naming); /* the location "[truncated]" */
 
 profile_id
-names_nothing(const struct names *names); /* "[native]": for a stack without frames */
+naming_nothing(const struct naming *naming); /* "[native]": for a stack without frames */
 
 /* The module snapshot is a new one: what was known of code that has gone is forgotten. */
-void names_modules_changed(struct names *names, const struct module_map *map);
+void naming_modules_changed(struct naming *naming, const struct module_map *map);
 
 /* The drain is over: closes what is costly to keep open. */
-void names_rest(struct names *names);
+void naming_rest(struct naming *naming);
 
 /* Between two intervals: starts afresh if that is due. True when it did. */
-bool names_restart(struct names *names);
+bool naming_restart(struct naming *naming);
 
 #endif
