@@ -305,6 +305,11 @@ void cprof_thread_enter(uint64_t id, const char *name)
     threads_enter(id, name);
 }
 
+void cprof_thread_describe(int tid, uint64_t id, const char *name)
+{
+    threads_describe(tid, id, name);
+}
+
 void cprof_thread_leave(void)
 {
     threads_leave();

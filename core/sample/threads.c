@@ -361,6 +361,15 @@ void threads_enter(uint64_t id, const char *name)
     pthread_mutex_unlock(&registry.mutex);
 }
 
+void threads_describe(pid_t tid, uint64_t id, const char *name)
+{
+    pthread_mutex_lock(&registry.mutex);
+    struct thread *thread = registry.open ? find(tid) : NULL;
+    if (thread != NULL)
+        describe(thread, id, name);
+    pthread_mutex_unlock(&registry.mutex);
+}
+
 void threads_leave(void)
 {
     pthread_mutex_lock(&registry.mutex);
