@@ -9,9 +9,6 @@ enum {
     MAX_RULES = UINT16_MAX,
     RULE_BUCKETS = 1024,
     ROW_BYTES = sizeof(uint32_t) + sizeof(uint16_t),
-    /* Linkers align functions: what lies between two of them is not code, and needs no row
-     * to say so. */
-    PADDING = 16,
 };
 
 /* An entry of .eh_frame by the pc at which it begins. */
@@ -191,10 +188,12 @@ static void add_rule_row(void *closure, uint64_t pc, const struct unwind_rule *r
         add_row(builder, (uint32_t)(pc - builder->source->start), rule_number(builder, rule));
 }
 
-/* Ends the entry before where it ended, unless the next one follows at once. */
+/* Ends the entry before where it ended, unless the next one follows at once. Even the padding
+ * between functions is kept apart: the walker tells by it whether a return address follows
+ * a call. */
 static void close_gap(struct builder *builder, uint64_t next)
 {
-    if (next > builder->covered && next - builder->covered >= PADDING)
+    if (next > builder->covered)
         add_row(builder, (uint32_t)(builder->covered - builder->source->start), 0);
 }
 

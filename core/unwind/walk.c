@@ -313,6 +313,13 @@ static bool leave_failed_call(struct walk *walk)
     return leave_to(walk, pc, ARCH_LINK_REGISTER ? at->sp : at->sp + WORD, at->fp, at->base);
 }
 
+/* A return address with a function behind it, but none before it, follows no call: somebody
+ * laid the function's address on a new stack, as makecontext does. Nothing called it. */
+static bool never_called(const struct walk *walk, const struct unwind_table *table)
+{
+    return !walk->at.live && unwind_table_find(table, walk->at.pc);
+}
+
 /* Moves to the caller of the frame at walk->at. False: walk->end says why not. */
 static bool leave(struct walk *walk, uintptr_t pc)
 {
@@ -321,6 +328,8 @@ static bool leave(struct walk *walk, uintptr_t pc)
         const struct unwind_rule *rule = unwind_table_find(module->table, pc);
         if (rule)
             return leave_by_rule(walk, rule);
+        if (never_called(walk, module->table))
+            return leave_to(walk, 0, walk->at.sp, UNKNOWN, UNKNOWN);
     }
     walk->end = module ? WALK_NO_RULE : WALK_NO_MODULE;
     if (!module && pc < PAGE && leave_failed_call(walk))

@@ -1,0 +1,310 @@
+/* Walks that libunwind cannot judge: without tables, over broken stacks, stepped by a runtime.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+#include <cmocka.h>
+
+#include "unwind/modules.h"
+#include "unwind/walk.h"
+
+enum { CAPACITY = 64 };
+
+static struct {
+    struct modules *modules;
+    const struct cprof_runtime *runtime;
+    struct stack_bounds bounds;
+    size_t capacity;
+    bool in_bounds;
+    struct walk_result result;
+    struct native_frame native[CAPACITY];
+    struct cprof_frame stepped[CAPACITY];
+    bool restore_pc; /* come back to `back` instead of returning */
+    sigjmp_buf back;
+} taken;
+
+static struct modules_reader *no_readers(void *closure, size_t index)
+{
+    (void)closure;
+    (void)index;
+    return NULL;
+}
+
+static void take(int signo, siginfo_t *info, void *context)
+{
+    const struct cprof_interrupted thread = {.ucontext = context,
+                                             .registers = walk_registers(context)};
+    (void)signo;
+    (void)info;
+    int before = errno;
+    taken.in_bounds = walk_bounds(&taken.bounds, thread.registers.sp);
+    if (taken.in_bounds)
+        taken.result =
+            walk_frames(modules_current(taken.modules), &taken.bounds, &thread, taken.runtime,
+                        taken.native, taken.capacity, taken.stepped, CAPACITY);
+    assert_int_equal(errno, before);
+    if (taken.restore_pc)
+        siglongjmp(taken.back, 1);
+}
+
+static void take_on(int signo)
+{
+    const struct sigaction action = {.sa_sigaction = take, .sa_flags = SA_SIGINFO};
+    sigaction(signo, &action, NULL);
+}
+
+/* Is a frame of the sample in the code of `function`, whose body is short? */
+static size_t frames_in(const void *function)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < taken.result.native_count; i++)
+        count += taken.native[i].pc - (uintptr_t)function < 120;
+    return count;
+}
+
+__attribute__((noinline)) static int sample_here(int value)
+{
+    raise(SIGUSR1);
+    return value;
+}
+
+__attribute__((noinline)) static int recurse(int depth)
+{
+    volatile int local = depth;
+    return local + (depth == 0 ? sample_here(local) : recurse(depth - 1));
+}
+
+static void frames_lie_on_the_stack_in_order(void **state)
+{
+    (void)state;
+    recurse(10);
+    assert_int_equal(taken.result.end, WALK_COMPLETE);
+    assert_int_equal(frames_in((const void *)(uintptr_t)recurse), 11);
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    for (size_t i = 1; i < taken.result.native_count; i++)
+        assert_true(taken.native[i].cfa > taken.native[i - 1].cfa);
+    assert_true(taken.native[0].cfa < here);
+    assert_true(taken.native[taken.result.native_count - 1].cfa > here);
+}
+
+static void walk_ends_when_capacity_is_reached(void **state)
+{
+    (void)state;
+    taken.capacity = 5;
+    recurse(10);
+    assert_int_equal(taken.result.end, WALK_FULL);
+    assert_int_equal(taken.result.native_count, 5);
+}
+
+static void call_through_null_shows_its_caller(void **state)
+{
+    int (*volatile nowhere)(int) = NULL;
+    (void)state;
+    taken.restore_pc = true;
+    take_on(SIGSEGV);
+    if (sigsetjmp(taken.back, 1) == 0)
+        nowhere(1);
+    signal(SIGSEGV, SIG_DFL);
+    assert_int_equal(taken.native[0].pc, 0);
+    assert_true(taken.native[1].pc - (uintptr_t)call_through_null_shows_its_caller < 300);
+    assert_int_equal(taken.result.end, WALK_COMPLETE);
+}
+
+#ifdef __x86_64__
+/* int f(int (*function)(int), int value) { return function(value); }, with a frame pointer. */
+static const unsigned char jitted[] = {0x55, 0x48, 0x89, 0xe5, 0x48, 0x89, 0xf8,
+                                       0x89, 0xf7, 0xff, 0xd0, 0x5d, 0xc3};
+
+static void *make_code(void)
+{
+    void *code = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(code != MAP_FAILED);
+    memcpy(code, jitted, sizeof(jitted));
+    mprotect(code, 4096, PROT_READ | PROT_EXEC);
+    return code;
+}
+
+static void code_of_no_module_is_walked_by_frame_pointer(void **state)
+{
+    void *code = make_code();
+    (void)state;
+    ((int (*)(int (*)(int), int))code)(sample_here, 3);
+    assert_int_equal(taken.result.end, WALK_COMPLETE);
+    assert_int_equal(frames_in(code), 1);
+    assert_int_equal(frames_in((const void *)(uintptr_t)sample_here), 1);
+    munmap(code, 4096);
+}
+
+static void *stepped_code;
+
+static bool step(const struct cprof_interrupted *thread, struct cprof_registers *registers,
+                 struct cprof_frame *frame)
+{
+    (void)thread;
+    if (registers->pc - (uintptr_t)stepped_code >= sizeof(jitted))
+        return false;
+    const uintptr_t *record = (const uintptr_t *)registers->fp;
+    *frame = (struct cprof_frame){.token = 7, .position = registers->pc};
+    *registers =
+        (struct cprof_registers){.pc = record[1], .fp = record[0], .sp = registers->fp + 16};
+    return true;
+}
+
+static void runtime_steps_through_its_own_frames(void **state)
+{
+    static const struct cprof_runtime runtime = {.name = "test", .step = step};
+    (void)state;
+    stepped_code = make_code();
+    taken.runtime = &runtime;
+    ((int (*)(int (*)(int), int))stepped_code)(sample_here, 3);
+    assert_int_equal(taken.result.end, WALK_COMPLETE);
+    assert_int_equal(taken.result.stepped_count, 1);
+    assert_int_equal(taken.stepped[0].token, 7);
+    uintptr_t low = 0;
+    for (size_t i = 0; i < taken.result.native_count; i++) {
+        if (taken.native[i].pc - (uintptr_t)stepped_code < sizeof(jitted))
+            assert_in_range(taken.stepped[0].stack, low, taken.native[i].cfa - 1);
+        low = taken.native[i].cfa;
+    }
+    munmap(stepped_code, 4096);
+}
+#endif
+
+static ucontext_t fiber;
+static ucontext_t outside;
+
+static void run_fiber(void)
+{
+    recurse(3);
+    swapcontext(&fiber, &outside);
+}
+
+/* The stack is followed by a page that must not be touched. */
+static void fiber_is_walked_to_its_first_function(void **state)
+{
+    enum { SIZE = 64 << 10, GUARD = 4096 };
+    (void)state;
+    char *stack = mmap(NULL, SIZE + GUARD, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_int_equal(mprotect(stack, SIZE, PROT_READ | PROT_WRITE), 0);
+    getcontext(&fiber);
+    fiber.uc_stack.ss_sp = stack;
+    fiber.uc_stack.ss_size = SIZE;
+    fiber.uc_link = &outside;
+    makecontext(&fiber, run_fiber, 0);
+    swapcontext(&outside, &fiber);
+    assert_int_equal(taken.result.end, WALK_COMPLETE);
+    assert_int_equal(frames_in((const void *)(uintptr_t)recurse), 4);
+    assert_true(taken.bounds.high <= (uintptr_t)stack + SIZE);
+    munmap(stack, SIZE + GUARD);
+    recurse(2);
+    assert_int_equal(taken.result.end, WALK_COMPLETE);
+}
+
+static void *sample_in_thread(void *argument)
+{
+    taken.bounds = (struct stack_bounds){0};
+    recurse(4);
+    return argument;
+}
+
+static void own_stack_of_a_thread_is_known_to_its_end(void **state)
+{
+    pthread_t thread;
+    (void)state;
+    pthread_create(&thread, NULL, sample_in_thread, NULL);
+    pthread_join(thread, NULL);
+    assert_int_equal(taken.result.end, WALK_COMPLETE);
+    assert_int_equal(taken.bounds.high, taken.bounds.reach);
+}
+
+static uint64_t next_random(uint64_t *seed)
+{
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 7;
+    *seed ^= *seed << 17;
+    return *seed;
+}
+
+/* Every function of the process with every kind of wrong stack. */
+static void no_registers_however_wrong_crash_the_walker(void **state)
+{
+    uint64_t seed = 88172645463325252u;
+    uintptr_t stack = (uintptr_t)__builtin_frame_address(0);
+    const struct module_map *map = modules_current(taken.modules);
+    (void)state;
+    unsigned ends[WALK_BAD_STACK + 1] = {0};
+    for (unsigned i = 0; i < 300000; i++) {
+        ucontext_t context;
+        memset(&context, 0, sizeof(context));
+        for (size_t reg = 0; reg < NGREG; reg++)
+            context.uc_mcontext.gregs[reg] =
+                i % 3 ? (long long)(stack - 8192 + next_random(&seed) % 65536)
+                      : (long long)next_random(&seed);
+        const struct module *module = map->modules[next_random(&seed) % map->count];
+        if (i % 5)
+            context.uc_mcontext.gregs[REG_RIP] =
+                (long long)(module->start +
+                            next_random(&seed) % (module->limit - module->start));
+        if (i % 2)
+            context.uc_mcontext.gregs[REG_RSP] &= ~7LL;
+        if (i % 4)
+            context.uc_mcontext.gregs[REG_RBP] &= ~7LL;
+        const struct cprof_interrupted thread = {.ucontext = &context,
+                                                 .registers = walk_registers(&context)};
+        struct stack_bounds bounds = {0};
+        if (!walk_bounds(&bounds, thread.registers.sp))
+            continue;
+        struct walk_result result =
+            walk_frames(map, &bounds, &thread, NULL, taken.native, CAPACITY, NULL, 0);
+        assert_in_range(result.native_count, 1, CAPACITY);
+        ends[result.end]++;
+    }
+    for (size_t end = 0; end <= WALK_BAD_STACK; end++)
+        printf("end %zu: %u\n", end, ends[end]);
+}
+
+static int prepare(void **state)
+{
+    (void)state;
+    taken.runtime = NULL;
+    taken.bounds = (struct stack_bounds){0};
+    taken.capacity = CAPACITY;
+    taken.restore_pc = false;
+    taken.modules = modules_new(NULL);
+    take_on(SIGUSR1);
+    return modules_refresh(taken.modules, no_readers, NULL) == 1 ? 0 : -1;
+}
+
+static int clean_up(void **state)
+{
+    (void)state;
+    modules_free(taken.modules);
+    return 0;
+}
+
+#define WALK_TEST(name) cmocka_unit_test_setup_teardown(name, prepare, clean_up)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WALK_TEST(frames_lie_on_the_stack_in_order),
+        WALK_TEST(walk_ends_when_capacity_is_reached),
+        WALK_TEST(call_through_null_shows_its_caller),
+#ifdef __x86_64__
+        WALK_TEST(code_of_no_module_is_walked_by_frame_pointer),
+        WALK_TEST(runtime_steps_through_its_own_frames),
+#endif
+        WALK_TEST(fiber_is_walked_to_its_first_function),
+        WALK_TEST(own_stack_of_a_thread_is_known_to_its_end),
+        WALK_TEST(no_registers_however_wrong_crash_the_walker),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
