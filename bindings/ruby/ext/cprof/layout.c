@@ -1,0 +1,137 @@
+#include "layout.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <ruby/debug.h>
+#include <ruby/thread.h>
+#include <ruby/version.h>
+
+#include "names.h"
+#include "peek.h"
+#include "walk.h"
+
+#define CHECK_FRAMES_MAX 64
+
+struct layout layout;
+
+/* Offsets by the version this was compiled for; the extension is built for one Ruby. */
+static bool known_version(void)
+{
+    switch (RUBY_API_VERSION_MAJOR * 100 + RUBY_API_VERSION_MINOR) {
+    case 301:
+        layout.thread_ec = 40;
+        layout.frame_size = 64;
+        return true;
+    case 302:
+        layout.thread_ec = 48;
+        layout.frame_size = 64;
+        return true;
+    case 303:
+    case 304:
+        layout.thread_ec = 48;
+        layout.frame_size = 56;
+        return true;
+    default:
+        return false;
+    }
+}
+
+void *layout_thread(VALUE thread)
+{
+    return RTYPEDDATA_DATA(thread);
+}
+
+/* Where a thread's own ruby_current_ec lies from its thread pointer. */
+static void *current_ec_distance(void *symbol)
+{
+    (void)symbol;
+    uintptr_t address = (uintptr_t)dlsym(RTLD_DEFAULT, "ruby_current_ec");
+    return (void *)(address - (uintptr_t)__builtin_thread_pointer());
+}
+
+/* Some builds export ruby_current_ec. It may be read from a handler when it lies in the static
+ * part of thread-local storage, which is when it lies equally far in two threads. */
+static void find_current_ec(void)
+{
+    layout.current_ec = 0;
+    if (dlsym(RTLD_DEFAULT, "ruby_current_ec") == NULL)
+        return;
+    void *here = current_ec_distance(NULL), *there = NULL;
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, current_ec_distance, NULL) != 0)
+        return;
+    pthread_join(thread, &there);
+    if (here == there)
+        layout.current_ec = (ptrdiff_t)here;
+}
+
+/* The thread, its context and their way back to each other. */
+static bool check_context(void)
+{
+    VALUE current = rb_thread_current();
+    uintptr_t thread = (uintptr_t)layout_thread(current);
+    uintptr_t self, ec, back;
+    return peek_word(thread + THREAD_SELF, &self) && self == current &&
+           peek_word(thread + layout.thread_ec, &ec) && peek_word(ec + EC_THREAD, &back) &&
+           back == thread && walk_context((void *)thread) == ec;
+}
+
+/* Called by layout_probe() in Ruby, right below an interpreter loop: its tag is the innermost. */
+static void learn_loop(void)
+{
+#ifdef TAG_RESUME
+    uintptr_t ec = walk_context(layout_thread(rb_thread_current()));
+    layout.loop_resume = word_at(word_at(ec, EC_TAG), TAG_RESUME);
+#endif
+}
+
+/* Ruby's own account of the stack must be ours, line by line. */
+static bool check_frames(void)
+{
+    VALUE theirs[CHECK_FRAMES_MAX];
+    int lines[CHECK_FRAMES_MAX];
+    struct cprof_frame ours[CHECK_FRAMES_MAX];
+    const struct cprof_interrupted thread = {
+        .thread_data = layout_thread(rb_thread_current()),
+    };
+    bool complete;
+    size_t count = walk(&thread, ours, CHECK_FRAMES_MAX, &complete);
+    code_give_names();
+    size_t expected = (size_t)rb_profile_frames(0, CHECK_FRAMES_MAX, theirs, lines);
+    if (count != expected || count == 0)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        struct cprof_function function;
+        VALUE path = rb_profile_frame_path(theirs[i]);
+        if (code_resolve(&ours[i], &function) != 0 || function.line != lines[i])
+            return false;
+        if (!NIL_P(path) &&
+            (function.file == NULL || strcmp(function.file, StringValueCStr(path)) != 0))
+            return false;
+    }
+    return true;
+}
+
+bool layout_check(char *why, size_t size)
+{
+    layout = (struct layout){0};
+    if (!known_version()) {
+        snprintf(why, size, "Ruby %d.%d is not known: native frames only",
+                 RUBY_API_VERSION_MAJOR, RUBY_API_VERSION_MINOR);
+        return false;
+    }
+    find_current_ec();
+    if (check_context()) {
+        learn_loop();
+        layout.trusted = true;
+        layout.trusted = check_frames();
+    }
+    if (!layout.trusted)
+        snprintf(why, size,
+                 "this build of Ruby %d.%d keeps its frames differently: native frames only",
+                 RUBY_API_VERSION_MAJOR, RUBY_API_VERSION_MINOR);
+    return layout.trusted;
+}

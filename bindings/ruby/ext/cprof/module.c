@@ -1,0 +1,258 @@
+/*
+ * cprof/native: the extension behind the gem. It checks types and passes on; what arguments
+ * mean and how they are spelled is the business of lib/cprof.rb.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include <ruby.h>
+#include <ruby/debug.h>
+#include <ruby/thread.h>
+#include <ruby/version.h>
+
+#include <cprof/cprof.h>
+#include <cprof/runtime.h>
+
+#include "jit.h"
+#include "layout.h"
+#include "names.h"
+#include "roles.h"
+#include "threads.h"
+#include "walk.h"
+
+static const struct cprof_runtime runtime = {
+    .name = "ruby",
+    .walk = walk,
+    .step = walk_step,
+    .resolve = code_resolve,
+    .role = roles_of,
+    .role_at = roles_at,
+    .drained = code_drained,
+};
+
+static void give_names(void *unused)
+{
+    (void)unused;
+    code_give_names();
+}
+
+/* Asks Ruby to call give_names() at its next safe point. */
+#if RUBY_API_VERSION_CODE >= 30300
+static rb_postponed_job_handle_t names_job;
+
+static void ask_for_names(void)
+{
+    rb_postponed_job_trigger(names_job);
+}
+
+static void prepare_asking(void)
+{
+    names_job = rb_postponed_job_preregister(0, give_names, NULL);
+    walk_ask_for_names = ask_for_names;
+}
+#else
+/* Not atomic, but only ever called on the thread that has the GVL. */
+static void ask_for_names(void)
+{
+    rb_postponed_job_register_one(0, give_names, NULL);
+}
+
+static void prepare_asking(void)
+{
+    walk_ask_for_names = ask_for_names;
+}
+#endif
+
+/* Pairs out of an Array of Arrays of two Strings, which keeps the strings. */
+static const struct cprof_pair *pairs_of(VALUE array, VALUE *keeper)
+{
+    long count = RARRAY_LEN(array);
+    struct cprof_pair *pairs = rb_alloc_tmp_buffer(keeper, (count + 1) * (long)sizeof *pairs);
+    for (long i = 0; i < count; i++) {
+        VALUE pair = rb_check_array_type(RARRAY_AREF(array, i));
+        VALUE key = rb_ary_entry(pair, 0), value = rb_ary_entry(pair, 1);
+        pairs[i] = (struct cprof_pair){.key = StringValueCStr(key),
+                                       .value = StringValueCStr(value)};
+    }
+    return pairs;
+}
+
+static const char *string_or_null(VALUE value)
+{
+    return NIL_P(value) ? NULL : StringValueCStr(value);
+}
+
+struct start {
+    struct cprof_options options;
+    char error[512];
+    int result;
+};
+
+static void *start_engine(void *argument)
+{
+    struct start *start = argument;
+    start->result = cprof_start(&start->options, &runtime, start->error, sizeof start->error);
+    return NULL;
+}
+
+/* start(service_name, types, rate, interval, exporter, endpoint, output, headers, labels, native,
+ *       resource, library_directory): nil, or why it did not start. */
+static VALUE native_start(int count, VALUE *v, VALUE self)
+{
+    (void)self;
+    rb_check_arity(count, 12, 12);
+    VALUE keepers[3];
+    struct start start = {
+        .options =
+            {
+                .service_name = string_or_null(v[0]),
+                .types = string_or_null(v[1]),
+                .rate = NIL_P(v[2]) ? 0 : NUM2UINT(v[2]),
+                .interval = NIL_P(v[3]) ? 0 : NUM2DBL(v[3]),
+                .exporter = string_or_null(v[4]),
+                .endpoint = string_or_null(v[5]),
+                .output = string_or_null(v[6]),
+                .headers = pairs_of(v[7], &keepers[0]),
+                .header_count = (size_t)RARRAY_LEN(v[7]),
+                .labels = pairs_of(v[8], &keepers[1]),
+                .label_count = (size_t)RARRAY_LEN(v[8]),
+                .native = string_or_null(v[9]),
+                .resource = pairs_of(v[10], &keepers[2]),
+                .resource_count = (size_t)RARRAY_LEN(v[10]),
+                .library_directory = string_or_null(v[11]),
+            },
+    };
+    jit_find(&walk_jit);
+    rb_thread_call_without_gvl(start_engine, &start, NULL, NULL);
+    for (size_t i = 0; i < sizeof keepers / sizeof *keepers; i++)
+        rb_free_tmp_buffer(&keepers[i]);
+    if (start.result == 0) {
+        threads_hook();
+        threads_enter_current();
+        return Qnil;
+    }
+    const char *why = start.error[0] != '\0' ? start.error : strerror(-start.result);
+    return rb_ary_new_from_args(2, INT2NUM(-start.result), rb_str_new_cstr(why));
+}
+
+struct finish {
+    int (*function)(double timeout);
+    double timeout;
+    int result;
+};
+
+static void *run_finish(void *argument)
+{
+    struct finish *finish = argument;
+    finish->result = finish->function(finish->timeout);
+    return NULL;
+}
+
+/* Whatever was sampled so far gets its names first: nobody else can give them meanwhile. */
+static int finish(int (*function)(double timeout), VALUE timeout)
+{
+    struct finish finish = {.function = function, .timeout = NUM2DBL(timeout)};
+    code_give_names();
+    rb_thread_call_without_gvl(run_finish, &finish, NULL, NULL);
+    return finish.result;
+}
+
+static VALUE native_flush(VALUE self, VALUE timeout)
+{
+    (void)self;
+    return finish(cprof_flush, timeout) == 0 ? Qtrue : Qfalse;
+}
+
+static VALUE native_stop(VALUE self, VALUE timeout)
+{
+    (void)self;
+    int result = finish(cprof_stop, timeout);
+    if (result != -ENOENT)
+        threads_unhook();
+    return result == 0 ? Qtrue : Qfalse;
+}
+
+static VALUE native_is_running(VALUE self)
+{
+    (void)self;
+    return cprof_is_running() ? Qtrue : Qfalse;
+}
+
+static VALUE native_stats(VALUE self)
+{
+    (void)self;
+    struct cprof_stats stats;
+    cprof_stats(&stats);
+    VALUE result = rb_hash_new();
+#define ADD(field) rb_hash_aset(result, ID2SYM(rb_intern(#field)), ULL2NUM(stats.field));
+    CPROF_STATS_FIELDS(ADD)
+#undef ADD
+    return result;
+}
+
+static VALUE native_describe_thread(VALUE self, VALUE tid, VALUE name)
+{
+    (void)self;
+    cprof_thread_describe(NUM2INT(tid), NUM2ULL(tid), StringValueCStr(name));
+    return Qnil;
+}
+
+/* Our lock is taken last: the core's collector, which it waits for, may want it. */
+static VALUE native_fork_prepare(VALUE self)
+{
+    (void)self;
+    cprof_fork_prepare();
+    code_fork_prepare();
+    return Qnil;
+}
+
+static VALUE native_fork_parent(VALUE self)
+{
+    (void)self;
+    code_fork_done();
+    cprof_fork_parent();
+    return Qnil;
+}
+
+static VALUE native_fork_child(VALUE self)
+{
+    (void)self;
+    code_fork_done();
+    cprof_fork_child();
+    if (cprof_is_running())
+        threads_enter_current();
+    return Qnil;
+}
+
+/* Called once, from Ruby code, before anything else: nil, or why only native frames show. */
+static VALUE native_prepare(VALUE self)
+{
+    char why[160] = "";
+    prepare_asking();
+    code_init();
+    if (!layout_check(why, sizeof why))
+        return rb_str_new_cstr(why);
+    roles_learn(self);
+    return Qnil;
+}
+
+void Init_native(void);
+
+__attribute__((visibility("default"))) void Init_native(void)
+{
+#ifdef HAVE_RB_EXT_RACTOR_SAFE
+    rb_ext_ractor_safe(true);
+#endif
+    VALUE cprof = rb_define_module("Cprof");
+    VALUE native = rb_define_module_under(cprof, "Native");
+    rb_define_singleton_method(native, "prepare", native_prepare, 0);
+    rb_define_singleton_method(native, "start", native_start, -1);
+    rb_define_singleton_method(native, "flush", native_flush, 1);
+    rb_define_singleton_method(native, "stop", native_stop, 1);
+    rb_define_singleton_method(native, "running?", native_is_running, 0);
+    rb_define_singleton_method(native, "stats", native_stats, 0);
+    rb_define_singleton_method(native, "describe_thread", native_describe_thread, 2);
+    rb_define_singleton_method(native, "fork_prepare", native_fork_prepare, 0);
+    rb_define_singleton_method(native, "fork_parent", native_fork_parent, 0);
+    rb_define_singleton_method(native, "fork_child", native_fork_child, 0);
+}

@@ -1,0 +1,344 @@
+#include "names.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <ruby.h>
+#include <ruby/debug.h>
+
+#include "label.h"
+#include "layout.h"
+#include "peek.h"
+#include "walk.h"
+
+#define KEEP_SECONDS 60
+#define CODES 4096 /* buckets, a power of two */
+/* drained() calls after which no sample can refer to code whose slot was freed: one that a
+ * handler was still at, one that closes the time in question, one that tells of it. */
+#define LAST_DRAINS 3
+
+/* Exported by Ruby, and missing in some: then only first lines are known. */
+unsigned int rb_iseq_line_no(const void *iseq, size_t position) __attribute__((weak));
+
+struct line_run {
+    uint32_t position; /* the first instruction word of the run */
+    uint32_t line;
+};
+
+/* What is known of one piece of code, for as long as samples may refer to it. */
+struct code {
+    struct code *next; /* in its bucket */
+    uint64_t id;
+    char *name; /* NULL: it was found to be nothing that has one */
+    char *file; /* NULL for C functions */
+    int64_t start_line;
+    uintptr_t encoded; /* of an iseq: its instruction words */
+    uint32_t size;
+    uint32_t run_count;
+    struct line_run *runs;
+    unsigned drains_left; /* until it is freed; 0 = its slot is in use */
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards `codes`; held for moments */
+static struct code *codes[CODES];
+static size_t last_compaction = SIZE_MAX; /* rb_gc_count() of it; under the GVL */
+static _Atomic bool giving;
+
+static void free_code(struct code *code)
+{
+    if (code != NULL) {
+        free(code->name);
+        free(code->file);
+        free(code->runs);
+        free(code);
+    }
+}
+
+static struct code **bucket(uint64_t id)
+{
+    return &codes[id % CODES];
+}
+
+static struct code *find_code(uint64_t id)
+{
+    struct code *code = *bucket(id);
+    while (code != NULL && code->id != id)
+        code = code->next;
+    return code;
+}
+
+static bool iseq_bounds(uintptr_t iseq, uintptr_t *encoded, uint32_t *size)
+{
+    uintptr_t body;
+    return peek_word(iseq + ISEQ_BODY, &body) &&
+           peek(body + BODY_SIZE, size, sizeof *size) &&
+           peek_word(body + BODY_ENCODED, encoded);
+}
+
+static int kind_of(uintptr_t object)
+{
+    uintptr_t flags;
+    if (object % sizeof(uintptr_t) != 0 || object < 4096 || !peek_word(object, &flags) ||
+        (flags & RUBY_T_MASK) != IMEMO_TYPE)
+        return -1;
+    return (int)IMEMO_KIND(flags);
+}
+
+/* The method entry behind what an environment holds: itself, or behind the special variables
+ * of a frame that uses $~. 0 for frames outside of methods. */
+static VALUE method_entry(uintptr_t object)
+{
+    if (kind_of(object) == IMEMO_SVAR && !peek_word(object + SVAR_METHOD, &object))
+        return 0;
+    return kind_of(object) == IMEMO_METHOD ? (VALUE)object : 0;
+}
+
+/* The runs of equal lines among an iseq's instruction words. */
+static void copy_lines(struct code *code, const void *iseq)
+{
+    if (rb_iseq_line_no == NULL || code->size == 0)
+        return;
+    struct line_run *runs = malloc(code->size * sizeof *runs);
+    if (runs == NULL)
+        return;
+    for (uint32_t position = 0; position < code->size; position++) {
+        uint32_t line = rb_iseq_line_no(iseq, position);
+        if (code->run_count == 0 || runs[code->run_count - 1].line != line)
+            runs[code->run_count++] =
+                (struct line_run){.position = position, .line = line};
+    }
+    struct line_run *fitting = realloc(runs, code->run_count * sizeof *runs);
+    code->runs = fitting != NULL ? fitting : runs;
+}
+
+static char *copy_string(VALUE string)
+{
+    return RB_TYPE_P(string, T_STRING)
+               ? strndup(RSTRING_PTR(string), (size_t)RSTRING_LEN(string))
+               : NULL;
+}
+
+/* What one slot asks for; filled in under rb_protect(), since naming allocates. */
+struct naming {
+    VALUE object, method;
+    struct code *code;
+};
+
+static VALUE describe(VALUE argument)
+{
+    struct naming *naming = (struct naming *)argument;
+    struct code *code = naming->code;
+    code->name = label_of(naming->object, naming->method);
+    if (code->encoded != 0) {
+        VALUE first = rb_profile_frame_first_lineno(naming->object);
+        code->file = copy_string(rb_profile_frame_path(naming->object));
+        code->start_line = RB_INTEGER_TYPE_P(first) ? NUM2LL(first) : 0;
+        copy_lines(code, (const void *)naming->object);
+    }
+    return Qnil;
+}
+
+/* Fills the code's fields; false when what lies at the slot's address is no code, or another
+ * than the handler met. */
+static bool name_slot(const struct code_slot *slot, uintptr_t key, struct code *code)
+{
+    struct naming naming = {.object = (VALUE)key, .code = code};
+    int kind = kind_of(key);
+    if (kind == IMEMO_ISEQ && slot->pc != 0) {
+        if (!iseq_bounds(key, &code->encoded, &code->size))
+            return false;
+        naming.method = method_entry(slot->method);
+    } else if (kind != IMEMO_METHOD || slot->pc != 0) {
+        return false;
+    }
+    int failed = 0;
+    rb_protect(describe, (VALUE)&naming, &failed);
+    if (failed)
+        rb_set_errinfo(Qnil);
+    return !failed && code->name != NULL;
+}
+
+/* An object that a handler met while the heap was being compacted may have moved since. */
+static bool may_have_moved(const struct code_slot *slot)
+{
+    return slot->gc_count != SIZE_MAX && slot->gc_count == last_compaction;
+}
+
+static void give_name(size_t i)
+{
+    struct code_slot *slot = &code_slots[i];
+    uintptr_t key = atomic_load(&code_keys[i]);
+    struct code *code = calloc(1, sizeof *code);
+    if (code == NULL)
+        return; /* perhaps next time */
+    code->id = atomic_load(&slot->id);
+    bool named = !may_have_moved(slot) && name_slot(slot, key, code);
+    slot->method = 0;
+    atomic_store(&slot->state, CODE_NAMED);
+    atomic_fetch_sub(&code_met, 1);
+    if (!named) { /* whoever meets this address again starts afresh */
+        atomic_store(&code_keys[i], CODE_KEY_GONE);
+        free(code->name);
+        code->name = NULL;
+        code->drains_left = LAST_DRAINS;
+    }
+    pthread_mutex_lock(&lock);
+    code->next = *bucket(code->id);
+    *bucket(code->id) = code;
+    pthread_mutex_unlock(&lock);
+}
+
+void code_give_names(void)
+{
+    if (atomic_load(&code_met) == 0 || atomic_exchange(&giving, true))
+        return;
+    for (size_t i = 0; i < CODE_SLOTS; i++)
+        if (atomic_load(&code_keys[i]) >= CODE_KEY_FIRST &&
+            atomic_load(&code_slots[i].state) == CODE_MET)
+            give_name(i);
+    atomic_store(&giving, false);
+}
+
+static int64_t line_at(const struct code *code, uint64_t pc)
+{
+    uint64_t position = (pc - code->encoded) / sizeof(uintptr_t);
+    /* JIT code does not always keep the pc up to date. */
+    if (pc < code->encoded || position > code->size || code->run_count == 0)
+        return code->start_line;
+    position -= position > 0; /* it points behind the instruction that runs */
+    uint32_t low = 0, high = code->run_count;
+    while (high - low > 1) {
+        uint32_t middle = low + (high - low) / 2;
+        if (code->runs[middle].position <= position)
+            low = middle;
+        else
+            high = middle;
+    }
+    return code->runs[low].line;
+}
+
+int code_resolve(const struct cprof_frame *frame, struct cprof_function *function)
+{
+    *function = (struct cprof_function){.type = CPROF_FRAME_RUBY};
+    if (frame->token == CODE_GC) {
+        function->name = "(garbage collector)";
+        return 0;
+    }
+    if (frame->token < CODE_FIRST)
+        return -ENOENT;
+    pthread_mutex_lock(&lock);
+    const struct code *code = find_code(frame->token);
+    pthread_mutex_unlock(&lock);
+    if (code == NULL)
+        return -EAGAIN;
+    if (code->name == NULL)
+        return -ENOENT;
+    function->name = code->name;
+    function->file = code->file;
+    function->start_line = code->start_line;
+    function->line = code->encoded != 0 ? line_at(code, frame->position) : 0;
+    return 0;
+}
+
+/* Frees the slots of code that has not been sampled for long: from then on Ruby may let it die
+ * or move it. */
+static void let_go(uint32_t now)
+{
+    for (size_t i = 0; i < CODE_SLOTS; i++) {
+        struct code_slot *slot = &code_slots[i];
+        uintptr_t key = atomic_load(&code_keys[i]);
+        if (key < CODE_KEY_FIRST || atomic_load(&slot->state) != CODE_NAMED ||
+            now - atomic_load(&slot->last_seen) < KEEP_SECONDS)
+            continue;
+        struct code *code = find_code(atomic_load(&slot->id));
+        atomic_store(&code_keys[i], CODE_KEY_GONE);
+        if (code != NULL)
+            code->drains_left = LAST_DRAINS + 1;
+    }
+}
+
+/* Frees the names that no sample can refer to any more. */
+static void forget(void)
+{
+    for (size_t i = 0; i < CODES; i++)
+        for (struct code **link = &codes[i]; *link != NULL;) {
+            struct code *code = *link;
+            if (code->drains_left > 0 && --code->drains_left == 0) {
+                *link = code->next;
+                free_code(code);
+            } else {
+                link = &code->next;
+            }
+        }
+}
+
+void code_drained(void)
+{
+    static uint32_t let_go_at;
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &time);
+    uint32_t now = (uint32_t)time.tv_sec;
+    atomic_store(&walk_tick, now);
+    if (now - let_go_at < KEEP_SECONDS / 6)
+        return;
+    let_go_at = now;
+    pthread_mutex_lock(&lock);
+    forget();
+    let_go(now);
+    pthread_mutex_unlock(&lock);
+}
+
+/* Ruby's garbage collector calls this under the GVL: it keeps what slots refer to alive, and
+ * where it is. What has no name yet may be no object at all. */
+static void mark(void *unused)
+{
+    (void)unused;
+    for (size_t i = 0; i < CODE_SLOTS; i++) {
+        uintptr_t key = atomic_load_explicit(&code_keys[i], memory_order_acquire);
+        if (key < CODE_KEY_FIRST)
+            continue;
+        if (atomic_load_explicit(&code_slots[i].state, memory_order_acquire) == CODE_NAMED) {
+            rb_gc_mark((VALUE)key);
+        } else {
+            rb_gc_mark_maybe((VALUE)key);
+            rb_gc_mark_maybe((VALUE)code_slots[i].method);
+        }
+    }
+}
+
+/* Objects have moved in this garbage collection. */
+static void compacted(void *unused)
+{
+    (void)unused;
+    last_compaction = rb_gc_count();
+}
+
+/* Without RUBY_TYPED_WB_PROTECTED, so that every collection marks it anew. */
+static const rb_data_type_t keeper_type = {
+    .wrap_struct_name = "cprof/code",
+    .function = {.dmark = mark, .dcompact = compacted},
+    .flags = RUBY_TYPED_FREE_IMMEDIATELY,
+};
+
+void code_init(void)
+{
+    static VALUE keeper;
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &time);
+    atomic_store(&walk_tick, (uint32_t)time.tv_sec);
+    rb_gc_register_address(&keeper);
+    keeper = TypedData_Wrap_Struct(0, &keeper_type, code_slots);
+}
+
+void code_fork_prepare(void)
+{
+    pthread_mutex_lock(&lock);
+}
+
+void code_fork_done(void)
+{
+    pthread_mutex_unlock(&lock);
+}

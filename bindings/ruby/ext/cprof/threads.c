@@ -1,0 +1,96 @@
+#include "threads.h"
+
+#include <unistd.h>
+
+#include <ruby.h>
+#include <ruby/debug.h>
+#include <ruby/thread.h>
+#include <ruby/version.h>
+
+#include <cprof/cprof.h>
+
+#include "layout.h"
+
+__thread bool threads_over;
+
+static void enter(VALUE thread, const char *name)
+{
+    threads_over = false;
+    cprof_thread_enter((uint64_t)gettid(), name);
+    cprof_thread_set_data(layout_thread(thread));
+}
+
+static void leave(void)
+{
+    threads_over = true;
+    cprof_thread_set_data(NULL);
+    cprof_thread_leave();
+}
+
+void threads_enter_current(void)
+{
+    VALUE thread = rb_thread_current();
+    VALUE name = rb_funcall(thread, rb_intern("name"), 0);
+    if (NIL_P(name) && thread == rb_thread_main())
+        name = rb_str_new_cstr("main");
+    enter(thread, NIL_P(name) ? NULL : StringValueCStr(name));
+    RB_GC_GUARD(name);
+}
+
+#if RUBY_API_VERSION_CODE >= 30300
+
+static rb_internal_thread_event_hook_t *hook;
+static __thread void *running __attribute__((tls_model("initial-exec")));
+
+/* Called inside Ruby's scheduler, which may hold its lock: nothing of Ruby may be called. */
+static void on_event(rb_event_flag_t event, const rb_internal_thread_event_data_t *data,
+                     void *unused)
+{
+    (void)unused;
+    void *thread = layout_thread(data->thread);
+    if (event == RUBY_INTERNAL_THREAD_EVENT_EXITED) {
+        running = NULL;
+        leave();
+    } else if (running != thread) {
+        running = thread;
+        enter(data->thread, NULL);
+    }
+}
+
+void threads_hook(void)
+{
+    hook = rb_internal_thread_add_event_hook(
+        on_event, RUBY_INTERNAL_THREAD_EVENT_RESUMED | RUBY_INTERNAL_THREAD_EVENT_EXITED, NULL);
+}
+
+void threads_unhook(void)
+{
+    if (hook != NULL)
+        rb_internal_thread_remove_event_hook(hook);
+    hook = NULL;
+}
+
+#else
+
+static void on_event(rb_event_flag_t event, VALUE unused, VALUE thread, ID id, VALUE class)
+{
+    (void)unused;
+    (void)id;
+    (void)class;
+    if (event == RUBY_EVENT_THREAD_END)
+        leave();
+    else
+        enter(thread, NULL);
+}
+
+void threads_hook(void)
+{
+    rb_add_event_hook(on_event, RUBY_EVENT_THREAD_BEGIN | RUBY_EVENT_THREAD_END, Qnil);
+}
+
+void threads_unhook(void)
+{
+    rb_remove_event_hook(on_event);
+}
+
+#endif

@@ -1,0 +1,298 @@
+/* Handler code: runs inside the sampling signal's handler. See walk.h.
+ *
+ * Reads Ruby's own stacks and nothing of its heap of objects, whose pages are unreadable while
+ * the heap is being compacted. */
+#include "walk.h"
+
+#include "layout.h"
+#include "threads.h"
+
+/* Exported by Ruby: the first two are one load each, the third adds a look at the thread. */
+int ruby_thread_has_gvl_p(void);
+
+#define ENVIRONMENTS_MAX 64 /* blocks nested in one another */
+#define PROBES_MAX 32
+#define TAGS_MAX 16384
+
+_Atomic uintptr_t code_keys[CODE_SLOTS];
+struct code_slot code_slots[CODE_SLOTS];
+_Atomic uint32_t walk_tick;
+_Atomic uint32_t code_met;
+void (*walk_ask_for_names)(void);
+struct walk_range walk_jit;
+
+static _Atomic uint64_t next_id = CODE_FIRST;
+
+/* One thread's stack of Ruby frames, innermost first. */
+struct frames {
+    uintptr_t ec;
+    uintptr_t low, high; /* the VM stack: environments grow up in it, control frames down */
+    uintptr_t cfp;       /* the innermost control frame */
+    size_t count;
+};
+
+uintptr_t walk_context(const void *thread_data)
+{
+    if (threads_over)
+        return 0;
+    if (layout.current_ec != 0)
+        return word_at((uintptr_t)__builtin_thread_pointer(), layout.current_ec);
+    return thread_data != NULL ? word_at((uintptr_t)thread_data, layout.thread_ec) : 0;
+}
+
+/* False when there are no Ruby frames: a thread of somebody else's, or one that begins or ends. */
+static bool find_frames(const void *thread_data, struct frames *frames)
+{
+    *frames = (struct frames){.ec = walk_context(thread_data)};
+    if (frames->ec == 0)
+        return false;
+    frames->low = word_at(frames->ec, EC_VM_STACK);
+    frames->high = frames->low + word_at(frames->ec, EC_VM_STACK_SIZE) * sizeof(uintptr_t);
+    frames->cfp = word_at(frames->ec, EC_CFP);
+    if (frames->low == 0 || frames->cfp < frames->low || frames->cfp >= frames->high ||
+        (frames->high - frames->cfp) % layout.frame_size != 0)
+        return false;
+    frames->count = (frames->high - frames->cfp) / layout.frame_size;
+    return true;
+}
+
+/* An environment lies on the VM stack, or on the heap once a Proc or Binding has captured it. */
+static bool plausible(uintptr_t ep)
+{
+    return ep % sizeof(uintptr_t) == 0 && ep >= 4096 && ep < (uintptr_t)1 << 56;
+}
+
+static uintptr_t frame_flags(uintptr_t frame)
+{
+    uintptr_t ep = word_at(frame, FRAME_EP);
+    return plausible(ep) ? word_at(ep, EP_FLAGS) : FRAME_TYPE_DUMMY;
+}
+
+/* What the method around the frame has for a method entry. */
+static uintptr_t frame_method(uintptr_t frame)
+{
+    uintptr_t ep = word_at(frame, FRAME_EP);
+    for (int depth = 0; depth < ENVIRONMENTS_MAX && plausible(ep); depth++) {
+        if (word_at(ep, EP_FLAGS) & FLAG_LOCAL)
+            return word_at(ep, EP_METHOD * (ptrdiff_t)sizeof(uintptr_t));
+        ep = word_at(ep, EP_PREVIOUS * (ptrdiff_t)sizeof(uintptr_t)) & ~(uintptr_t)3;
+    }
+    return 0;
+}
+
+/* Tries to make the slot the key's. False when somebody else was faster. */
+static bool claim(size_t i, uintptr_t found, uintptr_t key, uintptr_t frame, uintptr_t pc)
+{
+    if (!atomic_compare_exchange_strong(&code_keys[i], &found, CODE_KEY_CLAIMED))
+        return false;
+    struct code_slot *slot = &code_slots[i];
+    atomic_store(&slot->state, CODE_CLAIMED);
+    atomic_store(&slot->id, atomic_fetch_add(&next_id, 1));
+    atomic_store(&slot->last_seen, atomic_load(&walk_tick));
+    slot->method = pc != 0 ? frame_method(frame) : 0;
+    slot->pc = pc;
+    slot->gc_count = rb_during_gc() ? rb_gc_count() : SIZE_MAX;
+    atomic_store(&slot->state, CODE_MET);
+    atomic_store(&code_keys[i], key);
+    atomic_fetch_add(&code_met, 1);
+    return true;
+}
+
+/* The identity of the code at address `key`. Two handlers that meet new code at once may give
+ * it two: both get its name. */
+static uint64_t identify(uintptr_t key, uintptr_t frame, uintptr_t pc)
+{
+    if (key < CODE_KEY_FIRST || key % sizeof(uintptr_t) != 0)
+        return CODE_UNKNOWN;
+    size_t home = (size_t)(key * UINT64_C(0x9e3779b97f4a7c15) >> 40);
+    size_t room = CODE_SLOTS;
+    uint32_t tick = atomic_load_explicit(&walk_tick, memory_order_relaxed);
+    for (size_t probe = 0; probe < PROBES_MAX; probe++) {
+        size_t i = (home + probe) % CODE_SLOTS;
+        uintptr_t found = atomic_load_explicit(&code_keys[i], memory_order_acquire);
+        if (found == key) {
+            struct code_slot *slot = &code_slots[i];
+            uint64_t id = atomic_load_explicit(&slot->id, memory_order_acquire);
+            if (atomic_load_explicit(&slot->last_seen, memory_order_relaxed) != tick)
+                atomic_store_explicit(&slot->last_seen, tick, memory_order_relaxed);
+            /* Freed and taken by other code in between? */
+            if (atomic_load(&code_keys[i]) == key)
+                return id;
+        }
+        if (room == CODE_SLOTS && (found == CODE_KEY_FREE || found == CODE_KEY_GONE))
+            room = i;
+        if (found == CODE_KEY_FREE)
+            break;
+    }
+    if (room == CODE_SLOTS)
+        return CODE_UNKNOWN;
+    uintptr_t found = atomic_load(&code_keys[room]);
+    if (found > CODE_KEY_GONE || !claim(room, found, key, frame, pc))
+        return CODE_UNKNOWN;
+    return atomic_load(&code_slots[room].id);
+}
+
+/* The next older tag of an interpreter loop, from `tag` on. Tags lie on the native stack, the
+ * older the higher. */
+static uintptr_t loop_tag(uintptr_t tag)
+{
+#ifdef TAG_RESUME
+    for (size_t i = 0; i < TAGS_MAX && plausible(tag); i++) {
+        if (word_at(tag, TAG_RESUME) == layout.loop_resume)
+            return tag;
+        uintptr_t previous = word_at(tag, TAG_PREVIOUS);
+        if (previous <= tag)
+            return 0;
+        tag = previous;
+    }
+#endif
+    return 0;
+}
+
+static uintptr_t next_loop_tag(uintptr_t tag)
+{
+    return loop_tag(word_at(tag, TAG_PREVIOUS));
+}
+
+/* Each call of the interpreter loop runs the frames up to one that says FINISH, and has one
+ * tag. The two lists agree at their old end; at the young one a frame is pushed a moment before
+ * its loop sets its tag and popped a moment before the tag goes. */
+struct loops {
+    uintptr_t tag;    /* of the next frame that says FINISH; 0 = none left */
+    size_t untagged;  /* young frames with FINISH that have no tag yet */
+};
+
+static struct loops match_loops(const struct frames *frames)
+{
+    struct loops loops = {0};
+    if (layout.loop_resume == 0)
+        return loops;
+    size_t finishes = 0;
+    for (size_t i = 0; i < frames->count; i++) {
+        uintptr_t flags = frame_flags(frames->cfp + i * layout.frame_size);
+        finishes += (flags & FLAG_FINISH) != 0 &&
+                    (flags & FRAME_TYPE_MASK) != FRAME_TYPE_DUMMY;
+    }
+    size_t tags = 0;
+    loops.tag = loop_tag(word_at(frames->ec, EC_TAG));
+    for (uintptr_t tag = loops.tag; tag != 0 && tags < TAGS_MAX; tag = next_loop_tag(tag))
+        tags++;
+    for (; tags > finishes; tags--)
+        loops.tag = next_loop_tag(loops.tag);
+    loops.untagged = finishes - tags;
+    return loops;
+}
+
+/* The value of cprof_frame.stack for a frame with these flags. */
+static uintptr_t frame_stack(struct loops *loops, uintptr_t flags)
+{
+    if ((flags & FLAG_FINISH) == 0)
+        return CPROF_STACK_INHERIT;
+    if (layout.loop_resume == 0)
+        return CPROF_STACK_BOUNDARY;
+    if (loops->untagged > 0) {
+        loops->untagged--;
+        return CPROF_STACK_INHERIT;
+    }
+    uintptr_t tag = loops->tag;
+    loops->tag = tag != 0 ? next_loop_tag(tag) : 0;
+    return tag != 0 ? tag : CPROF_STACK_INHERIT;
+}
+
+/* Writes what the control frame stands for; false when it is nothing to show. */
+static bool read_frame(uintptr_t frame, uintptr_t flags, struct cprof_frame *out)
+{
+    if (flags & FLAG_CFRAME) {
+        if ((flags & FRAME_TYPE_MASK) != FRAME_TYPE_CFUNC)
+            return false;
+        uintptr_t ep = word_at(frame, FRAME_EP);
+        uintptr_t method = word_at(ep, EP_METHOD * (ptrdiff_t)sizeof(uintptr_t));
+        out->token = identify(method, frame, 0);
+        out->position = 0;
+        return true;
+    }
+    uintptr_t iseq = word_at(frame, FRAME_ISEQ);
+    uintptr_t pc = word_at(frame, FRAME_PC);
+    if (iseq == 0 || pc == 0)
+        return false;
+    out->token = identify(iseq, frame, pc);
+    out->position = pc;
+    return true;
+}
+
+size_t walk(const struct cprof_interrupted *thread, struct cprof_frame *out, size_t capacity,
+            bool *complete)
+{
+    struct frames frames;
+    *complete = true;
+    if (!layout.trusted || !find_frames(thread->thread_data, &frames))
+        return 0;
+    size_t count = 0;
+    bool has_gvl = ruby_thread_has_gvl_p();
+    if (has_gvl && capacity > 0 && rb_during_gc())
+        out[count++] = (struct cprof_frame){.token = CODE_GC};
+    struct loops loops = match_loops(&frames);
+    for (size_t i = 0; i < frames.count; i++) {
+        uintptr_t frame = frames.cfp + i * layout.frame_size;
+        uintptr_t flags = frame_flags(frame);
+        if ((flags & FRAME_TYPE_MASK) == FRAME_TYPE_DUMMY)
+            continue;
+        struct cprof_frame read = {.stack = frame_stack(&loops, flags)};
+        if (!read_frame(frame, flags, &read))
+            continue;
+        if (count == capacity) {
+            *complete = false;
+            break;
+        }
+        out[count++] = read;
+    }
+    if (has_gvl && atomic_load_explicit(&code_met, memory_order_relaxed) > 0)
+        walk_ask_for_names();
+    return count;
+}
+
+#ifdef TAG_RESUME
+/* The registers that rb_vm_exec() would resume with if an exception were thrown to it. */
+static struct cprof_registers resume_registers(uintptr_t tag)
+{
+#ifdef RUBY_JMP_BUF
+    return (struct cprof_registers){
+        .pc = layout_demangle(word_at(tag, TAG_RESUME)),
+        .sp = layout_demangle(word_at(tag, TAG_STACK)),
+        .fp = layout_demangle(word_at(tag, TAG_FRAME)),
+    };
+#else
+    return (struct cprof_registers){
+        .pc = word_at(tag, TAG_RESUME),
+        .sp = word_at(tag, TAG_STACK),
+        .fp = word_at(tag, TAG_FRAME),
+    };
+#endif
+}
+#endif
+
+/* JIT code keeps neither unwind tables nor frame pointers, but what called it is an interpreter
+ * loop, and that one has left its registers in its tag. */
+bool walk_step(const struct cprof_interrupted *thread, struct cprof_registers *registers,
+               struct cprof_frame *frame)
+{
+    if (registers->pc - walk_jit.start >= walk_jit.end - walk_jit.start)
+        return false;
+#ifdef TAG_RESUME
+    struct frames frames;
+    if (layout.loop_resume == 0 || !find_frames(thread->thread_data, &frames))
+        return false;
+    uintptr_t tag = loop_tag(word_at(frames.ec, EC_TAG));
+    while (tag != 0 && tag < registers->sp)
+        tag = next_loop_tag(tag);
+    if (tag == 0)
+        return false;
+    *registers = resume_registers(tag);
+    *frame = (struct cprof_frame){0};
+    return true;
+#else
+    (void)thread;
+    (void)frame;
+    return false;
+#endif
+}

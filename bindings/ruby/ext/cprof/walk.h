@@ -1,0 +1,72 @@
+/*
+ * Walking Ruby's frames, and the table of code that handlers have met.
+ *
+ * What the handler sees of a frame is the address of an iseq or a method entry. Such objects
+ * die, move and have their addresses used again, so a handler turns each into an identity that
+ * is never used again: it looks the address up in a fixed table and, when it is new, claims a
+ * slot and leaves what naming will need. names.c gives the identity a name under the GVL, keeps
+ * the object alive and in its place while the slot is in use, and frees the slot when the code
+ * has not been sampled for a while.
+ *
+ * Any thread's handler may claim a slot at any time; slots are freed by the collector. When
+ * there is no free slot near an address's place its frame gets CODE_UNKNOWN (counted as
+ * failed).
+ */
+#ifndef CPROF_RUBY_WALK_H
+#define CPROF_RUBY_WALK_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <cprof/runtime.h>
+
+#define CODE_SLOTS 8192 /* a power of two */
+
+/* Tokens. A step that shows nothing is 0. */
+enum { CODE_UNKNOWN = 1, CODE_GC = 2, CODE_FIRST = 16 };
+
+enum code_state {
+    CODE_CLAIMED, /* by a handler that is still writing it */
+    CODE_MET,     /* waits for its name */
+    CODE_NAMED,   /* or found to be nothing that has one */
+};
+
+struct code_slot {
+    _Atomic uint64_t id;        /* the token */
+    _Atomic uint32_t last_seen; /* walk_tick when it was sampled last */
+    _Atomic uint32_t state;     /* enum code_state */
+    /* Left by the handler for naming: */
+    uintptr_t method; /* what the frame's local environment has for a method entry, or 0 */
+    uintptr_t pc;     /* lies in the code of an iseq; 0 for a method entry */
+    size_t gc_count;  /* of the garbage collection that was under way, else SIZE_MAX */
+};
+
+/* Keys apart from slots, for they are scanned at every garbage collection. */
+#define CODE_KEY_FREE ((uintptr_t)0)
+#define CODE_KEY_GONE ((uintptr_t)1) /* free again, but others may lie behind it */
+#define CODE_KEY_CLAIMED ((uintptr_t)2)
+#define CODE_KEY_FIRST ((uintptr_t)8)
+extern _Atomic uintptr_t code_keys[CODE_SLOTS];
+extern struct code_slot code_slots[CODE_SLOTS];
+
+extern _Atomic uint32_t walk_tick;  /* counts seconds */
+extern _Atomic uint32_t code_met;   /* slots in state CODE_MET */
+extern void (*walk_ask_for_names)(void); /* signal-safe; called with the GVL held */
+
+/* [handler] The runtime's entries. */
+size_t walk(const struct cprof_interrupted *thread, struct cprof_frame *frames, size_t capacity,
+            bool *complete);
+
+/* Where code of Ruby's JIT lies; set before sampling. */
+struct walk_range {
+    uintptr_t start, end;
+};
+extern struct walk_range walk_jit;
+bool walk_step(const struct cprof_interrupted *thread, struct cprof_registers *registers,
+               struct cprof_frame *frame);
+
+/* The thread's execution context, or 0. */
+uintptr_t walk_context(const void *thread_data);
+
+#endif

@@ -1,0 +1,125 @@
+# frozen_string_literal: true
+
+require "cprof/version"
+
+# An always-on profiler: one stack per sample, Ruby and native frames woven together.
+#
+#   Cprof.start(service_name: "checkout")
+#
+# What is not given here is taken from the environment; see docs/configuration.md.
+module Cprof
+  # How long a program may be kept at its end to deliver the last profile.
+  EXIT_SECONDS = 2.0
+
+  # A sentence about what is wrong with an argument or a variable.
+  class Error < StandardError; end
+
+  begin
+    require "cprof/native"
+    AVAILABLE = true
+  rescue LoadError => e
+    AVAILABLE = false
+    warn "cprof: the extension is not there (#{e.message.lines.first.to_s.strip}); " \
+         "nothing is profiled"
+  end
+
+  autoload :Middleware, "cprof/middleware"
+  autoload :Hooks, "cprof/hooks"
+
+  class << self
+    # Starts profiling this process and those it forks.
+    #
+    # @param service_name [String, nil] what the service is called (OTEL_SERVICE_NAME)
+    # @param rate [Integer, nil] samples per second of CPU time and thread
+    # @param types [Array<String>, nil] what to profile: "cpu"
+    # @param output [String, nil] the file to write, its ending names the format
+    # @param exporter [String, Array<String>, nil] "otlp", "file", "none", …
+    # @param endpoint [String, nil] the server's URL
+    # @param headers [Hash, nil] sent with every profile
+    # @param interval [Float, nil] seconds between exports
+    # @param labels [Hash, nil] put on every sample
+    # @param native [Boolean, nil] whether native frames are shown
+    # @return [Boolean] false when OTEL_SDK_DISABLED forbids it or there is no extension
+    # @raise [Error] when it is running already or a value makes no sense
+    def start(service_name: nil, rate: nil, types: nil, output: nil, exporter: nil,
+              endpoint: nil, headers: nil, interval: nil, labels: nil, native: nil)
+      return false unless AVAILABLE
+
+      prepare
+      failure = Native.start(text(service_name), list(types), rate, interval, list(exporter),
+                             text(endpoint), text(output), pairs(headers), pairs(labels),
+                             native.nil? ? nil : (native ? "on" : "off"), pairs(resource),
+                             library_directory)
+      return true if failure.nil?
+
+      number, message = failure
+      return false if number == Errno::ECANCELED::Errno
+
+      raise Error, message
+    end
+
+    # Delivers what has been sampled so far.
+    # @return [Boolean] whether everything has been delivered
+    def flush(timeout: 5.0)
+      AVAILABLE && Native.flush(Float(timeout))
+    end
+
+    # Stops, and delivers what is there.
+    # @return [Boolean] whether everything has been delivered
+    def stop(timeout: 5.0)
+      AVAILABLE && Native.stop(Float(timeout))
+    end
+
+    def running?
+      AVAILABLE && Native.running?
+    end
+
+    # What cprof tells of itself; all zero before the first start.
+    # @return [Hash{Symbol => Integer}]
+    def stats
+      AVAILABLE ? Native.stats : {}
+    end
+
+    # Profiles a block into a file.
+    # @return what the block returns
+    def profile(output, **options)
+      start(output: output, **options)
+      yield
+    ensure
+      stop
+    end
+
+    private
+
+    def prepare
+      return if @prepared
+
+      @prepared = true
+      reason = Native.prepare
+      warn "cprof: #{reason}" if reason
+      Hooks.install
+    end
+
+    def text(value)
+      value&.to_s
+    end
+
+    def list(value)
+      value && Array(value).join(",")
+    end
+
+    def pairs(hash)
+      (hash || {}).map { |key, value| [key.to_s, value.to_s] }
+    end
+
+    def resource
+      { "process.runtime.name" => RUBY_ENGINE, "process.runtime.version" => RUBY_VERSION,
+        "process.runtime.description" => RUBY_DESCRIPTION, "telemetry.sdk.language" => "ruby" }
+    end
+
+    def library_directory
+      native = $LOADED_FEATURES.find { |path| path.end_with?("/cprof/native.so") }
+      native && File.dirname(native)
+    end
+  end
+end

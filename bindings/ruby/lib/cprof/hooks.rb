@@ -1,0 +1,48 @@
+# frozen_string_literal: true
+
+module Cprof
+  # What has to be noticed of a process's life. Prepended once, at the first start.
+  module Hooks
+    # Around every fork of Ruby's: Process.fork, Kernel#fork, IO.popen("-").
+    module Fork
+      def _fork
+        Native.fork_prepare
+        child = nil
+        child = super
+      ensure
+        child == 0 ? Native.fork_child : Native.fork_parent
+      end
+    end
+
+    # The parent is gone when it returns: only the child is left.
+    module Daemon
+      def daemon(...)
+        Native.fork_prepare
+        done = false
+        super.tap { done = true }
+      ensure
+        done ? Native.fork_child : Native.fork_parent
+      end
+    end
+
+    # A thread is known by the name that it is given.
+    module ThreadName
+      def name=(name)
+        super.tap do
+          id = native_thread_id
+          Native.describe_thread(id, name.to_s) if id && name
+        end
+      end
+    end
+
+    def self.install
+      return if @installed
+
+      @installed = true
+      Process.singleton_class.prepend(Fork)
+      Process.singleton_class.prepend(Daemon)
+      Thread.prepend(ThreadName)
+      at_exit { Cprof.stop(timeout: EXIT_SECONDS) if Cprof.running? }
+    end
+  end
+end

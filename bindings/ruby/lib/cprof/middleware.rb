@@ -1,0 +1,36 @@
+# frozen_string_literal: true
+
+require "cprof"
+
+module Cprof
+  # Rack middleware that labels what a request runs with its method and route:
+  #
+  #   use Cprof::Middleware
+  #
+  # The route is what the router says (`sinatra.route`, `action_dispatch.route_uri_pattern`):
+  # the path itself would make a label of every id in it.
+  class Middleware
+    ROUTES = %w[action_dispatch.route_uri_pattern sinatra.route].freeze
+
+    # @param app [#call]
+    # @param start [Boolean] start the profiler with the first request of each process
+    def initialize(app, start: false)
+      @app = app
+      @start = start
+    end
+
+    def call(env)
+      Cprof.start if @start && !Cprof.running?
+      Cprof.labels(**labels_of(env)) { @app.call(env) }
+    end
+
+    private
+
+    def labels_of(env)
+      labels = { "http.request.method": env["REQUEST_METHOD"].to_s }
+      route = ROUTES.filter_map { |key| env[key] }.first
+      labels[:"http.route"] = route.to_s if route
+      labels
+    end
+  end
+end
