@@ -190,6 +190,11 @@ static bool entry_covers(const struct dwarf_unit *unit, const struct dwarf_entry
     return dwarf_each_range(unit, &entry->low, &entry->high, &entry->ranges, covers, &vaddr);
 }
 
+static bool has_code(const struct dwarf_entry *entry)
+{
+    return entry->low.class != DWARF_NONE || entry->ranges.class != DWARF_NONE;
+}
+
 /* What the walk does with an entry. */
 enum step {
     STEP_OVER, /* the entry and all below it */
@@ -200,7 +205,6 @@ enum step {
 static enum step judge(const struct dwarf_unit *unit, const struct dwarf_entry *entry,
                        struct scopes *scopes)
 {
-    bool has_code = entry->low.class != DWARF_NONE || entry->ranges.class != DWARF_NONE;
     switch (entry->tag) {
     case DW_TAG_namespace:
     case DW_TAG_module:
@@ -212,12 +216,12 @@ static enum step judge(const struct dwarf_unit *unit, const struct dwarf_entry *
     case DW_TAG_lexical_block:
     case DW_TAG_try_block:
     case DW_TAG_catch_block:
-        if (!has_code)
+        if (!has_code(entry))
             return STEP_INTO;
         return entry_covers(unit, entry, scopes->vaddr) ? STEP_HOLD : STEP_OVER;
     case DW_TAG_subprogram:
     case DW_TAG_inlined_subroutine:
-        if (!has_code || !entry_covers(unit, entry, scopes->vaddr))
+        if (!has_code(entry) || !entry_covers(unit, entry, scopes->vaddr))
             return STEP_OVER;
         if (entry->tag == DW_TAG_subprogram)
             scopes->count = 0;

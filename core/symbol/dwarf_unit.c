@@ -470,7 +470,13 @@ int dwarf_read_entry(const struct dwarf_unit *unit, struct bytes *cursor, bool s
 {
     uint64_t offset = unit->offset + (uint64_t)(cursor->at - unit->data);
     uint64_t code = bytes_uleb(cursor);
-    *entry = (struct dwarf_entry){.offset = offset};
+    /* Most entries are only skimmed: for those the rest of the struct is left as it is. */
+    if (skim)
+        entry->sibling.class = DWARF_NONE;
+    else
+        *entry = (struct dwarf_entry){.tag = 0};
+    entry->offset = offset;
+    entry->tag = 0;
     if (cursor->failed)
         return -EINVAL;
     if (!code)

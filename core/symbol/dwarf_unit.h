@@ -131,8 +131,9 @@ void dwarf_unit_free(struct dwarf_unit *unit);
 /* A cursor over the entries from an offset in .debug_info to the end of the unit. */
 struct bytes dwarf_entries_from(const struct dwarf_unit *unit, uint64_t offset);
 
-/* Reads the entry at the cursor; with `skim` only what is needed to go on: its tag, children,
- * sibling. Returns how many attributes were looked at (the work done), or -EINVAL. */
+/* Reads the entry at the cursor; with `skim` only what is needed to go on is set: offset, tag,
+ * has_children, sibling. Returns how many attributes were looked at (the work done), or
+ * -EINVAL. */
 int dwarf_read_entry(const struct dwarf_unit *unit, struct bytes *cursor, bool skim,
                      struct dwarf_entry *entry);
 

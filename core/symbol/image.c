@@ -72,7 +72,9 @@ static int open_vdso(const struct module *module, struct elf *elf)
     uintptr_t start = getauxval(AT_SYSINFO_EHDR);
     if (!start || start >= module->limit || module->start < start)
         return -ENOENT;
-    return elf_open_image(elf, (const void *)start, module->limit - start);
+    /* Its section headers follow the last segment, in the same page. */
+    uintptr_t limit = (module->limit + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
+    return elf_open_image(elf, (const void *)start, limit - start);
 }
 
 int image_open(const struct module *module, struct elf *elf)

@@ -201,6 +201,7 @@ static int read_name(const struct symtab *symtab, const struct elf *elf, uint32_
         capacity = (size_t)(symtab->names_size - name) + 1;
     if (elf_read_string(elf, symtab->names_offset + name, buffer, capacity))
         return -ENOENT;
+    buffer[strcspn(buffer, "@")] = '\0'; /* linkers append versions: "write@@GLIBC_2.2.5" */
     return buffer[0] ? 0 : -ENOENT;
 }
 

@@ -1,0 +1,225 @@
+/* Naming the code of this very process. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <fcntl.h>
+#include <cmocka.h>
+
+#include "modules_of_test.h"
+#include "symbol/symbolizer.h"
+
+static struct budget budget;
+static struct symbolizer *symbolizer;
+
+static int set_up(void **state)
+{
+    (void)state;
+    budget_init(&budget, 0);
+    symbolizer = symbolizer_new(&budget);
+    return symbolizer ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    symbolizer_free(symbolizer);
+    return budget_used(&budget) == 0 ? 0 : -1; /* everything was given back */
+}
+
+static const char *name_of(const void *address)
+{
+    static struct symbol symbol;
+    struct module module;
+    char path[PATH_MAX];
+    if (!module_of(address, &module, path))
+        return "no module";
+    symbolizer_lookup(symbolizer, &module, (uintptr_t)address, &symbol);
+    return symbol.lines[symbol.count - 1].name;
+}
+
+__attribute__((noinline)) static int a_function_of_this_test(int x)
+{
+    __asm__ volatile("");
+    return x + 1;
+}
+
+static void exported_functions_of_libc_have_the_names_people_use(void **state)
+{
+    void *libc = dlopen("libc.so.6", RTLD_NOW | RTLD_NOLOAD);
+    static const char *const names[] = {
+        "qsort", "malloc", "fwrite", "write", "printf", "nanosleep", "pthread_mutex_lock"};
+    (void)state;
+    assert_non_null(libc);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        assert_string_equal(name_of((char *)dlsym(libc, names[i]) + 1), names[i]);
+    dlclose(libc);
+}
+
+static void functions_of_the_executable_are_named(void **state)
+{
+    (void)state;
+    assert_string_equal(name_of((char *)&a_function_of_this_test + 1),
+                        "a_function_of_this_test");
+}
+
+static void the_vdso_has_names_too(void **state)
+{
+    void *vdso = dlopen("linux-vdso.so.1", RTLD_NOW | RTLD_NOLOAD);
+    (void)state;
+    if (!vdso) {
+        print_message("skipped: this kernel maps no vDSO\n");
+        skip();
+    }
+    void *code = dlsym(vdso, "__vdso_clock_gettime");
+    assert_non_null(code);
+    const char *name = name_of((char *)code + 1);
+    assert_non_null(strstr(name, "clock_gettime"));
+    dlclose(vdso);
+}
+
+static void an_address_of_no_module_is_unknown(void **state)
+{
+    struct symbol symbol;
+    (void)state;
+    symbolizer_lookup(symbolizer, NULL, 4096, &symbol);
+    assert_int_equal(symbol.count, 1);
+    assert_string_equal(symbol.lines[0].name, "[unknown]");
+    assert_null(symbol.lines[0].linkage);
+}
+
+static void generated_code_is_named_by_the_perf_map(void **state)
+{
+    char path[64];
+    struct symbol symbol;
+    struct module module = {.start = 0x1000, .limit = 0x9000, .path = "", .serial = 900};
+    (void)state;
+    snprintf(path, sizeof path, "/tmp/perf-%d.map", (int)getpid());
+    symbolizer_lookup(symbolizer, &module, 0x1010, &symbol);
+    assert_string_equal(symbol.lines[0].name, "[anonymous]");
+    symbolizer_rest(symbolizer);
+
+    FILE *map = fopen(path, "w");
+    fprintf(map,
+            "1000 100 old name\nnonsense\n2000 20 LazyCompile:~f /a b.js:3\n1000 80 new\n");
+    fprintf(map, "3000 10 half"); /* a line that is still being written */
+    fflush(map);
+    symbolizer_lookup(symbolizer, &module, 0x1010, &symbol);
+    assert_string_equal(symbol.lines[0].name, "new"); /* the later entry counts */
+    symbolizer_lookup(symbolizer, &module, 0x1090, &symbol);
+    assert_string_equal(symbol.lines[0].name, "old name");
+    symbolizer_lookup(symbolizer, &module, 0x2001, &symbol);
+    assert_string_equal(symbol.lines[0].name, "LazyCompile:~f /a b.js:3");
+    symbolizer_lookup(symbolizer, &module, 0x2020, &symbol);
+    assert_string_equal(symbol.lines[0].name, "[anonymous]");
+
+    fprintf(map, "_name\n");
+    fclose(map);
+    symbolizer_rest(symbolizer);
+    symbolizer_lookup(symbolizer, &module, 0x3004, &symbol);
+    assert_string_equal(symbol.lines[0].name, "half_name");
+    unlink(path);
+}
+
+static void identity_is_the_build_id_and_the_hash_of_the_file(void **state)
+{
+    struct module module;
+    char path[PATH_MAX], command[4 * PATH_MAX], expected[129] = "";
+    (void)state;
+    assert_true(module_of((void *)&strlen, &module, path));
+    const struct module_identity *identity = symbolizer_identity(symbolizer, &module);
+    snprintf(command, sizeof command, "readelf -n '%s' | sed -n 's/.*Build ID: //p'", path);
+    FILE *readelf = popen(command, "r");
+    assert_non_null(fgets(expected, sizeof expected, readelf));
+    pclose(readelf);
+    expected[strcspn(expected, "\n")] = '\0';
+    assert_string_equal(identity->build_id, expected);
+
+    /* The definition, spelled in the shell. */
+    snprintf(command, sizeof command,
+             "{ head -c 4096 '%s'; tail -c 4096 '%s'; printf '%%016x' $(stat -c %%s '%s') |"
+             " sed 's/../\\\\x&/g' | xargs -0 printf '%%b'; } | sha256sum | head -c 32",
+             path, path, path);
+    FILE *shell = popen(command, "r");
+    assert_non_null(fgets(expected, sizeof expected, shell));
+    pclose(shell);
+    assert_string_equal(identity->htlhash, expected);
+    assert_ptr_equal(identity, symbolizer_identity(symbolizer, &module));
+}
+
+static void without_budget_code_is_named_by_its_module(void **state)
+{
+    struct budget small;
+    struct symbol symbol;
+    struct module module;
+    char path[PATH_MAX];
+    (void)state;
+    budget_init(&small, 12 * 1024);
+    struct symbolizer *poor = symbolizer_new(&small);
+    assert_true(module_of((void *)&qsort, &module, path));
+    symbolizer_lookup(poor, &module, (uintptr_t)&qsort + 1, &symbol);
+    assert_int_equal(symbol.count, 1);
+    assert_memory_equal(symbol.lines[0].name, "libc.so.6+0x", 12);
+    symbolizer_free(poor);
+    assert_int_equal(budget_used(&small), 0);
+
+    budget_init(&small, 1);
+    poor = symbolizer_new(&small);
+    symbolizer_lookup(poor, &module, (uintptr_t)&qsort + 1, &symbol);
+    assert_string_equal(symbol.lines[0].name, "[unknown]");
+    symbolizer_free(poor);
+}
+
+static void a_forgotten_module_gives_its_memory_back(void **state)
+{
+    struct module module;
+    struct symbol symbol;
+    char path[PATH_MAX];
+    (void)state;
+    size_t before = budget_used(&budget);
+    assert_true(module_of((void *)&qsort, &module, path));
+    module.serial = 12345;
+    symbolizer_lookup(symbolizer, &module, (uintptr_t)&qsort + 1, &symbol);
+    size_t held = budget_used(&budget);
+    assert_true(held > before);
+    symbolizer_forget(symbolizer, module.serial);
+    assert_true(budget_used(&budget) < before + 4096);
+    symbolizer_forget(symbolizer, 999999); /* never seen: fine */
+}
+
+static size_t open_descriptors(void)
+{
+    size_t count = 0;
+    for (int fd = 0; fd < 256; fd++)
+        count += fcntl(fd, F_GETFD) >= 0;
+    return count;
+}
+
+static void no_file_stays_open_at_rest(void **state)
+{
+    (void)state;
+    symbolizer_rest(symbolizer);
+    size_t before = open_descriptors();
+    name_of((char *)&qsort + 1);
+    name_of((char *)&a_function_of_this_test + 1);
+    assert_true(open_descriptors() <= before + 3);
+    symbolizer_rest(symbolizer);
+    assert_int_equal(open_descriptors(), before);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(exported_functions_of_libc_have_the_names_people_use),
+        cmocka_unit_test(functions_of_the_executable_are_named),
+        cmocka_unit_test(the_vdso_has_names_too),
+        cmocka_unit_test(an_address_of_no_module_is_unknown),
+        cmocka_unit_test(generated_code_is_named_by_the_perf_map),
+        cmocka_unit_test(identity_is_the_build_id_and_the_hash_of_the_file),
+        cmocka_unit_test(without_budget_code_is_named_by_its_module),
+        cmocka_unit_test(a_forgotten_module_gives_its_memory_back),
+        cmocka_unit_test(no_file_stays_open_at_rest),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
