@@ -89,12 +89,13 @@ class Graph {
         while (waiting.length > 0) {
             const box = waiting.pop();
             (this.rows[box.depth] ??= []).push(box);
-            for (const child of this.model.children(box)) {
-                if (child.total * scale < SMALLEST)
-                    break; /* widest first: the rest is smaller still */
-                if (child.x < right && child.x + child.total > this.left)
-                    waiting.push(child);
-            }
+            const children = this.model.children(box);
+            let wide = 0; /* widest first: what follows is smaller still */
+            while (wide < children.length && children[wide].total * scale >= SMALLEST)
+                wide++;
+            while (wide-- > 0)
+                if (children[wide].x < right && children[wide].x + children[wide].total > this.left)
+                    waiting.push(children[wide]);
         }
         this.spacer.style.height = `${Math.max(this.rows.length * ROW + 8, this.height)}px`;
         this.draw();

@@ -30,6 +30,7 @@ class Page {
     #showAll() {
         this.filters.show();
         this.#showSummary();
+        this.#showLegend();
         this.#showCrumbs();
         this.#showMatches();
         this.#showStatus(this.graph.selected);
@@ -67,7 +68,21 @@ class Page {
             $("column").append(option);
         });
         $("filter").hidden = !this.filters.available;
-        const kinds = new Set(profile.kinds);
+        const style = document.documentElement.style;
+        for (const [kind, {light, dark}] of Object.entries(KINDS)) {
+            const hsl = ([hue, saturation, lightness], deeper) =>
+                `hsl(${hue} ${saturation}% ${lightness + deeper}%)`;
+            style.setProperty(`--${kind}`, `light-dark(${hsl(light, -14)}, ${hsl(dark, 16)})`);
+        }
+    }
+
+    /* Only the kinds of frames that are there. */
+    #showLegend() {
+        const {grouping, totalOf} = this.model;
+        const kinds = new Set();
+        for (let key = 0; key < grouping.count; key++)
+            if (totalOf[key] > 0)
+                kinds.add(grouping.kind(key));
         $("legend").replaceChildren(...Object.keys(KINDS).filter((kind) => kinds.has(kind))
             .map((kind) => {
                 const item = document.createElement("li");
@@ -75,12 +90,6 @@ class Page {
                 item.textContent = KINDS[kind].label;
                 return item;
             }));
-        const style = document.documentElement.style;
-        for (const [kind, {light, dark}] of Object.entries(KINDS)) {
-            const hsl = ([hue, saturation, lightness], deeper) =>
-                `hsl(${hue} ${saturation}% ${lightness + deeper}%)`;
-            style.setProperty(`--${kind}`, `light-dark(${hsl(light, -14)}, ${hsl(dark, 16)})`);
-        }
     }
 
     #setTheme(theme) {

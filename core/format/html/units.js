@@ -23,5 +23,5 @@ function formatValue(value, unit) {
 }
 
 function formatShare(part, whole) {
-    return whole > 0 ? `${(100 * part / whole).toFixed(1)} %` : "–";
+    return whole > 0 ? `${(100 * part / whole).toFixed(1)}%` : "–";
 }
