@@ -61,22 +61,27 @@ static void take_on(int signo)
     sigaction(signo, &action, NULL);
 }
 
-/* Is a frame of the sample in the code of `function`, whose body is short? */
-static size_t frames_in(const void *function)
+static size_t frames_in(const void *start, const void *stop)
 {
     size_t count = 0;
     for (size_t i = 0; i < taken.result.native_count; i++)
-        count += taken.native[i].pc - (uintptr_t)function < 120;
+        count += taken.native[i].pc - (uintptr_t)start < (uintptr_t)stop - (uintptr_t)start;
     return count;
 }
 
-__attribute__((noinline)) static int sample_here(int value)
+/* Functions whose frames are counted have a section each, whose bounds the linker tells. */
+#define COUNTED(name) __attribute__((noinline, section("code_" #name)))
+#define FRAMES_OF(name) frames_in(__start_code_##name, __stop_code_##name)
+extern const char __start_code_sample_here[], __stop_code_sample_here[];
+extern const char __start_code_recurse[], __stop_code_recurse[];
+
+COUNTED(sample_here) static int sample_here(int value)
 {
     raise(SIGUSR1);
     return value;
 }
 
-__attribute__((noinline)) static int recurse(int depth)
+COUNTED(recurse) static int recurse(int depth)
 {
     volatile int local = depth;
     return local + (depth == 0 ? sample_here(local) : recurse(depth - 1));
@@ -87,7 +92,7 @@ static void frames_lie_on_the_stack_in_order(void **state)
     (void)state;
     recurse(10);
     assert_int_equal(taken.result.end, WALK_COMPLETE);
-    assert_int_equal(frames_in((const void *)(uintptr_t)recurse), 11);
+    assert_int_equal(FRAMES_OF(recurse), 11);
     uintptr_t here = (uintptr_t)__builtin_frame_address(0);
     for (size_t i = 1; i < taken.result.native_count; i++)
         assert_true(taken.native[i].cfa > taken.native[i - 1].cfa);
@@ -138,8 +143,8 @@ static void code_of_no_module_is_walked_by_frame_pointer(void **state)
     (void)state;
     ((int (*)(int (*)(int), int))code)(sample_here, 3);
     assert_int_equal(taken.result.end, WALK_COMPLETE);
-    assert_int_equal(frames_in(code), 1);
-    assert_int_equal(frames_in((const void *)(uintptr_t)sample_here), 1);
+    assert_int_equal(frames_in(code, (char *)code + sizeof(jitted)), 1);
+    assert_int_equal(FRAMES_OF(sample_here), 1);
     munmap(code, 4096);
 }
 
@@ -201,7 +206,7 @@ static void fiber_is_walked_to_its_first_function(void **state)
     makecontext(&fiber, run_fiber, 0);
     swapcontext(&outside, &fiber);
     assert_int_equal(taken.result.end, WALK_COMPLETE);
-    assert_int_equal(frames_in((const void *)(uintptr_t)recurse), 4);
+    assert_int_equal(FRAMES_OF(recurse), 4);
     assert_true(taken.bounds.high <= (uintptr_t)stack + SIZE);
     munmap(stack, SIZE + GUARD);
     recurse(2);
