@@ -288,8 +288,7 @@ static int parse_words(const struct loader *loader, struct setting setting,
         if (words[i].chosen != NULL)
             *words[i].chosen = true;
         else
-            log_warn("%s: %s is not available in this version; %s", setting.name, words[i].text,
-                     allowed);
+            log_warn("%s: %s is not available in this version", setting.name, words[i].text);
     }
     return 0;
 }

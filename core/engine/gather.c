@@ -247,6 +247,7 @@ static size_t put_together(struct gather *gather, const struct record *record,
     const struct weave input = {.native = native,
                                 .roles = gather->roles,
                                 .native_count = record->native_count,
+                                .sp = record->sp,
                                 .frames = frames,
                                 .frame_count = record->frame_count};
     size_t depth = weave(&input, gather->scratch, gather->woven);

@@ -6,7 +6,7 @@
 static uint16_t place(const struct weave *in, size_t first, uintptr_t address)
 {
     for (size_t i = first; i < in->native_count; i++) {
-        uintptr_t low = i > 0 ? in->native[i - 1].cfa : 0;
+        uintptr_t low = i > 0 ? in->native[i - 1].cfa : in->sp;
         uintptr_t high = in->native[i].cfa;
         /* Behind a signal handler on a stack of its own the callee's end says nothing. */
         if (low > high)

@@ -27,6 +27,7 @@ struct weave {
     const struct native_frame *native; /* innermost first, both */
     const enum cprof_role *roles;      /* of the native frames */
     size_t native_count;
+    uintptr_t sp; /* where native[0] begins */
     const struct cprof_frame *frames;
     size_t frame_count;
 };

@@ -65,6 +65,7 @@ static void fill(struct record *record, const struct handler_view *view, struct 
     if (runtime != NULL && runtime->context != NULL &&
         !runtime->context(&interrupted, &record->context))
         record->context = (struct cprof_context){0};
+    record->sp = interrupted.registers.sp;
     record->native_count = (uint16_t)native_count;
     record->frame_count = (uint16_t)frame_count;
     record->native_end = (uint8_t)walked.end;

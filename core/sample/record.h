@@ -14,6 +14,7 @@ struct record {
     uint32_t size;    /* bytes of the whole record, a multiple of 8 */
     uint32_t weight;  /* timer expiries it stands for: 1 + overruns */
     uint64_t time_ns; /* CLOCK_MONOTONIC */
+    uint64_t sp;      /* the stack pointer: where the innermost native frame begins */
     struct cprof_context context;
     uint16_t native_count;
     uint16_t frame_count;

@@ -1,0 +1,266 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <errno.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "engine/config.h"
+
+static struct config config;
+static char error[256];
+
+/* Every test begins with an environment that says nothing. */
+static int empty_environment(void **state)
+{
+    (void)state;
+    clearenv();
+    error[0] = '\0';
+    return 0;
+}
+
+static int release(void **state)
+{
+    (void)state;
+    config_free(&config);
+    return 0;
+}
+
+static void load(const struct cprof_options *options)
+{
+    int status = config_load(&config, options, error, sizeof error);
+    if (status != 0)
+        fail_msg("%s", error);
+}
+
+static const char *value_of(const struct pairs *pairs, const char *key)
+{
+    for (size_t i = 0; i < pairs->count; i++)
+        if (strcmp(pairs->list[i].key, key) == 0)
+            return pairs->list[i].value;
+    return "";
+}
+
+static void defaults_are_those_of_the_interface(void **state)
+{
+    (void)state;
+    load(NULL);
+    assert_int_equal(config.rate, 100);
+    assert_true(config.interval == 10.0);
+    assert_true(config.native);
+    assert_int_equal(config.max_frames, 512);
+    assert_int_equal(config.memory_limit, 32 << 20);
+    assert_true(config.otlp);
+    assert_null(config.output);
+    assert_string_equal(config.otlp_endpoint, "http://localhost:4318/v1development/profiles");
+    assert_true(config.otlp_timeout == 10.0);
+    assert_true(config.otlp_gzip);
+    assert_string_equal(config.service_name, "unknown_service:engine_config_test");
+}
+
+static void
+nonsense_is_one_line_that_names_the_variable_the_value_and_what_is_allowed(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *value, *line;
+    } cases[] = {
+        {"CPROF_RATE", "fast", "CPROF_RATE=fast: must be a whole number from 1 to 1000"},
+        {"CPROF_RATE", "0", "CPROF_RATE=0: must be a whole number from 1 to 1000"},
+        {"CPROF_RATE", "1001", "CPROF_RATE=1001: must be a whole number from 1 to 1000"},
+        {"CPROF_RATE", "99.5", "CPROF_RATE=99.5: must be a whole number from 1 to 1000"},
+        {"CPROF_RATE", "-1", "CPROF_RATE=-1: must be a whole number from 1 to 1000"},
+        {"CPROF_INTERVAL", "0", "CPROF_INTERVAL=0: must be seconds from 0.1 to 86400"},
+        {"CPROF_INTERVAL", "nan", "CPROF_INTERVAL=nan: must be seconds from 0.1 to 86400"},
+        {"CPROF_INTERVAL", "10s", "CPROF_INTERVAL=10s: must be seconds from 0.1 to 86400"},
+        {"CPROF_NATIVE", "yes", "CPROF_NATIVE=yes: must be on or off"},
+        {"CPROF_MAX_FRAMES", "0", "CPROF_MAX_FRAMES=0: must be a whole number from 1 to 4096"},
+        {"CPROF_MEMORY_LIMIT", "1M",
+         "CPROF_MEMORY_LIMIT=1M: must be bytes (or K, M, G), at least 4M"},
+        {"CPROF_MEMORY_LIMIT", "99999999999G",
+         "CPROF_MEMORY_LIMIT=99999999999G: must be bytes (or K, M, G), at least 4M"},
+        {"CPROF_LOG", "loud", "CPROF_LOG=loud: must be error, warn, info or debug"},
+        {"CPROF_TYPES", "cpu,gpu", "CPROF_TYPES=cpu,gpu: this version has cpu"},
+        {"CPROF_TYPES", "wall",
+         "CPROF_TYPES=wall: none of these is available; this version has cpu"},
+        {"CPROF_EXPORTER", "kafka", "CPROF_EXPORTER=kafka: must be a list of otlp, file, none"},
+        {"CPROF_EXPORTER", "file", "CPROF_EXPORTER=file: needs CPROF_OUTPUT, the file's path"},
+        {"CPROF_EXPORTER", "parca",
+         "CPROF_EXPORTER=parca: no exporter is left that this version has"},
+        {"CPROF_LABELS", "region", "CPROF_LABELS: must be a list key=value,key=value"},
+        {"CPROF_LABELS", "=eu", "CPROF_LABELS: must be a list key=value,key=value"},
+        {"OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4317",
+         "OTEL_EXPORTER_OTLP_ENDPOINT=localhost:4317: must be a URL that begins with http:// "
+         "or "
+         "https://"},
+        {"OTEL_EXPORTER_OTLP_TIMEOUT", "soon",
+         "OTEL_EXPORTER_OTLP_TIMEOUT=soon: must be milliseconds from 1 to 10000000"},
+        {"OTEL_EXPORTER_OTLP_COMPRESSION", "zip",
+         "OTEL_EXPORTER_OTLP_COMPRESSION=zip: must be gzip or none"},
+        {"OTEL_EXPORTER_OTLP_PROFILES_PROTOCOL", "http/json",
+         "OTEL_EXPORTER_OTLP_PROFILES_PROTOCOL=http/json: must be http/protobuf"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        clearenv();
+        setenv(cases[i].name, cases[i].value, 1);
+        assert_int_equal(config_load(&config, NULL, error, sizeof error), -EINVAL);
+        assert_string_equal(error, cases[i].line);
+    }
+}
+
+static void arguments_win_over_variables_and_are_named_when_wrong(void **state)
+{
+    (void)state;
+    setenv("CPROF_RATE", "nonsense", 1);
+    setenv("OTEL_SERVICE_NAME", "environment", 1);
+    setenv("CPROF_NATIVE", "on", 1);
+    load(&(struct cprof_options){.rate = 250, .service_name = "argument", .native = "off"});
+    assert_int_equal(config.rate, 250);
+    assert_string_equal(config.service_name, "argument");
+    assert_false(config.native);
+    config_free(&config);
+    assert_int_equal(config_load(&config, &(struct cprof_options){.rate = 5000}, error, 256),
+                     -EINVAL);
+    assert_string_equal(error, "rate=5000: must be a whole number from 1 to 1000");
+}
+
+static void an_empty_variable_counts_as_unset(void **state)
+{
+    (void)state;
+    setenv("CPROF_RATE", "", 1);
+    setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "", 1);
+    setenv("CPROF_OUTPUT", "", 1);
+    load(NULL);
+    assert_int_equal(config.rate, 100);
+    assert_true(config.otlp);
+}
+
+static void the_disabled_sdk_stays_disabled(void **state)
+{
+    (void)state;
+    setenv("OTEL_SDK_DISABLED", "True", 1);
+    assert_int_equal(config_load(&config, NULL, error, sizeof error), -ECANCELED);
+    setenv("OTEL_SDK_DISABLED", "false", 1);
+    load(NULL);
+}
+
+static void the_base_endpoint_gets_the_path_and_the_profiles_form_does_not(void **state)
+{
+    (void)state;
+    setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector:4318/", 1);
+    load(NULL);
+    assert_string_equal(config.otlp_endpoint, "https://collector:4318/v1development/profiles");
+    config_free(&config);
+    setenv("OTEL_EXPORTER_OTLP_PROFILES_ENDPOINT", "https://other/in", 1);
+    load(NULL);
+    assert_string_equal(config.otlp_endpoint, "https://other/in");
+    config_free(&config);
+    load(&(struct cprof_options){.endpoint = "http://mine:1/v1development/profiles"});
+    assert_string_equal(config.otlp_endpoint, "http://mine:1/v1development/profiles");
+}
+
+static void headers_are_decoded_and_the_special_ones_win(void **state)
+{
+    (void)state;
+    setenv("OTEL_EXPORTER_OTLP_HEADERS", "a=1, auth=Basic%20x%3D ,b=%zz", 1);
+    setenv("OTEL_EXPORTER_OTLP_PROFILES_HEADERS", "a=2", 1);
+    const struct cprof_pair more = {"c", "3"};
+    load(&(struct cprof_options){.headers = &more, .header_count = 1});
+    assert_int_equal(config.otlp_headers.count, 4);
+    assert_string_equal(value_of(&config.otlp_headers, "a"), "2");
+    assert_string_equal(value_of(&config.otlp_headers, "auth"), "Basic x=");
+    assert_string_equal(value_of(&config.otlp_headers, "b"), "%zz");
+    assert_string_equal(value_of(&config.otlp_headers, "c"), "3");
+}
+
+static void the_service_name_comes_from_the_most_special_source(void **state)
+{
+    (void)state;
+    setenv("OTEL_RESOURCE_ATTRIBUTES", "service.name=from%20resource,zone=a", 1);
+    const struct cprof_pair known = {"zone", "binding"};
+    const struct cprof_options options = {.resource = &known, .resource_count = 1};
+    load(&options);
+    assert_string_equal(config.service_name, "from resource");
+    assert_string_equal(value_of(&config.resource, "zone"), "a");
+    config_free(&config);
+    setenv("OTEL_SERVICE_NAME", "from name", 1);
+    load(&options);
+    assert_string_equal(config.service_name, "from name");
+}
+
+static void output_alone_means_a_file(void **state)
+{
+    (void)state;
+    setenv("CPROF_OUTPUT", "/tmp/x.pb.gz", 1);
+    load(NULL);
+    assert_false(config.otlp);
+    assert_string_equal(config.output, "/tmp/x.pb.gz");
+    config_free(&config);
+    setenv("CPROF_EXPORTER", "otlp, file", 1);
+    load(NULL);
+    assert_true(config.otlp);
+    assert_non_null(config.output);
+}
+
+static void an_output_asked_for_in_the_program_is_written_whatever_the_environment(void **state)
+{
+    (void)state;
+    setenv("CPROF_EXPORTER", "otlp", 1);
+    load(&(struct cprof_options){.output = "/tmp/y.html"});
+    assert_true(config.otlp);
+    assert_string_equal(config.output, "/tmp/y.html");
+}
+
+static void sizes_take_units(void **state)
+{
+    (void)state;
+    setenv("CPROF_MEMORY_LIMIT", "64M", 1);
+    load(NULL);
+    assert_int_equal(config.memory_limit, 64 << 20);
+    config_free(&config);
+    setenv("CPROF_MEMORY_LIMIT", "5000000", 1);
+    load(NULL);
+    assert_int_equal(config.memory_limit, 5000000);
+}
+
+static void a_child_does_not_write_over_its_parents_file(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *pattern, *adjusted;
+    } cases[] = {
+        {"out.pb.gz", "out.42.pb.gz"},
+        {"out-%p.html", "out-%p.html"},
+        {"a/b.speedscope.json", "a/b.42.speedscope.json"},
+        {"x.folded", "x.42.folded"},
+        {"run-%n.otlp", "run-%n.42.otlp"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *adjusted = config_child_output(cases[i].pattern, 42);
+        assert_string_equal(adjusted, cases[i].adjusted);
+        free(adjusted);
+    }
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, empty_environment, release)
+    const struct CMUnitTest tests[] = {
+        TEST(defaults_are_those_of_the_interface),
+        TEST(nonsense_is_one_line_that_names_the_variable_the_value_and_what_is_allowed),
+        TEST(arguments_win_over_variables_and_are_named_when_wrong),
+        TEST(an_empty_variable_counts_as_unset),
+        TEST(the_disabled_sdk_stays_disabled),
+        TEST(the_base_endpoint_gets_the_path_and_the_profiles_form_does_not),
+        TEST(headers_are_decoded_and_the_special_ones_win),
+        TEST(the_service_name_comes_from_the_most_special_source),
+        TEST(output_alone_means_a_file),
+        TEST(an_output_asked_for_in_the_program_is_written_whatever_the_environment),
+        TEST(sizes_take_units),
+        TEST(a_child_does_not_write_over_its_parents_file),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
