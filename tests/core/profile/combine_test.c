@@ -1,0 +1,253 @@
+/* Merge, select, compact: properties that hold for random profiles. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "format/format.h"
+#include "profile/combine.h"
+#include "samples.h"
+
+static struct profile *random_profile(uint64_t seed)
+{
+    uint64_t random = seed;
+    struct profile *p = cpu_profile(NULL);
+    struct profile_header *h = profile_header(p);
+    h->time_ns += next_random(&random, 100000);
+    h->duration_ns += next_random(&random, 100000);
+    h->period = next_random(&random, 3) ? 10000000 : 5000000;
+    char text[32];
+    snprintf(text, sizeof(text), "host-%u", next_random(&random, 2));
+    profile_set_text(p, PROFILE_RESOURCE, "host.name", text);
+    profile_set_text(p, PROFILE_RESOURCE, "service.name", "checkout");
+    profile_set_number(p, PROFILE_RESOURCE, "process.pid", next_random(&random, 2));
+    profile_set_text(p, PROFILE_COMMENTS, "", text);
+    if (next_random(&random, 3) == 0)
+        profile_add_value_type(p, "alloc", "bytes");
+    for (size_t i = profile_value_count(p); i > 2; i--) {
+        profile_id location = named_location(p, "malloc", 1);
+        profile_add(p, profile_stack(p, &location, 1), 0, 0, (int64_t[]){0, 0, 4096});
+    }
+    if (profile_value_count(p) == 2)
+        add_random_samples(p, seed, next_random(&random, 200));
+    return p;
+}
+
+/* Equal content has equal bytes once it is in canonical order. */
+static void assert_same_profile(const struct profile *a, const struct profile *b)
+{
+    struct profile *x = profile_compact(a), *y = profile_compact(b);
+    struct buffer left = {0}, right = {0};
+    assert_int_equal(format_pprof.write(x, &left), 0);
+    assert_int_equal(format_pprof.write(y, &right), 0);
+    assert_int_equal(left.size, right.size);
+    assert_memory_equal(left.data, right.data, left.size);
+    buffer_free(&left);
+    buffer_free(&right);
+    profile_free(x);
+    profile_free(y);
+}
+
+static struct profile *merged(uint64_t a, uint64_t b, uint64_t c, bool right_first)
+{
+    struct profile *x = random_profile(a), *y = random_profile(b), *z = random_profile(c);
+    if (right_first) {
+        assert_int_equal(profile_merge(y, z), 0);
+        assert_int_equal(profile_merge(x, y), 0);
+    } else {
+        assert_int_equal(profile_merge(x, y), 0);
+        assert_int_equal(profile_merge(x, z), 0);
+    }
+    profile_free(y);
+    profile_free(z);
+    return x;
+}
+
+static void merge_is_associative_and_commutative(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed < 150; seed += 3) {
+        struct profile *p = merged(seed, seed + 1, seed + 2, false);
+        struct profile *others[] = {
+            merged(seed, seed + 1, seed + 2, true),
+            merged(seed + 2, seed, seed + 1, false),
+            merged(seed + 1, seed + 2, seed, true),
+        };
+        for (int i = 0; i < 3; i++) {
+            assert_same_profile(p, others[i]);
+            profile_free(others[i]);
+        }
+        profile_free(p);
+    }
+}
+
+static void merging_into_a_blank_profile_copies(void **state)
+{
+    (void)state;
+    struct profile *blank = profile_new(NULL), *p = random_profile(5);
+    assert_int_equal(profile_merge(blank, p), 0);
+    assert_same_profile(blank, p);
+    struct profile *nothing = profile_new(NULL);
+    assert_int_equal(profile_merge(p, nothing), 0);
+    assert_same_profile(blank, p);
+    profile_free(blank);
+    profile_free(nothing);
+    profile_free(p);
+}
+
+static void merged_totals_are_the_sums(void **state)
+{
+    (void)state;
+    struct profile *a = cpu_profile(NULL), *b = cpu_profile(NULL);
+    add_random_samples(a, 1, 300);
+    add_random_samples(b, 2, 300);
+    int64_t sum = column_total(a, 1) + column_total(b, 1);
+    assert_int_equal(profile_merge(a, b), 0);
+    assert_int_equal(column_total(a, 1), sum);
+    profile_free(a);
+    profile_free(b);
+}
+
+static void merged_totals_are_right_under_a_tiny_budget(void **state)
+{
+    (void)state;
+    struct profile *source = cpu_profile(NULL);
+    add_random_samples(source, 3, 500);
+    for (size_t limit = 6000; limit < 100000; limit += 3000) {
+        struct budget budget;
+        budget_init(&budget, limit);
+        struct profile *target = cpu_profile(&budget);
+        if (target != NULL && profile_value_count(target) == 2) {
+            profile_merge(target, source);
+            assert_int_equal(column_total(target, 1), column_total(source, 1));
+        }
+        profile_free(target);
+    }
+    profile_free(source);
+}
+
+static void a_period_or_attribute_that_differs_becomes_unknown(void **state)
+{
+    (void)state;
+    struct profile *a = cpu_profile(NULL), *b = cpu_profile(NULL);
+    profile_header(b)->period = 1;
+    profile_header(b)->time_ns += 5000000000ULL;
+    profile_set_text(a, PROFILE_RESOURCE, "service.name", "x");
+    profile_set_text(b, PROFILE_RESOURCE, "service.name", "x");
+    profile_set_number(a, PROFILE_RESOURCE, "process.pid", 1);
+    profile_set_number(b, PROFILE_RESOURCE, "process.pid", 2);
+    assert_int_equal(profile_merge(a, b), 0);
+    assert_int_equal(profile_header(a)->period, 0);
+    assert_int_equal(profile_header(a)->duration_ns, 15000000000ULL);
+    assert_int_equal(profile_attribute_count(a, PROFILE_RESOURCE), 1);
+    profile_free(a);
+    profile_free(b);
+}
+
+static void too_many_columns_are_refused_with_nothing_added(void **state)
+{
+    (void)state;
+    struct profile *a = cpu_profile(NULL), *b = profile_new(NULL);
+    add_random_samples(a, 1, 10);
+    size_t samples = profile_sample_count(a);
+    char name[16];
+    for (int i = 0; i < PROFILE_MAX_VALUES; i++) {
+        snprintf(name, sizeof(name), "t%d", i);
+        profile_add_value_type(b, name, "count");
+    }
+    profile_add(b, 0, 0, 0, (int64_t[PROFILE_MAX_VALUES]){1});
+    assert_int_equal(profile_merge(a, b), -ENOSPC);
+    assert_int_equal(profile_sample_count(a), samples);
+    profile_free(a);
+    profile_free(b);
+}
+
+static void compacting_drops_what_no_sample_reaches(void **state)
+{
+    (void)state;
+    struct profile *p = cpu_profile(NULL);
+    add_random_samples(p, 9, 50);
+    struct profile *before = profile_compact(p);
+    named_location(p, "nobody calls this", 1);
+    struct profile *after = profile_compact(p);
+    assert_int_equal(profile_string_count(before), profile_string_count(after));
+    assert_int_equal(profile_location_count(before), profile_location_count(after));
+    assert_same_profile(before, p);
+    profile_free(before);
+    profile_free(after);
+    profile_free(p);
+}
+
+/* Every sample is either in the selection or in what the others selected. */
+static void selections_by_thread_add_up_to_the_whole(void **state)
+{
+    (void)state;
+    static const char *const threads[] = {"worker-0", "worker-1", "worker-2"};
+    struct profile *p = cpu_profile(NULL);
+    add_random_samples(p, 11, 400);
+    int64_t named = 0, total = 0;
+    for (size_t i = 0; i < profile_sample_count(p); i++) {
+        struct profile_sample sample = profile_get_sample(p, i);
+        if (profile_label_text(p, sample.labels, "thread.name") != NULL)
+            named += sample.values[0];
+    }
+    for (int i = 0; i < 3; i++) {
+        struct profile *one = profile_select(p, &(struct profile_filter){.thread = threads[i]});
+        assert_true(profile_sample_count(one) > 0);
+        total += column_total(one, 0);
+        profile_free(one);
+    }
+    assert_true(named > 0);
+    assert_int_equal(total, named);
+    profile_free(p);
+}
+
+static void selects_by_trace_span_and_label(void **state)
+{
+    (void)state;
+    struct profile *p = cpu_profile(NULL);
+    struct profile_label label = {
+        .key = profile_string(p, "n"), .number = 7, .is_number = true};
+    profile_id link = profile_link(p, &(struct profile_link){{0xab}, {0xcd}});
+    profile_add(p, 0, link, 0, (int64_t[]){1, 0});
+    profile_add(p, 0, 0, profile_labels(p, &label, 1), (int64_t[]){2, 0});
+    const struct {
+        struct profile_filter filter;
+        int64_t total;
+    } cases[] = {
+        {{0}, 3},
+        {{.trace_id = "ab000000000000000000000000000000"}, 1},
+        {{.span_id = "cd00000000000000"}, 1},
+        {{.span_id = "cd00000000000001"}, 0},
+        {{.label_key = "n"}, 2},
+        {{.label_key = "n", .label_value = "7"}, 2},
+        {{.label_key = "n", .label_value = "8"}, 0},
+        {{.label_key = "n", .span_id = "cd00000000000000"}, 0},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        struct profile *selected = profile_select(p, &cases[i].filter);
+        assert_int_equal(column_total(selected, 0), cases[i].total);
+        profile_free(selected);
+    }
+    profile_free(p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(merge_is_associative_and_commutative),
+        cmocka_unit_test(merging_into_a_blank_profile_copies),
+        cmocka_unit_test(merged_totals_are_the_sums),
+        cmocka_unit_test(merged_totals_are_right_under_a_tiny_budget),
+        cmocka_unit_test(a_period_or_attribute_that_differs_becomes_unknown),
+        cmocka_unit_test(too_many_columns_are_refused_with_nothing_added),
+        cmocka_unit_test(compacting_drops_what_no_sample_reaches),
+        cmocka_unit_test(selections_by_thread_add_up_to_the_whole),
+        cmocka_unit_test(selects_by_trace_span_and_label),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
