@@ -104,6 +104,7 @@ def main():
     except (ValueError, RuntimeError) as error:
         sys.exit(f"cprof: {error}")
     _hide_ourselves()
+    cprof._cprof.hide_below(run.__code__)
     try:
         run()
     finally:

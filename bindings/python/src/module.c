@@ -222,6 +222,17 @@ static PyObject *module_describe_thread(PyObject *self, PyObject *arguments)
     Py_RETURN_NONE;
 }
 
+static PyObject *module_hide_below(PyObject *self, PyObject *code)
+{
+    (void)self;
+    if (!PyCode_Check(code)) {
+        PyErr_SetString(PyExc_TypeError, "a code object is needed");
+        return NULL;
+    }
+    walk_root = (uintptr_t)Py_NewRef(code); /* kept for ever: its address is the mark */
+    Py_RETURN_NONE;
+}
+
 /* Our locks are taken last: until the core has paused its collector, that may want them. */
 static PyObject *module_fork_prepare(PyObject *self, PyObject *unused)
 {
@@ -259,6 +270,8 @@ static PyMethodDef methods[] = {
     {"stats", module_stats, METH_NOARGS, NULL},
     {"describe_thread", module_describe_thread, METH_VARARGS,
      "Tells the name and identity of a running thread by its native id."},
+    {"hide_below", module_hide_below, METH_O,
+     "Frames of this code object, and all older ones, are not shown from now on."},
     {"fork_prepare", module_fork_prepare, METH_NOARGS, NULL},
     {"fork_parent", module_fork_parent, METH_NOARGS, NULL},
     {"fork_child", module_fork_child, METH_NOARGS, NULL},

@@ -32,6 +32,7 @@ struct raw_frame {
 #endif
 
 const void *_Atomic walk_interpreter;
+_Atomic uintptr_t walk_root;
 
 #ifdef WALK_UNSUPPORTED
 
@@ -65,6 +66,7 @@ static struct cprof_frame python_frame(const struct raw_frame *raw)
 size_t walk_python(const struct cprof_interrupted *thread, struct cprof_frame *frames,
                    size_t capacity, bool *complete)
 {
+    const uintptr_t root = atomic_load_explicit(&walk_root, memory_order_relaxed);
     PyThreadState *state = PyGILState_GetThisThreadState();
     struct readable memory = {0};
     struct chain chain;
@@ -84,6 +86,8 @@ size_t walk_python(const struct cprof_interrupted *thread, struct cprof_frame *f
             *complete = false;
             break;
         }
+        if (raw.code != 0 && raw.code == root)
+            break;
         if (raw.code != 0)
             frames[count++] = python_frame(&raw);
         if (raw.run_end != 0 && count > run_start) {

@@ -36,6 +36,10 @@ extern const void *_Atomic walk_interpreter;
  * layout here, the walk stays off and one line in `why` says so. Call with the GIL. */
 bool walk_enable(char *why, size_t size);
 
+/* A code object whose frame, and all older ones, are not shown: what starts the program under
+ * `python -m cprof`. 0 = none. */
+extern _Atomic uintptr_t walk_root;
+
 /* [handler] The `walk` entry of struct cprof_runtime. */
 size_t walk_python(const struct cprof_interrupted *thread, struct cprof_frame *frames,
                    size_t capacity, bool *complete);

@@ -1,0 +1,216 @@
+"""The package's face: start, flush, stop, profile, stats, and the thread hooks."""
+
+import _thread
+import asyncio
+import inspect
+import pickle
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from pprof import Profile
+
+cprof = pytest.importorskip("cprof")
+
+
+def burn(seconds):
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
+@pytest.fixture(autouse=True)
+def stopped_before_and_after(monkeypatch):
+    for name in ("CPROF_ENABLED", "CPROF_OUTPUT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("CPROF_EXPORTER", "none")
+    cprof.stop()
+    yield
+    cprof.stop()
+
+
+STATS = ["samples", "samples_dropped", "samples_truncated", "samples_failed", "timer_overruns",
+         "threads", "stacks", "memory_bytes", "profiles_exported", "profiles_failed",
+         "profiles_dropped", "bytes_sent", "handler_ns_mean", "handler_ns_max",
+         "collector_cpu_ns"]
+
+
+def test_start_and_stop_a_hundred_times_leaks_nothing():
+    def descriptors():
+        import os
+        return len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
+    cprof.start(); cprof.stop()
+    before = descriptors()
+    for _ in range(100):
+        cprof.start()
+        assert cprof.is_running()
+        cprof.stop()
+        assert not cprof.is_running()
+    assert descriptors() == before
+
+
+def test_stats_has_the_keys_of_the_interface_and_counts():
+    cprof.start(rate=500)
+    burn(0.4)
+    cprof.flush()
+    stats = cprof.stats()
+    assert list(stats) == STATS
+    assert stats["samples"] > 50 and stats["threads"] >= 1 and stats["handler_ns_mean"] > 0
+
+
+@pytest.mark.parametrize("parameters, needle", [
+    ({"rate": 0}, "rate"), ({"rate": -3}, "rate"), ({"rate": 100000}, "100000"),
+    ({"interval": 0}, "interval"), ({"interval": float("nan")}, "interval"),
+    ({"types": ["cpu", "magic"]}, "magic"), ({"output": "x.nonsense"}, "x.nonsense"),
+    ({"exporter": "pigeon"}, "pigeon")])
+def test_a_value_that_makes_no_sense_is_a_value_error(parameters, needle):
+    with pytest.raises(ValueError, match=needle) as caught:
+        cprof.start(**parameters)
+    assert "\n" not in str(caught.value)
+    assert not cprof.is_running()
+
+
+def test_starting_twice_is_an_error_and_changes_nothing():
+    cprof.start()
+    with pytest.raises(RuntimeError):
+        cprof.start()
+    assert cprof.is_running()
+
+
+def test_stop_and_flush_without_start_do_nothing():
+    assert cprof.stop() is False
+    assert cprof.flush(0.1) is False
+
+
+def test_profile_writes_the_block_it_surrounds(tmp_path):
+    path = tmp_path / "block.pb.gz"
+    with cprof.profile(path, rate=500, exporter="file"):
+        burn(0.3)
+    assert not cprof.is_running()
+    assert Profile(path).stacks_with("burn")
+
+
+def test_profile_decorates_functions_and_coroutines(tmp_path):
+    @cprof.profile(tmp_path / "plain.pb.gz", rate=500, exporter="file")
+    def plain(a, *, b):
+        """doc"""
+        burn(0.2)
+        return a, b
+
+    @cprof.profile(tmp_path / "async.pb.gz", rate=500, exporter="file")
+    async def asynchronous():
+        burn(0.2)
+        return 5
+
+    assert plain(1, b=2) == (1, 2) and plain.__doc__ == "doc"
+    assert inspect.iscoroutinefunction(asynchronous) and asyncio.run(asynchronous()) == 5
+    assert Profile(tmp_path / "plain.pb.gz").stacks_with("burn")
+    assert Profile(tmp_path / "async.pb.gz").stacks_with("burn")
+
+
+def test_an_error_in_a_profiled_block_passes_through(tmp_path):
+    with pytest.raises(KeyError):
+        with cprof.profile(tmp_path / "x.pb.gz", exporter="file"):
+            raise KeyError("mine")
+    assert (tmp_path / "x.pb.gz").exists()
+
+
+def test_thread_functions_are_put_back_at_stop():
+    before = _thread.start_new_thread, threading._start_joinable_thread \
+        if sys.version_info >= (3, 13) else threading._start_new_thread
+    cprof.start()
+    assert _thread.start_new_thread is not before[0]
+    assert pickle.loads(pickle.dumps(_thread.start_new_thread)) is _thread.start_new_thread
+    cprof.stop()
+    assert before == (_thread.start_new_thread, threading._start_joinable_thread
+                      if sys.version_info >= (3, 13) else threading._start_new_thread)
+
+
+def test_a_thread_function_kept_past_stop_still_works():
+    cprof.start()
+    kept = _thread.start_new_thread
+    cprof.stop()
+    done = threading.Event()
+    kept(done.set, ())
+    assert done.wait(5)
+
+
+def test_threads_behave_as_without_cprof(capfd):
+    cprof.start()
+    with pytest.raises(TypeError):
+        _thread.start_new_thread("not callable", ())
+    results = []
+    thread = threading.Thread(target=lambda *a, **k: results.append((a, k)), args=(1,),
+                              kwargs={"x": 2})
+    thread.start()
+    thread.join()
+    assert results == [((1,), {"x": 2})]
+    seen = []
+    done = threading.Event()
+    hook, sys.unraisablehook = sys.unraisablehook, lambda u: (seen.append(u), done.set())
+    try:
+        def failing():
+            raise ValueError("in a raw thread")
+        _thread.start_new_thread(failing, ())
+        assert done.wait(5)
+    finally:
+        sys.unraisablehook = hook
+    entries = []
+    traceback = seen[0].exc_traceback
+    while traceback:
+        entries.append(traceback.tb_frame.f_code.co_name)
+        traceback = traceback.tb_next
+    assert entries == ["failing"]
+
+
+def test_code_objects_are_not_kept_after_stop():
+    import gc
+    import weakref
+
+    cprof.start()
+    for n in range(3000):
+        exec(compile(f"x = {n}", f"<gone {n}>", "exec"), {})
+    code = compile("y = 1", "<last>", "exec")
+    reference = weakref.ref(code)
+    del code
+    assert reference() is None
+    cprof.stop()
+    gc.collect()
+
+
+def test_labels_restore_what_was_there():
+    variable = cprof._cprof.labels_variable
+    with cprof.labels(a="1"):
+        with cprof.labels(b=2):
+            assert dict(variable.get().pairs) == {"a": "1", "b": "2"}
+        assert dict(variable.get().pairs) == {"a": "1"}
+    assert variable.get() is None
+
+    @cprof.labels(f="x")
+    def function():
+        return dict(variable.get().pairs)
+
+    @cprof.labels(f="y")
+    async def coroutine():
+        return dict(variable.get().pairs)
+
+    assert function() == {"f": "x"} and asyncio.run(coroutine()) == {"f": "y"}
+    with pytest.raises(ValueError):
+        with cprof.labels(a="nul\0"):
+            pass
+
+
+def test_the_package_says_that_it_is_typed():
+    import pathlib
+    folder = pathlib.Path(cprof.__file__).parent
+    assert (folder / "py.typed").exists() and (folder / "_cprof.pyi").exists()
+    assert all(getattr(cprof, name).__doc__ for name in cprof.__all__)
+
+
+def test_the_command_comes_with_the_package():
+    process = subprocess.run([sys.executable, "-c", "from cprof._command import main; main()"],
+                             capture_output=True, text=True)
+    assert process.returncode in (0, 2) and "flame" in process.stdout + process.stderr

@@ -1,0 +1,314 @@
+"""What a profile shows of programs whose answer is known."""
+
+import sys
+
+import pytest
+
+from conftest import BURN
+
+# Functions of the interpreter that must never be seen: users did not write them.
+HIDDEN = ("_PyEval_EvalFrameDefault", "_PyEval_Vector", "_PyFunction_Vectorcall",
+          "PyEval_EvalCode", "_PyObject_Vectorcall", "PyObject_Vectorcall", "_TAIL_CALL_")
+
+
+def is_stripped():
+    """A distribution's interpreter has no names for its static functions."""
+    with open("/proc/self/maps") as maps:
+        for line in maps:
+            path = line.split()[-1]
+            if "/libpython" in path or "/python" in path and "bin" in path:
+                with open(path, "rb") as file:
+                    if b".symtab" in file.read():
+                        return False
+    return True
+
+
+def first_python(names, *functions):
+    return next((name for name in names if name in functions), None)
+
+
+def above(names, inner, outer):
+    """inner was called, directly or not, by outer."""
+    return inner in names and outer in names and names.index(inner) < names.index(outer)
+
+
+def test_a_70_to_30_split_comes_out_within_3_points(execute):
+    profile = execute(BURN + """
+def seventy(): burn(0.07)
+def thirty(): burn(0.03)
+for _ in range(30):
+    seventy(); thirty()
+""").profile
+    seventy = profile.share(lambda names: "seventy" in names)
+    thirty = profile.share(lambda names: "thirty" in names)
+    assert abs(seventy - 0.7) < 0.03
+    assert abs(thirty - 0.3) < 0.03
+
+
+def test_samples_add_up_to_the_cpu_time_used(execute):
+    outcome = execute(BURN + "burn(2)\n")
+    seconds = sum(sample.nanoseconds for sample in outcome.profile.samples) / 1e9
+    assert 1.9 < seconds < 2.25
+
+
+def test_lines_are_exact(execute):
+    profile = execute("""
+import zlib, hashlib
+data = bytes(range(256)) * 4000
+
+def work():
+    for _ in range(40):
+        zlib.compress(data, 6)
+        hashlib.sha256(data).hexdigest()
+        sum(
+            range(100000)
+        )
+work()
+""").profile
+    lines = profile.lines("work")
+    assert set(lines) <= {6, 7, 8, 9, 10}
+    assert lines[7] > 10 and lines[8] > 2 and lines[9] + lines[10] > 10
+    assert {f.start_line for s in profile.samples for f in s.stack if f.name == "work"} == {5}
+
+
+def test_native_functions_stand_under_the_line_that_called_them(execute):
+    profile = execute("""
+import zlib
+data = bytes(range(256)) * 4000
+
+def squeeze():
+    return zlib.compress(data, 9)
+
+def checksum():
+    return zlib.crc32(data)
+
+for _ in range(30):
+    squeeze(); checksum(); checksum()
+""").profile
+    native = [s for s in profile.stacks_with("squeeze")
+              if any(f.name.startswith(("deflate", "compress")) for f in s.stack)]
+    assert native
+    for sample in native:
+        names = [f.name for f in sample.stack]
+        caller = sample.stack[names.index("squeeze")]
+        assert names.index("squeeze") < names.index("<module>")
+        assert next(i for i, n in enumerate(names) if n.startswith("deflate") or
+                    n.startswith("compress")) < names.index("squeeze")
+        assert caller.line == 6
+
+
+def test_a_callback_stands_above_the_native_function_that_called_it(execute):
+    profile = execute(BURN + """
+import functools, ctypes
+def key(x):
+    burn(0.02); return -x
+def reducer(a, b):
+    burn(0.02); return a
+def compare(a, b):
+    burn(0.02); return a[0] - b[0]
+def sorts(): sorted(range(25), key=key)
+def reduces(): functools.reduce(reducer, range(25))
+def calls_c():
+    libc = ctypes.CDLL(None)
+    numbers = (ctypes.c_int * 8)(*range(8, 0, -1))
+    kind = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_int), ctypes.POINTER(ctypes.c_int))
+    libc.qsort(numbers, 8, 4, kind(compare))
+sorts(); reduces(); calls_c()
+""").profile
+    for callback, caller in (("key", "sorts"), ("reducer", "reduces"), ("compare", "calls_c")):
+        samples = profile.stacks_with(callback)
+        assert samples, callback
+        for sample in samples:
+            assert above([f.name for f in sample.stack], callback, caller)
+    between = {frame.name for sample in profile.stacks_with("compare")
+               for frame in sample.stack[[f.name for f in sample.stack].index("compare"):]}
+    assert any("qsort" in name or "msort" in name for name in between)
+    if not is_stripped():
+        names = [f.name for f in profile.stacks_with("key")[0].stack]
+        inside = names[names.index("key") + 1:names.index("sorts")]
+        assert any("sort" in name for name in inside), names
+
+
+def test_generators_and_coroutines_stand_in_their_chain(execute):
+    profile = execute(BURN + """
+import asyncio
+def inner():
+    for _ in range(10):
+        burn(0.02); yield 1
+def outer():
+    yield from inner()
+def consume(): return sum(outer())
+async def leaf(): burn(0.2)
+async def middle():
+    await asyncio.sleep(0)
+    await leaf()
+async def root(): await asyncio.gather(middle(), middle())
+consume(); asyncio.run(root())
+""").profile
+    for sample in profile.stacks_with("inner"):
+        names = [f.name for f in sample.stack if f.name in ("inner", "outer", "consume")]
+        assert names == ["inner", "outer", "consume"]
+    for sample in profile.stacks_with("leaf"):
+        assert above([f.name for f in sample.stack], "leaf", "middle")
+    assert profile.stacks_with("inner") and profile.stacks_with("leaf")
+
+
+def test_qualified_names_of_nested_classes_and_functions(execute):
+    profile = execute(BURN + """
+class Cart:
+    class Item:
+        def price(self): burn(0.2)
+    def total(self):
+        def add():
+            Cart.Item().price()
+            burn(0.2)
+        return add()
+    @staticmethod
+    def static(): burn(0.1)
+Cart().total(); Cart.static()
+(lambda: burn(0.1))()
+""").profile
+    assert {"Cart.Item.price", "Cart.total", "Cart.total.<locals>.add", "Cart.static",
+            "<lambda>", "<module>"} <= profile.names()
+
+
+def test_code_from_exec_and_eval_is_named_by_its_own_file(execute):
+    profile = execute(BURN + """
+scope = {"burn": burn}
+exec(compile("def made():\\n    burn(0.3)\\nmade()\\n", "<template>", "exec"), scope)
+eval("burn(0.2)")
+""").profile
+    made = [f for s in profile.stacks_with("made") for f in s.stack if f.name == "made"]
+    assert {(f.file, f.line, f.start_line) for f in made} == {("<template>", 2, 1)}
+    assert any(f.file == "<string>" for s in profile.samples for f in s.stack)
+
+
+def test_code_that_died_before_it_was_named_keeps_its_own_name(execute):
+    profile = execute(BURN + """
+for n in range(400):
+    scope = {"burn": burn}
+    exec(compile("\\n" * n + f"def f_{n}():\\n burn(0.004)\\nf_{n}()\\n", f"file{n}", "exec"), scope)
+    del scope
+""").profile
+    seen = 0
+    for sample in profile.samples:
+        for frame in sample.stack:
+            if frame.name.startswith("f_"):
+                number = int(frame.name[2:])
+                assert (frame.file, frame.start_line) == (f"file{number}", number + 1)
+                seen += 1
+    assert seen > 100
+    assert profile.share(lambda names: "[unknown]" in names) < 0.005
+
+
+def test_recursion_shows_every_level(execute):
+    profile = execute(BURN + """
+def deep(n): return burn(0.5) if n == 0 else deep(n - 1)
+deep(99)
+""").profile
+    depths = [[f.name for f in s.stack].count("deep") for s in profile.stacks_with("burn")]
+    assert depths and set(depths) == {100}
+
+
+def test_a_stack_deeper_than_the_limit_is_marked(execute):
+    profile = execute(BURN + """
+def deep(n): return burn(0.5) if n == 0 else deep(n - 1)
+deep(200)
+""", env={"CPROF_MAX_FRAMES": "100"}).profile
+    samples = profile.stacks_with("deep")
+    assert samples
+    assert all(s.stack[-1].name == "[truncated]" for s in samples)
+
+
+def test_the_eval_loop_never_shows(execute):
+    profile = execute(BURN + """
+class A:
+    def __init__(self): self.x = [str(i) for i in range(20)]
+    def __getattr__(self, name): return name
+    def __add__(self, other): return sorted(self.x, key=lambda v: v + other)
+for _ in range(8000): A().nothing; A() + "1"
+burn(0.3)
+""").profile
+    seen = {n for n in profile.names() if n.startswith(HIDDEN)}
+    assert not seen
+    assert profile.share(lambda names: any("unknown" in name for name in names)) < 0.005
+
+
+def test_threads_carry_their_names_and_python_ids(execute):
+    outcome = execute(BURN + """
+import threading
+def work(): burn(0.4)
+early = threading.Thread(target=work, name="worker-a")
+late = threading.Thread(target=work, name="worker-b")
+early.start(); late.start()
+print(early.ident, late.ident, threading.get_ident())
+early.join(); late.join(); burn(0.3)
+""")
+    threads = {(s.labels["thread.name"], str(s.labels["thread.id"]))
+               for s in outcome.profile.samples}
+    early, late, main = outcome.out.split()
+    assert {("worker-a", early), ("worker-b", late), ("MainThread", main)} <= threads
+
+
+def test_threads_that_live_5_ms_are_sampled_in_proportion(execute):
+    outcome = execute(BURN + """
+import threading
+def brief(): burn(0.005)
+def steady(): burn(1.0)
+long = threading.Thread(target=steady); long.start()
+for _ in range(200):
+    t = threading.Thread(target=brief); t.start(); t.join()
+long.join()
+""")
+    profile = outcome.profile
+    brief = profile.share(lambda names: "brief" in names)
+    steady = profile.share(lambda names: "steady" in names)
+    assert 0.75 < brief / steady < 1.25
+
+
+def test_work_in_a_thread_that_c_started_is_shown(execute):
+    profile = execute(BURN + """
+import ctypes, threading
+libc = ctypes.CDLL(None)
+kind = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)
+def body(_):
+    burn(1.0); return 0
+body_c = kind(body)
+handle = ctypes.c_ulong()
+libc.pthread_create(ctypes.byref(handle), None, body_c, None)
+libc.pthread_join(handle, None)
+""").profile
+    assert profile.stacks_with("body")
+
+
+def test_native_code_without_the_gil_is_sampled_with_its_python_caller(execute):
+    profile = execute("""
+import hashlib, threading
+data = bytes(1 << 22)
+def digest():
+    for _ in range(40): hashlib.sha512(data).digest()
+threads = [threading.Thread(target=digest) for _ in range(2)]
+for t in threads: t.start()
+for t in threads: t.join()
+""").profile
+    assert profile.share(lambda names: "digest" in names) > 0.9
+
+
+def test_without_native_frames_only_python_is_shown(execute):
+    profile = execute(BURN + "burn(0.5)\n", env={"CPROF_NATIVE": "off"}).profile
+    assert all(f.file.endswith(".py") or f.file.startswith("<") or f.name.startswith("[")
+               for s in profile.samples for f in s.stack)
+    assert profile.stacks_with("burn")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="exact lines of comprehensions")
+def test_inlined_comprehensions_have_their_line(execute):
+    profile = execute("""
+def rows():
+    return [
+        sum(range(2000))
+        for _ in range(5000)
+    ]
+for _ in range(4): rows()
+""").profile
+    assert profile.lines("rows")[4] + sum(profile.lines("rows.<locals>.<listcomp>").values()) > 20

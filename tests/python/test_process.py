@@ -1,0 +1,198 @@
+"""How cprof starts and ends with a program, and that the program does not notice."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from conftest import BURN
+from pprof import Profile
+
+LONG_ENOUGH = {"CPROF_OUTPUT": "out-%p.pb.gz"}
+
+
+def profiles_in(folder):
+    return [Profile(path) for path in sorted(folder.glob("out-*.pb.gz"))]
+
+
+# ---- python -m cprof ----
+
+def test_a_script_sees_its_own_arguments_and_path(execute, tmp_path):
+    outcome = execute("""
+import sys, os
+print(sys.argv[1:], os.path.basename(sys.argv[0]), __name__, os.path.basename(__file__))
+print(sys.path[0] == os.path.dirname(os.path.abspath(__file__)))
+import __main__; print(__main__.__dict__ is globals())
+""", "-o", "--rate")
+    assert outcome.out.splitlines() == ["['-o', '--rate'] prog.py __main__ prog.py", "True",
+                                        "True"]
+    assert str(outcome.output) in outcome.err
+
+
+def test_a_module_is_run_as_python_m_does(execute, tmp_path):
+    (tmp_path / "pkg").mkdir()
+    (tmp_path / "pkg" / "__main__.py").write_text(
+        "import sys\nprint(__package__, __name__, sys.argv[1:])\n")
+    process = subprocess.run([sys.executable, "-m", "cprof", "-o", "x.folded", "-m", "pkg", "a"],
+                             cwd=tmp_path, capture_output=True, text=True)
+    assert process.stdout == "pkg __main__ ['a']\n", process.stderr
+
+
+@pytest.mark.parametrize("ending, code", [("raise SystemExit(7)", 7), ("sys.exit('no')", 1),
+                                          ("sys.exit()", 0), ("os._exit(9)", 9),
+                                          ("1/0", 1), ("os.kill(os.getpid(), 15)", -15)])
+@pytest.mark.parametrize("by", ["module", "environment"])
+def test_exit_codes_are_the_program_s_own(execute, ending, code, by):
+    assert execute(f"import sys, os\n{ending}\n", by=by).code == code
+
+
+def test_a_traceback_shows_no_frame_of_ours(execute):
+    source = "def f():\n    1/0\nf()\n"
+    profiled, plain = execute(source), execute(source, by=None)
+    assert profiled.code == plain.code == 1
+    lines = [line for line in profiled.err.splitlines() if not line.startswith("cprof:")]
+    assert lines == plain.err.splitlines()
+
+
+def test_a_missing_script_is_one_line(execute, tmp_path):
+    process = subprocess.run([sys.executable, "-m", "cprof", "nowhere.py"], cwd=tmp_path,
+                             capture_output=True, text=True)
+    assert process.returncode == 1
+    assert process.stderr == "cprof: nowhere.py: No such file or directory\n"
+
+
+def test_no_program_is_a_wrong_usage(tmp_path):
+    process = subprocess.run([sys.executable, "-m", "cprof"], capture_output=True, text=True)
+    assert process.returncode == 2
+
+
+# ---- auto-start ----
+
+def test_the_environment_starts_it_without_touching_the_program(execute):
+    outcome = execute(BURN + "burn(0.5)\n", by="environment")
+    assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
+    assert outcome.profile.stacks_with("burn")
+
+
+@pytest.mark.parametrize("variable, value", [
+    ("CPROF_ENABLED", "maybe"), ("CPROF_RATE", "many"), ("CPROF_RATE", "0"),
+    ("CPROF_TYPES", "cpu,nonsense"), ("CPROF_INTERVAL", "-1"), ("CPROF_OUTPUT", "x.unknown"),
+    ("CPROF_OUTPUT", "/nowhere/at/all/x.html"), ("CPROF_EXPORTER", "carrier-pigeon"),
+    ("CPROF_NATIVE", "perhaps"), ("CPROF_MAX_FRAMES", "-5")])
+def test_a_nonsense_variable_is_one_line_and_the_program_runs(execute, variable, value):
+    outcome = execute("print('ran')\n", by="environment", env={variable: value})
+    assert (outcome.code, outcome.out) == (0, "ran\n")
+    lines = outcome.err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("cprof: ")
+    assert variable in lines[0] and value in lines[0]
+
+
+@pytest.mark.parametrize("value", ["", "0", "false", "no", "off"])
+def test_off_means_off(execute, value):
+    outcome = execute("import sys; print('cprof' in sys.modules)\n", by="environment",
+                      env={"CPROF_ENABLED": value})
+    assert (outcome.code, outcome.out, outcome.err) == (0, "False\n", "")
+    assert not outcome.output.exists()
+
+
+def test_the_sdk_s_switch_turns_it_off(execute):
+    outcome = execute("import cprof; print(cprof.is_running())\n", by="environment",
+                      env={"OTEL_SDK_DISABLED": "true"})
+    assert (outcome.code, outcome.out, outcome.err) == (0, "False\n", "")
+
+
+def test_without_the_variable_nothing_is_imported(execute):
+    outcome = execute("import sys\nprint([m for m in sys.modules if 'cprof' in m])\n", by=None)
+    assert outcome.out == "[]\n"
+
+
+# ---- children ----
+
+def test_a_forked_child_profiles_itself(execute, tmp_path):
+    outcome = execute(BURN + """
+import os, sys
+def in_child(): burn(0.5)
+def in_parent(): burn(0.5)
+pid = os.fork()
+if pid == 0:
+    in_child(); sys.exit(3)
+in_parent()
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+""", by="environment", env=LONG_ENOUGH)
+    assert outcome.out == "3\n"
+    parent = [p for p in profiles_in(tmp_path) if p.stacks_with("in_parent")]
+    child = [p for p in profiles_in(tmp_path) if p.stacks_with("in_child")]
+    assert len(parent) == len(child) == 1 and parent[0] is not child[0]
+    assert not parent[0].stacks_with("in_child")
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_children_of_multiprocessing_profile_themselves(execute, tmp_path, method):
+    outcome = execute(BURN + """
+import multiprocessing, sys
+def in_child(n): burn(0.3); return n * n
+if __name__ == "__main__":
+    multiprocessing.set_start_method(sys.argv[1])
+    process = multiprocessing.Process(target=in_child, args=(1,))
+    process.start(); process.join()
+    with multiprocessing.Pool(2) as pool:
+        print(pool.map(in_child, range(4)), process.exitcode)
+        pool.close(); pool.join()
+""", method, by="environment", env=LONG_ENOUGH)
+    assert outcome.out == "[0, 1, 4, 9] 0\n", outcome.err
+    seconds = sum(s.nanoseconds for p in profiles_in(tmp_path)
+                  for s in p.stacks_with("in_child")) / 1e9
+    assert 1.3 < seconds < 1.8
+
+
+def test_subprocesses_are_left_alone_or_profile_themselves(execute, tmp_path):
+    outcome = execute("""
+import subprocess, sys
+print(subprocess.run([sys.executable, "-c", "print(1)"], capture_output=True).stdout)
+print(subprocess.run(["sh", "-c", "sleep 0.2; echo done"], capture_output=True).stdout)
+""", by="environment", env=LONG_ENOUGH)
+    assert outcome.out == "b'1\\n'\nb'done\\n'\n"
+
+
+# ---- living together ----
+
+def test_the_program_s_own_signals_and_timers_go_on(execute):
+    outcome = execute(BURN + """
+import signal, faulthandler, time
+faulthandler.enable()
+hits = []
+signal.signal(signal.SIGPROF, lambda *a: hits.append(1))
+signal.setitimer(signal.ITIMER_PROF, 0.01, 0.01)
+burn(0.6)
+signal.setitimer(signal.ITIMER_PROF, 0)
+start = time.monotonic(); time.sleep(0.3); slept = time.monotonic() - start
+print(len(hits) > 20, slept >= 0.3)
+""", by="environment")
+    assert outcome.out == "True True\n"
+    assert outcome.profile.stacks_with("burn")
+
+
+def test_daemon_threads_at_exit_do_no_harm(execute):
+    outcome = execute(BURN + """
+import threading
+def forever():
+    while True: burn(0.01)
+for _ in range(4): threading.Thread(target=forever, daemon=True).start()
+burn(0.3)
+""", by="environment")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.profile.stacks_with("forever")
+
+
+def test_a_low_limit_of_pending_signals_does_not_stop_it(execute):
+    outcome = execute(BURN + """
+import resource
+resource.setrlimit(resource.RLIMIT_SIGPENDING, (1, 1))
+import cprof, threading
+threads = [threading.Thread(target=burn, args=(0.1,)) for _ in range(5)]
+for t in threads: t.start()
+for t in threads: t.join()
+print("ran")
+""", by="environment")
+    assert (outcome.code, outcome.out) == (0, "ran\n")
