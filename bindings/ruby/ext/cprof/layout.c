@@ -101,6 +101,9 @@ static bool check_frames(void)
     size_t count = walk(&thread, ours, CHECK_FRAMES_MAX, &complete);
     code_give_names();
     size_t expected = (size_t)rb_profile_frames(0, CHECK_FRAMES_MAX, theirs, lines);
+    /* Before 3.3 Ruby also lists the frame of TOPLEVEL_BINDING, which never runs. */
+    if (expected > count && lines[expected - 1] == 0)
+        expected--;
     if (count != expected || count == 0)
         return false;
     for (size_t i = 0; i < count; i++) {

@@ -158,13 +158,14 @@ static uintptr_t next_loop_tag(uintptr_t tag)
  * tag. The two lists agree at their old end; at the young one a frame is pushed a moment before
  * its loop sets its tag and popped a moment before the tag goes. */
 struct loops {
-    uintptr_t tag;    /* of the next frame that says FINISH; 0 = none left */
-    size_t untagged;  /* young frames with FINISH that have no tag yet */
+    uintptr_t tag;   /* of the next frame that says FINISH; 0 = none left */
+    size_t untagged; /* young frames with FINISH that have no tag yet */
+    uintptr_t sp;    /* where those are: at the very end */
 };
 
-static struct loops match_loops(const struct frames *frames)
+static struct loops match_loops(const struct frames *frames, uintptr_t sp)
 {
-    struct loops loops = {0};
+    struct loops loops = {.sp = sp};
     if (layout.loop_resume == 0)
         return loops;
     size_t finishes = 0;
@@ -192,7 +193,7 @@ static uintptr_t frame_stack(struct loops *loops, uintptr_t flags)
         return CPROF_STACK_BOUNDARY;
     if (loops->untagged > 0) {
         loops->untagged--;
-        return CPROF_STACK_INHERIT;
+        return loops->sp;
     }
     uintptr_t tag = loops->tag;
     loops->tag = tag != 0 ? next_loop_tag(tag) : 0;
@@ -231,7 +232,7 @@ size_t walk(const struct cprof_interrupted *thread, struct cprof_frame *out, siz
     bool has_gvl = ruby_thread_has_gvl_p();
     if (has_gvl && capacity > 0 && rb_during_gc())
         out[count++] = (struct cprof_frame){.token = CODE_GC};
-    struct loops loops = match_loops(&frames);
+    struct loops loops = match_loops(&frames, thread->registers.sp);
     for (size_t i = 0; i < frames.count; i++) {
         uintptr_t frame = frames.cfp + i * layout.frame_size;
         uintptr_t flags = frame_flags(frame);
