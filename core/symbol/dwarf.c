@@ -12,7 +12,8 @@
 #define MERGE_GAP 64              /* padding between functions of one unit */
 #define MAX_ORIGINS 8             /* steps from an entry to the one that names it */
 #define WORK_PER_BYTE 8           /* attributes a byte of entries may keep us busy with */
-#define MAX_SCOPES 64             /* functions inlined into each other */
+#define MAX_FUNCTIONS (1u << 17)
+#define MAX_SCOPES 64 /* functions inlined into each other */
 #define TEXT_BYTES 4096
 
 /* The index */
@@ -31,28 +32,10 @@ void dwarf_index_free(struct dwarf_index *index)
     dwarf_index_init(index, index->budget);
 }
 
-/* An array of elements of `size` bytes with room for one more, or NULL. */
-static void *make_room(struct budget *budget, void *array, size_t count, size_t *capacity,
-                       size_t size, size_t limit)
-{
-    if (count < *capacity)
-        return array;
-    size_t larger = *capacity ? *capacity * 2 : 64;
-    if (count >= limit || !budget_take(budget, (larger - *capacity) * size))
-        return NULL;
-    void *grown = realloc(array, larger * size);
-    if (!grown) {
-        budget_give(budget, (larger - *capacity) * size);
-        return NULL;
-    }
-    *capacity = larger;
-    return grown;
-}
-
 static bool add_unit(struct dwarf_index *index, uint64_t offset)
 {
-    uint64_t *units = make_room(index->budget, index->units, index->unit_count,
-                                &index->unit_capacity, sizeof *units, DWARF_MAX_UNITS);
+    uint64_t *units = dwarf_make_room(index->budget, index->units, index->unit_count,
+                                      &index->unit_capacity, sizeof *units, DWARF_MAX_UNITS);
     if (!units)
         return false;
     index->units = units;
@@ -73,8 +56,8 @@ static bool add_range(void *closure, uint64_t low, uint64_t high)
     if (low >= high || !low)
         return false; /* nothing, or code that the linker threw away */
     struct dwarf_range *ranges =
-        make_room(index->budget, index->ranges, index->range_count, &index->range_capacity,
-                  sizeof *ranges, DWARF_MAX_RANGES);
+        dwarf_make_room(index->budget, index->ranges, index->range_count,
+                        &index->range_capacity, sizeof *ranges, DWARF_MAX_RANGES);
     if (!ranges)
         return true;
     index->ranges = ranges;
@@ -165,15 +148,180 @@ static bool find_unit_of_entry(const struct dwarf_index *index, uint64_t offset,
     return true;
 }
 
+/* Walking over entries */
+
+/* A walk over an entry and all below it. */
+struct walk {
+    const struct dwarf_unit *unit;
+    struct bytes cursor;
+    uint64_t work;    /* attributes that may still be looked at */
+    unsigned depth;   /* lists of children that are open */
+    unsigned level;   /* of the entry read last; 0 is the first one */
+    unsigned skipped; /* lists from this depth on are passed over; 0: none */
+};
+
+static struct walk walk_from(const struct dwarf_unit *unit, uint64_t entry)
+{
+    return (struct walk){.unit = unit,
+                         .cursor = dwarf_entries_from(unit, entry),
+                         .work = (unit->loaded - unit->offset) * WORK_PER_BYTE};
+}
+
+/* Only entries of these kinds are worth reading in full. */
+static bool is_interesting(uint32_t tag)
+{
+    return tag == DW_TAG_subprogram || tag == DW_TAG_inlined_subroutine ||
+           tag == DW_TAG_lexical_block || tag == DW_TAG_try_block || tag == DW_TAG_catch_block;
+}
+
+/* Reads an entry: skims it, and reads it again if it matters. */
+static bool read_entry(struct walk *walk, struct dwarf_entry *entry)
+{
+    struct bytes start = walk->cursor;
+    int work = dwarf_read_entry(walk->unit, &walk->cursor, true, entry);
+    if (work > 0 && !walk->skipped && is_interesting(entry->tag)) {
+        walk->cursor = start;
+        work = dwarf_read_entry(walk->unit, &walk->cursor, false, entry);
+    }
+    if (work < 0 || (uint64_t)work > walk->work)
+        return false;
+    walk->work -= (uint64_t)work;
+    return true;
+}
+
+/* Passes over what is below the entry read last. */
+static void walk_skip(struct walk *walk, const struct dwarf_entry *entry)
+{
+    uint64_t here = walk->unit->offset + (uint64_t)(walk->cursor.at - walk->unit->data);
+    if (!entry->has_children)
+        return;
+    if (entry->sibling.class == DWARF_REFERENCE && entry->sibling.number >= here &&
+        entry->sibling.number < walk->unit->loaded) {
+        walk->cursor = dwarf_entries_from(walk->unit, entry->sibling.number);
+        walk->depth--;
+    } else if (!walk->skipped) {
+        walk->skipped = walk->depth;
+    }
+}
+
+/* The next entry that is not passed over. False at the end. */
+static bool walk_next(struct walk *walk, struct dwarf_entry *entry)
+{
+    while (read_entry(walk, entry)) {
+        if (!entry->tag) {
+            if (walk->depth <= 1)
+                return false;
+            walk->depth--;
+            if (walk->depth < walk->skipped)
+                walk->skipped = 0;
+            continue;
+        }
+        walk->level = walk->depth;
+        if (entry->has_children)
+            walk->depth++;
+        if (!walk->depth)
+            walk->work = 0; /* the first entry has nothing below it */
+        if (!walk->skipped)
+            return true;
+        walk_skip(walk, entry);
+    }
+    return false;
+}
+
+static bool has_code(const struct dwarf_entry *entry)
+{
+    return entry->low.class != DWARF_NONE || entry->ranges.class != DWARF_NONE;
+}
+
+/* Functions: where each one's entry is, found in one walk over the unit */
+
+struct function_adder {
+    struct dwarf_unit *unit;
+    uint64_t entry;
+};
+
+static bool add_function(void *closure, uint64_t low, uint64_t high)
+{
+    const struct function_adder *adder = closure;
+    struct dwarf_unit *unit = adder->unit;
+    if (low >= high)
+        return false;
+    struct dwarf_function *functions =
+        dwarf_make_room(unit->file->budget, unit->functions, unit->function_count,
+                        &unit->function_capacity, sizeof *functions, MAX_FUNCTIONS);
+    if (!functions)
+        return true;
+    unit->functions = functions;
+    functions[unit->function_count++] =
+        (struct dwarf_function){.low = low, .high = high, .entry = adder->entry};
+    return false;
+}
+
+static int by_function_low(const void *left, const void *right)
+{
+    const struct dwarf_function *a = left, *b = right;
+    return a->low < b->low ? -1 : a->low > b->low;
+}
+
+/* Whether functions are defined below an entry. */
+static bool holds_functions(uint32_t tag)
+{
+    switch (tag) {
+    case DW_TAG_compile_unit:
+    case DW_TAG_namespace:
+    case DW_TAG_module:
+    case DW_TAG_class_type:
+    case DW_TAG_structure_type:
+    case DW_TAG_union_type:
+    case DW_TAG_enumeration_type:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void find_functions(struct dwarf_unit *unit)
+{
+    struct walk walk = walk_from(unit, unit->offset + unit->header_size);
+    struct dwarf_entry entry;
+    unit->functions_found = true;
+    while (walk_next(&walk, &entry)) {
+        struct function_adder adder = {.unit = unit, .entry = entry.offset};
+        if (entry.tag == DW_TAG_subprogram && has_code(&entry) &&
+            dwarf_each_range(unit, &entry.low, &entry.high, &entry.ranges, add_function,
+                             &adder))
+            break;
+        if (!holds_functions(entry.tag))
+            walk_skip(&walk, &entry);
+    }
+    if (unit->function_count)
+        qsort(unit->functions, unit->function_count, sizeof *unit->functions, by_function_low);
+}
+
+static const struct dwarf_function *find_function(struct dwarf_unit *unit, uint64_t vaddr)
+{
+    if (!unit->functions_found)
+        find_functions(unit);
+    size_t low = 0, high = unit->function_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (unit->functions[middle].low <= vaddr)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    bool found = low && vaddr < unit->functions[low - 1].high;
+    return found ? &unit->functions[low - 1] : NULL;
+}
+
 /* Scopes: the chain of functions inlined into each other at an address */
 
 struct scope {
     uint64_t offset; /* of its entry in .debug_info */
-    struct dwarf_value origin, call_file, call_line;
+    struct dwarf_value call_file, call_line;
 };
 
 struct scopes {
-    uint64_t vaddr;
     size_t count; /* outermost first */
     struct scope list[MAX_SCOPES];
 };
@@ -190,107 +338,28 @@ static bool entry_covers(const struct dwarf_unit *unit, const struct dwarf_entry
     return dwarf_each_range(unit, &entry->low, &entry->high, &entry->ranges, covers, &vaddr);
 }
 
-static bool has_code(const struct dwarf_entry *entry)
+static void find_scopes(const struct dwarf_unit *unit, const struct dwarf_function *function,
+                        uint64_t vaddr, struct scopes *scopes)
 {
-    return entry->low.class != DWARF_NONE || entry->ranges.class != DWARF_NONE;
-}
-
-/* What the walk does with an entry. */
-enum step {
-    STEP_OVER, /* the entry and all below it */
-    STEP_INTO, /* look at what is below it */
-    STEP_HOLD, /* it covers the address: nothing outside it matters any more */
-};
-
-static enum step judge(const struct dwarf_unit *unit, const struct dwarf_entry *entry,
-                       struct scopes *scopes)
-{
-    switch (entry->tag) {
-    case DW_TAG_namespace:
-    case DW_TAG_module:
-    case DW_TAG_class_type:
-    case DW_TAG_structure_type:
-    case DW_TAG_union_type:
-    case DW_TAG_enumeration_type:
-        return STEP_INTO;
-    case DW_TAG_lexical_block:
-    case DW_TAG_try_block:
-    case DW_TAG_catch_block:
-        if (!has_code(entry))
-            return STEP_INTO;
-        return entry_covers(unit, entry, scopes->vaddr) ? STEP_HOLD : STEP_OVER;
-    case DW_TAG_subprogram:
-    case DW_TAG_inlined_subroutine:
-        if (!has_code(entry) || !entry_covers(unit, entry, scopes->vaddr))
-            return STEP_OVER;
-        if (entry->tag == DW_TAG_subprogram)
-            scopes->count = 0;
-        if (scopes->count < MAX_SCOPES)
-            scopes->list[scopes->count++] = (struct scope){.offset = entry->offset,
-                                                           .origin = entry->origin,
-                                                           .call_file = entry->call_file,
-                                                           .call_line = entry->call_line};
-        return STEP_HOLD;
-    default:
-        return STEP_OVER;
-    }
-}
-
-/* Only entries of these kinds are worth reading in full. */
-static bool is_interesting(uint32_t tag)
-{
-    return tag == DW_TAG_subprogram || tag == DW_TAG_inlined_subroutine ||
-           tag == DW_TAG_lexical_block || tag == DW_TAG_try_block || tag == DW_TAG_catch_block;
-}
-
-/* Reads an entry: skims it, and reads it again if it matters. */
-static int read_entry(const struct dwarf_unit *unit, struct bytes *cursor, bool skim,
-                      struct dwarf_entry *entry)
-{
-    struct bytes start = *cursor;
-    int work = dwarf_read_entry(unit, cursor, true, entry);
-    if (work < 0 || skim || !is_interesting(entry->tag))
-        return work;
-    *cursor = start;
-    int more = dwarf_read_entry(unit, cursor, false, entry);
-    return more < 0 ? more : work + more;
-}
-
-static void find_scopes(const struct dwarf_unit *unit, struct scopes *scopes)
-{
-    struct bytes cursor = dwarf_entries_from(unit, unit->offset + unit->header_size);
-    uint64_t work = 0, allowed = (unit->loaded - unit->offset) * WORK_PER_BYTE;
-    int depth = 0, held = 0, over = 0; /* over: depth of an entry being stepped over; 0 none */
-    while (work < allowed) {
-        struct dwarf_entry entry;
-        int done = read_entry(unit, &cursor, over || !depth, &entry);
-        if (done < 0)
-            return;
-        work += (uint64_t)done;
-        if (!entry.tag) {
-            depth--;
-            if (depth <= held)
-                return; /* left what covers the address, or the unit */
-            if (depth <= over)
-                over = 0;
+    struct walk walk = walk_from(unit, function->entry);
+    struct dwarf_entry entry;
+    unsigned held = 0; /* level of the innermost entry that covers the address */
+    while (walk_next(&walk, &entry)) {
+        if (walk.level && walk.level <= held)
+            return; /* out of it again */
+        bool is_function = !walk.level || entry.tag == DW_TAG_inlined_subroutine;
+        if (walk.level && is_interesting(entry.tag) && !has_code(&entry) && !is_function)
+            continue; /* a block without addresses may still hold some that have */
+        if (walk.level && (!is_interesting(entry.tag) || entry.tag == DW_TAG_subprogram ||
+                           !entry_covers(unit, &entry, vaddr))) {
+            walk_skip(&walk, &entry);
             continue;
         }
-        enum step step = over || !depth ? STEP_INTO : judge(unit, &entry, scopes);
-        if (!entry.has_children) {
-            if (step == STEP_HOLD && entry.tag == DW_TAG_subprogram)
-                return;
-            continue;
-        }
-        if ((step == STEP_OVER || over) && entry.sibling.class == DWARF_REFERENCE &&
-            entry.sibling.number > entry.offset && entry.sibling.number < unit->loaded) {
-            cursor = dwarf_entries_from(unit, entry.sibling.number);
-            continue;
-        }
-        if (step == STEP_HOLD)
-            held = depth;
-        if (step == STEP_OVER)
-            over = depth;
-        depth++;
+        held = walk.level;
+        if (is_function && scopes->count < MAX_SCOPES)
+            scopes->list[scopes->count++] = (struct scope){.offset = entry.offset,
+                                                           .call_file = entry.call_file,
+                                                           .call_line = entry.call_line};
     }
 }
 
@@ -304,26 +373,64 @@ static const char *keep_text(const struct dwarf_unit *unit, const struct dwarf_v
     return dwarf_text(unit, value, text, sizeof text) ? NULL : strings_keep(strings, text);
 }
 
-/* The loaded unit that has an entry, loading it as `other` if need be. */
-static const struct dwarf_unit *unit_with(struct dwarf *dwarf, uint64_t entry)
+/* Units that are kept */
+
+/* Frees the units used longest ago, until those left are within their bound. Not `except`,
+ * which is in use. Returns a free slot. */
+static struct dwarf_unit *evict(struct dwarf *dwarf, const struct dwarf_unit *except)
+{
+    for (;;) {
+        struct dwarf_unit *oldest = NULL, *unused = NULL;
+        size_t held = 0;
+        for (size_t i = 0; i < DWARF_CACHED_UNITS; i++) {
+            struct dwarf_unit *unit = &dwarf->units[i];
+            held += dwarf_unit_size(unit);
+            if (!unit->loaded)
+                unused = unit;
+            else if (unit != except && (!oldest || unit->last_used < oldest->last_used))
+                oldest = unit;
+        }
+        if (unused && (held <= DWARF_CACHED_BYTES || !oldest))
+            return unused;
+        dwarf_unit_free(oldest);
+    }
+}
+
+/* The unit that begins at `offset`, loaded; NULL when that can't be. `except` stays. */
+static struct dwarf_unit *get_unit(struct dwarf *dwarf, uint64_t offset,
+                                   const struct dwarf_unit *except)
+{
+    struct dwarf_unit *unit = NULL;
+    for (size_t i = 0; i < DWARF_CACHED_UNITS && !unit; i++) {
+        if (dwarf->units[i].loaded && dwarf->units[i].offset == offset)
+            unit = &dwarf->units[i];
+    }
+    if (!unit) {
+        unit = evict(dwarf, except);
+        if (dwarf_unit_load(unit, &dwarf->file, offset, DWARF_MAX_UNIT, DWARF_MAX_ABBREV))
+            return NULL;
+    }
+    unit->last_used = ++dwarf->uses;
+    return unit;
+}
+
+/* The unit that has an entry: `unit` itself, or another one that is loaded for it. */
+static struct dwarf_unit *unit_with(struct dwarf *dwarf, struct dwarf_unit *unit,
+                                    uint64_t entry)
 {
     uint64_t offset;
-    if (entry >= dwarf->unit.offset && entry < dwarf->unit.loaded)
-        return &dwarf->unit;
-    if (entry >= dwarf->other.offset && entry < dwarf->other.loaded)
-        return &dwarf->other;
-    if (!find_unit_of_entry(dwarf->index, entry, &offset) ||
-        dwarf_unit_load(&dwarf->other, &dwarf->file, offset, DWARF_MAX_UNIT, DWARF_MAX_ABBREV))
-        return NULL;
-    return &dwarf->other;
+    if (entry >= unit->offset && entry < unit->loaded)
+        return unit;
+    return find_unit_of_entry(dwarf->index, entry, &offset) ? get_unit(dwarf, offset, unit)
+                                                            : NULL;
 }
 
 /* Gathers what an entry and those it refers to say of a function. */
-static void describe(struct dwarf *dwarf, uint64_t offset, struct strings *strings,
-                     struct symbol_line *line)
+static void describe(struct dwarf *dwarf, struct dwarf_unit *home, uint64_t offset,
+                     struct strings *strings, struct symbol_line *line)
 {
     for (int i = 0; i < MAX_ORIGINS; i++) {
-        const struct dwarf_unit *unit = unit_with(dwarf, offset);
+        const struct dwarf_unit *unit = unit_with(dwarf, home, offset);
         struct dwarf_entry entry;
         if (!unit)
             return;
@@ -342,11 +449,11 @@ static void describe(struct dwarf *dwarf, uint64_t offset, struct strings *strin
     }
 }
 
-static void place(struct dwarf *dwarf, const struct dwarf_position *position,
+static void place(struct dwarf_unit *unit, const struct dwarf_position *position,
                   struct strings *strings, struct symbol_line *line)
 {
     char path[TEXT_BYTES];
-    if (dwarf_line_file(&dwarf->unit, position->file, path, sizeof path))
+    if (dwarf_line_file(unit, position->file, path, sizeof path))
         return;
     line->file = strings_keep(strings, path);
     line->line = (int64_t)position->line;
@@ -360,38 +467,35 @@ bool dwarf_open(struct dwarf *dwarf, const struct elf *elf, struct dwarf_index *
 
 void dwarf_close(struct dwarf *dwarf)
 {
-    dwarf_unit_free(&dwarf->unit);
-    dwarf_unit_free(&dwarf->other);
+    for (size_t i = 0; i < DWARF_CACHED_UNITS; i++)
+        dwarf_unit_free(&dwarf->units[i]);
 }
 
-/* Makes the unit of an address the loaded one. */
-static int load_unit(struct dwarf *dwarf, uint64_t vaddr)
+/* The unit of an address, or NULL. */
+static struct dwarf_unit *unit_of(struct dwarf *dwarf, uint64_t vaddr)
 {
     uint64_t offset;
     if (!dwarf->index->built)
         build_index(dwarf);
-    if (!find_unit(dwarf->index, vaddr, &offset))
-        return -ENOENT;
-    if (dwarf->unit.loaded && dwarf->unit.offset == offset)
-        return 0;
-    int error =
-        dwarf_unit_load(&dwarf->unit, &dwarf->file, offset, DWARF_MAX_UNIT, DWARF_MAX_ABBREV);
-    return error;
+    return find_unit(dwarf->index, vaddr, &offset) ? get_unit(dwarf, offset, NULL) : NULL;
 }
 
 size_t dwarf_find(struct dwarf *dwarf, uint64_t vaddr, struct strings *strings,
                   struct symbol_line *lines, size_t capacity)
 {
-    struct scopes scopes = {.vaddr = vaddr};
+    struct scopes scopes = {.count = 0};
     struct dwarf_position position;
-    if (load_unit(dwarf, vaddr))
+    struct dwarf_unit *unit = unit_of(dwarf, vaddr);
+    if (!unit)
         return 0;
-    bool has_position = !dwarf_line_find(&dwarf->unit, vaddr, &position);
-    find_scopes(&dwarf->unit, &scopes);
+    bool has_position = !dwarf_line_find(unit, vaddr, &position);
+    const struct dwarf_function *function = find_function(unit, vaddr);
+    if (function)
+        find_scopes(unit, function, vaddr, &scopes);
     if (!scopes.count) {
         lines[0] = (struct symbol_line){.name = NULL};
         if (has_position)
-            place(dwarf, &position, strings, &lines[0]);
+            place(unit, &position, strings, &lines[0]);
         return has_position;
     }
     size_t count = 0;
@@ -401,9 +505,9 @@ size_t dwarf_find(struct dwarf *dwarf, uint64_t vaddr, struct strings *strings,
         if (count + 1 < capacity || !i) {
             struct symbol_line *line = &lines[count++];
             *line = (struct symbol_line){.name = NULL};
-            describe(dwarf, scope->offset, strings, line);
+            describe(dwarf, unit, scope->offset, strings, line);
             if (has_position)
-                place(dwarf, &position, strings, line);
+                place(unit, &position, strings, line);
         }
         has_position = scope->call_line.class == DWARF_CONSTANT;
         position = (struct dwarf_position){.file = scope->call_file.number,

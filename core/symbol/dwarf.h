@@ -5,8 +5,10 @@
  * tests/core/symbol/lookup_cost.c), where loading it as a whole would cost 8 to 25.
  *
  * Two things with two lives. A dwarf_index (which unit has which addresses; 24 bytes a range)
- * is built at the first lookup and kept; it draws from the budget. A struct dwarf holds the
- * unit read last, belongs to an open file and goes with it.
+ * is built at the first lookup and kept. A struct dwarf belongs to an open file and goes with
+ * it; it holds the units read last, with a list of each one's functions, so that many lookups
+ * in a row are cheap: at most DWARF_CACHED_UNITS, and no more than DWARF_CACHED_BYTES beside
+ * the one in use. Both draw from the budget.
  *
  * Bounds: units above DWARF_MAX_UNIT, line tables above DWARF_MAX_LINES and files with more
  * than DWARF_MAX_UNITS units or DWARF_MAX_RANGES ranges give no lines for what is beyond.
@@ -28,6 +30,8 @@
 
 #define DWARF_MAX_UNITS (1u << 16)
 #define DWARF_MAX_RANGES (1u << 16)
+#define DWARF_CACHED_UNITS 16
+#define DWARF_CACHED_BYTES (2u << 20)
 
 struct dwarf_range {
     uint64_t low, high; /* vaddr: [low, high) */
@@ -49,7 +53,8 @@ void dwarf_index_free(struct dwarf_index *index);
 struct dwarf {
     struct dwarf_file file;
     struct dwarf_index *index;
-    struct dwarf_unit unit, other; /* the one asked last; one that it refers to */
+    struct dwarf_unit units[DWARF_CACHED_UNITS];
+    uint64_t uses; /* of units: the clock of last_used */
 };
 
 /* False when the file has no DWARF that can be read. `elf` must stay open. */

@@ -9,6 +9,9 @@
 #define LENGTH_MAX 12  /* bytes of a table's length */
 #define FORMATS_MAX 16 /* columns of DWARF 5's lists of directories and files */
 #define PATH_BYTES 1024
+#define STRETCH_BYTES 512 /* of a line program that are run for one address */
+#define MAX_STRETCHES (1u << 16)
+#define MAX_OVERLAP 8
 
 struct header {
     struct dwarf_format format;
@@ -86,18 +89,16 @@ struct row {
     bool ends; /* the sequence: no code from this address on */
 };
 
-/* The state machine of the line program (DWARF 5, 6.2). `last` is the row before. */
+/* The state machine of the line program (DWARF 5, 6.2). */
 struct machine {
     const struct header *header;
     struct bytes program;
-    struct row row, last;
-    bool has_last;
+    struct row row;
 };
 
 static void begin_sequence(struct machine *machine)
 {
     machine->row = (struct row){.file = 1, .line = 1};
-    machine->has_last = false;
 }
 
 static void run_extended(struct machine *machine, bool *emits)
@@ -177,23 +178,90 @@ static bool next_row(struct machine *machine)
     return true;
 }
 
+static int by_low(const void *left, const void *right)
+{
+    const struct dwarf_stretch *a = left, *b = right;
+    return a->low < b->low ? -1 : a->low > b->low;
+}
+
+/* Adds a stretch that begins after the machine's row; NULL when there is no room. */
+static struct dwarf_stretch *add_stretch(struct dwarf_unit *unit, const struct machine *machine)
+{
+    struct dwarf_stretch *stretches =
+        dwarf_make_room(unit->file->budget, unit->stretches, unit->stretch_count,
+                        &unit->stretch_capacity, sizeof *stretches, MAX_STRETCHES);
+    if (!stretches)
+        return NULL;
+    unit->stretches = stretches;
+    stretches += unit->stretch_count++;
+    *stretches = (struct dwarf_stretch){.low = machine->row.address,
+                                        .high = machine->row.address,
+                                        .file = machine->row.file,
+                                        .line = machine->row.line,
+                                        .at = (size_t)(machine->program.at - unit->line_data)};
+    return stretches;
+}
+
+/* Runs the whole program once and notes where it can be entered. */
+static void find_stretches(struct dwarf_unit *unit, const struct header *header)
+{
+    struct machine machine = {.header = header, .program = header->program};
+    struct dwarf_stretch *stretch = NULL;
+    begin_sequence(&machine);
+    while (next_row(&machine)) {
+        size_t at = (size_t)(machine.program.at - unit->line_data);
+        if (stretch)
+            stretch->high = machine.row.address;
+        if (machine.row.ends) {
+            stretch = NULL;
+        } else if (!stretch || at - stretch->at >= STRETCH_BYTES) {
+            stretch = add_stretch(unit, &machine);
+            if (!stretch)
+                break;
+        }
+    }
+    if (unit->stretch_count)
+        qsort(unit->stretches, unit->stretch_count, sizeof *unit->stretches, by_low);
+}
+
+/* The stretch that has a vaddr; NULL when none has. They overlap only by mistake, or where
+ * the linker dropped code and left its lines at address 0. */
+static const struct dwarf_stretch *find_stretch(const struct dwarf_unit *unit, uint64_t vaddr)
+{
+    size_t low = 0, high = unit->stretch_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (unit->stretches[middle].low <= vaddr)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (size_t i = low, tries = 0; i-- > 0 && tries < MAX_OVERLAP; tries++) {
+        if (vaddr < unit->stretches[i].high)
+            return &unit->stretches[i];
+    }
+    return NULL;
+}
+
 int dwarf_line_find(struct dwarf_unit *unit, uint64_t vaddr, struct dwarf_position *position)
 {
     struct header header;
+    bool first = !unit->line_tried;
     if (read_header(unit, &header))
         return -ENOENT;
+    if (first)
+        find_stretches(unit, &header);
+    const struct dwarf_stretch *stretch = find_stretch(unit, vaddr);
+    if (!stretch)
+        return -ENOENT;
     struct machine machine = {.header = &header, .program = header.program};
-    begin_sequence(&machine);
-    while (next_row(&machine)) {
-        const struct row *last = &machine.last;
-        if (machine.has_last && last->address <= vaddr && vaddr < machine.row.address) {
-            *position = (struct dwarf_position){.file = last->file, .line = last->line};
-            return 0;
-        }
-        machine.last = machine.row;
-        machine.has_last = true;
-    }
-    return -ENOENT;
+    machine.program.at = unit->line_data + stretch->at;
+    machine.row =
+        (struct row){.address = stretch->low, .file = stretch->file, .line = stretch->line};
+    do {
+        *position = (struct dwarf_position){.file = machine.row.file, .line = machine.row.line};
+    } while (next_row(&machine) && machine.row.address <= vaddr && !machine.row.ends);
+    return 0;
 }
 
 /* Joins a directory and a name, unless the name needs none. */

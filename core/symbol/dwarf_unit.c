@@ -193,10 +193,35 @@ static const struct dwarf_abbrev *find_abbrev(const struct dwarf_unit *unit, uin
 
 /* Units */
 
+void *dwarf_make_room(struct budget *budget, void *array, size_t count, size_t *capacity,
+                      size_t size, size_t limit)
+{
+    if (count < *capacity)
+        return array;
+    size_t larger = *capacity ? *capacity * 2 : 64;
+    if (count >= limit || !budget_take(budget, (larger - *capacity) * size))
+        return NULL;
+    void *grown = realloc(array, larger * size);
+    if (!grown) {
+        budget_give(budget, (larger - *capacity) * size);
+        return NULL;
+    }
+    *capacity = larger;
+    return grown;
+}
+
+size_t dwarf_unit_size(const struct dwarf_unit *unit)
+{
+    return unit->taken + unit->function_capacity * sizeof *unit->functions +
+           unit->stretch_capacity * sizeof *unit->stretches;
+}
+
 void dwarf_unit_free(struct dwarf_unit *unit)
 {
     if (unit->file)
-        budget_give(unit->file->budget, unit->taken);
+        budget_give(unit->file->budget, dwarf_unit_size(unit));
+    free(unit->functions);
+    free(unit->stretches);
     free(unit->data);
     free(unit->abbrevs);
     free(unit->attributes);

@@ -89,6 +89,19 @@ struct dwarf_abbrev {
 
 #define DWARF_NOT_FIXED UINT32_MAX
 
+/* A function with code of its own; one with several ranges is there once for each. */
+struct dwarf_function {
+    uint64_t low, high; /* vaddr */
+    uint64_t entry;     /* offset in .debug_info */
+};
+
+/* A stretch of a line program that can be run on its own: it begins after a row. */
+struct dwarf_stretch {
+    uint64_t low, high;  /* vaddrs it has rows for */
+    uint64_t file, line; /* of the row at `low` */
+    size_t at;           /* of the instruction after that row, in line_data */
+};
+
 struct dwarf_unit {
     const struct dwarf_file *file;
     uint64_t offset, end; /* in .debug_info, its header included; end 0: nothing loaded */
@@ -105,11 +118,18 @@ struct dwarf_unit {
     uint32_t tag;
     struct dwarf_value directory, low, high, ranges, lines;
     uint64_t low_pc, string_base, address_base, list_base;
-    /* The line table, once it was asked for (dwarf_line.c): */
+    /* Its functions by `low`, once an address was asked for (dwarf.c): */
+    struct dwarf_function *functions;
+    size_t function_count, function_capacity;
+    bool functions_found;
+    /* Its line table, once it was asked for (dwarf_line.c), and the stretches by `low`: */
     uint8_t *line_data;
     size_t line_size;
+    struct dwarf_stretch *stretches;
+    size_t stretch_count, stretch_capacity;
     uint8_t line_offset_size;
     bool line_tried;
+    uint64_t last_used; /* for whoever keeps several units */
 };
 
 /* What an entry says, of what matters here. */
@@ -127,6 +147,14 @@ struct dwarf_entry {
 int dwarf_unit_load(struct dwarf_unit *unit, const struct dwarf_file *file, uint64_t offset,
                     size_t entries, size_t abbrevs);
 void dwarf_unit_free(struct dwarf_unit *unit);
+
+/* The memory that a unit holds. */
+size_t dwarf_unit_size(const struct dwarf_unit *unit);
+
+/* An array with room for one more element of `size` bytes, at most `limit`; NULL when there is
+ * no memory for it. The caller gives capacity * size back to the budget when it frees it. */
+void *dwarf_make_room(struct budget *budget, void *array, size_t count, size_t *capacity,
+                      size_t size, size_t limit);
 
 /* A cursor over the entries from an offset in .debug_info to the end of the unit. */
 struct bytes dwarf_entries_from(const struct dwarf_unit *unit, uint64_t offset);
