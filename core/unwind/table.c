@@ -165,7 +165,7 @@ static void add_row(struct builder *builder, uint32_t offset, uint16_t number)
     if (builder->rows > 0 && offset <= builder->offsets[last]) {
         if (offset == builder->offsets[last])
             builder->numbers[last] = number;
-        return; /* code that two entries claim: the first one's */
+        return;
     }
     if (builder->rows > 0 && builder->numbers[last] == number)
         return;
@@ -202,12 +202,11 @@ static void add_entry(struct builder *builder, const struct entry_place *place)
     const struct unwind_source *source = builder->source;
     struct cfi_entry entry;
     if (cfi_entry_read(&source->bytes, (size_t)place->offset, &entry) != 0 ||
-        entry.start < source->start || entry.limit > source->limit)
-        return;
+        entry.start < builder->covered || entry.limit > source->limit)
+        return; /* not our code, or claimed by an entry before */
     close_gap(builder, entry.start);
     cfi_entry_rows(&entry, add_rule_row, builder);
-    if (entry.limit > builder->covered)
-        builder->covered = entry.limit;
+    builder->covered = entry.limit;
 }
 
 /* ---- the finished table ---- */
