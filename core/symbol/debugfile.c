@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -46,18 +47,17 @@ static bool is_expected(const struct elf *elf, const struct expected *expected)
     return expected->has_crc && !crc_of(elf, &crc) && crc == expected->crc;
 }
 
-__attribute__((format(printf, 5, 6))) static bool try_path(struct elf *debug,
-                                                           const struct expected *expected,
-                                                           char *found, size_t capacity,
-                                                           const char *format, ...)
+__attribute__((format(printf, 3, 4))) static bool
+try_path(struct elf *debug, const struct expected *expected, const char *format, ...)
 {
+    char path[PATH_MAX];
     va_list arguments;
     va_start(arguments, format);
-    int length = vsnprintf(found, capacity, format, arguments);
+    int length = vsnprintf(path, sizeof path, format, arguments);
     va_end(arguments);
-    if (length < 0 || (size_t)length >= capacity)
+    if (length < 0 || (size_t)length >= sizeof path)
         return false;
-    int fd = open(found, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 || elf_open(debug, fd))
         return false;
     if (is_expected(debug, expected))
@@ -78,16 +78,14 @@ static bool read_link(const struct elf *elf, char *name, size_t capacity, uint32
     return name[0] && !strchr(name, '/');
 }
 
-int debugfile_open(const struct elf *elf, const char *path, const char *root, struct elf *debug,
-                   char *found, size_t capacity)
+int debugfile_open(const struct elf *elf, const char *path, const char *root, struct elf *debug)
 {
     struct expected expected = {.has_crc = false};
     elf_build_id(elf, &expected.id, NULL);
     if (expected.id.size > 1) {
         char hex[2 * ELF_BUILD_ID_MAX + 1];
         image_hex(expected.id.bytes, expected.id.size, hex);
-        if (try_path(debug, &expected, found, capacity, "%s/.build-id/%.2s/%s.debug", root, hex,
-                     hex + 2))
+        if (try_path(debug, &expected, "%s/.build-id/%.2s/%s.debug", root, hex, hex + 2))
             return 0;
     }
     char name[256];
@@ -96,9 +94,9 @@ int debugfile_open(const struct elf *elf, const char *path, const char *root, st
     if (!expected.has_crc || !slash)
         return -ENOENT;
     int folder = (int)(slash - path);
-    if (try_path(debug, &expected, found, capacity, "%.*s/%s", folder, path, name) ||
-        try_path(debug, &expected, found, capacity, "%.*s/.debug/%s", folder, path, name) ||
-        try_path(debug, &expected, found, capacity, "%s%.*s/%s", root, folder, path, name))
+    if (try_path(debug, &expected, "%.*s/%s", folder, path, name) ||
+        try_path(debug, &expected, "%.*s/.debug/%s", folder, path, name) ||
+        try_path(debug, &expected, "%s%.*s/%s", root, folder, path, name))
         return 0;
     return -ENOENT;
 }

@@ -11,9 +11,8 @@
 
 #define DEBUGFILE_ROOT "/usr/lib/debug"
 
-/* Opens the debug file of `elf`, whose path is `path`, and copies its own path to `found`.
- * 0, or -ENOENT. */
-int debugfile_open(const struct elf *elf, const char *path, const char *root, struct elf *debug,
-                   char *found, size_t capacity);
+/* Opens the debug file of `elf`, whose path is `path`. 0, or -ENOENT. */
+int debugfile_open(const struct elf *elf, const char *path, const char *root,
+                   struct elf *debug);
 
 #endif

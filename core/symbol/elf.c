@@ -155,7 +155,7 @@ void elf_close(struct elf *elf)
     free(elf->segments);
     free(elf->sections);
     free(elf->section_names);
-    if (elf->size && elf->fd >= 0)
+    if (elf->fd >= 0)
         close(elf->fd);
     *elf = (struct elf){.fd = -1};
 }

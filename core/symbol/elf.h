@@ -46,7 +46,7 @@ int elf_open(struct elf *elf, int fd);
 /* The image must stay until elf_close(). */
 int elf_open_image(struct elf *elf, const void *image, size_t size);
 
-/* Fine on a zeroed struct and on one that failed to open. */
+/* Also fine on one that failed to open. */
 void elf_close(struct elf *elf);
 
 /* All of it, or -EIO. */

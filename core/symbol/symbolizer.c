@@ -16,6 +16,7 @@
 #include "symbol/symtab.h"
 
 #define NAME_MAX_BYTES DEMANGLE_OUTPUT
+#define OPEN_MODULES 8
 
 /* What is remembered of a module. */
 struct module_names {
@@ -23,17 +24,18 @@ struct module_names {
     struct strings strings;
     struct symtab symtab;
     struct dwarf_index index;
-    const char *debug_path; /* of the separate debug file; NULL when there is none */
-    bool loaded;            /* symtab and debug_path are settled */
-    bool symtab_in_debug;   /* which of the two files symtab comes from */
+    bool loaded;           /* symtab is settled */
+    bool symtab_in_debug;  /* it comes from the debug file */
+    bool lacks_debug_file; /* one was looked for */
     bool identified;
     struct module_identity identity;
 };
 
-/* The module whose files are open: one at a time, so that a process with hundreds of modules
- * lends us three descriptors at most. */
+/* The files of one module, open until the batch is over. A process with hundreds of modules
+ * lends us two descriptors each for OPEN_MODULES of them. */
 struct open_files {
     struct module_names *names; /* NULL: none */
+    uint64_t last_used;
     bool has_image, has_debug, has_dwarf;
     struct elf image, debug;
     struct dwarf dwarf; /* of one of the two */
@@ -44,7 +46,8 @@ struct symbolizer {
     const char *debug_root;
     struct module_names **modules; /* by serial */
     size_t count, capacity;
-    struct open_files files;
+    struct open_files files[OPEN_MODULES];
+    uint64_t uses; /* of open files: the clock of last_used */
     struct perfmap perfmap;
     char perfmap_path[64];
 };
@@ -78,14 +81,17 @@ static void close_files(struct open_files *files)
 
 void symbolizer_rest(struct symbolizer *symbolizer)
 {
-    close_files(&symbolizer->files);
+    for (size_t i = 0; i < OPEN_MODULES; i++)
+        close_files(&symbolizer->files[i]);
     perfmap_rest(&symbolizer->perfmap);
 }
 
 static void free_names(struct symbolizer *symbolizer, struct module_names *names)
 {
-    if (symbolizer->files.names == names)
-        close_files(&symbolizer->files);
+    for (size_t i = 0; i < OPEN_MODULES; i++) {
+        if (symbolizer->files[i].names == names)
+            close_files(&symbolizer->files[i]);
+    }
     symtab_free(&names->symtab);
     dwarf_index_free(&names->index);
     strings_free(&names->strings);
@@ -178,23 +184,13 @@ static struct module_names *names_of(struct symbolizer *symbolizer, uint64_t ser
     return names;
 }
 
-/* Finds the debug file and reads the symbols, once in a module's life. */
-static void load(struct symbolizer *symbolizer, struct module_names *names,
+/* Reads the symbols, once in a module's life. */
+static void load(struct symbolizer *symbolizer, struct open_files *files,
                  const struct module *module)
 {
-    struct open_files *files = &symbolizer->files;
-    char path[4096];
-    names->loaded = true;
+    struct module_names *names = files->names;
     if (!files->has_image)
         return;
-    bool whole = elf_section_of_type(&files->image, SHT_SYMTAB) &&
-                 elf_section(&files->image, ".debug_info");
-    if (!whole && module->path[0] == '/' &&
-        !debugfile_open(&files->image, module->path, symbolizer->debug_root, &files->debug,
-                        path, sizeof path)) {
-        files->has_debug = true;
-        names->debug_path = strings_keep(&names->strings, path);
-    }
     names->symtab_in_debug = files->has_debug &&
                              !elf_section_of_type(&files->image, SHT_SYMTAB) &&
                              elf_section_of_type(&files->debug, SHT_SYMTAB);
@@ -206,25 +202,56 @@ static void load(struct symbolizer *symbolizer, struct module_names *names,
               files->has_debug ? ", with a debug file" : "");
 }
 
-/* Makes the module's files the open ones. */
-static void open_module(struct symbolizer *symbolizer, struct module_names *names,
-                        const struct module *module)
+/* Looks for the debug file of an open image that lacks something; not again if there was
+ * none the first time. */
+static void open_debug_file(struct symbolizer *symbolizer, struct open_files *files,
+                            const struct module *module)
 {
-    struct open_files *files = &symbolizer->files;
-    char path[4096];
-    if (files->names == names)
+    bool whole = elf_section_of_type(&files->image, SHT_SYMTAB) &&
+                 elf_section(&files->image, ".debug_info");
+    if (whole || module->path[0] != '/' || files->names->lacks_debug_file)
         return;
-    close_files(files);
+    files->has_debug =
+        !debugfile_open(&files->image, module->path, symbolizer->debug_root, &files->debug);
+    files->names->lacks_debug_file = !files->has_debug;
+}
+
+/* The slot of a module's files: where they are open already, or a free one, or the one used
+ * longest ago, closed. */
+static struct open_files *find_files(struct symbolizer *symbolizer,
+                                     const struct module_names *names)
+{
+    struct open_files *oldest = &symbolizer->files[0];
+    for (size_t i = 0; i < OPEN_MODULES; i++) {
+        struct open_files *files = &symbolizer->files[i];
+        if (files->names == names)
+            return files;
+        if (files->last_used < oldest->last_used)
+            oldest = files;
+    }
+    close_files(oldest);
+    return oldest;
+}
+
+/* The open files of a module; with its symbols loaded. */
+static struct open_files *open_module(struct symbolizer *symbolizer, struct module_names *names,
+                                      const struct module *module)
+{
+    struct open_files *files = find_files(symbolizer, names);
+    files->last_used = ++symbolizer->uses;
+    if (files->names)
+        return files;
     files->names = names;
     files->has_image = !image_open(module, &files->image);
+    if (files->has_image)
+        open_debug_file(symbolizer, files, module);
     if (!names->loaded)
-        load(symbolizer, names, module);
-    else if (files->has_image && names->debug_path)
-        files->has_debug = !debugfile_open(&files->image, module->path, symbolizer->debug_root,
-                                           &files->debug, path, sizeof path);
+        load(symbolizer, files, module);
+    names->loaded = true;
     files->has_dwarf =
         (files->has_image && dwarf_open(&files->dwarf, &files->image, &names->index)) ||
         (files->has_debug && dwarf_open(&files->dwarf, &files->debug, &names->index));
+    return files;
 }
 
 const struct module_identity *symbolizer_identity(struct symbolizer *symbolizer,
@@ -238,10 +265,10 @@ const struct module_identity *symbolizer_identity(struct symbolizer *symbolizer,
     if (names->identified)
         return &names->identity;
     names->identified = true;
-    open_module(symbolizer, names, module);
-    if (symbolizer->files.has_image) {
-        elf_build_id(&symbolizer->files.image, &id, NULL);
-        if (image_htlhash(&symbolizer->files.image, names->identity.htlhash))
+    struct open_files *files = open_module(symbolizer, names, module);
+    if (files->has_image) {
+        elf_build_id(&files->image, &id, NULL);
+        if (image_htlhash(&files->image, names->identity.htlhash))
             names->identity.htlhash[0] = '\0';
     } else if (module->path[0]) {
         image_mapped_build_id(module, &id);
@@ -265,10 +292,10 @@ static const char *keep_readable(struct module_names *names, const char *name)
 
 /* Names code of a file: its function, else what DWARF called it, else the PLT stub it is in,
  * else "module+0xoffset". */
-static void name_in_file(struct symbolizer *symbolizer, struct module_names *names,
-                         const struct module *module, uint64_t vaddr, struct symbol_line *line)
+static void name_in_file(const struct open_files *files, const struct module *module,
+                         uint64_t vaddr, struct symbol_line *line)
 {
-    struct open_files *files = &symbolizer->files;
+    struct module_names *names = files->names;
     const struct elf *table = names->symtab_in_debug ? &files->debug : &files->image;
     bool has_table = names->symtab_in_debug ? files->has_debug : files->has_image;
     char name[NAME_MAX_BYTES], text[NAME_MAX_BYTES + 8];
@@ -308,11 +335,11 @@ static void name_generated(struct symbolizer *symbolizer, struct module_names *n
 }
 
 /* Inlined functions and lines, where DWARF has them. */
-static void add_source(struct symbolizer *symbolizer, struct module_names *names,
-                       uint64_t vaddr, struct symbol *symbol)
+static void add_source(struct open_files *files, uint64_t vaddr, struct symbol *symbol)
 {
-    size_t count = dwarf_find(&symbolizer->files.dwarf, vaddr, &names->strings, symbol->lines,
-                              SYMBOL_MAX_INLINED);
+    struct module_names *names = files->names;
+    size_t count =
+        dwarf_find(&files->dwarf, vaddr, &names->strings, symbol->lines, SYMBOL_MAX_INLINED);
     for (size_t i = 0; i < count; i++) {
         struct symbol_line *line = &symbol->lines[i];
         const char *name = line->linkage ? line->linkage : line->name;
@@ -335,9 +362,9 @@ void symbolizer_lookup(struct symbolizer *symbolizer, const struct module *modul
     }
     uint64_t vaddr = address - module->bias;
     symbol->lines[0].name = NULL;
-    open_module(symbolizer, names, module);
-    if (symbolizer->files.has_dwarf)
-        add_source(symbolizer, names, vaddr, symbol);
+    struct open_files *files = open_module(symbolizer, names, module);
+    if (files->has_dwarf)
+        add_source(files, vaddr, symbol);
     /* The function itself goes by its name in the symbol table: DWARF's may lack the class. */
-    name_in_file(symbolizer, names, module, vaddr, &symbol->lines[symbol->count - 1]);
+    name_in_file(files, module, vaddr, &symbol->lines[symbol->count - 1]);
 }

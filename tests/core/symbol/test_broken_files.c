@@ -108,6 +108,11 @@ static void what_is_no_regular_file_is_refused(void **state)
     assert_int_equal(elf_open(&elf, open("/dev/zero", O_RDONLY)), -ENOEXEC);
     assert_int_equal(elf_open(&elf, open("/tmp", O_RDONLY)), -ENOEXEC);
     assert_int_equal(elf_open_image(&elf, "\177ELF", 4), -ENOEXEC);
+    int empty = open("/dev/shm", O_TMPFILE | O_RDWR, 0600);
+    if (empty >= 0) {
+        assert_int_equal(elf_open(&elf, empty), -ENOEXEC);
+        assert_true(fcntl(empty, F_GETFD) < 0); /* closed */
+    }
 }
 
 int main(void)

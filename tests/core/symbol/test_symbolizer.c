@@ -203,7 +203,7 @@ static void no_file_stays_open_at_rest(void **state)
     size_t before = open_descriptors();
     name_of((char *)&qsort + 1);
     name_of((char *)&a_function_of_this_test + 1);
-    assert_true(open_descriptors() <= before + 3);
+    assert_true(open_descriptors() <= before + 4);
     symbolizer_rest(symbolizer);
     assert_int_equal(open_descriptors(), before);
 }
