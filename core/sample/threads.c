@@ -33,6 +33,7 @@ static struct {
     uint64_t last_identity;     /* likewise */
     struct threads_counts past; /* of records that were freed */
     uint32_t listing;           /* number of the last listing */
+    uint64_t tick_ns;           /* the kernel's */
     bool scanned;               /* since threads_open() */
     bool told_unarmed, told_full;
     uint16_t buckets[BUCKETS]; /* index + 1 of the chain's first record */
@@ -195,16 +196,25 @@ static void tell_unarmed(int error)
         log_warn("no timer for some threads (%s); they are not sampled", strerror(-error));
 }
 
-/* When the timer shall expire first, for a thread that has run `ran_ns` unseen. As if it had
- * been armed at birth with a first expiry uniform in [1, period], so that threads which live
- * less than a period are sampled in proportion; *backlog is how often it would have expired. */
+/* When the timer shall expire first, for a thread that has run `ran_ns` unseen; *backlog is
+ * how often it would have expired before.
+ *
+ * The kernel looks at CPU timers in its tick only, so a thread that ends between two ticks
+ * takes its last expiries with it: half a tick's worth, 40 % of a life of 5 ms at 250 ticks a
+ * second. Therefore the random first expiry is rounded down to a whole tick: it is then the
+ * n-th tick in the thread's life that takes the sample, with equal chances for each, and a
+ * life of any length gets its share. At rates above the tick's the first tick stands for
+ * several periods, of which the kernel counts those since the thread began; the backlog adds
+ * the others on average. */
 static uint64_t first_expiry(const struct thread *thread, uint64_t ran_ns, uint32_t *backlog)
 {
     uint64_t period = registry.config.period_ns;
+    uint64_t tick = registry.tick_ns;
     uint64_t random = hash_combine(clock_ns(CLOCK_MONOTONIC), thread->identity);
-    uint64_t first = 1 + random % period;
+    uint64_t first = 1 + random % period / tick * tick;
+    uint64_t uncounted = tick > period ? random % (tick / period) : 0;
     uint64_t missed = ran_ns >= first ? (ran_ns - first) / period + 1 : 0;
-    *backlog = (uint32_t)missed;
+    *backlog = (uint32_t)(missed + uncounted);
     return first + missed * period - ran_ns;
 }
 
@@ -285,12 +295,23 @@ static struct thread *add_record(pid_t tid)
 
 /* ---- the life of the registry ---- */
 
+/* The coarse clock advances by one tick. */
+static uint64_t tick_length(void)
+{
+    struct timespec tick;
+    if (clock_getres(CLOCK_MONOTONIC_COARSE, &tick) != 0 || tick.tv_sec != 0 ||
+        tick.tv_nsec <= 0)
+        return NS_PER_SECOND / 250;
+    return (uint64_t)tick.tv_nsec;
+}
+
 void threads_open(const struct threads_config *config)
 {
     pthread_mutex_lock(&registry.mutex);
     registry.config = *config;
     registry.past = (struct threads_counts){0};
     registry.told_unarmed = registry.told_full = false;
+    registry.tick_ns = tick_length();
     registry.scanned = false;
     registry.overflow = 0;
     /* A random start keeps foreign timers' values from ever naming one of ours. */

@@ -1,0 +1,316 @@
+/* The registry with a handler of the test's own, which only counts. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "sample/handler.h"
+#include "sample/threads.h"
+
+static struct budget budget;
+static _Atomic unsigned ours, stale; /* signals with a current and with an old generation */
+
+static void count_signal(int signal, siginfo_t *info, void *context)
+{
+    (void)signal, (void)context;
+    uint64_t generation;
+    const struct thread *thread =
+        threads_of_value((uint64_t)(uintptr_t)info->si_value.sival_ptr, &generation);
+    if (atomic_load(&thread->generation) == generation)
+        ours += 1 + (unsigned)info->si_overrun;
+    else
+        stale += 1;
+}
+
+static int open_registry(void **state)
+{
+    (void)state;
+    const int signal = SIGRTMAX - 5;
+    struct sigaction action = {.sa_sigaction = count_signal,
+                               .sa_flags = SA_SIGINFO | SA_RESTART};
+    sigaction(signal, &action, NULL);
+    ours = stale = 0;
+    budget_init(&budget, 32 << 20);
+    threads_open(&(struct threads_config){.signal = signal,
+                                          .period_ns = NS_PER_SECOND / 250,
+                                          .record_max = handler_record_max(64),
+                                          .budget = &budget});
+    return 0;
+}
+
+static int close_registry(void **state)
+{
+    (void)state;
+    threads_disarm();
+    threads_close();
+    assert_int_equal(budget_used(&budget), 0);
+    return 0;
+}
+
+static struct threads_counts counts(void)
+{
+    struct threads_counts now;
+    threads_count(&now);
+    return now;
+}
+
+/* Lets the collector's part happen: frees the records of threads that left. */
+static void collect(void)
+{
+    struct thread_view view;
+    for (size_t cursor = 0; threads_next(&cursor, &view);)
+        ring_consume(view.ring);
+}
+
+static void burn(double seconds)
+{
+    uint64_t end = clock_ns(CLOCK_THREAD_CPUTIME_ID) + (uint64_t)(seconds * 1e9);
+    while (clock_ns(CLOCK_THREAD_CPUTIME_ID) < end)
+        ;
+}
+
+struct gate {
+    pthread_barrier_t started, leave;
+    const char *name;
+    _Atomic pid_t tid;
+};
+
+static void *wait_at_gate(void *argument)
+{
+    struct gate *gate = argument;
+    if (gate->name != NULL)
+        pthread_setname_np(pthread_self(), gate->name);
+    gate->tid = (pid_t)syscall(SYS_gettid);
+    pthread_barrier_wait(&gate->started);
+    pthread_barrier_wait(&gate->leave);
+    return NULL;
+}
+
+static void open_gate(struct gate *gate, const char *name, unsigned threads, pthread_t *ids)
+{
+    gate->name = name;
+    pthread_barrier_init(&gate->started, NULL, threads + 1);
+    pthread_barrier_init(&gate->leave, NULL, threads + 1);
+    for (unsigned i = 0; i < threads; i++)
+        assert_int_equal(pthread_create(&ids[i], NULL, wait_at_gate, gate), 0);
+    pthread_barrier_wait(&gate->started);
+}
+
+static void close_gate(struct gate *gate, unsigned threads, pthread_t *ids)
+{
+    pthread_barrier_wait(&gate->leave);
+    for (unsigned i = 0; i < threads; i++)
+        pthread_join(ids[i], NULL);
+    pthread_barrier_destroy(&gate->started);
+    pthread_barrier_destroy(&gate->leave);
+}
+
+static void a_scan_finds_new_and_ended_threads(void **state)
+{
+    (void)state;
+    assert_int_equal(threads_scan(false), 0);
+    assert_int_equal(counts().sampled, 1);
+    pthread_t ids[40];
+    struct gate gate;
+    open_gate(&gate, "worker", 40, ids);
+    threads_scan(false);
+    assert_int_equal(counts().sampled, 41);
+    close_gate(&gate, 40, ids);
+    threads_scan(false);
+    assert_int_equal(counts().sampled, 1);
+}
+
+static void a_threads_cpu_time_is_signalled_to_it(void **state)
+{
+    (void)state;
+    threads_scan(false);
+    burn(1.0);
+    assert_in_range(ours, 230, 265); /* 250 Hz; its start is random */
+    assert_int_equal(stale, 0);
+}
+
+static void our_own_threads_are_never_sampled(void **state)
+{
+    (void)state;
+    pthread_t ids[2];
+    struct gate gate;
+    open_gate(&gate, "cprof-export", 2, ids);
+    threads_scan(false);
+    assert_int_equal(counts().sampled, 1);
+    threads_scan(true);
+    assert_int_equal(counts().sampled, 1);
+    close_gate(&gate, 2, ids);
+}
+
+static void *live_shortly(void *argument)
+{
+    threads_enter((uintptr_t)argument, "short");
+    burn(0.0005);
+    threads_leave();
+    return NULL;
+}
+
+static void a_stream_of_short_threads_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    threads_scan(false);
+    size_t before = 0;
+    for (uintptr_t i = 0; i < 3000; i++) {
+        pthread_t id;
+        assert_int_equal(pthread_create(&id, NULL, live_shortly, (void *)(i + 1)), 0);
+        pthread_join(id, NULL);
+        if (i % 100 == 0) {
+            threads_scan(false);
+            collect();
+        }
+        if (i == 1000)
+            before = budget_used(&budget);
+    }
+    collect();
+    assert_int_equal(counts().sampled, 1);
+    assert_true(budget_used(&budget) <= before);
+    /* 1.5 s of CPU in lives of half a millisecond, at 250 Hz. */
+    assert_in_range(ours, 280, 600);
+}
+
+static bool set_next_tid(pid_t tid)
+{
+    char text[16];
+    int length = snprintf(text, sizeof text, "%d", (int)tid - 1);
+    int fd = open("/proc/sys/kernel/ns_last_pid", O_WRONLY | O_CLOEXEC);
+    bool set = fd >= 0 && write(fd, text, (size_t)length) == length;
+    if (fd >= 0)
+        close(fd);
+    return set;
+}
+
+static void a_reused_tid_is_a_new_thread(void **state)
+{
+    (void)state;
+    threads_scan(false);
+    pthread_t id;
+    struct gate gate;
+    for (int attempt = 0; attempt < 20; attempt++) {
+        open_gate(&gate, NULL, 1, &id);
+        pid_t tid = gate.tid;
+        threads_scan(false);
+        close_gate(&gate, 1, &id);
+        if (!set_next_tid(tid))
+            skip(); /* only root may choose tids */
+        open_gate(&gate, NULL, 1, &id);
+        bool reused = gate.tid == tid;
+        threads_scan(false);
+        uint64_t sampled = counts().sampled;
+        unsigned leaving = 0;
+        for (size_t i = 0; threads_reader(NULL, i) != NULL; i++)
+            leaving += thread_records[i].state == THREAD_LEAVING;
+        close_gate(&gate, 1, &id);
+        threads_scan(false);
+        collect();
+        if (reused) {
+            assert_int_equal(sampled, 2);
+            assert_true(leaving >= 1); /* the record of the thread before was not taken over */
+            return;
+        }
+    }
+    skip();
+}
+
+static void a_low_limit_of_pending_signals_degrades_and_recovers(void **state)
+{
+    (void)state;
+    pthread_t ids[20];
+    struct gate gate;
+    open_gate(&gate, "worker", 20, ids);
+    struct rlimit before, low;
+    getrlimit(RLIMIT_SIGPENDING, &before);
+    low = before;
+    low.rlim_cur = 3;
+    setrlimit(RLIMIT_SIGPENDING, &low);
+    assert_int_equal(threads_scan(false), 0);
+    struct threads_counts now = counts();
+    setrlimit(RLIMIT_SIGPENDING, &before);
+    assert_int_equal(now.sampled + now.unsampled, 21);
+    assert_true(now.unsampled >= 18);
+    threads_scan(false);
+    now = counts();
+    assert_int_equal(now.sampled, 21);
+    assert_int_equal(now.unsampled, 0);
+    close_gate(&gate, 20, ids);
+}
+
+static void threads_without_memory_for_a_ring_stay_unsampled_until_there_is(void **state)
+{
+    (void)state;
+    pthread_t ids[8];
+    struct gate gate;
+    assert_true(budget_take(&budget, 32 << 20));
+    open_gate(&gate, "worker", 8, ids);
+    threads_scan(false);
+    assert_int_equal(counts().sampled, 0);
+    assert_int_equal(counts().unsampled, 9);
+    budget_give(&budget, 32 << 20);
+    threads_scan(false);
+    assert_int_equal(counts().sampled, 9);
+    close_gate(&gate, 8, ids);
+}
+
+static void names_and_ids_come_from_the_runtime_first(void **state)
+{
+    (void)state;
+    threads_scan(false);
+    const struct thread *self = &thread_records[0];
+    assert_string_equal(self->name, "sample_threads_");
+    uint64_t identity = self->identity;
+    threads_enter(77, "MainThread");
+    assert_string_equal(self->name, "MainThread");
+    assert_int_equal(self->id, 77);
+    assert_true(self->identity != identity);
+    identity = self->identity;
+    threads_scan(true);
+    assert_string_equal(self->name, "MainThread");
+    assert_int_equal(self->identity, identity);
+    threads_enter(77, "a name of sixty-three bytes and more, cut before the umlaut: xxü");
+    assert_string_equal(self->name,
+                        "a name of sixty-three bytes and more, cut before the umlaut: xx");
+}
+
+static void nothing_happens_while_closed(void **state)
+{
+    (void)state;
+    threads_disarm();
+    threads_enter(1, "x");
+    threads_set_data(&budget);
+    threads_leave();
+    threads_scan(false);
+    assert_int_equal(counts().sampled, 0);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, open_registry, close_registry)
+    const struct CMUnitTest tests[] = {
+        TEST(a_scan_finds_new_and_ended_threads),
+        TEST(a_threads_cpu_time_is_signalled_to_it),
+        TEST(our_own_threads_are_never_sampled),
+        TEST(a_stream_of_short_threads_leaves_nothing_behind),
+        TEST(a_reused_tid_is_a_new_thread),
+        TEST(a_low_limit_of_pending_signals_degrades_and_recovers),
+        TEST(threads_without_memory_for_a_ring_stay_unsampled_until_there_is),
+        TEST(names_and_ids_come_from_the_runtime_first),
+        TEST(nothing_happens_while_closed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
