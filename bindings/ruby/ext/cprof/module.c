@@ -3,6 +3,7 @@
  * mean and how they are spelled is the business of lib/cprof.rb.
  */
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include <ruby.h>
@@ -20,6 +21,15 @@
 #include "threads.h"
 #include "walk.h"
 
+static bool has_jit; /* this Ruby was built with it, whether or not it is on */
+
+/* The JIT may have been switched on since. */
+static void drained(void)
+{
+    if (code_drained() && has_jit)
+        jit_find();
+}
+
 static const struct cprof_runtime runtime = {
     .name = "ruby",
     .walk = walk,
@@ -27,7 +37,7 @@ static const struct cprof_runtime runtime = {
     .resolve = code_resolve,
     .role = roles_of,
     .role_at = roles_at,
-    .drained = code_drained,
+    .drained = drained,
 };
 
 static void give_names(void *unused)
@@ -122,7 +132,8 @@ static VALUE native_start(int count, VALUE *v, VALUE self)
                 .library_directory = string_or_null(v[11]),
             },
     };
-    jit_find(&walk_jit);
+    if (has_jit)
+        jit_find();
     rb_thread_call_without_gvl(start_engine, &start, NULL, NULL);
     for (size_t i = 0; i < sizeof keepers / sizeof *keepers; i++)
         rb_free_tmp_buffer(&keepers[i]);
@@ -233,6 +244,8 @@ static VALUE native_prepare(VALUE self)
     if (!layout_check(why, sizeof why))
         return rb_str_new_cstr(why);
     roles_learn(self);
+    has_jit = rb_const_defined(rb_const_get(rb_cObject, rb_intern("RubyVM")),
+                               rb_intern("YJIT"));
     return Qnil;
 }
 

@@ -15,6 +15,7 @@
 #include "walk.h"
 
 #define KEEP_SECONDS 60
+#define TIDY_SECONDS 10
 #define CODES 4096 /* buckets, a power of two */
 /* drained() calls after which no sample can refer to code whose slot was freed: one that a
  * handler was still at, one that closes the time in question, one that tells of it. */
@@ -275,20 +276,21 @@ static void forget(void)
         }
 }
 
-void code_drained(void)
+bool code_drained(void)
 {
     static uint32_t let_go_at;
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC_COARSE, &time);
     uint32_t now = (uint32_t)time.tv_sec;
     atomic_store(&walk_tick, now);
-    if (now - let_go_at < KEEP_SECONDS / 6)
-        return;
+    if (now - let_go_at < TIDY_SECONDS)
+        return false;
     let_go_at = now;
     pthread_mutex_lock(&lock);
     forget();
     let_go(now);
     pthread_mutex_unlock(&lock);
+    return true;
 }
 
 /* Ruby's garbage collector calls this under the GVL: it keeps what slots refer to alive, and

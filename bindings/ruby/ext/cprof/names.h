@@ -13,6 +13,8 @@
 #ifndef CPROF_RUBY_NAMES_H
 #define CPROF_RUBY_NAMES_H
 
+#include <stdbool.h>
+
 #include <cprof/runtime.h>
 
 void code_init(void); /* once, under the GVL */
@@ -20,7 +22,7 @@ void code_give_names(void); /* under the GVL: names everything met so far */
 
 /* [collector] The runtime's entries. */
 int code_resolve(const struct cprof_frame *frame, struct cprof_function *function);
-void code_drained(void);
+bool code_drained(void); /* true every ten seconds: it has tidied up */
 
 /* Around fork, so that the child finds no lock held. */
 void code_fork_prepare(void);

@@ -109,6 +109,8 @@ void roles_learn(VALUE native)
 
 enum cprof_role roles_at(uintptr_t pc)
 {
+    if (pc - walk_jit.start < atomic_load(&walk_jit.size))
+        return CPROF_ROLE_PLUMBING;
     uintptr_t function = function_at(pc);
     return function != 0 && is_learned(function) ? CPROF_ROLE_PLUMBING : CPROF_ROLE_PLAIN;
 }

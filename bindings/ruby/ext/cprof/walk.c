@@ -263,8 +263,9 @@ static struct cprof_registers resume_registers(uintptr_t tag)
         .fp = layout_demangle(word_at(tag, TAG_FRAME)),
     };
 #else
+    /* A label and no return address: the walker looks up what lies before what it is told. */
     return (struct cprof_registers){
-        .pc = word_at(tag, TAG_RESUME),
+        .pc = word_at(tag, TAG_RESUME) + 1,
         .sp = word_at(tag, TAG_STACK),
         .fp = word_at(tag, TAG_FRAME),
     };
@@ -277,7 +278,8 @@ static struct cprof_registers resume_registers(uintptr_t tag)
 bool walk_step(const struct cprof_interrupted *thread, struct cprof_registers *registers,
                struct cprof_frame *frame)
 {
-    if (registers->pc - walk_jit.start >= walk_jit.end - walk_jit.start)
+    size_t size = atomic_load_explicit(&walk_jit.size, memory_order_acquire);
+    if (registers->pc - walk_jit.start >= size)
         return false;
 #ifdef TAG_RESUME
     struct frames frames;

@@ -58,9 +58,10 @@ extern void (*walk_ask_for_names)(void); /* signal-safe; called with the GVL hel
 size_t walk(const struct cprof_interrupted *thread, struct cprof_frame *frames, size_t capacity,
             bool *complete);
 
-/* Where code of Ruby's JIT lies; set before sampling. */
+/* Where code of Ruby's JIT lies, from when its size is set on. */
 struct walk_range {
-    uintptr_t start, end;
+    uintptr_t start;
+    _Atomic size_t size;
 };
 extern struct walk_range walk_jit;
 bool walk_step(const struct cprof_interrupted *thread, struct cprof_registers *registers,
