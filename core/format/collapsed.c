@@ -137,26 +137,33 @@ struct reader {
     char *error;
 };
 
-/* The number at the end of a line, and where the stack ends. Without one the line counts 1;
- * fractions, which some tools write, are rounded. */
+/* "12", "-3", or "4.7" and nothing else; fractions, which some tools write, are rounded. */
+static bool parse_count(const char *text, int64_t *count)
+{
+    char *end;
+    if (text[strspn(text, "-.0123456789")] != '\0')
+        return false;
+    *count = strtoll(text, &end, 10);
+    if (end == text)
+        return false;
+    if (*end == '.' && end[1] >= '5' && *count<INT64_MAX && * count> INT64_MIN)
+        *count += *text == '-' ? -1 : 1;
+    return *end == '\0' || (*end == '.' && end[1 + strspn(end + 1, "0123456789")] == '\0');
+}
+
+/* The number at the end of a line, and where the stack ends. Without one the line counts 1. */
 static int64_t read_count(const char *line, size_t length, size_t *stack_length)
 {
-    char digits[32];
+    char text[32];
+    int64_t count;
     const char *space = memrchr(line, ' ', length);
+    size_t size = space != NULL ? (size_t)(line + length - space) - 1 : 0;
     *stack_length = length;
-    if (space == NULL)
+    if (size == 0 || size >= sizeof(text))
         return 1;
-    size_t size = (size_t)(line + length - space) - 1;
-    if (size == 0 || size >= sizeof(digits) || strspn(space + 1, "-.0123456789") < size)
-        return 1;
-    memcpy(digits, space + 1, size);
-    digits[size] = '\0';
-    char *end;
-    int64_t count = strtoll(digits, &end, 10);
-    if (*end == '.' && end[1] >= '5' && count < INT64_MAX && count > INT64_MIN)
-        count += *digits == '-' ? -1 : 1;
-    if (end == digits ||
-        (*end != '\0' && (*end != '.' || strspn(end + 1, "0123456789") != strlen(end + 1))))
+    memcpy(text, space + 1, size);
+    text[size] = '\0';
+    if (!parse_count(text, &count))
         return 1;
     *stack_length = (size_t)(space - line);
     return count;

@@ -83,7 +83,11 @@ static int read_value_types(struct reader *r)
         profile_id type, unit;
         TRY(read_string(r, r->in->sample_type[i]->type, &type));
         TRY(read_string(r, r->in->sample_type[i]->unit, &unit));
-        if (profile_add_value_type(r->p, profile_text(r->p, type), profile_text(r->p, unit)))
+        int status =
+            profile_add_value_type(r->p, profile_text(r->p, type), profile_text(r->p, unit));
+        if (status == -EEXIST)
+            return broken(r, "two sample types are \"%.40s\"", profile_text(r->p, type));
+        if (status != 0)
             return no_memory(r);
     }
     return 0;

@@ -138,6 +138,9 @@ int profile_add_value_type(struct profile *p, const char *type, const char *unit
         return -ENOSPC;
     struct profile_value_type added = {.type = profile_string(p, type),
                                        .unit = profile_string(p, unit)};
+    for (size_t i = 0; i < p->value_count; i++)
+        if (p->value_types[i].type == added.type && p->value_types[i].unit == added.unit)
+            return -EEXIST;
     if ((added.type == 0 && *type != '\0') || (added.unit == 0 && *unit != '\0') ||
         !widen_values(p)) {
         p->error = -ENOMEM;

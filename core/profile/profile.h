@@ -117,8 +117,8 @@ void profile_adopt_header(struct profile *profile, const struct profile *model);
 int profile_error(const struct profile *profile);
 size_t profile_memory(const struct profile *profile); /* bytes held */
 
-/* Value columns. Adding one after samples exist gives them 0 in it. -ENOSPC past
- * PROFILE_MAX_VALUES. */
+/* Value columns. Adding one after samples exist gives them 0 in it. 0, -ENOMEM, -EEXIST, or
+ * -ENOSPC past PROFILE_MAX_VALUES. */
 int profile_add_value_type(struct profile *profile, const char *type, const char *unit);
 size_t profile_value_count(const struct profile *profile);
 struct profile_value_type profile_value_type(const struct profile *profile, size_t column);

@@ -117,6 +117,7 @@ static void a_column_added_late_is_zero_in_earlier_samples(void **state)
     size_t samples = profile_sample_count(p);
     int64_t total = column_total(p, 1);
     assert_int_equal(profile_add_value_type(p, "alloc", "bytes"), 0);
+    assert_int_equal(profile_add_value_type(p, "alloc", "bytes"), -EEXIST);
     assert_int_equal(profile_value_column(p, "alloc"), 2);
     assert_int_equal(profile_sample_count(p), samples);
     assert_int_equal(column_total(p, 1), total);
