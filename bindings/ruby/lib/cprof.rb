@@ -89,7 +89,33 @@ module Cprof
       stop
     end
 
+    # Puts labels on what the block runs in this fiber, in addition to those around it.
+    #
+    #   Cprof.labels(endpoint: "/users") { render }
+    #
+    # @return what the block returns
+    def labels(**labels)
+      return yield unless AVAILABLE && Native.running?
+
+      outer = Thread.current[LABELS]
+      merged = (outer&.first || {}).merge(labels).freeze
+      enter_labels([merged, Native.intern_labels(pairs(merged).sort)])
+      begin
+        yield
+      ensure
+        enter_labels(outer)
+      end
+    end
+
     private
+
+    LABELS = :__cprof_label_stack
+    private_constant :LABELS
+
+    def enter_labels(current)
+      Thread.current[LABELS] = current
+      Native.set_labels(current ? current.last : 0)
+    end
 
     def prepare
       return if @prepared

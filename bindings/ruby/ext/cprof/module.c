@@ -15,6 +15,7 @@
 #include <cprof/runtime.h>
 
 #include "jit.h"
+#include "labels.h"
 #include "layout.h"
 #include "names.h"
 #include "roles.h"
@@ -34,9 +35,11 @@ static const struct cprof_runtime runtime = {
     .name = "ruby",
     .walk = walk,
     .step = walk_step,
+    .context = walk_labels,
     .resolve = code_resolve,
     .role = roles_of,
     .role_at = roles_at,
+    .labels = labels_of,
     .drained = drained,
 };
 
@@ -201,6 +204,20 @@ static VALUE native_stats(VALUE self)
     return result;
 }
 
+static VALUE native_intern_labels(VALUE self, VALUE pairs)
+{
+    (void)self;
+    Check_Type(pairs, T_ARRAY);
+    return UINT2NUM(labels_intern(pairs));
+}
+
+static VALUE native_set_labels(VALUE self, VALUE set)
+{
+    (void)self;
+    labels_set(NUM2UINT(set));
+    return Qnil;
+}
+
 static VALUE native_describe_thread(VALUE self, VALUE tid, VALUE name)
 {
     (void)self;
@@ -208,18 +225,20 @@ static VALUE native_describe_thread(VALUE self, VALUE tid, VALUE name)
     return Qnil;
 }
 
-/* Our lock is taken last: the core's collector, which it waits for, may want it. */
+/* Our locks are taken last: the core's collector, which it waits for, may want them. */
 static VALUE native_fork_prepare(VALUE self)
 {
     (void)self;
     cprof_fork_prepare();
     code_fork_prepare();
+    labels_fork_prepare();
     return Qnil;
 }
 
 static VALUE native_fork_parent(VALUE self)
 {
     (void)self;
+    labels_fork_done();
     code_fork_done();
     cprof_fork_parent();
     return Qnil;
@@ -228,6 +247,7 @@ static VALUE native_fork_parent(VALUE self)
 static VALUE native_fork_child(VALUE self)
 {
     (void)self;
+    labels_fork_done();
     code_fork_done();
     cprof_fork_child();
     if (cprof_is_running())
@@ -264,6 +284,8 @@ __attribute__((visibility("default"))) void Init_native(void)
     rb_define_singleton_method(native, "stop", native_stop, 1);
     rb_define_singleton_method(native, "running?", native_is_running, 0);
     rb_define_singleton_method(native, "stats", native_stats, 0);
+    rb_define_singleton_method(native, "intern_labels", native_intern_labels, 1);
+    rb_define_singleton_method(native, "set_labels", native_set_labels, 1);
     rb_define_singleton_method(native, "describe_thread", native_describe_thread, 2);
     rb_define_singleton_method(native, "fork_prepare", native_fork_prepare, 0);
     rb_define_singleton_method(native, "fork_parent", native_fork_parent, 0);

@@ -4,6 +4,7 @@
  * the heap is being compacted. */
 #include "walk.h"
 
+#include "labels.h"
 #include "layout.h"
 #include "threads.h"
 
@@ -250,6 +251,13 @@ size_t walk(const struct cprof_interrupted *thread, struct cprof_frame *out, siz
     if (has_gvl && atomic_load_explicit(&code_met, memory_order_relaxed) > 0)
         walk_ask_for_names();
     return count;
+}
+
+bool walk_labels(const struct cprof_interrupted *thread, struct cprof_context *context)
+{
+    (void)thread;
+    *context = (struct cprof_context){.label_set = labels_current};
+    return labels_current != 0;
 }
 
 #ifdef TAG_RESUME
