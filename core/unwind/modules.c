@@ -1,11 +1,15 @@
 #include "unwind/modules.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 
 #include "base/clock.h"
+#include "unwind/arch.h"
 #include "unwind/listing.h"
 #include "unwind/table.h"
 
@@ -92,6 +96,18 @@ static const struct unwind_table *compile(const struct mapping *mapping, struct 
     return table;
 }
 
+/* Looks for the code that handlers return to: in the C library, or in the vDSO. Neither is ever
+ * unmapped. */
+static uintptr_t find_signal_return(const struct mapping *mapping)
+{
+    uintptr_t size = mapping->limit - mapping->start;
+    uintptr_t vdso = getauxval(AT_SYSINFO_EHDR);
+    if ((uintptr_t)sigaction - mapping->start >= size && vdso - mapping->start >= size)
+        return 0;
+    return (uintptr_t)memmem((const void *)mapping->start, size, ARCH_SIGNAL_RETURN,
+                             sizeof(ARCH_SIGNAL_RETURN));
+}
+
 static struct shared_module *module_make(struct modules *modules, const struct mapping *mapping,
                                          const char *path)
 {
@@ -114,6 +130,7 @@ static struct shared_module *module_make(struct modules *modules, const struct m
         .path = shared->path,
         .serial = ++modules->serials,
         .table = compile(mapping, modules->budget),
+        .signal_return = find_signal_return(mapping),
     };
     shared->without_table = mapping->header != 0 && !shared->module.table;
     return shared;
@@ -332,6 +349,7 @@ struct modules *modules_new(struct budget *budget)
     if (!modules)
         return NULL;
     modules->budget = budget;
+    modules->seen = (struct loader_state){.additions = ULLONG_MAX}; /* nothing yet */
     struct snapshot *empty = snapshot_new(modules, 0);
     if (!empty) {
         free(modules);

@@ -42,6 +42,8 @@ struct module {
     char *path;             /* as mapped; "[vdso]"; "" for anonymous code */
     uint64_t serial;        /* unique for the life of the process: never reused */
     const struct unwind_table *table; /* NULL: none */
+    uintptr_t signal_return; /* the code that returns from signal handlers, where it has no
+                                unwind information (musl, the vDSO of AArch64); 0 = none */
 };
 
 /* One snapshot: modules sorted by start, not overlapping. */

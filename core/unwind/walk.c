@@ -280,7 +280,7 @@ static const struct module *find_module(struct walk *walk, uintptr_t pc)
 }
 
 /* The frame record that a frame pointer points to: the caller's frame pointer and the return
- * address. Believed only if that address is code. */
+ * address. Believed only if that address is code, or both are zero, as in a first function. */
 static bool leave_by_frame_pointer(struct walk *walk)
 {
     uintptr_t fp = walk->at.fp;
@@ -291,7 +291,8 @@ static bool leave_by_frame_pointer(struct walk *walk)
     if (fp < walk->at.sp || !load(walk->bounds, fp, &caller_fp) ||
         !load(walk->bounds, fp + WORD, &pc) || !ascends(walk, fp + 2 * WORD))
         return false;
-    if (pc != 0 && !find_module(walk, arch_strip(pc) - 1))
+    bool first = pc == 0 && caller_fp == 0 && !walk->at.live;
+    if (!first && !find_module(walk, arch_strip(pc) - 1))
         return false;
     return leave_to(walk, pc, fp + 2 * WORD, caller_fp, UNKNOWN);
 }
@@ -331,6 +332,8 @@ static bool leave(struct walk *walk, uintptr_t pc)
         if (never_called(walk, module->table))
             return leave_to(walk, 0, walk->at.sp, UNKNOWN, UNKNOWN);
     }
+    if (module && walk->at.pc == module->signal_return)
+        return leave_signal(walk);
     walk->end = module ? WALK_NO_RULE : WALK_NO_MODULE;
     if (!module && pc < PAGE && leave_failed_call(walk))
         return true;

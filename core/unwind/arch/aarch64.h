@@ -21,6 +21,9 @@ static const uintptr_t ARCH_RED_ZONE = 0;
  * kernel's rt_sigframe begins with the 128 bytes of a siginfo_t. */
 static const uintptr_t ARCH_SIGNAL_UCONTEXT = 128;
 
+/* mov x8, #SYS_rt_sigreturn; svc #0: the whole of a trampoline. */
+static const uint8_t ARCH_SIGNAL_RETURN[] = {0x68, 0x11, 0x80, 0xd2, 0x01, 0x00, 0x00, 0xd4};
+
 /* The general registers of a ucontext_t lie in its first so many bytes. */
 static const size_t ARCH_UCONTEXT_REGISTERS =
     offsetof(ucontext_t, uc_mcontext.pc) + sizeof(uint64_t);

@@ -21,6 +21,10 @@ static const uintptr_t ARCH_RED_ZONE = 128;
 /* Where the ucontext_t lies above the stack pointer when the signal trampoline runs. */
 static const uintptr_t ARCH_SIGNAL_UCONTEXT = 0;
 
+/* mov $SYS_rt_sigreturn, %rax; syscall: the whole of a trampoline. */
+static const uint8_t ARCH_SIGNAL_RETURN[] = {0x48, 0xc7, 0xc0, 0x0f, 0x00,
+                                             0x00, 0x00, 0x0f, 0x05};
+
 /* The general registers of a ucontext_t lie in its first so many bytes. */
 static const size_t ARCH_UCONTEXT_REGISTERS =
     offsetof(ucontext_t, uc_mcontext.gregs) + sizeof(gregset_t);
