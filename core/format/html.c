@@ -90,35 +90,50 @@ static int compare_stacks(const void *left, const void *right)
     return COMPARE(a->frames[depth], b->frames[depth]);
 }
 
+/* Lists the stacks that have samples. Returns how many frames they have together. */
+static size_t collect_stacks(struct page *page)
+{
+    const struct profile *profile = page->profile;
+    size_t steps = 0;
+    for (size_t i = 0; i < profile_sample_count(profile); i++) {
+        profile_id id = profile_get_sample(profile, i).stack;
+        if (page->stack_number[id])
+            continue;
+        page->stack_number[id] = 1;
+        page->stacks[page->stack_count++].source = id;
+        steps += frame_table_depth(&page->table, profile_get_stack(profile, id));
+    }
+    return steps;
+}
+
 /* Sorts the stacks and gives equal ones the same number. */
 static int sort_stacks(struct page *page)
 {
     const struct profile *profile = page->profile;
-    size_t count = profile_stack_count(profile), steps = 0;
-    for (profile_id id = 0; id < count; id++)
-        steps += frame_table_depth(&page->table, profile_get_stack(profile, id));
-    page->steps = allocate(steps, sizeof(*page->steps));
+    size_t count = profile_stack_count(profile);
     page->stacks = allocate(count, sizeof(*page->stacks));
     page->stack_number = allocate(count, sizeof(*page->stack_number));
-    if (!page->steps || !page->stacks || !page->stack_number)
+    if (!page->stacks || !page->stack_number)
+        return -ENOMEM;
+    page->steps = allocate(collect_stacks(page), sizeof(*page->steps));
+    if (!page->steps)
         return -ENOMEM;
     uint32_t *next = page->steps;
-    for (profile_id id = 0; id < count; id++) {
-        struct page_stack *stack = &page->stacks[id];
-        *stack = (struct page_stack){.frames = next, .source = id};
-        stack->depth =
-            (uint32_t)frame_table_expand(&page->table, profile_get_stack(profile, id), next);
+    for (size_t i = 0; i < page->stack_count; i++) {
+        struct page_stack *stack = &page->stacks[i];
+        struct profile_stack source = profile_get_stack(profile, stack->source);
+        stack->frames = next;
+        stack->depth = (uint32_t)frame_table_expand(&page->table, source, next);
         next += stack->depth;
     }
-    qsort(page->stacks, count, sizeof(*page->stacks), compare_stacks);
+    qsort(page->stacks, page->stack_count, sizeof(*page->stacks), compare_stacks);
     uint32_t number = 0;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < page->stack_count; i++) {
         if (i > 0 && compare_stacks(&page->stacks[i - 1], &page->stacks[i]))
             number++;
         page->stacks[i].number = number;
         page->stack_number[page->stacks[i].source] = number;
     }
-    page->stack_count = count;
     return 0;
 }
 
@@ -420,7 +435,7 @@ static int html_write(const struct profile *profile, struct buffer *out)
     struct buffer packed = {0};
     int status = write_json(&page);
     if (!status)
-        status = buffer_gzip(&page.json, &packed, 9);
+        status = buffer_gzip(&page.json, &packed, 6);
     page_free(&page);
     if (!status) {
         buffer_append(out, html_page_head, html_page_head_size);

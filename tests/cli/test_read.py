@@ -1,0 +1,250 @@
+"""top, flame, convert and merge: exact numbers, and one clear line for everything bad."""
+
+import json
+import os
+import pty
+import re
+import shutil
+import subprocess
+
+import pytest
+
+import profiles
+from conftest import COMMAND
+
+
+def rows(cprof, *arguments):
+    done = cprof("top", "--json", *arguments)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def by_name(report):
+    return {row["name"]: (row["self"] // 10**7, row["total"] // 10**7) for row in report["rows"]}
+
+
+def on_terminal(arguments, columns, **environment):
+    """What the command prints on a terminal of that width."""
+    master, slave = pty.openpty()
+    subprocess.run(["stty", "cols", str(columns)], stdin=slave, check=True)
+    child = subprocess.Popen([COMMAND, *arguments], stdout=slave, stderr=slave,
+                             env={**os.environ, "TERM": "xterm", "NO_COLOR": "", **environment})
+    os.close(slave)
+    output = b""
+    try:
+        while chunk := os.read(master, 4096):
+            output += chunk
+    except OSError:
+        pass  # how Linux says that the other end has been closed
+    os.close(master)
+    assert child.wait(30) == 0
+    return output.decode().replace("\r\n", "\n")
+
+
+# --- top ---
+
+def test_top_counts_self_and_total_and_recursion_once(cprof, small):
+    assert by_name(rows(cprof, small)) == {
+        "parse": (40, 40), "crc32": (30, 30), "work": (20, 50), "main": (10, 60),
+        "Worker.run": (0, 40)}
+
+
+def test_top_prints_the_table_that_people_see(cprof, small):
+    assert cprof("top", small).stdout == (
+        "shop · 1.00 s of CPU in 10.0 s · 100 samples at 100 Hz · 2 threads\n"
+        "\n"
+        "            self           total   function\n"
+        "   400 ms  40.0%   400 ms  40.0%   parse       shop/worker.py:30\n"
+        "   300 ms  30.0%   300 ms  30.0%   crc32       libz.so.1\n"
+        "   200 ms  20.0%   500 ms  50.0%   work        shop/main.py:20\n"
+        "   100 ms  10.0%   600 ms  60.0%   main        shop/main.py:10\n"
+        "      0 s   0.0%   400 ms  40.0%   Worker.run  shop/worker.py:5\n")
+
+
+def test_top_sorts_by_total_and_sums_up_what_it_leaves_out(cprof, small):
+    lines = cprof("top", "--cum", "-n", "2", small).stdout.splitlines()[3:]
+    assert [re.split(r"  +", line.strip())[4] for line in lines[:2]] == ["main", "work"]
+    assert lines[2] == "   700 ms  70.0%                   3 more"
+    assert len(lines) == 3
+
+
+@pytest.mark.parametrize("by, expected", [
+    ("line", {("parse", 31): 40, ("crc32", 0): 30, ("work", 24): 20, ("main", 12): 10,
+              ("work", 22): 0, ("Worker.run", 6): 0}),
+    ("file", {"/app/shop/worker.py": 40, "[no file]": 30, "/app/shop/main.py": 30}),
+    ("module", {"/app/shop/worker.py": 40, "/usr/lib/libz.so.1": 30, "/app/shop/main.py": 30}),
+    ("type", {"cpython": 70, "native": 30}),
+    ("thread", {"MainThread": 60, "worker-1": 40}),
+])
+def test_top_by_line_file_module_type_and_thread(cprof, small, by, expected):
+    report = rows(cprof, "--by", by, small)
+    name = (lambda row: (row["name"], row["line"])) if by == "line" else (lambda row: row["name"])
+    assert {name(row): row["self"] // 10**7 for row in report["rows"]} == expected
+
+
+@pytest.mark.parametrize("arguments, expected", [
+    (["--thread", "worker-1"], 40), (["--label", "endpoint=/cart"], 20), (["--span", profiles.SPAN], 40),
+    (["--trace", profiles.TRACE.upper()], 40), (["--thread", "MainThread", "--label", "endpoint=/cart"], 20),
+    (["--thread", "nobody"], 0),
+])
+def test_selections_narrow_the_total(cprof, small, arguments, expected):
+    assert rows(cprof, *arguments, small)["total"] == expected * 10**7
+
+
+def test_type_picks_the_value(cprof, small):
+    report = rows(cprof, "--type", "samples", small)
+    assert (report["unit"], report["total"]) == ("count", 100)
+    assert "100 samples" in cprof("top", "--type", "samples", small).stdout.splitlines()[0]
+
+
+def test_several_files_are_merged_and_standard_input_is_read(cprof, small):
+    with open(small, "rb") as file:
+        done = cprof("top", "--json", small, "-", stdin=file)
+    assert json.loads(done.stdout)["total"] == 2 * 10**9
+
+
+def test_a_profile_without_matching_samples_says_so(cprof, small):
+    done = cprof("top", "--thread", "nobody", small)
+    assert (done.returncode, done.stdout) == (0, "The profile has no samples that match.\n")
+
+
+def test_names_cannot_talk_to_the_terminal(cprof, tmp_path):
+    evil = b"\x1b[2J\x07\xffname\xc3\xa9"
+    path = profiles.ProfileFile().add([profiles.Frame(evil)], 5).write(tmp_path / "evil.pb.gz")
+    done = subprocess.run([COMMAND, "top", path], capture_output=True, timeout=60)
+    assert b"\x1b" not in done.stdout and b"\x07" not in done.stdout and b"\xff" not in done.stdout
+    assert "\ufffd[2J\ufffd\ufffdnameé".encode() in done.stdout
+
+
+def test_a_table_fits_the_terminal_and_is_coloured_only_there(cprof, tmp_path):
+    profile = profiles.ProfileFile()
+    profile.add([profiles.python("Very.long_name_" * 20, "/some/where/deep/in/a/tree.py", 12, 3)], 5)
+    path = profile.write(tmp_path / "wide.pb.gz")
+    for columns in (60, 80, 132):
+        shown = on_terminal(["top", path], columns)
+        assert "\x1b[" in shown
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
+        table = plain.splitlines()[2:]
+        assert max(map(len, table)) <= columns and "…" in plain
+    assert "\x1b" not in on_terminal(["top", path], 80, NO_COLOR="1")
+    assert "\x1b" not in on_terminal(["top", path], 80, TERM="dumb")
+    assert "\x1b" not in cprof("top", path).stdout
+
+
+def test_go_tool_pprof_agrees_with_top(cprof, small):
+    go = shutil.which("go") or shutil.which("/usr/local/go/bin/go")
+    if not go:
+        pytest.skip("no go on this machine")
+    done = subprocess.run([go, "tool", "pprof", "-top", "-filefunctions", "-unit=ns", small],
+                          capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    theirs = {}
+    for line in done.stdout.splitlines():
+        found = re.match(r"\s*(\d+)(?:ns)?\s+\S+%\s+\S+%\s+(\d+)(?:ns)?\s+\S+%\s+(\S+)", line)
+        if found:
+            theirs[found[3]] = (int(found[1]) // 10**7, int(found[2]) // 10**7)
+    assert theirs == by_name(rows(cprof, small))
+
+
+# --- flame, convert, merge ---
+
+@pytest.mark.parametrize("ending", ["pb.gz", "pprof", "otlp"])
+def test_convert_keeps_every_number(cprof, small, tmp_path, ending):
+    out = tmp_path / f"out.{ending}"
+    assert cprof("convert", small, out).returncode == 0
+    for by in ("function", "line", "type", "thread"):
+        assert rows(cprof, "--by", by, out)["rows"] == rows(cprof, "--by", by, small)["rows"]
+    assert rows(cprof, "--span", profiles.SPAN, out)["total"] == 40 * 10**7
+
+
+@pytest.mark.parametrize("ending", ["collapsed", "folded", "txt"])
+def test_convert_to_collapsed_and_back(cprof, small, tmp_path, ending):
+    out = tmp_path / f"out.{ending}"
+    assert cprof("convert", small, out).returncode == 0
+    assert sorted(out.read_text().splitlines()) == [
+        "Worker.run;parse 40", "main 10", "main;work;crc32 30", "main;work;work 20"]
+    assert rows(cprof, out)["total"] == 100
+
+
+def test_convert_to_speedscope(cprof, small, tmp_path):
+    out = tmp_path / "out.speedscope.json"
+    assert cprof("convert", small, out).returncode == 0
+    content = json.loads(out.read_text())
+    names = [frame["name"] for frame in content["shared"]["frames"]]
+    weights = {}
+    for profile in content["profiles"]:
+        for stack, weight in zip(profile["samples"], profile["weights"]):
+            path = ";".join(names[frame] for frame in stack)
+            weights[path] = weights.get(path, 0) + weight
+    total = sum(weights.values())
+    assert {path: round(100 * weight / total) for path, weight in weights.items()} == {
+        "main;work;crc32": 30, "main;work;work": 20, "main": 10, "Worker.run;parse": 40}
+
+
+def test_merge_adds_up(cprof, small, tmp_path):
+    out = tmp_path / "all.pb.gz"
+    assert cprof("merge", small, small, small, "-o", out).returncode == 0
+    report = rows(cprof, out)
+    assert report["total"] == 3 * 10**9 and report["service"] == "shop"
+    assert by_name(report)["work"] == (60, 150)
+
+
+def test_files_are_written_for_their_owner_only(cprof, small, tmp_path):
+    out = tmp_path / "out.html"
+    assert cprof("flame", small, "-o", out).returncode == 0
+    assert out.stat().st_mode & 0o777 == 0o600
+    assert out.read_bytes().startswith(b"<!doctype html>")
+
+
+# --- what goes wrong ---
+
+def one_line(done, code, *words):
+    assert done.returncode == code, done.stderr
+    assert len(done.stderr.splitlines()) == 1 and done.stdout == "", done
+    for word in words:
+        assert word in done.stderr
+
+
+def test_bad_files_get_one_line_and_exit_1(cprof, small, tmp_path):
+    whole = open(small, "rb").read()
+    bad = {"cut.pb.gz": whole[:60], "noise.pb.gz": b"\x00\x01noise" * 50, "empty.pb.gz": b"",
+           "noise.xyz": b"\xff\xfe\x00noise" * 50}
+    for name, content in bad.items():
+        (tmp_path / name).write_bytes(content)
+        one_line(cprof("top", tmp_path / name), 1, name)
+    one_line(cprof("top", tmp_path / "missing.pb.gz"), 1, "missing.pb.gz", "No such file")
+    one_line(cprof("top", tmp_path), 1, "irectory")
+    one_line(cprof("top", small, tmp_path / "missing.pb.gz"), 1, "missing.pb.gz")
+    one_line(cprof("top", "--type", "heap", small), 1, "heap", "samples, cpu")
+
+
+def test_unwritable_outputs_get_one_line_and_exit_1(cprof, small, tmp_path):
+    one_line(cprof("convert", small, tmp_path / "no" / "out.html"), 1, "No such file")
+    (tmp_path / "folder.html").mkdir()
+    one_line(cprof("flame", small, "-o", tmp_path / "folder.html"), 1, "folder.html")
+    with open("/dev/full", "w") as full:
+        done = cprof("top", small, stdout=full, stderr=subprocess.PIPE, capture_output=False)
+    assert done.returncode == 1 and "standard output" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [
+    [], ["nonsense"], ["top"], ["top", "--nonsense", "x"], ["top", "-n", "0", "x"], ["top", "-n", "-1", "x"],
+    ["top", "-n", "1x", "x"], ["top", "--by", "colour", "x"], ["top", "--span", "12", "x"],
+    ["top", "--trace", "z" * 32, "x"], ["top", "--label", "novalue", "x"], ["top", "--label", "=v", "x"],
+    ["flame", "x"], ["flame", "x", "-o", "x.txt"], ["flame", "-o", "x.html"],
+    ["convert", "x"], ["convert", "x", "y", "z"], ["convert", "x", "x.unknown"],
+    ["merge", "x"], ["merge", "-o", "x.otlp"], ["merge", "x", "-o", "x.unknown"],
+    ["run"], ["run", "--rate", "0", "true"], ["run", "--rate", "1001", "true"], ["run", "--types", "cpu,no", "true"],
+    ["run", "--types", "", "true"], ["run", "-o", "x.unknown", "true"],
+])
+def test_wrong_usage_gets_one_line_and_exit_2(cprof, arguments):
+    one_line(cprof(*arguments), 2)
+
+
+@pytest.mark.parametrize("command", ["run", "top", "flame", "convert", "merge"])
+def test_help_has_an_example(cprof, command):
+    done = cprof(command, "--help")
+    assert done.returncode == 0 and f"Example:\n  cprof {command} " in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 96
+    assert f"  {command} " in cprof("--help").stdout
+    assert re.fullmatch(r"cprof \d+\.\d+\.\d+\n", cprof("--version").stdout)
