@@ -338,6 +338,20 @@ static bool entry_covers(const struct dwarf_unit *unit, const struct dwarf_entry
     return dwarf_each_range(unit, &entry->low, &entry->high, &entry->ranges, covers, &vaddr);
 }
 
+/* Whether an entry of a walk over a function leads to the address. A block that names no
+ * addresses may still hold functions that do. */
+static bool is_on_the_way(const struct walk *walk, const struct dwarf_entry *entry,
+                          uint64_t vaddr)
+{
+    if (!walk->level)
+        return true; /* the function itself */
+    if (!is_interesting(entry->tag) || entry->tag == DW_TAG_subprogram)
+        return false;
+    if (!has_code(entry))
+        return entry->tag != DW_TAG_inlined_subroutine;
+    return entry_covers(walk->unit, entry, vaddr);
+}
+
 static void find_scopes(const struct dwarf_unit *unit, const struct dwarf_function *function,
                         uint64_t vaddr, struct scopes *scopes)
 {
@@ -347,15 +361,13 @@ static void find_scopes(const struct dwarf_unit *unit, const struct dwarf_functi
     while (walk_next(&walk, &entry)) {
         if (walk.level && walk.level <= held)
             return; /* out of it again */
-        bool is_function = !walk.level || entry.tag == DW_TAG_inlined_subroutine;
-        if (walk.level && is_interesting(entry.tag) && !has_code(&entry) && !is_function)
-            continue; /* a block without addresses may still hold some that have */
-        if (walk.level && (!is_interesting(entry.tag) || entry.tag == DW_TAG_subprogram ||
-                           !entry_covers(unit, &entry, vaddr))) {
+        if (!is_on_the_way(&walk, &entry, vaddr)) {
             walk_skip(&walk, &entry);
             continue;
         }
-        held = walk.level;
+        if (has_code(&entry))
+            held = walk.level;
+        bool is_function = !walk.level || entry.tag == DW_TAG_inlined_subroutine;
         if (is_function && scopes->count < MAX_SCOPES)
             scopes->list[scopes->count++] = (struct scope){.offset = entry.offset,
                                                            .call_file = entry.call_file,

@@ -1,17 +1,24 @@
 /*
  * Names for native code: address -> functions (inlined ones included), file, line; and the
  * build ids of modules. Runs on the collector only, one thread at a time; never in a sampled
- * thread and never in a handler.
+ * thread and never in a handler. The thread needs 1 MiB of stack (demangle.h).
  *
- * Sources, best first: .symtab, a separate debug file by build id or .gnu_debuglink, .dynsym,
- * the vDSO's own symbols, PLT stubs as "name@plt", /tmp/perf-PID.map for anonymous code; lines
- * from DWARF where it is there. A pc of a module without a symbol is "module+0xoffset", an
- * address of no module "[unknown]".
+ * Sources, best first: .symtab of the module or of its separate debug file (by build id or
+ * .gnu_debuglink), .dynsym, the vDSO's own symbols, PLT stubs as "name@plt",
+ * /tmp/perf-PID.map for anonymous code; lines and inlined functions from DWARF where it is
+ * there. Code without a symbol is "module+0xoffset" with the offset of its function's start
+ * where the unwind tables tell it, code of an anonymous module "[anonymous]", an address of no
+ * module "[unknown]". A file that is not the one mapped (upgraded, deleted) names nothing.
  *
- * Symbol tables are read at the first need of a module and draw from the budget; when it is
- * spent, further modules are named "module+0xoffset". DWARF is opened for a batch and closed
- * by symbolizer_rest(). Strings live as long as the symbolizer or until symbolizer_forget()
- * of their module.
+ * What it costs: 12 bytes of memory a function from a module's first lookup on, drawn from
+ * the budget (when that is spent, further modules are named "module+0xoffset"); a few us a
+ * lookup without DWARF, and with it 10 to 60 us in a batch, several hundred where a lookup
+ * needs a compilation unit that is not at hand. So: keep what was looked up by (module,
+ * address), gather a batch, and sort it by address. What a batch needs beyond that (open files
+ * of at most 8 modules, DWARF units of at most 2 MiB each) goes with symbolizer_rest().
+ *
+ * Strings live as long as the symbolizer or until symbolizer_forget() of their module. Names
+ * are bytes from files: mostly, but not surely, UTF-8.
  */
 #ifndef CPROF_SYMBOL_SYMBOLIZER_H
 #define CPROF_SYMBOL_SYMBOLIZER_H

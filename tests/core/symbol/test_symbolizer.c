@@ -45,16 +45,22 @@ __attribute__((noinline)) static int a_function_of_this_test(int x)
     return x + 1;
 }
 
-static void exported_functions_of_libc_have_the_names_people_use(void **state)
+/* By handle: under a sanitizer some of the names in scope are not libc's. */
+static char *in_libc(const char *name)
 {
     void *libc = dlopen("libc.so.6", RTLD_NOW | RTLD_NOLOAD);
+    char *function = dlsym(libc, name);
+    dlclose(libc);
+    return function;
+}
+
+static void exported_functions_of_libc_have_the_names_people_use(void **state)
+{
     static const char *const names[] = {
         "qsort", "malloc", "fwrite", "write", "printf", "nanosleep", "pthread_mutex_lock"};
     (void)state;
-    assert_non_null(libc);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        assert_string_equal(name_of((char *)dlsym(libc, names[i]) + 1), names[i]);
-    dlclose(libc);
+        assert_string_equal(name_of(in_libc(names[i]) + 1), names[i]);
 }
 
 static void functions_of_the_executable_are_named(void **state)
@@ -127,7 +133,7 @@ static void identity_is_the_build_id_and_the_hash_of_the_file(void **state)
     struct module module;
     char path[PATH_MAX], command[4 * PATH_MAX], expected[129] = "";
     (void)state;
-    assert_true(module_of((void *)&strlen, &module, path));
+    assert_true(module_of(in_libc("qsort"), &module, path));
     const struct module_identity *identity = symbolizer_identity(symbolizer, &module);
     snprintf(command, sizeof command, "readelf -n '%s' | sed -n 's/.*Build ID: //p'", path);
     FILE *readelf = popen(command, "r");
@@ -157,8 +163,8 @@ static void without_budget_code_is_named_by_its_module(void **state)
     (void)state;
     budget_init(&small, 12 * 1024);
     struct symbolizer *poor = symbolizer_new(&small);
-    assert_true(module_of((void *)&qsort, &module, path));
-    symbolizer_lookup(poor, &module, (uintptr_t)&qsort + 1, &symbol);
+    assert_true(module_of(in_libc("qsort"), &module, path));
+    symbolizer_lookup(poor, &module, (uintptr_t)in_libc("qsort") + 1, &symbol);
     assert_int_equal(symbol.count, 1);
     assert_memory_equal(symbol.lines[0].name, "libc.so.6+0x", 12);
     symbolizer_free(poor);
@@ -166,7 +172,7 @@ static void without_budget_code_is_named_by_its_module(void **state)
 
     budget_init(&small, 1);
     poor = symbolizer_new(&small);
-    symbolizer_lookup(poor, &module, (uintptr_t)&qsort + 1, &symbol);
+    symbolizer_lookup(poor, &module, (uintptr_t)in_libc("qsort") + 1, &symbol);
     assert_string_equal(symbol.lines[0].name, "[unknown]");
     symbolizer_free(poor);
 }
@@ -178,9 +184,9 @@ static void a_forgotten_module_gives_its_memory_back(void **state)
     char path[PATH_MAX];
     (void)state;
     size_t before = budget_used(&budget);
-    assert_true(module_of((void *)&qsort, &module, path));
+    assert_true(module_of(in_libc("qsort"), &module, path));
     module.serial = 12345;
-    symbolizer_lookup(symbolizer, &module, (uintptr_t)&qsort + 1, &symbol);
+    symbolizer_lookup(symbolizer, &module, (uintptr_t)in_libc("qsort") + 1, &symbol);
     size_t held = budget_used(&budget);
     assert_true(held > before);
     symbolizer_forget(symbolizer, module.serial);
@@ -201,7 +207,7 @@ static void no_file_stays_open_at_rest(void **state)
     (void)state;
     symbolizer_rest(symbolizer);
     size_t before = open_descriptors();
-    name_of((char *)&qsort + 1);
+    name_of(in_libc("qsort") + 1);
     name_of((char *)&a_function_of_this_test + 1);
     assert_true(open_descriptors() <= before + 4);
     symbolizer_rest(symbolizer);
