@@ -1,5 +1,6 @@
 #include "symbol/strings.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,18 +85,56 @@ static char *room_for(struct strings *strings, size_t size)
     return room;
 }
 
+/* The length of the UTF-8 sequence at `s`, or 0 if there is none that formats would take. */
+static size_t sequence_length(const unsigned char *s)
+{
+    static const uint32_t least[] = {0, 0x20, 0x80, 0x800, 0x10000};
+    size_t length = s[0] < 0x80 ? 1 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+    uint32_t code = length == 1 ? s[0] : s[0] & (0x7fu >> length);
+    if ((s[0] >= 0x80 && s[0] < 0xc0) || s[0] >= 0xf8 || s[0] == 0x7f)
+        return 0;
+    for (size_t i = 1; i < length; i++) {
+        if ((s[i] & 0xc0) != 0x80) /* the NUL at the end included */
+            return 0;
+        code = code << 6 | (s[i] & 0x3f);
+    }
+    bool surrogate = code >= 0xd800 && code < 0xe000;
+    return code < least[length] || code > 0x10ffff || surrogate ? 0 : length;
+}
+
+/* Copies a string as far as it goes, with '?' for what may not be in it. */
+static void make_clean(const char *string, char clean[STRINGS_LONGEST])
+{
+    const unsigned char *s = (const unsigned char *)string;
+    size_t used = 0;
+    while (*s) {
+        size_t length = sequence_length(s), take = length ? length : 1;
+        if (used + take >= STRINGS_LONGEST)
+            break;
+        if (length)
+            memcpy(clean + used, s, length);
+        else
+            clean[used] = '?';
+        used += take;
+        s += take;
+    }
+    clean[used] = '\0';
+}
+
 const char *strings_keep(struct strings *strings, const char *string)
 {
+    char clean[STRINGS_LONGEST];
+    make_clean(string, clean);
     if (strings->count >= strings->capacity / 4 * 3 && !grow(strings))
         return NULL;
-    const char **slot = find_slot(strings->slots, strings->capacity, string);
+    const char **slot = find_slot(strings->slots, strings->capacity, clean);
     if (*slot)
         return *slot;
-    size_t size = strlen(string) + 1;
+    size_t size = strlen(clean) + 1;
     char *copy = room_for(strings, size);
     if (!copy)
         return NULL;
-    memcpy(copy, string, size);
+    memcpy(copy, clean, size);
     *slot = copy;
     strings->count++;
     return copy;

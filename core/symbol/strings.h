@@ -11,6 +11,8 @@
 
 #include "base/budget.h"
 
+#define STRINGS_LONGEST 4096 /* bytes with the NUL; what is longer is cut */
+
 struct strings_chunk;
 
 struct strings {
@@ -23,7 +25,8 @@ struct strings {
 void strings_init(struct strings *strings, struct budget *budget);
 void strings_free(struct strings *strings);
 
-/* The kept copy of a string; NULL when there is no memory for it. */
+/* The kept copy of a string, NULL when there is no memory for it. The copy is UTF-8 without
+ * control characters, as formats demand: what is not becomes '?', byte by byte. */
 const char *strings_keep(struct strings *strings, const char *string);
 
 #endif

@@ -17,8 +17,8 @@
  * address), gather a batch, and sort it by address. What a batch needs beyond that (open files
  * of at most 8 modules, DWARF units of at most 2 MiB each) goes with symbolizer_rest().
  *
- * Strings live as long as the symbolizer or until symbolizer_forget() of their module. Names
- * are bytes from files: mostly, but not surely, UTF-8.
+ * Strings live as long as the symbolizer or until symbolizer_forget() of their module.
+ * They are UTF-8 without control characters, whatever the files hold.
  */
 #ifndef CPROF_SYMBOL_SYMBOLIZER_H
 #define CPROF_SYMBOL_SYMBOLIZER_H
