@@ -240,6 +240,18 @@ static void write_mapping(struct writer *w, uint32_t number)
     wire_message(w->out, FIELD_MAPPING, &row.base);
 }
 
+/* Readers take the first for the program's own: those that stand for no file come last. */
+static void write_mappings(struct writer *w)
+{
+    const size_t real = profile_mapping_count(w->profile);
+    for (uint32_t i = 1; i < w->mappings.used; i++)
+        if (w->mappings.order[i] < real)
+            write_mapping(w, i);
+    for (uint32_t i = 1; i < w->mappings.used; i++)
+        if (w->mappings.order[i] >= real)
+            write_mapping(w, i);
+}
+
 /* Comments */
 
 /* Would the value be taken for something else when read? */
@@ -314,8 +326,7 @@ static void write_profile(struct writer *w)
     }
     for (uint32_t i = 1; i < w->locations.used; i++)
         write_location(w, i);
-    for (uint32_t i = 1; i < w->mappings.used; i++)
-        write_mapping(w, i);
+    write_mappings(w);
     for (uint32_t i = 1; i < w->functions.used; i++)
         write_function(w, i);
     write_header(w);
