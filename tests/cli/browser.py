@@ -111,12 +111,16 @@ class Browser:
     def run(self, script, *arguments):
         return self._ask("POST", "/execute/sync", {"script": script, "args": list(arguments)})
 
+    def run_async(self, script):
+        """Runs a script that ends by calling its first argument with the result."""
+        return self._ask("POST", "/execute/async", {"script": script, "args": []})
+
     def settle(self):
         """Waits for animations and for what has been asked to be drawn."""
-        self._ask("POST", "/execute/async", {"args": [], "script": """
+        self.run_async("""
             const done = arguments[0];
             setTimeout(() => requestAnimationFrame(() => requestAnimationFrame(() => done())), 220);
-        """})
+        """)
 
     def text(self, element_id):
         return self.run("return document.getElementById(arguments[0]).textContent", element_id)

@@ -235,11 +235,12 @@ class Model {
         this.totalOf = new Float64Array(this.grouping.count);
         const open = new Int32Array(this.grouping.count);
         const visible = new Int32Array(nodes).fill(-1); /* the key that a node's self goes to */
-        const path = [];
+        let last = 0; /* the end of the path that is open */
         for (let node = 1; node < nodes; node++) {
-            while (path.length > 0 && path[path.length - 1] !== parent[node])
-                this.#close(open, path.pop());
-            path.push(node);
+            for (; last !== parent[node]; last = parent[last])
+                if (key[last] >= 0)
+                    open[key[last]]--;
+            last = node;
             const own = key[node];
             visible[node] = own >= 0 ? own : visible[parent[node]];
             if (own >= 0 && open[own]++ === 0)
@@ -247,11 +248,6 @@ class Model {
             if (visible[node] >= 0)
                 this.selfOf[visible[node]] += weight[node];
         }
-    }
-
-    #close(open, node) {
-        if (this.key[node] >= 0)
-            open[this.key[node]]--;
     }
 
     /* Which keys match, and how much of everything has a matching frame in its stack. */

@@ -338,7 +338,10 @@ class Page {
 
 loadProfile($("profile")).then((profile) => {
     window.page = new Page(profile);
-    document.body.dataset.ready = "true";
+    requestAnimationFrame(() => {
+        performance.mark("profile shown");
+        document.body.dataset.ready = "true";
+    });
 }, (error) => {
     $("summary").textContent = `This page could not read its profile: ${error.message}`;
 });
