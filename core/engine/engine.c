@@ -125,6 +125,16 @@ static void start_sampling(int signal)
     threads_open(&threads);
 }
 
+/* Ends sampling. False when a handler did not come back. */
+static bool end_sampling(void)
+{
+    threads_disarm();
+    if (handler_close() == 0)
+        return true;
+    log_warn("a thread does not leave the signal handler: cprof can't start again");
+    return false;
+}
+
 /* What does not sample any more, and has handed its last profile on. */
 static void take_down(void)
 {
@@ -152,19 +162,22 @@ static int build(const char *output, char *error, size_t error_size)
     if (engine.modules == NULL) /* else kept over a fork */
         engine.modules = modules_new(&engine.budget);
     int status = -ENOMEM;
-    if (engine.model != NULL && engine.modules != NULL) {
-        int refreshed = modules_refresh(engine.modules, threads_reader, NULL);
-        status = refreshed < 0 ? refreshed : start_collector();
+    if (engine.model != NULL && engine.modules != NULL)
+        status = modules_refresh(engine.modules, threads_reader, NULL);
+    if (status >= 0) {
+        start_sampling(signal);
+        status = start_collector();
+        if (status == 0) {
+            threads_scan(false); /* the collector tells when that fails */
+            return 0;
+        }
+        end_sampling();
+        threads_close();
     }
-    if (status != 0) {
-        exporter_stop(engine.exporter, 0, NULL);
-        engine.exporter = NULL;
-        take_down();
-        return report(error, error_size, status, strerror(-status));
-    }
-    start_sampling(signal);
-    threads_scan(false); /* the collector tells when that fails */
-    return 0;
+    exporter_stop(engine.exporter, 0, NULL);
+    engine.exporter = NULL;
+    take_down();
+    return report(error, error_size, status, strerror(-status));
 }
 
 static double seconds_until(uint64_t deadline)
@@ -215,16 +228,6 @@ int cprof_start(const struct cprof_options *options, const struct cprof_runtime 
     }
     pthread_mutex_unlock(&engine.lifecycle);
     return status;
-}
-
-/* Ends sampling. False when a handler did not come back. */
-static bool end_sampling(void)
-{
-    threads_disarm();
-    if (handler_close() == 0)
-        return true;
-    log_warn("a thread does not leave the signal handler: cprof can't start again");
-    return false;
 }
 
 /* Takes the running engine down; 0 or -ETIMEDOUT. */

@@ -1,0 +1,598 @@
+/* The whole engine in one process: what is burnt must be what the profile says. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <dirent.h>
+#include <errno.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "cprof/cprof.h"
+#include "cprof/runtime.h"
+#include "format/format.h"
+#include "sample/handler.h"
+
+static char directory[] = "/tmp/cprof-engine-XXXXXX";
+static char output[64], error[256];
+
+/* ---- work ---- */
+
+#define NEVER_INLINED __attribute__((noinline, noclone))
+static volatile uint64_t sink;
+
+static void burn_until(clockid_t clock, double seconds)
+{
+    uint64_t end = clock_ns(clock) + (uint64_t)(seconds * 1e9);
+    while (clock_ns(clock) < end)
+        for (int i = 0; i < 5000; i++)
+            sink += (uint64_t)i;
+}
+
+NEVER_INLINED static void burn_seven(double seconds)
+{
+    burn_until(CLOCK_THREAD_CPUTIME_ID, 0.7 * seconds);
+    sink++;
+}
+
+NEVER_INLINED static void burn_three(double seconds)
+{
+    burn_until(CLOCK_THREAD_CPUTIME_ID, 0.3 * seconds);
+    sink++;
+}
+
+NEVER_INLINED static void burn_shortly(void)
+{
+    burn_until(CLOCK_THREAD_CPUTIME_ID, 0.005);
+    sink++;
+}
+
+NEVER_INLINED static void recurse(int depth)
+{
+    if (depth == 0)
+        burn_until(CLOCK_THREAD_CPUTIME_ID, 0.3);
+    else
+        recurse(depth - 1);
+    sink++;
+}
+
+static double cpu_seconds(void)
+{
+    return (double)clock_ns(CLOCK_PROCESS_CPUTIME_ID) / 1e9;
+}
+
+/* ---- profiles ---- */
+
+static void start(const struct cprof_runtime *runtime, unsigned rate)
+{
+    const struct cprof_options options = {.output = output, .rate = rate};
+    if (cprof_start(&options, runtime, error, sizeof error) != 0)
+        fail_msg("%s", error);
+}
+
+static struct profile *stop_and_read(void)
+{
+    assert_int_equal(cprof_stop(10), 0);
+    struct profile *profile = format_read_file(output, error);
+    if (profile == NULL)
+        fail_msg("%s", error);
+    return profile;
+}
+
+static bool location_is(const struct profile *p, profile_id id, const char *name)
+{
+    const struct profile_location *location = profile_get_location(p, id);
+    for (uint32_t i = 0; i < location->line_count; i++) {
+        const struct profile_function *f = profile_get_function(p, location->lines[i].function);
+        if (strcmp(profile_text(p, f->name), name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool has_frame(const struct profile *p, profile_id stack, const char *name)
+{
+    const struct profile_stack s = profile_get_stack(p, stack);
+    for (uint32_t i = 0; i < s.depth; i++)
+        if (location_is(p, s.locations[i], name))
+            return true;
+    return false;
+}
+
+/* Seconds of CPU in samples that have the frame (NULL: all) and the label (NULL: any). */
+static double seconds_in(const struct profile *p, const char *frame, const char *key,
+                         const char *value)
+{
+    int column = profile_value_column(p, "cpu");
+    assert_true(column >= 0);
+    int64_t sum = 0;
+    for (size_t i = 0; i < profile_sample_count(p); i++) {
+        const struct profile_sample sample = profile_get_sample(p, i);
+        const char *label = key ? profile_label_text(p, sample.labels, key) : NULL;
+        if (frame != NULL && !has_frame(p, sample.stack, frame))
+            continue;
+        if (key != NULL && (label == NULL || strcmp(label, value) != 0))
+            continue;
+        sum += sample.values[column];
+    }
+    return (double)sum / 1e9;
+}
+
+static void assert_close(double value, double expected, double tolerance)
+{
+    if (value < expected - tolerance || value > expected + tolerance)
+        fail_msg("%.3f is not within %.3f of %.3f", value, tolerance, expected);
+}
+
+static int fresh_output(void **state)
+{
+    (void)state;
+    snprintf(output, sizeof output, "%s/out.pb.gz", directory);
+    unlink(output);
+    return 0;
+}
+
+/* ---- accuracy ---- */
+
+static void *seventy_thirty(void *name)
+{
+    pthread_setname_np(pthread_self(), name);
+    /* No multiple of the period, or the split would hang on the first sample's phase. */
+    for (int i = 0; i < 110; i++) {
+        burn_seven(0.0137);
+        burn_three(0.0137);
+    }
+    return NULL;
+}
+
+static void cpu_time_and_its_split_are_those_of_the_threads(void **state)
+{
+    (void)state;
+    start(NULL, 100);
+    double before = cpu_seconds();
+    static char names[4][16] = {"alpha", "beta", "gamma", "delta"};
+    pthread_t threads[4];
+    for (int i = 0; i < 4; i++)
+        pthread_create(&threads[i], NULL, seventy_thirty, names[i]);
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    double spent = cpu_seconds() - before;
+    struct profile *p = stop_and_read();
+    double all = seconds_in(p, NULL, NULL, NULL);
+    double seven = seconds_in(p, "burn_seven", NULL, NULL);
+    double three = seconds_in(p, "burn_three", NULL, NULL);
+    assert_close(all / spent, 1, 0.025);
+    assert_close(seven / (seven + three), 0.7, 0.03);
+    assert_true(seven + three > 0.99 * all);
+    /* Threads name themselves after they began: a second's part carries the first name. */
+    for (int i = 0; i < 4; i++)
+        assert_close(seconds_in(p, NULL, "thread.name", names[i]), 1.5, 0.35);
+    struct cprof_stats stats;
+    cprof_stats(&stats);
+    assert_int_equal(stats.samples_dropped, 0);
+    assert_true(stats.samples_truncated * 200 <= stats.samples);
+    assert_true(stats.samples_failed * 200 <= stats.samples);
+    assert_true(stats.profiles_exported >= 1);
+    profile_free(p);
+}
+
+static void *live_5_ms(void *unused)
+{
+    (void)unused;
+    cprof_thread_enter(0, "short");
+    burn_shortly();
+    cprof_thread_leave();
+    return NULL;
+}
+
+static void threads_that_live_5_ms_are_represented_in_proportion(void **state)
+{
+    (void)state;
+    start(NULL, 100);
+    double before = cpu_seconds();
+    for (int i = 0; i < 600; i++) {
+        pthread_t thread;
+        pthread_create(&thread, NULL, live_5_ms, NULL);
+        pthread_join(thread, NULL);
+    }
+    double spent = cpu_seconds() - before;
+    struct profile *p = stop_and_read();
+    /* 300 samples, give or take three standard deviations of a binomial distribution. */
+    assert_close(seconds_in(p, "burn_shortly", NULL, NULL), 3.0, 0.5);
+    assert_close(seconds_in(p, NULL, NULL, NULL), spent, 0.5);
+    profile_free(p);
+}
+
+/* ---- coexistence ---- */
+
+static void errno_is_never_changed(void **state)
+{
+    (void)state;
+    start(NULL, 1000);
+    uint64_t end = clock_ns(CLOCK_MONOTONIC) + NS_PER_SECOND;
+    do {
+        errno = 4321;
+        for (int i = 0; i < 10000; i++)
+            sink++;
+        assert_int_equal(errno, 4321);
+    } while (clock_ns(CLOCK_MONOTONIC) < end);
+    profile_free(stop_and_read());
+}
+
+static _Atomic unsigned own_signals;
+
+static void count_own(int signal)
+{
+    (void)signal;
+    own_signals++;
+}
+
+static void a_program_keeps_its_own_profiling_timer(void **state)
+{
+    (void)state;
+    signal(SIGPROF, count_own);
+    const struct itimerval timer = {{0, 10000}, {0, 10000}}, off = {{0}, {0}};
+    setitimer(ITIMER_PROF, &timer, NULL);
+    start(NULL, 100);
+    own_signals = 0;
+    burn_seven(1.0 / 0.7);
+    unsigned seen = own_signals;
+    struct profile *p = stop_and_read();
+    setitimer(ITIMER_PROF, &off, NULL);
+    signal(SIGPROF, SIG_IGN);
+    assert_in_range(seen, 90, 112);
+    assert_close(seconds_in(p, "burn_seven", NULL, NULL), 1.0, 0.05);
+    profile_free(p);
+}
+
+static void a_program_that_takes_our_signal_lives_on_unsampled(void **state)
+{
+    (void)state;
+    start(NULL, 100);
+    burn_seven(0.1);
+    signal(handler_choose(), count_own);
+    burn_seven(1.0);
+    struct cprof_stats stats;
+    cprof_stats(&stats);
+    assert_int_equal(stats.threads, 0);
+    assert_int_equal(cprof_stop(5), 0);
+    start(NULL, 100); /* on another signal */
+    burn_seven(0.5);
+    struct profile *p = stop_and_read();
+    assert_close(seconds_in(p, "burn_seven", NULL, NULL), 0.35, 0.05);
+    profile_free(p);
+}
+
+/* ---- stacks ---- */
+
+static void a_stack_too_deep_keeps_its_leaves_under_a_truncated_root(void **state)
+{
+    (void)state;
+    setenv("CPROF_MAX_FRAMES", "20", 1);
+    start(NULL, 100);
+    recurse(100);
+    struct cprof_stats stats;
+    struct profile *p = stop_and_read();
+    unsetenv("CPROF_MAX_FRAMES");
+    cprof_stats(&stats);
+    assert_close(seconds_in(p, "recurse", NULL, NULL), 0.3, 0.05);
+    assert_close(seconds_in(p, "[truncated]", NULL, NULL), 0.3, 0.05);
+    assert_close((double)stats.samples_truncated, 30, 5);
+    for (size_t i = 0; i < profile_sample_count(p); i++) {
+        const struct profile_stack s = profile_get_stack(p, profile_get_sample(p, i).stack);
+        assert_true(s.depth <= 21);
+        if (s.depth == 21)
+            assert_true(location_is(p, s.locations[20], "[truncated]"));
+    }
+    profile_free(p);
+}
+
+/* A pretended interpreter: fake_loop() runs "program", which calls "function". */
+NEVER_INLINED static void fake_loop(double seconds)
+{
+    burn_seven(seconds / 0.7);
+    sink++;
+}
+
+static _Atomic bool in_loop;
+
+static size_t fake_walk(const struct cprof_interrupted *thread, struct cprof_frame *frames,
+                        size_t capacity, bool *complete)
+{
+    (void)thread;
+    if (!in_loop || capacity < 2)
+        return 0;
+    frames[0] = (struct cprof_frame){.token = 1, .position = 7, .stack = CPROF_STACK_INHERIT};
+    frames[1] = (struct cprof_frame){.token = 2, .position = 3, .stack = CPROF_STACK_BOUNDARY};
+    *complete = true;
+    return 2;
+}
+
+static bool fake_context(const struct cprof_interrupted *thread, struct cprof_context *context)
+{
+    (void)thread;
+    if (!in_loop)
+        return false;
+    memset(context->trace_id, 0xab, sizeof context->trace_id);
+    memset(context->span_id, 0xcd, sizeof context->span_id);
+    context->label_set = 5;
+    return true;
+}
+
+static int fake_resolve(const struct cprof_frame *frame, struct cprof_function *function)
+{
+    static const char *const names[] = {NULL, "function", "program"};
+    *function = (struct cprof_function){.name = names[frame->token],
+                                        .file = "fake.src",
+                                        .line = (int64_t)frame->position,
+                                        .type = CPROF_FRAME_CPYTHON};
+    return 0;
+}
+
+static enum cprof_role fake_role(const char *symbol, const char *module)
+{
+    (void)module;
+    return symbol != NULL && strcmp(symbol, "fake_loop") == 0 ? CPROF_ROLE_INTERPRETER
+                                                              : CPROF_ROLE_PLAIN;
+}
+
+static void fake_labels(uint32_t set, void (*each)(void *, const char *, const char *), void *c)
+{
+    assert_int_equal(set, 5);
+    each(c, "endpoint", "/users");
+    each(c, "region", "from the request");
+}
+
+static const struct cprof_runtime fake = {.name = "fake",
+                                          .walk = fake_walk,
+                                          .context = fake_context,
+                                          .resolve = fake_resolve,
+                                          .role = fake_role,
+                                          .labels = fake_labels};
+
+static void check_order(const struct profile *p, const struct profile_stack *stack)
+{
+    static const char *const order[] = {"burn_seven", "function", "program",
+                                        "interpreted_frames_replace_the_loop"};
+    size_t next = 0;
+    for (uint32_t i = 0; i < stack->depth && next < 4; i++)
+        next += location_is(p, stack->locations[i], order[next]);
+    assert_int_equal(next, 4);
+}
+
+static void interpreted_frames_replace_the_loop(void **state)
+{
+    (void)state;
+    setenv("CPROF_LABELS", "region=eu,team=a", 1);
+    start(&fake, 100);
+    in_loop = true;
+    fake_loop(0.5);
+    in_loop = false;
+    struct profile *p = stop_and_read();
+    unsetenv("CPROF_LABELS");
+    assert_close(seconds_in(p, "function", NULL, NULL), 0.5, 0.06);
+    assert_close(seconds_in(p, "function", "endpoint", "/users"), 0.5, 0.06);
+    assert_close(seconds_in(p, NULL, "region", "from the request"), 0.5, 0.06);
+    assert_close(seconds_in(p, NULL, "team", "a"), 0.5, 0.08);
+    assert_true(seconds_in(p, "fake_loop", NULL, NULL) == 0);
+    for (size_t i = 0; i < profile_sample_count(p); i++) {
+        const struct profile_sample sample = profile_get_sample(p, i);
+        const struct profile_stack stack = profile_get_stack(p, sample.stack);
+        if (!has_frame(p, sample.stack, "function"))
+            continue;
+        check_order(p, &stack);
+        assert_int_equal(profile_get_link(p, sample.link)->span_id[7], 0xcd);
+    }
+    profile_free(p);
+}
+
+/* ---- life ---- */
+
+static size_t entries_of(const char *path)
+{
+    size_t count = 0;
+    DIR *files = opendir(path);
+    while (files != NULL && readdir(files) != NULL)
+        count++;
+    closedir(files);
+    return count;
+}
+
+static size_t timers(void)
+{
+    size_t lines = 0;
+    FILE *file = fopen("/proc/self/timers", "r");
+    for (int c; file != NULL && (c = fgetc(file)) != EOF;)
+        lines += c == '\n';
+    if (file != NULL)
+        fclose(file);
+    return lines;
+}
+
+static void start_and_stop(int times)
+{
+    const struct cprof_options options = {.exporter = "none"};
+    for (int i = 0; i < times; i++) {
+        assert_int_equal(cprof_start(&options, NULL, error, sizeof error), 0);
+        assert_int_equal(cprof_stop(5), 0);
+    }
+}
+
+static void a_thousand_starts_and_stops_leak_nothing(void **state)
+{
+    (void)state;
+    start_and_stop(50);
+    size_t files = entries_of("/proc/self/fd"), threads = entries_of("/proc/self/task");
+    size_t timers_before = timers();
+    struct mallinfo2 before = mallinfo2();
+    start_and_stop(1000);
+    struct mallinfo2 after = mallinfo2();
+    assert_int_equal(entries_of("/proc/self/fd"), files);
+    assert_int_equal(entries_of("/proc/self/task"), threads);
+    assert_int_equal(timers(), timers_before);
+    assert_true(after.uordblks + after.hblkhd <= before.uordblks + before.hblkhd + (64 << 10));
+}
+
+static void wrong_calls_are_refused(void **state)
+{
+    (void)state;
+    assert_int_equal(cprof_stop(1), -ENOENT);
+    assert_int_equal(cprof_flush(1), -ENOENT);
+    assert_false(cprof_is_running());
+    assert_int_equal(cprof_start(&(struct cprof_options){.rate = 9999}, NULL, error, 256),
+                     -EINVAL);
+    assert_false(cprof_is_running());
+    start(NULL, 100);
+    assert_true(cprof_is_running());
+    assert_int_equal(cprof_start(NULL, NULL, error, sizeof error), -EALREADY);
+    assert_int_equal(cprof_flush(5), 0);
+    assert_int_equal(cprof_stop(5), 0);
+}
+
+static void flush_delivers_what_is_there(void **state)
+{
+    (void)state;
+    snprintf(output, sizeof output, "%s/flush-%%n.pb.gz", directory);
+    start(NULL, 100);
+    for (int i = 0; i < 3; i++) {
+        burn_seven(0.2);
+        assert_int_equal(cprof_flush(5), 0);
+    }
+    struct cprof_stats stats;
+    cprof_stats(&stats);
+    assert_int_equal(stats.profiles_exported, 3);
+    assert_int_equal(cprof_stop(5), 0);
+}
+
+/* ---- fork ---- */
+
+static void child_of_fork(void)
+{
+    cprof_fork_child();
+    bool good = cprof_is_running();
+    burn_three(1.0);
+    good = good && cprof_stop(5) == 0;
+    _exit(good ? 0 : 1);
+}
+
+static void a_forked_child_profiles_itself_and_its_parent_goes_on(void **state)
+{
+    (void)state;
+    start(NULL, 100);
+    burn_seven(0.5);
+    cprof_fork_prepare();
+    pid_t child = fork();
+    if (child == 0)
+        child_of_fork();
+    cprof_fork_parent();
+    burn_seven(0.5);
+    int status;
+    waitpid(child, &status, 0);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    struct profile *p = stop_and_read();
+    assert_close(seconds_in(p, "burn_seven", NULL, NULL), 0.7, 0.06);
+    assert_true(seconds_in(p, "burn_three", NULL, NULL) == 0);
+    profile_free(p);
+    snprintf(output, sizeof output, "%s/out.%ld.pb.gz", directory, (long)child);
+    p = format_read_file(output, error);
+    assert_non_null(p);
+    assert_close(seconds_in(p, "burn_three", NULL, NULL), 0.3, 0.05);
+    assert_true(seconds_in(p, "burn_seven", NULL, NULL) == 0);
+    profile_free(p);
+}
+
+static void a_child_that_nobody_announced_stays_dormant(void **state)
+{
+    (void)state;
+    start(NULL, 100);
+    burn_seven(0.2);
+    pid_t child = fork();
+    if (child == 0) {
+        bool good =
+            !cprof_is_running() && cprof_stop(60) == -ENOENT && cprof_flush(60) == -ENOENT;
+        burn_three(0.5);
+        const struct cprof_options options = {.exporter = "none"};
+        good = good && cprof_start(&options, NULL, error, sizeof error) == 0;
+        burn_three(0.5);
+        good = good && cprof_stop(5) == 0;
+        struct cprof_stats stats;
+        cprof_stats(&stats);
+        _exit(good && stats.samples > 10 && stats.samples < 20 ? 0 : 1);
+    }
+    int status;
+    waitpid(child, &status, 0);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    profile_free(stop_and_read());
+}
+
+static void *start_and_stop_often(void *going)
+{
+    const struct cprof_options options = {.exporter = "none"};
+    while (*(_Atomic bool *)going) {
+        if (cprof_start(&options, NULL, error, sizeof error) == 0)
+            cprof_stop(5);
+    }
+    return NULL;
+}
+
+static void forks_amid_starts_and_stops_hang_nobody(void **state)
+{
+    (void)state;
+    _Atomic bool going = true;
+    pthread_t thread;
+    pthread_create(&thread, NULL, start_and_stop_often, &going);
+    for (int i = 0; i < 100; i++) {
+        cprof_fork_prepare();
+        pid_t child = fork();
+        if (child == 0) {
+            alarm(20);
+            cprof_fork_child();
+            cprof_stop(1);
+            _exit(0);
+        }
+        cprof_fork_parent();
+        int status;
+        waitpid(child, &status, 0);
+        assert_true(WIFEXITED(status));
+    }
+    going = false;
+    pthread_join(thread, NULL);
+}
+
+int main(void)
+{
+    if (mkdtemp(directory) == NULL)
+        return 1;
+#define TEST(name) cmocka_unit_test_setup(name, fresh_output)
+    const struct CMUnitTest tests[] = {
+        TEST(cpu_time_and_its_split_are_those_of_the_threads),
+        TEST(threads_that_live_5_ms_are_represented_in_proportion),
+        TEST(errno_is_never_changed),
+        TEST(a_program_keeps_its_own_profiling_timer),
+        TEST(a_program_that_takes_our_signal_lives_on_unsampled),
+        TEST(a_stack_too_deep_keeps_its_leaves_under_a_truncated_root),
+        TEST(interpreted_frames_replace_the_loop),
+        TEST(wrong_calls_are_refused),
+        TEST(flush_delivers_what_is_there),
+        TEST(a_thousand_starts_and_stops_leak_nothing),
+        TEST(a_forked_child_profiles_itself_and_its_parent_goes_on),
+        TEST(a_child_that_nobody_announced_stays_dormant),
+        TEST(forks_amid_starts_and_stops_hang_nobody),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    char command[64];
+    snprintf(command, sizeof command, "rm -rf %s", directory);
+    return system(command) != 0 || failed != 0;
+}
