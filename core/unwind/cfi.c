@@ -461,6 +461,8 @@ static void emit(const struct machine *machine)
     if (!machine->row || machine->pc >= machine->entry->limit)
         return;
     struct unwind_rule rule = machine->rule;
+    if (rule.ra.kind == SAVED_UNKNOWN)
+        rule = (struct unwind_rule){.cfa_kind = CFA_NONE};
     if (machine->entry->signal)
         rule = (struct unwind_rule){.cfa_kind = CFA_SIGNAL};
     machine->row(machine->closure, machine->pc, &rule);

@@ -68,6 +68,7 @@ static bool describe_code(const struct dl_phdr_info *info, struct mapping *mappi
             hash = hash_memory(hash, start, segment->p_memsz);
         if (segment->p_type != PT_LOAD || !(segment->p_flags & PF_X) || limit <= start)
             continue;
+        mapping->solid = mapping->limit == 0 && (segment->p_flags & PF_R);
         if ((start & ~(PAGE - 1)) < mapping->start) {
             mapping->start = start & ~(PAGE - 1);
             mapping->file_offset = segment->p_offset & ~(uint64_t)(PAGE - 1);

@@ -16,6 +16,7 @@ struct loader_state {
 
 struct mapping {
     uintptr_t start, limit;         /* the executable segment(s) */
+    bool solid;                     /* one segment, without holes, and readable */
     uintptr_t bias;                 /* runtime address - address in the file */
     uint64_t file_offset;           /* of start */
     uintptr_t header;               /* address of .eh_frame_hdr; 0: none that we can use */

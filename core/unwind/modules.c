@@ -102,7 +102,8 @@ static uintptr_t find_signal_return(const struct mapping *mapping)
 {
     uintptr_t size = mapping->limit - mapping->start;
     uintptr_t vdso = getauxval(AT_SYSINFO_EHDR);
-    if ((uintptr_t)sigaction - mapping->start >= size && vdso - mapping->start >= size)
+    if (!mapping->solid ||
+        ((uintptr_t)sigaction - mapping->start >= size && vdso - mapping->start >= size))
         return 0;
     return (uintptr_t)memmem((const void *)mapping->start, size, ARCH_SIGNAL_RETURN,
                              sizeof(ARCH_SIGNAL_RETURN));

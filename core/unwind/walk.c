@@ -17,7 +17,10 @@ enum { WORD = sizeof(uintptr_t) };
 static const uintptr_t UNKNOWN = 1;
 
 static const uintptr_t PAGE = 4096; /* or a part of one, where pages are larger */
-static const uintptr_t OWN_STACK_MAX = 64UL << 20;
+
+/* A thread's own stack is probed to its end, once, if that is no farther than this. A deeper
+ * one is treated like any other: probed as far as the walk goes, in every sample. */
+static const uintptr_t OWN_STACK_MAX = 1UL << 20;
 static const uintptr_t FOREIGN_STACK_MAX = 8UL << 20;
 
 /* ---- bounds ---- */
@@ -293,7 +296,7 @@ static bool leave_by_frame_pointer(struct walk *walk)
         return false;
     bool first = pc == 0 && caller_fp == 0 && !walk->at.live;
     if (!first && !find_module(walk, arch_strip(pc) - 1))
-        return false;
+        return stop(walk, WALK_NO_MODULE); /* compiled at run time, perhaps: worth a look */
     return leave_to(walk, pc, fp + 2 * WORD, caller_fp, UNKNOWN);
 }
 
