@@ -31,7 +31,7 @@
 #define DWARF_MAX_UNITS (1u << 16)
 #define DWARF_MAX_RANGES (1u << 16)
 #define DWARF_CACHED_UNITS 16
-#define DWARF_CACHED_BYTES (2u << 20)
+#define DWARF_CACHED_BYTES (512u << 10)
 
 struct dwarf_range {
     uint64_t low, high; /* vaddr: [low, high) */
