@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+"""Builds the gem, installs it from the built file for every Ruby at hand, and runs the tests
+of this folder with each: Debian's own Ruby with the JIT off and on, and a newer one in the
+Debian root of the tests (--sid). Writes JUnit files; every skip is printed with its reason.
+
+    tests/ruby/run_all.py [--reports DIR] [--sid ROOT] [--only NAME]
+"""
+
+import argparse
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+BINDING = ROOT / "bindings" / "ruby"
+TESTS = ("api", "frames", "process", "puma", "stress")
+
+
+class Ruby:
+    """One Ruby: how to call it, and where its root is."""
+
+    def __init__(self, name, root=None, options=()):
+        self.name = name
+        self.root = root
+        self.options = options
+
+    def run(self, command, **environment):
+        prefix = ["chroot", str(self.root)] if self.root else []
+        words = [f"{key}={value}" for key, value in environment.items()]
+        return subprocess.run([*prefix, "env", *words, *map(str, command)], check=False)
+
+    def missing(self):
+        """Why this Ruby can't be tested, or None."""
+        if self.root and not (self.root / "usr/bin/ruby").exists():
+            return f"there is no ruby in {self.root}"
+        if self.root and os.geteuid() != 0:
+            return "chroot needs root"
+        if not self.root and not shutil.which("ruby"):
+            return "there is no ruby"
+        if "--yjit" in self.options:
+            out = subprocess.run(["ruby", "--yjit", "-v"], capture_output=True, text=True)
+            if "+YJIT" not in out.stdout:
+                return "this ruby was built without YJIT"
+        return None
+
+
+def build_gem(folder):
+    stage = folder / "gem"
+    subprocess.run(["ruby", BINDING / "tools" / "stage.rb"], check=True)
+    subprocess.run(["gem", "build", "cprof.gemspec", "--silent", "-o", folder / "cprof.gem"],
+                   cwd=BINDING, check=True, stderr=subprocess.DEVNULL)
+    return folder / "cprof.gem"
+
+
+def prepare(ruby, gem, work):
+    """Copies gem and tests to where this Ruby sees them; returns that folder as it sees it."""
+    seen = pathlib.Path(tempfile.mkdtemp(prefix="cprof-ruby-", dir=(ruby.root or pathlib.Path("/")) / "tmp"))
+    shutil.copy(gem, seen / "cprof.gem")
+    shutil.copytree(HERE, seen / "tests")
+    inside = pathlib.Path("/") / seen.relative_to(ruby.root or "/")
+    if ruby.root and not (ruby.root / "proc/self").exists():
+        subprocess.run(["mount", "-t", "proc", "proc", ruby.root / "proc"], check=False)
+    return seen, inside
+
+
+def install(ruby, inside):
+    result = ruby.run(["gem", "install", "--local", "--no-document", "--silent", "--force",
+                       "--install-dir", inside / "gems", inside / "cprof.gem"])
+    return result.returncode == 0
+
+
+def run_tests(ruby, reports, gem, only):
+    reason = ruby.missing()
+    if reason:
+        print(f"SKIP {ruby.name}: {reason}")
+        write_single(reports, ruby.name, "skipped", reason)
+        return True
+    seen, inside = prepare(ruby, gem, reports)
+    try:
+        if not install(ruby, inside):
+            write_single(reports, ruby.name, "failure", "gem install failed")
+            return False
+        passed = True
+        for test in TESTS:
+            if only and test != only:
+                continue
+            name = f"ruby-{ruby.name}-{test}"
+            print(f"-- {name}", flush=True)
+            path = f"{inside / 'gems'}"
+            result = ruby.run(
+                ["ruby", "-e", "require 'minitest/autorun'; require ARGV.shift",
+                 inside / "tests" / f"test_{test}.rb"],
+                GEM_PATH=f"{path}:{default_path(ruby)}", CPROF_TEST_REPORT=inside / f"{name}.xml",
+                CPROF_TEST_RUBY_OPTIONS=" ".join(ruby.options))
+            passed &= result.returncode == 0
+            if (seen / f"{name}.xml").exists():
+                shutil.copy(seen / f"{name}.xml", reports)
+            else:
+                write_single(reports, name, "failure", "the tests wrote no report")
+        return passed
+    finally:
+        shutil.rmtree(seen, ignore_errors=True)
+
+
+def default_path(ruby):
+    prefix = ["chroot", str(ruby.root)] if ruby.root else []
+    return subprocess.run([*prefix, "ruby", "-e", "print Gem.path.join(':')"],
+                          capture_output=True, text=True, check=True).stdout
+
+
+def write_single(reports, name, outcome, message):
+    element = f'<{outcome} message="{message}"/>'
+    (reports / f"ruby-{name}.xml").write_text(
+        f'<testsuite name="ruby-{name}"><testcase name="{name}">{element}</testcase></testsuite>')
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--reports", type=pathlib.Path, default=ROOT / "build" / "reports")
+    parser.add_argument("--sid", type=pathlib.Path, default=pathlib.Path("/var/cache/cprof-test/sid"))
+    parser.add_argument("--only", choices=TESTS)
+    arguments = parser.parse_args()
+    arguments.reports.mkdir(parents=True, exist_ok=True)
+    rubies = [Ruby("debian"), Ruby("debian-yjit", options=("--yjit",)),
+              Ruby("sid", root=arguments.sid)]
+    with tempfile.TemporaryDirectory() as folder:
+        gem = build_gem(pathlib.Path(folder))
+        results = [run_tests(ruby, arguments.reports, gem, arguments.only) for ruby in rubies]
+    sys.exit(0 if all(results) else 1)
+
+
+if __name__ == "__main__":
+    main()

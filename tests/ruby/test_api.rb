@@ -1,0 +1,130 @@
+# frozen_string_literal: true
+
+require_relative "helper"
+
+class TestApi < CprofTest
+  # Runs a program that starts the profiler by itself.
+  def run_plain(program, environment: {}, &block)
+    run_profiled(%(require "cprof"\n#{program}), environment: { "RUBYOPT" => nil, "CPROF_OUTPUT" => nil }.merge(environment), &block)
+  end
+
+  def test_start_stop_and_running_say_what_is_the_case
+    outcome = run_plain(<<~RUBY)
+      p Cprof.running?, Cprof.start(exporter: "none"), Cprof.running?, Cprof.flush, Cprof.stop, Cprof.running?, Cprof.stop
+    RUBY
+    assert_clean outcome
+    assert_equal %w[false true true true true false false], outcome.output.split
+  end
+
+  def test_stats_have_the_keys_of_the_interface
+    outcome = run_plain(<<~RUBY)
+      p Cprof.stats.values.sum
+      Cprof.start(exporter: "none", rate: 500)
+      spin(0.3)
+      Cprof.flush
+      puts Cprof.stats.keys
+      p Cprof.stats[:samples]
+    RUBY
+    assert_clean outcome
+    zero, *keys, samples = outcome.output.split
+    assert_equal "0", zero
+    assert_equal %w[samples samples_dropped samples_truncated samples_failed timer_overruns threads stacks
+                    memory_bytes profiles_exported profiles_failed profiles_dropped bytes_sent
+                    handler_ns_mean handler_ns_max collector_cpu_ns], keys
+    assert_in_delta 150, samples.to_i, 20
+  end
+
+  def test_a_value_that_makes_no_sense_is_an_error_that_names_it
+    outcome = run_plain(<<~RUBY)
+      [{ rate: 5000 }, { output: "x.nothing" }, { types: ["magic"] }].each do |options|
+        Cprof.start(exporter: "file", **options)
+      rescue Cprof::Error => e
+        puts e.message
+      end
+      Cprof.start(exporter: "none")
+      begin
+        Cprof.start(exporter: "none")
+      rescue Cprof::Error => e
+        puts e.message
+      end
+    RUBY
+    assert outcome.status.success?, outcome.errors
+    messages = outcome.output.lines
+    assert_match(/rate.*5000/i, messages.first)
+    assert_match(/running/i, messages.last)
+  end
+
+  def test_profile_writes_what_its_block_did_and_returns_its_value
+    run_plain(<<~RUBY) do |outcome|
+      def inside = spin(0.2)
+      spin(0.1)
+      p Cprof.profile("block.pb.gz", rate: 500) { inside; 42 }
+      begin
+        Cprof.profile("raise.pb.gz") { raise "x" }
+      rescue RuntimeError
+        p Cprof.running?
+      end
+    RUBY
+      assert_clean outcome
+      assert_equal %w[42 false], outcome.output.split
+      profile = Pprof.read(File.join(outcome.folder, "block.pb.gz"))
+      assert_operator profile.share { |s| s.names.include?("Object#inside") }, :>, 0.95
+    end
+  end
+
+  def test_labels_follow_fibers_and_end_with_their_block
+    outcome = run_profiled(<<~RUBY, rate: 500)
+      def plain = spin(0.2)
+      def labelled = spin(0.2)
+      def nested = spin(0.2)
+      def elsewhere = spin(0.2)
+      plain
+      Cprof.labels(endpoint: "/users") do
+        fiber = Fiber.new { elsewhere; Fiber.yield; elsewhere }
+        fiber.resume
+        labelled
+        Cprof.labels(step: 2) { nested; fiber.resume; nested }
+        labelled
+      end
+      plain
+    RUBY
+    assert_clean outcome
+    seen = Hash.new { |hash, key| hash[key] = Hash.new(0) }
+    outcome.profile.samples.each do |sample|
+      method = sample.names.find { |n| %w[Object#plain Object#labelled Object#nested Object#elsewhere].include?(n) }
+      seen[method][sample.labels.slice("endpoint", "step")] += sample.weight if method
+    end
+    { "Object#plain" => {}, "Object#labelled" => { "endpoint" => "/users" },
+      "Object#nested" => { "endpoint" => "/users", "step" => "2" }, "Object#elsewhere" => {} }.each do |method, labels|
+      share = seen[method][labels].fdiv(seen[method].values.sum)
+      assert_operator share, :>, 0.97, "#{method} #{seen[method]}"
+    end
+  end
+
+  def test_the_middleware_labels_requests
+    outcome = run_profiled(<<~RUBY, rate: 500)
+      app = Cprof::Middleware.new(->(env) { spin(0.2); [200, {}, [env["PATH_INFO"]]] })
+      p app.call("REQUEST_METHOD" => "GET", "PATH_INFO" => "/users/17", "sinatra.route" => "GET /users/:id")
+    RUBY
+    assert_clean outcome
+    assert_equal %([200, {}, ["/users/17"]]), outcome.output.strip
+    share = outcome.profile.share { |s| s.labels["http.route"] == "GET /users/:id" && s.labels["http.request.method"] == "GET" }
+    assert_operator share, :>, 0.9
+  end
+
+  def test_a_gem_whose_extension_was_not_built_warns_once_and_does_nothing
+    library = File.dirname($LOAD_PATH.resolve_feature_path("cprof/version")[1], 2)
+    Dir.mktmpdir do |folder|
+      FileUtils.mkdir_p(File.join(folder, "cprof"))
+      Dir[File.join(library, "{cprof.rb,cprof/*.rb}")].each do |path|
+        FileUtils.cp(path, File.join(folder, path.delete_prefix(library)))
+      end
+      program = 'require "cprof"; p Cprof.start, Cprof.running?, Cprof.profile("x.html") { 1 }, Cprof.labels(a: 1) { 2 }, Cprof.stop, Cprof.stats'
+      out, errors, status = run_for(20, { "RUBYOPT" => nil, "GEM_PATH" => folder, "RUBYLIB" => nil }, *RUBY, "--disable-gems", "-I", folder, "-e", program)
+      assert status.success?, errors
+      assert_equal 1, errors.lines.size, errors
+      assert_match(/nothing is profiled/, errors)
+      assert_equal "false false 1 2 false {}", out.split.join(" ")
+    end
+  end
+end

@@ -1,0 +1,233 @@
+# frozen_string_literal: true
+
+require_relative "helper"
+
+class TestFrames < CprofTest
+  def test_seventy_to_thirty_shows_as_seventy_to_thirty
+    outcome = run_profiled(<<~RUBY, rate: 500)
+      def often = spin(0.07)
+      def seldom = spin(0.03)
+      40.times { often; seldom }
+    RUBY
+    assert_clean outcome
+    profile = outcome.profile
+    assert_share 0.70, profile.share { |s| s.names.include?("Object#often") }, 0.03, "often"
+    assert_share 0.30, profile.share { |s| s.names.include?("Object#seldom") }, 0.03, "seldom"
+  end
+
+  def test_stacks_are_complete_and_hide_the_interpreter
+    outcome = run_profiled(<<~RUBY, rate: 1000)
+      require "json"
+      require "erb"
+      require "zlib"
+      template = ERB.new("<% rows.each do |row| %><td><%= row.to_s.gsub(/a|b/) { |c| c.upcase } %></td><% end %>")
+      rows = (1..50).map { |i| { "id" => i, "name" => "abba \#{i}" } }
+      till = cpu + 3
+      while cpu < till
+        text = template.result(binding)
+        JSON.parse(JSON.generate(rows)).sort_by { |row| -row["id"] }
+        Zlib::Inflate.inflate(Zlib::Deflate.deflate(text))
+        [1, 2, 3].each_slice(2).map(&:sum)
+      end
+    RUBY
+    assert_clean outcome
+    profile = outcome.profile
+    complete = profile.share { |s| s.root_first.include?("<main>") && !s.names.include?("[truncated]") }
+    assert_operator complete, :>=, 0.99, "complete from the root to the leaf"
+    shown = profile.share { |s| s.names.any? { |n| n.match?(/\Arb_vm_exec|\Avm_exec|\Avm_call|\Avm_sendish/) } }
+    assert_equal 0, shown, "the interpreter loop shows"
+    unknown = profile.share { |s| s.names.include?("[unknown]") }
+    assert_operator unknown, :<, 0.005, "unknown frames"
+  end
+
+  def test_the_profile_holds_all_of_the_processs_cpu_time
+    outcome = run_profiled(<<~RUBY, rate: 250)
+      before = Process.times
+      threads = 3.times.map { Thread.new { spin(0.8) } }
+      spin(0.8)
+      threads.each(&:join)
+      after = Process.times
+      puts (after.utime + after.stime) - (before.utime + before.stime)
+    RUBY
+    assert_clean outcome
+    used = outcome.output.to_f
+    assert_in_delta 1, outcome.profile.cpu_seconds / used, 0.02, "of #{used} s"
+  end
+
+  NAMES = <<~RUBY
+    class Shop
+      def total = spin(0.1)
+      def self.open = spin(0.1)
+      def each_item = [1].each { spin(0.1) }
+      spin(0.1)
+      class << self
+        def inner = [1].map { spin(0.1) }
+      end
+      define_method(:made) { spin(0.1) }
+    end
+    module Tools
+      def self.run = spin(0.1)
+      def mixed = spin(0.1)
+    end
+    Shop.include(Tools)
+    shop = Shop.new
+    shop.total
+    Shop.open
+    shop.each_item
+    Shop.inner
+    shop.made
+    Tools.run
+    shop.mixed
+    def shop.special = spin(0.1)
+    shop.special
+    Class.new { def hidden = spin(0.1) }.new.hidden
+    spin(0.1)
+  RUBY
+
+  def test_frames_are_called_as_ruby_calls_them
+    outcome = run_profiled(NAMES, rate: 500)
+    assert_clean outcome
+    names = outcome.profile.samples.flat_map(&:names).uniq
+    ["<main>", "<class:Shop>", "Shop#total", "Shop.open", "Shop#each_item", "block in Shop#each_item",
+     "Shop.inner", "block in Shop.inner", "block in <class:Shop>", "Tools.run", "Tools#mixed",
+     "#<Shop>.special", "#<Class>#hidden", "Array#each", "Array#map", "Object#spin"].each do |name|
+      assert_includes names, name
+    end
+    assert_empty names.grep(/0x\h{6,}/).grep_v(/\+0x/), "addresses in names"
+  end
+
+  def test_lines_are_exact
+    outcome = run_profiled(<<~RUBY, rate: 500)
+      def work(n)
+        spin(0.1) # 2
+        [3].each do |x|
+          spin(0.1) # 4
+        end
+        n.zero? ? nil : work(n - 1) # 6
+      end
+      work(4) # 8
+    RUBY
+    assert_clean outcome
+    lines = Hash.new(0)
+    outcome.profile.samples.each do |sample|
+      spot = sample.stack.find { |frame| frame.file.end_with?("program.rb") }
+      lines[spot.line] += sample.weight if spot
+    end
+    total = lines.values.sum.to_f
+    assert_share 0.5, lines[2] / total, 0.05, "line 2"
+    assert_share 0.5, lines[4] / total, 0.05, "line 4"
+    callers = outcome.profile.samples.flat_map { |s| s.stack.select { |f| f.name == "Object#work" } }
+    assert_empty callers.map(&:line).uniq - [2, 3, 6]
+  end
+
+  def test_stacks_agree_with_rubys_own_backtraces
+    outcome = run_profiled(<<~'RUBY', rate: 500)
+      def leaf(key)
+        $seen[key] ||= caller_locations(1).map { |l| "#{File.basename(l.path)}:#{l.lineno}" }
+        spin(0.15)
+      end
+      $seen = {}
+      def plain = leaf(:plain)
+      def yielding = [2, 1].sort_by { |x| x == 1 && leaf(:sorted); x }
+      def replaced = "a".gsub(/a/) { leaf(:gsub); "b" }
+      def evaluated = instance_eval { leaf(:evaluated) }
+      def text = eval("leaf(:text)", binding, "program.rb", 100)
+      def dispatched = __send__(:leaf, :dispatched)
+      def method_object = method(:leaf).call(:method_object)
+      def lazily = (1..3).lazy.map { |x| x == 2 && leaf(:lazy) }.first(2)
+      def ensured
+        raise "no"
+      rescue StandardError
+        leaf(:ensured)
+      end
+      def caught = catch(:done) { leaf(:caught); throw :done }
+      plain; yielding; replaced; evaluated; text; dispatched; method_object; lazily; ensured; caught
+      $seen.each { |key, lines| puts "#{key} #{lines.join(" ")}" }
+    RUBY
+    assert_clean outcome
+    seen = outcome.output.lines.to_h { |line| line.split.then { |key, *lines| [key, lines] } }
+    stacks = outcome.profile.samples.filter_map do |sample|
+      ruby = sample.stack.select { |f| f.file.end_with?(".rb") || f.file == "program.rb" }
+      at = ruby.index { |f| f.name == "Object#leaf" && f.line == 3 }
+      ruby[at + 1..].map { |f| "#{File.basename(f.file)}:#{f.line}" } if at
+    end
+    seen.each do |key, lines|
+      # Ruby gives a C function the place of its caller; it has none of its own here.
+      expected = lines.chunk_while { |a, b| a == b }.map(&:first)
+      found = stacks.map { |stack| stack.chunk_while { |a, b| a == b }.map(&:first) }
+      assert_includes found, expected, key
+    end
+  end
+
+  def test_c_functions_own_their_native_frames_and_blocks_come_beneath
+    outcome = run_profiled(<<~RUBY, rate: 500)
+      require "zlib"
+      data = Random.new(1).bytes(300_000)
+      till = cpu + 1
+      while cpu < till
+        Zlib::Deflate.deflate(data)
+        (1..2000).sort_by { |x| -x }
+        "abcabc".gsub(/b/) { |x| x.upcase }
+      end
+    RUBY
+    assert_clean outcome
+    zlib = outcome.profile.samples.select { |s| s.names.include?("Zlib::Deflate.deflate") }
+    refute_empty zlib
+    deflate = zlib.select { |s| s.names.any? { |n| n.match?(/\Adeflate|libz/) } }
+    refute_empty deflate, "zlib's own functions"
+    deflate.each do |sample|
+      root = sample.root_first
+      native = root.index { |n| n.match?(/\Adeflate|libz/) }
+      assert_operator root.index("Zlib::Deflate.deflate"), :<, native
+    end
+    sorted = outcome.profile.samples.select { |s| s.names.include?("block in <main>") && s.names.include?("Enumerable#sort_by") }
+    sorted.each do |sample|
+      root = sample.root_first
+      assert_operator root.index("Enumerable#sort_by"), :<, root.index("block in <main>")
+    end
+    gsub = outcome.profile.samples.map(&:root_first).select { |n| n.include?("String#upcase") }
+    gsub.each { |root| assert_operator root.index("String#gsub"), :<, root.index("String#upcase") }
+  end
+
+  def test_garbage_collection_is_named
+    outcome = run_profiled(<<~RUBY, rate: 500)
+      spin(0.3)
+      10.times { GC.start }
+      till = cpu + 1
+      GC.start while cpu < till
+    RUBY
+    assert_clean outcome
+    share = outcome.profile.share { |s| s.names.include?("(garbage collector)") }
+    assert_operator share, :>, 0.6
+    outside = outcome.profile.share { |s| s.names.include?("Object#spin") && s.names.include?("(garbage collector)") }
+    assert_operator outside, :<, 0.01
+  end
+
+  def test_fibers_enumerators_and_threads_have_their_own_stacks
+    outcome = run_profiled(<<~RUBY, rate: 500)
+      def in_fiber = spin(0.2)
+      def in_enumerator = spin(0.2)
+      def in_thread = spin(0.3)
+      fiber = Fiber.new { in_fiber; Fiber.yield; in_fiber }
+      fiber.resume
+      fiber.resume
+      enumerator = Enumerator.new { |y| in_enumerator; y << 1; in_enumerator; y << 2 }
+      enumerator.next
+      enumerator.next
+      thread = Thread.new { Thread.current.name = "worker"; in_thread }
+      thread.join
+    RUBY
+    assert_clean outcome
+    profile = outcome.profile
+    total = profile.weight / 500.0
+    %w[in_fiber in_enumerator].each do |name|
+      found = profile.samples.select { |s| s.names.include?("Object##{name}") }
+      assert_in_delta 0.4, found.sum(&:weight) / 500.0, 0.08, "#{name} of #{total}"
+      refute found.any? { |s| s.names.include?("[truncated]") }
+    end
+    thread = profile.samples.select { |s| s.names.include?("Object#in_thread") }
+    assert_in_delta 0.3, thread.sum(&:weight) / 500.0, 0.06
+    refute thread.any? { |s| s.names.include?("<main>") }
+    assert_includes thread.map { |s| s.labels["thread.name"] }, "worker"
+  end
+end

@@ -1,0 +1,110 @@
+# frozen_string_literal: true
+
+require_relative "helper"
+
+class TestProcess < CprofTest
+  def test_children_profile_themselves_and_hold_nothing_of_their_parent
+    run_profiled(<<~'RUBY', environment: { "CPROF_OUTPUT" => "part-%p.pb.gz" }, rate: 500) do |outcome|
+      def parent_work = spin(0.4)
+      def child_work = spin(0.4)
+      parent_work
+      pids = 3.times.map { fork { child_work } }
+      pids.each { |pid| Process.wait(pid); exit 1 unless $?.success? }
+      parent_work
+      puts Process.pid
+    RUBY
+      assert_clean outcome
+      parent = outcome.output.strip
+      files = Dir[File.join(outcome.folder, "part-*.pb.gz")]
+      assert_equal 4, files.size
+      files.each do |file|
+        profile = Pprof.read(file)
+        own, other = %w[Object#parent_work Object#child_work].rotate(file.include?("part-#{parent}.") ? 0 : 1)
+        assert_operator profile.share { |s| s.names.include?(own) }, :>, 0.9, file
+        assert_equal 0, profile.share { |s| s.names.include?(other) && !s.names.include?(own) }, file
+      end
+    end
+  end
+
+  def test_a_daemon_goes_on_being_profiled
+    run_profiled(<<~'RUBY', environment: { "CPROF_OUTPUT" => "daemon-%p.pb.gz" }, rate: 500) do |outcome|
+      def served = spin(0.4)
+      Process.daemon(true, true)
+      served
+      Cprof.stop
+      File.write("done", Process.pid.to_s)
+    RUBY
+      done = File.join(outcome.folder, "done")
+      100.times { File.exist?(done) ? break : sleep(0.1) }
+      profile = Pprof.read(File.join(outcome.folder, "daemon-#{File.read(done)}.pb.gz"))
+      assert_operator profile.share { |s| s.names.include?("Object#served") }, :>, 0.9
+    end
+  end
+
+  def test_programs_that_are_started_suffer_no_stray_signal
+    outcome = run_profiled(<<~'RUBY', environment: { "CPROF_RATE" => "1000" })
+      busy = Thread.new { spin(2) }
+      burn = "i = 0; i += 1 while i < 2_000_000"
+      20.times { system("/bin/sh", "-c", "i=0; while [ $i -lt 2000 ]; do i=$((i+1)); done") or abort "system #{$?}" }
+      pids = 5.times.map { spawn({ "RUBYOPT" => nil }, "ruby", "-e", burn) }
+      pids.each { |pid| Process.wait(pid); abort "spawn #{$?}" unless $?.success? }
+      5.times { pid = fork { exec("/bin/sh", "-c", "i=0; while [ $i -lt 9000 ]; do i=$((i+1)); done") }; Process.wait(pid); abort "exec #{$?}" unless $?.success? }
+      IO.popen(["/bin/echo", "popen"]) { |io| print io.read }
+      print `echo backtick`
+      busy.join
+    RUBY
+    assert_clean outcome
+    assert_equal %w[popen backtick], outcome.output.split
+  end
+
+  def test_exit_codes_and_output_are_those_of_the_program
+    outcome = run_profiled("spin(0.1)\nputs 1\nexit 7")
+    assert_equal 7, outcome.status.exitstatus
+    assert_equal "1\n", outcome.output
+    refute_nil outcome.profile
+    outcome = run_profiled("at_exit { spin(0.1); puts 2 }\nraise 'no'")
+    assert_equal 1, outcome.status.exitstatus
+    assert_match(/no \(RuntimeError\)/, outcome.errors)
+    assert_equal "2\n", outcome.output
+    refute_nil outcome.profile
+    outcome = run_profiled("Process.kill(:TERM, Process.pid)\nsleep 5")
+    assert_equal 15, outcome.status.termsig
+  end
+
+  def test_a_program_that_ends_is_not_kept_when_nobody_receives
+    environment = { "CPROF_OUTPUT" => nil, "CPROF_EXPORTER" => "otlp",
+                    "OTEL_EXPORTER_OTLP_ENDPOINT" => "http://127.0.0.1:9" }
+    start = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+    outcome = run_profiled("spin(0.2)", environment: environment)
+    assert outcome.status.success?
+    assert_operator Process.clock_gettime(Process::CLOCK_MONOTONIC) - start, :<, 6
+  end
+
+  def test_auto_start_obeys_the_switches
+    outcome = run_profiled("p Cprof.running?", environment: { "CPROF_ENABLED" => "0" })
+    assert_equal "false\n", outcome.output
+    outcome = run_profiled("p Cprof.running?", environment: { "OTEL_SDK_DISABLED" => "true" })
+    assert_equal "false\n", outcome.output
+    outcome = run_profiled("p Cprof.running?", environment: { "CPROF_RATE" => "soon" })
+    assert_equal "false\n", outcome.output
+    assert_equal 1, outcome.errors.lines.size, outcome.errors
+    assert_match(/CPROF_RATE/, outcome.errors)
+  end
+
+  def test_jobs_that_fork_each_time_are_all_profiled
+    run_profiled(<<~'RUBY', environment: { "CPROF_OUTPUT" => "job-%p.pb.gz" }, rate: 500) do |outcome|
+      def perform(n) = spin(0.1 + n * 0)
+      10.times do |n|
+        pid = fork { perform(n) }
+        Process.wait(pid)
+        abort $?.to_s unless $?.success?
+      end
+    RUBY
+      assert_clean outcome
+      with_job = Dir[File.join(outcome.folder, "job-*.pb.gz")].count do |file|
+        Pprof.read(file).samples.any? { |s| s.names.include?("Object#perform") }
+      end
+      assert_equal 10, with_job
+    end
+  end
+end

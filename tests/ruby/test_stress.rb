@@ -1,0 +1,45 @@
+# frozen_string_literal: true
+
+require_relative "helper"
+
+class TestStress < CprofTest
+  SECONDS = Integer(ENV.fetch("CPROF_TEST_STRESS_SECONDS", "60"))
+
+  def test_collections_compaction_and_churn_are_survived
+    outcome = run_profiled(<<~'RUBY', rate: 1000, environment: { "SECONDS" => SECONDS.to_s }, timeout: SECONDS * 3 + 60)
+      require "json"
+      def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+      finish = now + Float(ENV["SECONDS"])
+      errors = Queue.new
+      works = {
+        compiling: -> { 20.times { |i| Class.new { class_eval("def m#{i}(x) = [x].map { |y| y + #{i} }.sum"); new.send("m#{i}", 1) } } },
+        throwing: -> { 200.times { begin; [1].each { raise ArgumentError }; rescue ArgumentError => e; e.backtrace; end; catch(:x) { [1].each { throw :x } } } },
+        fibers: -> { 50.times { f = Fiber.new { |x| 3.times { x = Fiber.yield(x.to_s) } ; Integer("1") }; 3.times { f.resume(1) } }; e = [1, 2, 3].each; 3.times { e.next } },
+        threads: -> { 5.times.map { Thread.new { Thread.current.name = "t"; [3, 1].sort_by { |x| x }; raise "end" if rand < 0.1 } }.each { |t| t.report_on_exception = false; t.join rescue nil } },
+        procs: -> { 200.times { |i| add = proc { |x| x + i }; b = binding; b.local_variable_set(:q, add); (add >> add).call(1) } },
+        text: -> { JSON.parse(JSON.generate((1..50).map { |i| { i.to_s => "a" * i } })); "abc" * 10 =~ /b(c)/; $1.gsub(/c/) { $~[0].upcase } },
+        compact: -> { GC.compact if GC.respond_to?(:compact) },
+        verify: -> { GC.start },
+        stressed: -> { GC.stress = true; [1].map { |x| "#{x}" }; GC.stress = false },
+      }
+      auto = GC.respond_to?(:auto_compact=) && (GC.auto_compact = true)
+      Thread.report_on_exception = false
+      workers = 4.times.map do |n|
+        Thread.new do
+          random = Random.new(n)
+          works.values.sample(random: random).call while now < finish
+        rescue Exception => e
+          errors << e
+        end
+      end
+      workers.each(&:join)
+      p errors.pop unless errors.empty?
+      puts Cprof.stats.slice(:samples, :samples_failed, :samples_truncated).values.join(" ")
+    RUBY
+    assert_clean outcome
+    samples, failed, truncated = outcome.output.split.map(&:to_i)
+    assert_operator samples, :>, SECONDS * 100
+    assert_operator failed, :<, samples / 20, "of #{samples} samples with a frame without a name"
+    assert_operator truncated, :<, samples / 50, "of #{samples} samples without their root"
+  end
+end
