@@ -114,6 +114,7 @@ def test_profile_decorates_functions_and_coroutines(tmp_path):
 def test_an_error_in_a_profiled_block_passes_through(tmp_path):
     with pytest.raises(KeyError):
         with cprof.profile(tmp_path / "x.pb.gz", exporter="file"):
+            burn(0.2)
             raise KeyError("mine")
     assert (tmp_path / "x.pb.gz").exists()
 
@@ -211,6 +212,7 @@ def test_the_package_says_that_it_is_typed():
 
 
 def test_the_command_comes_with_the_package():
-    process = subprocess.run([sys.executable, "-c", "from cprof._command import main; main()"],
+    process = subprocess.run([sys.executable, "-c", "from cprof._command import main; main()",
+                              "--help"],
                              capture_output=True, text=True)
-    assert process.returncode in (0, 2) and "flame" in process.stdout + process.stderr
+    assert process.returncode == 0 and "flame" in process.stdout

@@ -8,7 +8,7 @@ from conftest import BURN
 
 # Functions of the interpreter that must never be seen: users did not write them.
 HIDDEN = ("_PyEval_EvalFrameDefault", "_PyEval_Vector", "_PyFunction_Vectorcall",
-          "PyEval_EvalCode", "_PyObject_Vectorcall", "PyObject_Vectorcall", "_TAIL_CALL_")
+          "PyEval_EvalCode", "_TAIL_CALL_")
 
 
 def is_stripped():
@@ -21,10 +21,6 @@ def is_stripped():
                     if b".symtab" in file.read():
                         return False
     return True
-
-
-def first_python(names, *functions):
-    return next((name for name in names if name in functions), None)
 
 
 def above(names, inner, outer):

@@ -100,6 +100,17 @@ static PyObject *hold(PyObject *self, PyObject *unused)
     return PyBytes_FromStringAndSize((const char *)&frame, sizeof frame);
 }
 
+/* hold_code(code) -> bytes: as if its first instruction had been sampled now. */
+static PyObject *hold_code(PyObject *self, PyObject *code)
+{
+    const uintptr_t address = (uintptr_t)code;
+    const struct cprof_frame frame = {.token = address,
+                                      .position = position_pack(grave_generation(address), 0)};
+
+    (void)self;
+    return PyBytes_FromStringAndSize((const char *)&frame, sizeof frame);
+}
+
 static PyObject *resolve(PyObject *self, PyObject *held)
 {
     struct cprof_frame frame;
@@ -203,10 +214,15 @@ static PyObject *sample(PyObject *self, PyObject *arguments)
 }
 
 static PyMethodDef methods[] = {
-    {"open", open_walk, METH_NOARGS, NULL}, {"close", close_walk, METH_NOARGS, NULL},
-    {"walk", walk, METH_VARARGS, NULL},     {"hold", hold, METH_NOARGS, NULL},
-    {"resolve", resolve, METH_O, NULL},     {"drained", drained, METH_NOARGS, NULL},
-    {"sample", sample, METH_VARARGS, NULL}, {NULL, NULL, 0, NULL},
+    {"open", open_walk, METH_NOARGS, NULL},
+    {"close", close_walk, METH_NOARGS, NULL},
+    {"walk", walk, METH_VARARGS, NULL},
+    {"hold", hold, METH_NOARGS, NULL},
+    {"resolve", resolve, METH_O, NULL},
+    {"hold_code", hold_code, METH_O, NULL},
+    {"drained", drained, METH_NOARGS, NULL},
+    {"sample", sample, METH_VARARGS, NULL},
+    {NULL, NULL, 0, NULL},
 };
 
 static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, .m_name = "_walktest", .m_size = -1,
