@@ -74,6 +74,7 @@ static size_t frames_in(const void *start, const void *stop)
 #define FRAMES_OF(name) frames_in(__start_code_##name, __stop_code_##name)
 extern const char __start_code_sample_here[], __stop_code_sample_here[];
 extern const char __start_code_recurse[], __stop_code_recurse[];
+extern const char __start_code_recurse_wide[], __stop_code_recurse_wide[];
 
 COUNTED(sample_here) static int sample_here(int value)
 {
@@ -230,6 +231,24 @@ static void own_stack_of_a_thread_is_known_to_its_end(void **state)
     assert_int_equal(taken.bounds.high, taken.bounds.reach);
 }
 
+COUNTED(recurse_wide) static int recurse_wide(int depth)
+{
+    volatile char block[64 << 10];
+    block[0] = (char)depth;
+    __asm__ volatile("" : : "r"(block) : "memory"); /* or recursion becomes a loop */
+    return block[0] + (depth == 0 ? sample_here(1) : recurse_wide(depth - 1));
+}
+
+static void stack_deeper_than_is_kept_in_mind_is_walked_all_the_same(void **state)
+{
+    (void)state;
+    recurse_wide(39);
+    assert_int_equal(taken.result.end, WALK_COMPLETE);
+    assert_int_equal(FRAMES_OF(recurse_wide), 40);
+    recurse(2);
+    assert_int_equal(taken.result.end, WALK_COMPLETE);
+}
+
 static uint64_t next_random(uint64_t *seed)
 {
     *seed ^= *seed << 13;
@@ -306,6 +325,7 @@ int main(void)
 #endif
         WALK_TEST(fiber_is_walked_to_its_first_function),
         WALK_TEST(own_stack_of_a_thread_is_known_to_its_end),
+        WALK_TEST(stack_deeper_than_is_kept_in_mind_is_walked_all_the_same),
         WALK_TEST(no_registers_however_wrong_crash_the_walker),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
