@@ -193,17 +193,24 @@ class Graph {
         return this.colours.get(id);
     }
 
+    #characterWidth(character) {
+        if (!this.widths.has(character))
+            this.widths.set(character, this.context.measureText(character).width);
+        return this.widths.get(character);
+    }
+
     /* As much of a text as fits. Sums cached character widths: measuring each name with the
      * canvas would take longer than drawing it. */
     #fit(text, room) {
-        let width = 0, fitting = 0;
+        const roomWhenCut = room - this.#characterWidth("…");
+        let width = 0, cut = 0, at = 0;
         for (const character of text) {
-            if (!this.widths.has(character))
-                this.widths.set(character, this.context.measureText(character).width);
-            width += this.widths.get(character);
+            width += this.#characterWidth(character);
+            at += character.length;
+            if (width <= roomWhenCut)
+                cut = at;
             if (width > room)
-                return fitting > 2 ? text.slice(0, Math.max(fitting - 1, 1)) + "…" : "";
-            fitting += character.length;
+                return cut > 1 ? text.slice(0, cut) + "…" : "";
         }
         return text;
     }

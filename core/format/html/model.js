@@ -69,7 +69,7 @@ class Grouping {
         if (this.by === "file" || this.by === "module")
             return "";
         const fn = this.#function(key);
-        const file = strings[functions.file[fn]];
+        const file = strings[functions.file[fn]] || strings[frames.module[this.example[key]]];
         const line = this.by === "line" ? frames.line[this.example[key]] : functions.line[fn];
         return printable(file && line > 0 ? `${file}:${line}` : file);
     }

@@ -247,8 +247,9 @@ class Page {
             line("self", amount(box.self));
         if (box.parent) {
             line("everywhere", `${amount(model.totalOf[box.key])}, self ${amount(model.selfOf[box.key])}`);
-            line("at", grouping.place(box.key).slice(-300));
-            line("module", grouping.module(box.key).slice(-300));
+            const place = grouping.place(box.key), module = grouping.module(box.key);
+            line("at", place === module ? "" : place.slice(-300));
+            line("module", module.slice(-300));
             line("kind", KINDS[grouping.kind(box.key)].label);
         }
         return [heading, list];

@@ -138,7 +138,8 @@ class Table {
     }
 }
 
-/* The last two parts of a path say where something is; the tooltip has the rest. */
+/* The end of a path tells most: two parts of a source file's, one of a module's. The tooltip
+ * has all of it. */
 function shortPlace(place) {
-    return place.split("/").slice(-2).join("/");
+    return place.split("/").slice(/:\d+$/.test(place) ? -2 : -1).join("/");
 }
