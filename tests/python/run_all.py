@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """Builds cprof for every Python that this machine has, and runs the tests under each.
 
-    run_all.py [--quick] [VERSION ...] [-- PYTEST ARGUMENTS]
+    run_all.py [--quick] [--reports FOLDER] [VERSION ...] [-- PYTEST ARGUMENTS]
 
 Pythons are the system's, pyenv's (~/.pyenv/versions), and those of Debian roots named by
 CPROF_TEST_ROOTS (entered with chroot; they need no compiler: the extension is built here against
-their headers). Prints one line for each; exit 1 if any failed. --quick: the system's only.
+their headers). Prints one line for each; exit 1 if any failed. --quick: the system's only. --reports: a JUnit
+file for each there.
 """
 
+import argparse
 import os
 import re
 import shutil
@@ -43,6 +45,7 @@ class Local:
     def prepare(self):
         self.folder = WORK / f"venv-{self.version}"
         quietly("sh", HERE / "venv.sh", self.python, self.folder)
+        self.report = self.report_inside = WORK / f"{self.version}.xml"
         self.walktest = self.folder / "walktest"
         self.walktest.mkdir(exist_ok=True)
         include = quietly(self.python, "-c", "import sysconfig; "
@@ -81,10 +84,12 @@ class Rooted:
         quietly("cmake", "-S", BINDING, "-B", build, "-DCMAKE_BUILD_TYPE=RelWithDebInfo",
                 f"-DCPROF_PYTHON_INCLUDE={';'.join(includes)}", "-DCPROF_PYTHON_SUFFIX=.so",
                 f"-DCPROF_PYTHON_OUTPUT={site / 'cprof'}")
-        quietly("cmake", "--build", build, "--parallel", "--target", "cprof_python")
+        quietly("cmake", "--build", build, "--parallel", str(os.cpu_count() or 1),
+                "--target", "cprof_python")
         shutil.copytree(HERE, outside / "tests", ignore=shutil.ignore_patterns("__pycache__"))
         quietly("sh", HERE / "walktest" / "build.sh", site / "_walktest.so", *includes)
         self.inside = inside
+        self.report, self.report_inside = outside / "report.xml", inside / "report.xml"
 
     def includes(self):
         """Debian keeps one header in a folder by architecture, beside the C library's: only
@@ -117,34 +122,50 @@ def find_all(quick):
     return [python for python in found if SUPPORTED.match(python.minor)]
 
 
-def main():
+def parse_arguments():
     arguments = sys.argv[1:]
     split = arguments.index("--") if "--" in arguments else len(arguments)
-    wanted, pytest_arguments = arguments[:split], arguments[split + 1:]
-    quick = "--quick" in wanted
-    wanted = [version for version in wanted if version != "--quick"]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--reports", type=Path)
+    parser.add_argument("versions", nargs="*")
+    options = parser.parse_args(arguments[:split])
+    options.pytest = arguments[split + 1:]
+    return options
+
+
+def test(python, options):
+    """True when every test passed."""
+    command, keywords = python.pytest(["-q", "--no-header", "--tb=short", "-p",
+                                       "no:cacheprovider",
+                                       f"--junitxml={python.report_inside}", *options.pytest])
+    with tempfile.TemporaryFile("w+") as log:
+        code = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT,
+                              **keywords).returncode
+        log.seek(0)
+        text = log.read()
+    print(f"Python {python.name}: {text.strip().splitlines()[-1]}", flush=True)
+    if code != 0:
+        print(text, flush=True)
+    if options.reports and python.report.exists():
+        shutil.copy(python.report, options.reports / f"python-{python.version}.xml")
+    return code == 0
+
+
+def main():
+    options = parse_arguments()
     WORK.mkdir(parents=True, exist_ok=True)
     failed = False
-    for python in find_all(quick):
-        if wanted and python.minor not in wanted and python.version not in wanted:
+    for python in find_all(options.quick):
+        if options.versions and not {python.minor, python.version} & set(options.versions):
             continue
         try:
             python.prepare()
         except RuntimeError as error:
             failed = True
             print(f"Python {python.name}: cannot be prepared\n{error}", flush=True)
-            continue
-        command, keywords = python.pytest(["-q", "--no-header", "--tb=short", "-p",
-                                           "no:cacheprovider", *pytest_arguments])
-        with tempfile.TemporaryFile("w+") as log:
-            code = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT,
-                                  **keywords).returncode
-            log.seek(0)
-            text = log.read()
-        print(f"Python {python.name}: {text.strip().splitlines()[-1]}", flush=True)
-        if code != 0:
-            failed = True
-            print(text, flush=True)
+        else:
+            failed = not test(python, options) or failed
     return 1 if failed else 0
 
 
