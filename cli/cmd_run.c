@@ -1,6 +1,7 @@
 /* cprof run: runs a program profiled, and shows what came of it. */
 #include <errno.h>
 #include <libgen.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -132,6 +133,7 @@ static void finish(struct run_options *options, const struct child_end *end)
 {
     struct profile *profile;
     char reason[PATH_MAX + 256], standard[64];
+    signal(SIGPIPE, SIG_IGN); /* the profile matters more than who reads the table */
     int status = temporary_merge(options->start.directory, &profile);
     if (status) {
         fail("the profiles could not be merged: %s; they are kept in %s", strerror(-status),

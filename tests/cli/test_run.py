@@ -151,6 +151,16 @@ def test_profiles_are_kept_when_the_output_fails_at_the_end(cprof, program, envi
     assert len(os.listdir(kept)) == 1
 
 
+def test_the_profile_is_written_even_if_nobody_reads_the_table(program, environment, tmp_path):
+    reader, writer = os.pipe()
+    os.close(reader)
+    child = subprocess.Popen([COMMAND, "run", "-o", "o.pb.gz", "--", program("leave 1; exit 6")],
+                             env=environment, cwd=tmp_path, stderr=writer)
+    os.close(writer)
+    assert child.wait(30) == 6
+    assert (tmp_path / "o.pb.gz").exists() and left_behind(environment) == []
+
+
 def start(script, environment, tmp_path):
     """The command in a process group of its own, once the program has said that it runs."""
     child = subprocess.Popen([COMMAND, "run", "-o", "o.html", "--", script], env=environment, cwd=tmp_path,
