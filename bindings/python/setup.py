@@ -30,8 +30,8 @@ class BuildWithCMake(build_ext):
             f"-DCPROF_PYTHON_INCLUDE={paths['include']};{paths['platinclude']}",
             f"-DCPROF_PYTHON_SUFFIX={sysconfig.get_config_var('EXT_SUFFIX')}",
             f"-DCPROF_PYTHON_OUTPUT={package}"])
-        subprocess.check_call(["cmake", "--build", str(build), "--parallel", str(os.cpu_count() or 1),
-                               "--target", "cprof_python"])
+        subprocess.check_call(["cmake", "--build", str(build), "--target", "cprof_python",
+                               "--parallel", str(os.cpu_count() or 1)])
 
     @staticmethod
     def generator():

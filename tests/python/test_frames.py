@@ -32,7 +32,7 @@ def test_a_70_to_30_split_comes_out_within_3_points(execute):
     profile = execute(BURN + """
 def seventy(): burn(0.07)
 def thirty(): burn(0.03)
-for _ in range(30):
+for _ in range(60):
     seventy(); thirty()
 """).profile
     seventy = profile.share(lambda names: "seventy" in names)
