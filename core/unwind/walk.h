@@ -40,7 +40,8 @@ bool walk_bounds(struct stack_bounds *bounds, uintptr_t sp);
 enum walk_end {
     WALK_COMPLETE,  /* reached the thread's first function, whose cfa is the last one known */
     WALK_FULL,      /* more than `capacity` frames */
-    WALK_NO_MODULE, /* a pc that no module of the snapshot covers (new code: refresh soon) */
+    WALK_NO_MODULE, /* a pc, or its caller's, that no module of the snapshot covers (new code:
+                       modules_miss(), refresh soon) */
     WALK_NO_RULE,   /* no table or a rule that tables can't express, and no frame pointer */
     WALK_BAD_STACK, /* a frame address that is out of bounds or does not ascend */
 };
