@@ -16,6 +16,7 @@
 #include "format/frames.h"
 #include "format/names.h"
 #include "format/summary.h"
+#include "profile/clamp.h"
 
 #define UNKNOWN "[unknown]"
 
@@ -56,14 +57,6 @@ static void append_stack(struct writer *w, struct profile_stack stack, struct bu
     buffer_append(line, "", 1); /* ends the text */
 }
 
-static int64_t add_clamped(int64_t a, int64_t b)
-{
-    int64_t sum;
-    if (!__builtin_add_overflow(a, b, &sum))
-        return sum;
-    return b > 0 ? INT64_MAX : INT64_MIN;
-}
-
 /* Stacks that differ only in what the format leaves out become one line. */
 static int count_stacks(struct writer *w, size_t column)
 {
@@ -75,7 +68,7 @@ static int count_stacks(struct writer *w, size_t column)
         if (line.error != 0)
             break;
         uint32_t number = names_text(&w->stacks, (const char *)line.data);
-        w->counts[number] = add_clamped(w->counts[number], sample.values[column]);
+        w->counts[number] = clamp_add(w->counts[number], sample.values[column]);
     }
     int status = w->stacks.failed ? -ENOMEM : line.error;
     buffer_free(&line);

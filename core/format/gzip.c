@@ -75,15 +75,24 @@ int buffer_gunzip(const unsigned char *data, size_t size, size_t limit, struct b
     return status == Z_STREAM_END ? 0 : zlib_errno(status);
 }
 
-int gzip_open(const unsigned char *data, size_t size, struct buffer *out,
-              char error[FORMAT_ERROR_SIZE])
+struct profile *gzip_read(const unsigned char *data, size_t size,
+                          struct profile *(*read)(const unsigned char *data, size_t size,
+                                                  char error[FORMAT_ERROR_SIZE]),
+                          char error[FORMAT_ERROR_SIZE])
 {
-    int status = buffer_gunzip(data, size, FORMAT_MAX_INFLATED, out);
-    if (status == -EFBIG)
+    struct buffer raw = {0};
+    struct profile *profile = NULL;
+    if (!gzip_detect(data, size))
+        return read(data, size, error);
+    int status = buffer_gunzip(data, size, FORMAT_MAX_INFLATED, &raw);
+    if (status == 0)
+        profile = read(raw.data, raw.size, error);
+    else if (status == -EFBIG)
         snprintf(error, FORMAT_ERROR_SIZE, "unpacks to more than %zu bytes",
                  FORMAT_MAX_INFLATED);
-    else if (status != 0)
+    else
         snprintf(error, FORMAT_ERROR_SIZE, "damaged gzip data after %zu unpacked bytes: %s",
-                 out->size, strerror(-status));
-    return status;
+                 raw.size, strerror(-status));
+    buffer_free(&raw);
+    return profile;
 }

@@ -12,8 +12,10 @@ static inline bool gzip_detect(const unsigned char *data, size_t size)
     return size >= 2 && data[0] == 0x1f && data[1] == 0x8b;
 }
 
-/* buffer_gunzip() up to FORMAT_MAX_INFLATED, with a line in `error`. */
-int gzip_open(const unsigned char *data, size_t size, struct buffer *out,
-              char error[FORMAT_ERROR_SIZE]);
+/* Calls `read` with the data, unpacked first (up to FORMAT_MAX_INFLATED) if it is packed. */
+struct profile *gzip_read(const unsigned char *data, size_t size,
+                          struct profile *(*read)(const unsigned char *data, size_t size,
+                                                  char error[FORMAT_ERROR_SIZE]),
+                          char error[FORMAT_ERROR_SIZE]);
 
 #endif

@@ -39,17 +39,13 @@ struct writer {
 
 static bool writer_init_payload(struct writer *w)
 {
-    const struct profile *p = w->profile;
-    size_t indices = profile_attribute_count(p, PROFILE_ATTRIBUTES) + 2, lines = 1;
-    for (profile_id i = 0; i < profile_stack_count(p); i++)
-        if (profile_get_stack(p, i).depth > indices)
-            indices = profile_get_stack(p, i).depth;
-    for (profile_id i = 0; i < profile_label_set_count(p); i++)
-        if (profile_get_labels(p, i).count > indices)
-            indices = profile_get_labels(p, i).count;
-    for (profile_id i = 0; i < profile_location_count(p); i++)
-        if (profile_get_location(p, i)->line_count > lines)
-            lines = profile_get_location(p, i)->line_count;
+    struct profile_extent extent = profile_extent(w->profile);
+    size_t lines = extent.lines + 1;
+    size_t indices = profile_attribute_count(w->profile, PROFILE_ATTRIBUTES) + 2;
+    if (extent.depth > indices)
+        indices = extent.depth;
+    if (extent.labels > indices)
+        indices = extent.labels;
     w->indices = malloc(indices * sizeof(*w->indices));
     w->lines = malloc(lines * sizeof(*w->lines));
     w->line_pointers = malloc(lines * sizeof(*w->line_pointers));

@@ -2,15 +2,15 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "format/frame_type.h"
 #include "format/gzip.h"
-#include "format/hex.h"
+#include "format/refuse.h"
 #include "format/wire.h"
+#include "profile/clamp.h"
 #include "profile/combine.h"
 #include "profiles.pb-c.h"
 
@@ -29,34 +29,10 @@ struct reader {
     struct profile_label *labels;
 };
 
-__attribute__((format(printf, 2, 3))) static int broken(struct reader *r, const char *format,
-                                                        ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(r->error, FORMAT_ERROR_SIZE, format, arguments);
-    va_end(arguments);
-    return -EBADMSG;
-}
-
-static int no_memory(struct reader *r)
-{
-    snprintf(r->error, FORMAT_ERROR_SIZE, "out of memory");
-    return -ENOMEM;
-}
-
-/* Runs the steps until one fails. */
-#define TRY(step)                                                                              \
-    do {                                                                                       \
-        int tried = (step);                                                                    \
-        if (tried != 0)                                                                        \
-            return tried;                                                                      \
-    } while (0)
-
 static int check(struct reader *r, int32_t index, size_t count, const char *what)
 {
     if (index < 0 || (size_t)index >= count)
-        return broken(r, "index %d names a %s of %zu", index, what, count);
+        return refuse(r->error, "index %d names a %s of %zu", index, what, count);
     return 0;
 }
 
@@ -250,8 +226,8 @@ static int set_attribute(struct reader *r, struct profile *to, enum profile_attr
                      ? profile_set_number(to, which, key, label->number)
                      : profile_set_text(to, which, key, profile_text(r->p, label->text));
     if (status == -ENOSPC)
-        return broken(r, "more than %d attributes", PROFILE_MAX_ATTRIBUTES);
-    return status == 0 ? 0 : no_memory(r);
+        return refuse(r->error, "more than %d attributes", PROFILE_MAX_ATTRIBUTES);
+    return status == 0 ? 0 : refuse_memory(r->error);
 }
 
 static int read_resource(struct reader *r, const Otlp__Resource *in, struct profile *to)
@@ -321,7 +297,7 @@ static bool tells_cpu_time(struct reader *r, const Otlp__Profile *in)
 static int add_value_type(struct reader *r, struct profile *to, const char *type,
                           const char *unit)
 {
-    return profile_add_value_type(to, type, unit) == 0 ? 0 : no_memory(r);
+    return profile_add_value_type(to, type, unit) == 0 ? 0 : refuse_memory(r->error);
 }
 
 static int read_value_types(struct reader *r, const Otlp__Profile *in, struct profile *to)
@@ -346,8 +322,8 @@ static int merge_once(struct reader *r, const Otlp__ResourceProfiles *resource,
     TRY(read_header(r, in, scope->scope, once));
     int status = profile_merge(r->p, once);
     if (status == -ENOSPC)
-        return broken(r, "more than %d sample types", PROFILE_MAX_VALUES);
-    return status == 0 ? 0 : no_memory(r);
+        return refuse(r->error, "more than %d sample types", PROFILE_MAX_VALUES);
+    return status == 0 ? 0 : refuse_memory(r->error);
 }
 
 /* Samples */
@@ -359,8 +335,7 @@ static int64_t value_of(const Otlp__Sample *in)
     if (in->n_values == 0)
         return (int64_t)in->n_timestamps_unix_nano;
     for (size_t i = 0; i < in->n_values; i++)
-        if (__builtin_add_overflow(sum, in->values[i], &sum))
-            return in->values[i] > 0 ? INT64_MAX : INT64_MIN;
+        sum = clamp_add(sum, in->values[i]);
     return sum;
 }
 
@@ -377,7 +352,7 @@ static int read_sample(struct reader *r, const Otlp__Sample *in, const int64_t *
     profile_id labels = profile_labels(r->p, r->labels, in->n_attribute_indices);
     profile_id link = in->link_index != 0 ? r->links[in->link_index] : 0;
     int status = profile_add(r->p, r->stacks[in->stack_index], link, labels, values);
-    return status == 0 ? 0 : no_memory(r);
+    return status == 0 ? 0 : refuse_memory(r->error);
 }
 
 /* The column of the result that stands for column `column` of `once`. */
@@ -401,8 +376,8 @@ static int read_samples(struct reader *r, const Otlp__Profile *in, const struct 
     for (size_t i = 0; i < in->n_samples; i++) {
         int64_t values[PROFILE_MAX_VALUES] = {0};
         values[column] = value_of(in->samples[i]);
-        if (cpu_time && __builtin_mul_overflow(values[column], in->period, &values[cpu_column]))
-            values[cpu_column] = values[column] > 0 ? INT64_MAX : INT64_MIN;
+        if (cpu_time)
+            values[cpu_column] = clamp_multiply(values[column], in->period);
         TRY(read_sample(r, in->samples[i], values));
     }
     return 0;
@@ -415,7 +390,7 @@ static int read_profile(struct reader *r, const Otlp__ResourceProfiles *resource
         return 0;
     struct profile *once = profile_new(NULL);
     if (once == NULL)
-        return no_memory(r);
+        return refuse_memory(r->error);
     int status = merge_once(r, resource, scope, in, once);
     if (status == 0)
         status = read_samples(r, in, once);
@@ -517,8 +492,8 @@ static int read_data(struct reader *r)
     for_each_profile(r, look_for_cpu);
     TRY(for_each_profile(r, read_profile));
     if (profile_value_count(r->p) == 0)
-        return broken(r, "no samples in it");
-    return profile_error(r->p) == 0 ? 0 : no_memory(r);
+        return refuse(r->error, "no samples in it");
+    return profile_error(r->p) == 0 ? 0 : refuse_memory(r->error);
 }
 
 static struct profile *read_raw(const unsigned char *data, size_t size,
@@ -531,9 +506,9 @@ static struct profile *read_raw(const unsigned char *data, size_t size,
     r.dictionary = r.in->dictionary;
     int status;
     if (r.dictionary == NULL)
-        status = broken(&r, "no dictionary: written by OTLP before 1.7, or cut short");
+        status = refuse(r.error, "no dictionary: written by OTLP before 1.7, or cut short");
     else
-        status = reader_init(&r) ? read_data(&r) : no_memory(&r);
+        status = reader_init(&r) ? read_data(&r) : refuse_memory(r.error);
     reader_free(&r);
     wire_release(&tree);
     if (status == 0)
@@ -544,12 +519,5 @@ static struct profile *read_raw(const unsigned char *data, size_t size,
 
 struct profile *otlp_read(const unsigned char *data, size_t size, char error[FORMAT_ERROR_SIZE])
 {
-    if (!gzip_detect(data, size))
-        return read_raw(data, size, error);
-    struct buffer raw = {0};
-    struct profile *p = NULL;
-    if (gzip_open(data, size, &raw, error) == 0)
-        p = read_raw(raw.data, raw.size, error);
-    buffer_free(&raw);
-    return p;
+    return gzip_read(data, size, read_raw, error);
 }

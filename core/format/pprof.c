@@ -8,10 +8,10 @@
 
 #include "format/format.h"
 #include "format/frame_type.h"
-#include "format/hex.h"
 #include "format/names.h"
 #include "format/wire.h"
 #include "pprof.pb-c.h"
+#include "profile/hex.h"
 
 /* Higher levels save 4 % of the bytes and cost the host process twice the CPU time and more
  * (tests/bench/bench_format). */
@@ -51,18 +51,10 @@ struct writer {
 
 static bool writer_init_payload(struct writer *w)
 {
-    const struct profile *p = w->profile;
-    size_t depth = 1, labels = 2, lines = 1;
-    for (profile_id i = 0; i < profile_stack_count(p); i++)
-        if (profile_get_stack(p, i).depth > depth)
-            depth = profile_get_stack(p, i).depth;
-    for (profile_id i = 0; i < profile_label_set_count(p); i++)
-        if (profile_get_labels(p, i).count + 2 > labels)
-            labels = profile_get_labels(p, i).count + 2;
-    for (profile_id i = 0; i < profile_location_count(p); i++)
-        if (profile_get_location(p, i)->line_count > lines)
-            lines = profile_get_location(p, i)->line_count;
-    w->location_ids = malloc(depth * sizeof(*w->location_ids));
+    struct profile_extent extent = profile_extent(w->profile);
+    size_t labels = extent.labels + 2; /* a link is two */
+    size_t lines = extent.lines + 1;
+    w->location_ids = malloc((extent.depth + 1) * sizeof(*w->location_ids));
     w->labels = malloc(labels * sizeof(*w->labels));
     w->label_pointers = malloc(labels * sizeof(*w->label_pointers));
     w->lines = malloc(lines * sizeof(*w->lines));

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,10 +9,11 @@
 #include "format/format.h"
 #include "format/frame_type.h"
 #include "format/gzip.h"
-#include "format/hex.h"
 #include "format/id_map.h"
+#include "format/refuse.h"
 #include "format/wire.h"
 #include "pprof.pb-c.h"
+#include "profile/hex.h"
 
 struct reader {
     const Pprof__Profile *in;
@@ -28,27 +28,12 @@ struct reader {
     struct profile_line *lines;           /* of one location; room for the most */
 };
 
-__attribute__((format(printf, 2, 3))) static int broken(struct reader *r, const char *format,
-                                                        ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(r->error, FORMAT_ERROR_SIZE, format, arguments);
-    va_end(arguments);
-    return -EBADMSG;
-}
-
-static int no_memory(struct reader *r)
-{
-    snprintf(r->error, FORMAT_ERROR_SIZE, "out of memory");
-    return -ENOMEM;
-}
-
 static int read_string(struct reader *r, int64_t index, profile_id *id)
 {
     *id = 0;
     if (index < 0 || (uint64_t)index >= r->in->n_string_table)
-        return broken(r, "names string %" PRId64 " of %zu", index, r->in->n_string_table);
+        return refuse(r->error, "names string %" PRId64 " of %zu", index,
+                      r->in->n_string_table);
     *id = r->strings[index];
     return 0;
 }
@@ -60,25 +45,17 @@ static int read_strings(struct reader *r)
         r->strings[i] = profile_string_n(r->p, (const char *)text->data, text->len);
     }
     if (r->in->n_string_table == 0 || r->in->string_table[0].len != 0)
-        return broken(r, "the string table does not begin with the empty string");
+        return refuse(r->error, "the string table does not begin with the empty string");
     return 0;
 }
-
-/* Runs the steps until one fails. */
-#define TRY(step)                                                                              \
-    do {                                                                                       \
-        int tried = (step);                                                                    \
-        if (tried != 0)                                                                        \
-            return tried;                                                                      \
-    } while (0)
 
 static int read_value_types(struct reader *r)
 {
     if (r->in->n_sample_type == 0)
-        return broken(r, "no sample types");
+        return refuse(r->error, "no sample types");
     if (r->in->n_sample_type > PROFILE_MAX_VALUES)
-        return broken(r, "%zu sample types; at most %d are supported", r->in->n_sample_type,
-                      PROFILE_MAX_VALUES);
+        return refuse(r->error, "%zu sample types; at most %d are supported",
+                      r->in->n_sample_type, PROFILE_MAX_VALUES);
     for (size_t i = 0; i < r->in->n_sample_type; i++) {
         profile_id type, unit;
         TRY(read_string(r, r->in->sample_type[i]->type, &type));
@@ -86,9 +63,9 @@ static int read_value_types(struct reader *r)
         int status =
             profile_add_value_type(r->p, profile_text(r->p, type), profile_text(r->p, unit));
         if (status == -EEXIST)
-            return broken(r, "two sample types are \"%.40s\"", profile_text(r->p, type));
+            return refuse(r->error, "two sample types are \"%.40s\"", profile_text(r->p, type));
         if (status != 0)
-            return no_memory(r);
+            return refuse_memory(r->error);
     }
     return 0;
 }
@@ -96,11 +73,11 @@ static int read_value_types(struct reader *r)
 static int name_row(struct reader *r, struct id_map *map, uint64_t id, const char *what)
 {
     if (id == 0)
-        return broken(r, "a %s has the id 0", what);
+        return refuse(r->error, "a %s has the id 0", what);
     int status = id_map_add(map, id);
     if (status == -EEXIST)
-        return broken(r, "two %ss have the id %" PRIu64, what, id);
-    return status == 0 ? 0 : no_memory(r);
+        return refuse(r->error, "two %ss have the id %" PRIu64, what, id);
+    return status == 0 ? 0 : refuse_memory(r->error);
 }
 
 /* The type in "[type]", or unknown. */
@@ -177,7 +154,8 @@ static int read_location(struct reader *r, size_t row)
     if (in->mapping_id != 0) {
         size_t mapping = id_map_find(&r->mapping_ids, in->mapping_id);
         if (mapping == ID_MAP_NONE)
-            return broken(r, "location %" PRIu64 " names mapping %" PRIu64 ", which is missing",
+            return refuse(r->error,
+                          "location %" PRIu64 " names mapping %" PRIu64 ", which is missing",
                           in->id, in->mapping_id);
         location.mapping = r->mappings[mapping];
         location.type = r->mapping_types[mapping];
@@ -186,7 +164,7 @@ static int read_location(struct reader *r, size_t row)
         const Pprof__Line *line = in->line[i];
         size_t function = id_map_find(&r->function_ids, line->function_id);
         if (function == ID_MAP_NONE && line->function_id != 0)
-            return broken(r,
+            return refuse(r->error,
                           "location %" PRIu64 " names function %" PRIu64 ", which is missing",
                           in->id, line->function_id);
         r->lines[i] = (struct profile_line){
@@ -245,18 +223,18 @@ static int read_sample(struct reader *r, size_t row)
     const Pprof__Sample *in = r->in->sample[row];
     profile_id link, labels;
     if (in->n_value != r->in->n_sample_type)
-        return broken(r, "sample %zu has %zu values for %zu sample types", row, in->n_value,
-                      r->in->n_sample_type);
+        return refuse(r->error, "sample %zu has %zu values for %zu sample types", row,
+                      in->n_value, r->in->n_sample_type);
     for (size_t i = 0; i < in->n_location_id; i++) {
         size_t location = id_map_find(&r->location_ids, in->location_id[i]);
         if (location == ID_MAP_NONE)
-            return broken(r, "sample %zu names location %" PRIu64 ", which is missing", row,
-                          in->location_id[i]);
+            return refuse(r->error, "sample %zu names location %" PRIu64 ", which is missing",
+                          row, in->location_id[i]);
         r->frames[i] = r->locations[location];
     }
     TRY(read_labels(r, in, &link, &labels));
     profile_id stack = profile_stack(r->p, r->frames, in->n_location_id);
-    return profile_add(r->p, stack, link, labels, in->value) == 0 ? 0 : no_memory(r);
+    return profile_add(r->p, stack, link, labels, in->value) == 0 ? 0 : refuse_memory(r->error);
 }
 
 /* Header and comments */
@@ -308,8 +286,8 @@ static int read_comment(struct reader *r, int64_t index)
     if (status == 1)
         status = profile_set_text(r->p, PROFILE_COMMENTS, "", profile_text(r->p, text));
     if (status == -ENOSPC)
-        return broken(r, "more than %d comments", PROFILE_MAX_ATTRIBUTES);
-    return status == 0 ? 0 : no_memory(r);
+        return refuse(r->error, "more than %d comments", PROFILE_MAX_ATTRIBUTES);
+    return status == 0 ? 0 : refuse_memory(r->error);
 }
 
 static int read_header(struct reader *r)
@@ -398,7 +376,7 @@ static int read_profile(struct reader *r)
     for (size_t i = 0; i < r->in->n_sample; i++)
         TRY(read_sample(r, i));
     TRY(read_header(r));
-    return profile_error(r->p) == 0 ? 0 : no_memory(r);
+    return profile_error(r->p) == 0 ? 0 : refuse_memory(r->error);
 }
 
 static struct profile *read_raw(const unsigned char *data, size_t size,
@@ -408,7 +386,7 @@ static struct profile *read_raw(const unsigned char *data, size_t size,
     if (wire_unpack(&tree, &pprof__profile__descriptor, data, size, error) != 0)
         return NULL;
     struct reader r = {.in = (const Pprof__Profile *)tree.message, .error = error};
-    int status = reader_init(&r) ? read_profile(&r) : no_memory(&r);
+    int status = reader_init(&r) ? read_profile(&r) : refuse_memory(r.error);
     reader_free(&r);
     wire_release(&tree);
     if (status == 0)
@@ -420,12 +398,5 @@ static struct profile *read_raw(const unsigned char *data, size_t size,
 struct profile *pprof_read(const unsigned char *data, size_t size,
                            char error[FORMAT_ERROR_SIZE])
 {
-    struct buffer raw = {0};
-    if (!gzip_detect(data, size))
-        return read_raw(data, size, error);
-    struct profile *p = NULL;
-    if (gzip_open(data, size, &raw, error) == 0)
-        p = read_raw(raw.data, raw.size, error);
-    buffer_free(&raw);
-    return p;
+    return gzip_read(data, size, read_raw, error);
 }

@@ -16,6 +16,7 @@
 #include "format/json.h"
 #include "format/names.h"
 #include "format/summary.h"
+#include "profile/clamp.h"
 
 struct writer {
     const struct profile *profile;
@@ -166,8 +167,7 @@ static void write_thread(struct writer *w, uint32_t thread)
         json_raw(w->out, separator);
         json_integer(w->out, weight);
         separator = ",";
-        if (__builtin_add_overflow(total, weight, &total))
-            total = INT64_MAX;
+        total = clamp_add(total, weight);
     }
     json_raw(w->out, "],\"startValue\":0,\"endValue\":");
     json_integer(w->out, total);

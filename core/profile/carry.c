@@ -3,11 +3,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static size_t larger(size_t a, size_t b)
-{
-    return a > b ? a : b;
-}
-
 static bool carrier_init_maps(struct carrier *c)
 {
     const struct {
@@ -34,16 +29,10 @@ static bool carrier_init_maps(struct carrier *c)
 
 static bool carrier_init_payload(struct carrier *c)
 {
-    size_t frames = 1, lines = 1, labels = 1;
-    for (profile_id i = 0; i < profile_stack_count(c->from); i++)
-        frames = larger(frames, profile_get_stack(c->from, i).depth);
-    for (profile_id i = 0; i < profile_location_count(c->from); i++)
-        lines = larger(lines, profile_get_location(c->from, i)->line_count);
-    for (profile_id i = 0; i < profile_label_set_count(c->from); i++)
-        labels = larger(labels, profile_get_labels(c->from, i).count);
-    c->frames = malloc(frames * sizeof(*c->frames));
-    c->lines = malloc(lines * sizeof(*c->lines));
-    c->labels = malloc(labels * sizeof(*c->labels));
+    struct profile_extent extent = profile_extent(c->from);
+    c->frames = malloc((extent.depth + 1) * sizeof(*c->frames));
+    c->lines = malloc((extent.lines + 1) * sizeof(*c->lines));
+    c->labels = malloc((extent.labels + 1) * sizeof(*c->labels));
     return c->frames != NULL && c->lines != NULL && c->labels != NULL;
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "profile/carry.h"
+#include "profile/hex.h"
 
 /* Merge */
 
@@ -161,23 +162,13 @@ int profile_merge(struct profile *target, const struct profile *source)
 
 /* Select */
 
-static void hex(char *out, const uint8_t *bytes, size_t count)
-{
-    static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < count; i++) {
-        *out++ = digits[bytes[i] >> 4];
-        *out++ = digits[bytes[i] & 15];
-    }
-    *out = '\0';
-}
-
 static bool matches_link(const struct profile *p, profile_id id,
                          const struct profile_filter *filter)
 {
     const struct profile_link *link = profile_get_link(p, id);
     char trace[2 * sizeof(link->trace_id) + 1], span[2 * sizeof(link->span_id) + 1];
-    hex(trace, link->trace_id, sizeof(link->trace_id));
-    hex(span, link->span_id, sizeof(link->span_id));
+    hex_write(trace, link->trace_id, sizeof(link->trace_id));
+    hex_write(span, link->span_id, sizeof(link->span_id));
     return (filter->trace_id == NULL || strcmp(filter->trace_id, trace) == 0) &&
            (filter->span_id == NULL || strcmp(filter->span_id, span) == 0);
 }

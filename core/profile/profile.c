@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "profile/clamp.h"
 #include "profile/table.h"
 
 #define ATTRIBUTE_KINDS (PROFILE_COMMENTS + 1)
@@ -426,18 +427,10 @@ profile_id profile_labels(struct profile *p, const struct profile_label *labels,
 
 /* Samples */
 
-static int64_t add_clamped(int64_t a, int64_t b)
-{
-    int64_t sum;
-    if (!__builtin_add_overflow(a, b, &sum))
-        return sum;
-    return b > 0 ? INT64_MAX : INT64_MIN;
-}
-
 static void add_values(struct profile *p, int64_t *to, const int64_t *values)
 {
     for (size_t i = 0; i < p->value_count; i++)
-        to[i] = add_clamped(to[i], values[i]);
+        to[i] = clamp_add(to[i], values[i]);
 }
 
 /* The values of a sample, zeros if it is new; NULL: no room. */
@@ -569,6 +562,24 @@ struct profile_sample profile_get_sample(const struct profile *p, size_t index)
         .labels = key->labels,
         .values = rows_at(&p->values, (uint32_t)index),
     };
+}
+
+static void keep_larger(size_t *largest, size_t value)
+{
+    if (value > *largest)
+        *largest = value;
+}
+
+struct profile_extent profile_extent(const struct profile *p)
+{
+    struct profile_extent extent = {0};
+    for (profile_id i = 0; i < p->stacks.rows.count; i++)
+        keep_larger(&extent.depth, profile_get_stack(p, i).depth);
+    for (profile_id i = 0; i < p->locations.rows.count; i++)
+        keep_larger(&extent.lines, profile_get_location(p, i)->line_count);
+    for (profile_id i = 0; i < p->label_sets.rows.count; i++)
+        keep_larger(&extent.labels, profile_get_labels(p, i).count);
+    return extent;
 }
 
 const char *profile_label_text(const struct profile *p, profile_id labels, const char *key)

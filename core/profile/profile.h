@@ -180,6 +180,13 @@ const struct profile_link *profile_get_link(const struct profile *p, profile_id 
 struct profile_label_set profile_get_labels(const struct profile *p, profile_id id);
 struct profile_sample profile_get_sample(const struct profile *p, size_t index);
 
+/* The longest lists there are, for those who copy them: frames of a stack, lines of a location,
+ * labels of a set. */
+struct profile_extent {
+    size_t depth, lines, labels;
+};
+struct profile_extent profile_extent(const struct profile *p);
+
 /* The text of label `key` in a set ("thread.name"), or NULL. Numbers are not text. */
 const char *profile_label_text(const struct profile *p, profile_id labels, const char *key);
 

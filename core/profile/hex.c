@@ -1,4 +1,4 @@
-#include "format/hex.h"
+#include "profile/hex.h"
 
 void hex_write(char *out, const uint8_t *bytes, size_t count)
 {

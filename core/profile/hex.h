@@ -1,6 +1,6 @@
 /* Bytes as lower-case hex, and back. */
-#ifndef CPROF_FORMAT_HEX_H
-#define CPROF_FORMAT_HEX_H
+#ifndef CPROF_PROFILE_HEX_H
+#define CPROF_PROFILE_HEX_H
 
 #include <stdbool.h>
 #include <stddef.h>

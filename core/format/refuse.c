@@ -1,0 +1,20 @@
+#include "format/refuse.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+int refuse(char error[FORMAT_ERROR_SIZE], const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(error, FORMAT_ERROR_SIZE, format, arguments);
+    va_end(arguments);
+    return -EBADMSG;
+}
+
+int refuse_memory(char error[FORMAT_ERROR_SIZE])
+{
+    snprintf(error, FORMAT_ERROR_SIZE, "out of memory");
+    return -ENOMEM;
+}
