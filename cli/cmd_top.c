@@ -41,7 +41,7 @@ static int take_option(void *closure, int option, char *argument)
         options->json = true;
         return GO_ON;
     case OPTION_BY:
-        if (report_parse_by(argument, &options->by) == 0)
+        if (report_parse_by(argument, &options->by) == 0 && options->by <= REPORT_BY_THREAD)
             return GO_ON;
         return wrong_usage(&command_top,
                            "--by needs function, line, file, module, type or thread, not "
@@ -50,20 +50,6 @@ static int take_option(void *closure, int option, char *argument)
     default:
         return selection_take(&options->selection, &command_top, option, argument);
     }
-}
-
-static int print_report(const struct top_options *options, const struct profile *profile)
-{
-    struct report report;
-    int status = report_make(&report, profile, options->by, options->cumulative);
-    if (status)
-        return fail("out of memory");
-    if (options->json)
-        status = table_print_json(&report, options->rows);
-    else
-        table_print(&report, options->rows, stdout);
-    report_free(&report);
-    return status ? fail("out of memory") : EXIT_DONE;
 }
 
 static int run(int argc, char **argv)
@@ -83,7 +69,9 @@ static int run(int argc, char **argv)
         return wrong_usage(&command_top, "which file?");
     struct profile *profile =
         selection_load(&options.selection, argv + optind, (size_t)(argc - optind));
-    status = profile ? print_report(&options, profile) : EXIT_FAILED;
+    if (!profile)
+        return EXIT_FAILED;
+    status = table_show(profile, options.by, options.cumulative, options.rows, options.json);
     profile_free(profile);
     return status;
 }

@@ -21,7 +21,7 @@ struct command {
 };
 
 extern const struct command command_run, command_top, command_flame, command_convert,
-    command_merge;
+    command_merge, command_spans;
 
 /* "cprof: …" on standard error; returns EXIT_FAILED. */
 int fail(const char *format, ...) __attribute__((format(printf, 1, 2)));

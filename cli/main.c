@@ -10,7 +10,8 @@
 #include "command.h"
 
 static const struct command *const commands[] = {
-    &command_run, &command_top, &command_flame, &command_convert, &command_merge,
+    &command_run,     &command_top,   &command_flame,
+    &command_convert, &command_merge, &command_spans,
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))

@@ -5,11 +5,18 @@
 #include <string.h>
 
 #include "format/frame_type.h"
+#include "profile/hex.h"
 
 static const char *const words[] = {
     [REPORT_BY_FUNCTION] = "function", [REPORT_BY_LINE] = "line", [REPORT_BY_FILE] = "file",
     [REPORT_BY_MODULE] = "module",     [REPORT_BY_TYPE] = "type", [REPORT_BY_THREAD] = "thread",
+    [REPORT_BY_TRACE] = "trace",       [REPORT_BY_SPAN] = "span",
 };
+
+const char *report_by_word(enum report_by by)
+{
+    return words[by];
+}
 
 int report_parse_by(const char *word, enum report_by *by)
 {
@@ -177,6 +184,8 @@ static const struct profile_label *find_label(const struct profile *profile, pro
     return NULL;
 }
 
+/* --- rows of whole samples --- */
+
 /* Threads are told apart by name, and those without one by number. */
 static struct row_key thread_key(const struct profile *profile, profile_id labels)
 {
@@ -189,34 +198,102 @@ static struct row_key thread_key(const struct profile *profile, profile_id label
     return (struct row_key){{0}, labels};
 }
 
-static int make_thread_rows(struct report *report)
+static void describe_thread(struct report *report, profile_id labels, struct report_row *row)
 {
-    const struct profile *profile = report->profile;
-    size_t count = profile_label_set_count(profile);
+    struct row_key key = thread_key(report->profile, labels);
+    row->line = key.key[1] ? key.key[2] : 0;
+    set_name(report, row, (profile_id)key.key[0],
+             key.key[1] ? "[unnamed thread]" : "[no thread]");
+}
+
+static struct row_key trace_key(const struct profile *profile, profile_id link)
+{
+    struct row_key key = {.index = link};
+    memcpy(key.key, profile_get_link(profile, link)->trace_id, 16);
+    return key;
+}
+
+static struct row_key span_key(const struct profile *profile, profile_id link)
+{
+    struct row_key key = trace_key(profile, link);
+    memcpy(&key.key[2], profile_get_link(profile, link)->span_id, 8);
+    return key;
+}
+
+#define LINK_TEXT (2 * (16 + 8) + 2) /* both ids in hex, each with its NUL */
+
+static void describe_link(struct report *report, profile_id link, struct report_row *row)
+{
+    const struct profile_link *ids = profile_get_link(report->profile, link);
+    char *trace = report->texts + (size_t)link * LINK_TEXT, *span = trace + 33;
+    hex_write(trace, ids->trace_id, sizeof(ids->trace_id));
+    hex_write(span, ids->span_id, sizeof(ids->span_id));
+    row->name = link == 0 ? "[no span]" : report->by == REPORT_BY_SPAN ? span : trace;
+    row->name_length = strlen(row->name);
+    if (link != 0 && report->by == REPORT_BY_SPAN)
+        row->file = trace;
+}
+
+static profile_id labels_of(const struct profile_sample *sample)
+{
+    return sample->labels;
+}
+
+static profile_id link_of(const struct profile_sample *sample)
+{
+    return sample->link;
+}
+
+/* What rows of whole samples are made by: a table of the profile, and how its entries become
+ * rows. */
+struct dimension {
+    size_t (*count)(const struct profile *profile);
+    profile_id (*of)(const struct profile_sample *sample);
+    struct row_key (*key)(const struct profile *profile, profile_id id);
+    void (*describe)(struct report *report, profile_id id, struct report_row *row);
+};
+
+static const struct dimension *dimension_of(enum report_by by)
+{
+    static const struct dimension thread = {profile_label_set_count, labels_of, thread_key,
+                                            describe_thread},
+                                  trace = {profile_link_count, link_of, trace_key,
+                                           describe_link},
+                                  span = {profile_link_count, link_of, span_key, describe_link};
+    return by == REPORT_BY_THREAD ? &thread : by == REPORT_BY_TRACE ? &trace : &span;
+}
+
+static void count_samples(struct report *report, const struct dimension *dimension,
+                          const uint32_t *row_of)
+{
+    for (size_t i = 0; i < profile_sample_count(report->profile); i++) {
+        struct profile_sample sample = profile_get_sample(report->profile, i);
+        struct report_row *row = &report->rows[row_of[dimension->of(&sample)]];
+        add(&report->total, sample.values[report->summary.column]);
+        add(&row->self, sample.values[report->summary.column]);
+        row->total = row->self;
+    }
+}
+
+static int make_sample_rows(struct report *report)
+{
+    const struct dimension *dimension = dimension_of(report->by);
+    size_t count = dimension->count(report->profile);
     struct row_key *keys = calloc(count + 1, sizeof(*keys));
     uint32_t *row_of = calloc(count + 1, sizeof(*row_of));
     uint32_t *example = calloc(count + 1, sizeof(*example));
     report->rows = calloc(count + 1, sizeof(*report->rows));
-    int status = keys && row_of && example && report->rows ? 0 : -ENOMEM;
+    report->texts = calloc(count + 1, LINK_TEXT);
+    int status = keys && row_of && example && report->rows && report->texts ? 0 : -ENOMEM;
     if (!status) {
         for (profile_id id = 0; id < count; id++)
-            keys[id] = thread_key(profile, id);
+            keys[id] = dimension->key(report->profile, id);
         report->row_count = number_rows(keys, count, row_of, example);
         for (size_t i = 0; i < report->row_count; i++) {
-            struct row_key key = thread_key(profile, example[i]);
-            struct report_row *row = &report->rows[i];
-            row->file = row->type = "";
-            row->line = key.key[1] ? key.key[2] : 0;
-            set_name(report, row, (profile_id)key.key[0],
-                     key.key[1] ? "[unnamed thread]" : "[no thread]");
+            report->rows[i].file = report->rows[i].type = "";
+            dimension->describe(report, example[i], &report->rows[i]);
         }
-        for (size_t i = 0; i < profile_sample_count(profile); i++) {
-            struct profile_sample sample = profile_get_sample(profile, i);
-            struct report_row *row = &report->rows[row_of[sample.labels]];
-            add(&report->total, sample.values[report->summary.column]);
-            add(&row->self, sample.values[report->summary.column]);
-            row->total = row->self;
-        }
+        count_samples(report, dimension, row_of);
     }
     free(keys);
     free(row_of);
@@ -271,7 +348,7 @@ int report_make(struct report *report, const struct profile *profile, enum repor
     if (status)
         return status;
     if (profile_value_count(profile) > 0)
-        status = by == REPORT_BY_THREAD ? make_thread_rows(report) : make_frame_rows(report);
+        status = by >= REPORT_BY_THREAD ? make_sample_rows(report) : make_frame_rows(report);
     if (status) {
         report_free(report);
         return status;
@@ -287,5 +364,6 @@ void report_free(struct report *report)
 {
     frame_table_free(&report->frames);
     free(report->rows);
+    free(report->texts);
     *report = (struct report){0};
 }

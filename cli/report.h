@@ -1,6 +1,7 @@
 /*
- * A profile as rows: how much of a value each function, line, file, module, frame type or
- * thread has itself, and with all it called. Recursion counts once. Borrows the profile.
+ * A profile as rows: how much of a value each function, line, file, module, frame type,
+ * thread, trace or span has itself, and with all it called. Recursion counts once. Borrows the
+ * profile.
  */
 #ifndef CPROF_CLI_REPORT_H
 #define CPROF_CLI_REPORT_H
@@ -17,16 +18,19 @@ enum report_by {
     REPORT_BY_FILE,
     REPORT_BY_MODULE,
     REPORT_BY_TYPE,
+    /* From here on rows are of whole samples: self and total are the same. */
     REPORT_BY_THREAD,
+    REPORT_BY_TRACE,
+    REPORT_BY_SPAN,
 };
 
-/* The words of --by. -EINVAL for any other. */
+/* The words for them. -EINVAL for any other. */
 int report_parse_by(const char *word, enum report_by *by);
 
 struct report_row {
     const char *name; /* never NULL, may be "" */
     size_t name_length;
-    const char *file; /* where it is; "" = not told */
+    const char *file; /* where it is; of a span its trace; "" = not told */
     int64_t line;     /* 0 = not told */
     const char *type; /* as profile.frame.type has it; "" where it makes no sense */
     int64_t self, total;
@@ -40,7 +44,10 @@ struct report {
     int64_t total; /* of all samples */
     struct report_row *rows;
     size_t row_count;
+    char *texts; /* ids of spans and traces, that rows point to */
 };
+
+const char *report_by_word(enum report_by by);
 
 /* Rows sorted by self, or by total with `cumulative`; equal ones by name. 0 or -errno; on
  * failure there is nothing to free. */

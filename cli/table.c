@@ -1,16 +1,19 @@
 #include "table.h"
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "command.h"
 #include "format/json.h"
 #include "terminal.h"
 #include "units.h"
 
 #define AMOUNT_WIDTH 9 /* "12.34 s", "1,234,567" */
 #define SHARE_WIDTH 7  /* "100.0%" */
-#define FIXED_WIDTH (2 * (AMOUNT_WIDTH + SHARE_WIDTH) + 3)
+#define CELL_WIDTH (AMOUNT_WIDTH + SHARE_WIDTH)
+#define GAP_WIDTH 3 /* between the amounts and the names */
 #define NAME_MOST                                                                              \
     64 /* columns for names, when the terminal has room for places beside them                 \
         */
@@ -25,6 +28,12 @@ static const char *shown_unit(const struct report *report)
 {
     return profile_text(report->profile,
                         profile_value_type(report->profile, report->summary.column).unit);
+}
+
+/* Rows of whole samples have nothing that they call. */
+static bool is_flat(const struct report *report)
+{
+    return report->by >= REPORT_BY_THREAD;
 }
 
 /* "298 s of CPU", "1.2 GiB of alloc", "1,234 samples" */
@@ -119,7 +128,8 @@ static struct layout lay_out(const struct report *report, size_t rows,
         layout.name = NAME_MOST;
     if (terminal->width == TERMINAL_ENDLESS)
         return layout;
-    size_t room = terminal->width > FIXED_WIDTH + 20 ? terminal->width - FIXED_WIDTH : 20;
+    size_t fixed = (is_flat(report) ? 1 : 2) * CELL_WIDTH + GAP_WIDTH;
+    size_t room = terminal->width > fixed + 20 ? terminal->width - fixed : 20;
     if (layout.place == 0) {
         layout.name = layout.name < room ? layout.name : room;
         return layout;
@@ -172,8 +182,9 @@ static void print_row(const struct report *report, const struct report_row *row,
     const char *unit = shown_unit(report);
     char place[4096];
     print_cell(terminal, row->self, report->total, unit);
-    print_cell(terminal, row->total, report->total, unit);
-    fputs("   ", terminal->file);
+    if (!is_flat(report))
+        print_cell(terminal, row->total, report->total, unit);
+    fprintf(terminal->file, "%*s", GAP_WIDTH, "");
     size_t length = place_text(row, place, sizeof(place));
     terminal_print(terminal, type_style(row->type), row->name, row->name_length, layout->name,
                    CUT_END, length > 0);
@@ -184,14 +195,15 @@ static void print_row(const struct report *report, const struct report_row *row,
     fputc('\n', terminal->file);
 }
 
-static const char *heading(enum report_by by)
+static void print_heading(const struct report *report, const struct terminal *terminal)
 {
-    static const char *const headings[] = {
-        [REPORT_BY_FUNCTION] = "function", [REPORT_BY_LINE] = "line",
-        [REPORT_BY_FILE] = "file",         [REPORT_BY_MODULE] = "module",
-        [REPORT_BY_TYPE] = "type",         [REPORT_BY_THREAD] = "thread",
-    };
-    return headings[by];
+    fputs(terminal_style(terminal, STYLE_DIM), terminal->file);
+    if (is_flat(report))
+        fprintf(terminal->file, "%*s", CELL_WIDTH, shown_type(report));
+    else
+        fprintf(terminal->file, "%*s%*s", CELL_WIDTH, "self", CELL_WIDTH, "total");
+    fprintf(terminal->file, "%*s%s%s\n", GAP_WIDTH, "", report_by_word(report->by),
+            terminal_reset(terminal, STYLE_DIM));
 }
 
 static void print_rest(const struct report *report, size_t shown,
@@ -205,8 +217,9 @@ static void print_rest(const struct report *report, size_t shown,
     char count[UNITS_TEXT];
     units_count(count, (int64_t)(report->row_count - shown));
     print_cell(terminal, self, report->total, shown_unit(report));
-    fprintf(terminal->file, "%*s   %s%s more%s\n", AMOUNT_WIDTH + SHARE_WIDTH, "",
-            terminal_style(terminal, STYLE_DIM), count, terminal_reset(terminal, STYLE_DIM));
+    fprintf(terminal->file, "%*s%s%s more%s\n", (is_flat(report) ? 0 : CELL_WIDTH) + GAP_WIDTH,
+            "", terminal_style(terminal, STYLE_DIM), count,
+            terminal_reset(terminal, STYLE_DIM));
 }
 
 void table_print(const struct report *report, size_t limit, FILE *file)
@@ -219,9 +232,7 @@ void table_print(const struct report *report, size_t limit, FILE *file)
     size_t rows = report->row_count < limit ? report->row_count : limit;
     struct layout layout = lay_out(report, rows, &terminal);
     print_legend(report, &terminal);
-    fprintf(file, "%s%*s%*s   %s%s\n", terminal_style(&terminal, STYLE_DIM),
-            AMOUNT_WIDTH + SHARE_WIDTH, "self", AMOUNT_WIDTH + SHARE_WIDTH, "total",
-            heading(report->by), terminal_reset(&terminal, STYLE_DIM));
+    print_heading(report, &terminal);
     for (size_t i = 0; i < rows; i++)
         print_row(report, &report->rows[i], &layout, &terminal);
     print_rest(report, rows, &terminal);
@@ -252,7 +263,7 @@ static void write_row(struct buffer *out, const struct report_row *row)
     json_raw(out, "}");
 }
 
-int table_print_json(const struct report *report, size_t limit)
+static int print_json(const struct report *report, size_t limit)
 {
     const struct profile_header *header = profile_header_const(report->profile);
     const char *service = report->summary.service ? report->summary.service : "";
@@ -275,4 +286,19 @@ int table_print_json(const struct report *report, size_t limit)
     int status = out.error;
     buffer_free(&out);
     return status;
+}
+
+int table_show(const struct profile *profile, enum report_by by, bool cumulative, size_t limit,
+               bool json)
+{
+    struct report report;
+    int status = report_make(&report, profile, by, cumulative);
+    if (status)
+        return fail("out of memory");
+    if (json)
+        status = print_json(&report, limit);
+    else
+        table_print(&report, limit, stdout);
+    report_free(&report);
+    return status ? fail("out of memory") : EXIT_DONE;
 }

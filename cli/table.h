@@ -10,7 +10,9 @@
 /* Prints at most `limit` rows, as wide as the terminal when `file` is one. */
 void table_print(const struct report *report, size_t limit, FILE *file);
 
-/* The same as JSON, in one object on standard output. 0 or -ENOMEM. */
-int table_print_json(const struct report *report, size_t limit);
+/* A whole report on standard output, as a table or as one JSON object. Returns the exit code.
+ */
+int table_show(const struct profile *profile, enum report_by by, bool cumulative, size_t limit,
+               bool json);
 
 #endif

@@ -29,6 +29,7 @@
 #include "format/html/page.h"
 #include "format/json.h"
 #include "format/summary.h"
+#include "profile/hex.h"
 
 /* A unique stack of frames, root first. */
 struct page_stack {
@@ -366,12 +367,8 @@ static void write_labels(struct page *page)
 
 static void write_hex(struct page *page, const uint8_t *bytes, size_t count)
 {
-    static const char digits[] = "0123456789abcdef";
-    char text[2 * sizeof(((struct profile_link *)NULL)->trace_id)];
-    for (size_t i = 0; i < count; i++) {
-        text[2 * i] = digits[bytes[i] >> 4];
-        text[2 * i + 1] = digits[bytes[i] & 15];
-    }
+    char text[2 * sizeof(((struct profile_link *)NULL)->trace_id) + 1];
+    hex_write(text, bytes, count);
     json_string(&page->json, text, 2 * count);
 }
 

@@ -146,6 +146,17 @@ def test_go_tool_pprof_agrees_with_top(cprof, small):
     assert theirs == by_name(rows(cprof, small))
 
 
+def test_spans_tells_which_request_the_time_went_to(cprof, small):
+    lines = cprof("spans", small).stdout.splitlines()
+    assert lines[0] == "shop · 1.00 s of CPU in 10.0 s · 100 samples at 100 Hz · 2 threads"
+    assert lines[2:] == ["             cpu   span", "   600 ms  60.0%   [no span]",
+                         f"   400 ms  40.0%   {profiles.SPAN}  {profiles.TRACE}"]
+    assert cprof("spans", "--traces", small).stdout.splitlines()[4] == f"   400 ms  40.0%   {profiles.TRACE}"
+    done = cprof("spans", "--json", "--thread", "worker-1", small)
+    assert [(row["name"], row["file"], row["self"]) for row in json.loads(done.stdout)["rows"]] == [
+        (profiles.SPAN, profiles.TRACE, 400_000_000)]
+
+
 # --- flame, convert, merge ---
 
 @pytest.mark.parametrize("ending", ["pb.gz", "pprof", "otlp"])
@@ -233,7 +244,7 @@ def test_unwritable_outputs_get_one_line_and_exit_1(cprof, small, tmp_path):
     ["top", "--trace", "z" * 32, "x"], ["top", "--label", "novalue", "x"], ["top", "--label", "=v", "x"],
     ["flame", "x"], ["flame", "x", "-o", "x.txt"], ["flame", "-o", "x.html"],
     ["convert", "x"], ["convert", "x", "y", "z"], ["convert", "x", "x.unknown"],
-    ["merge", "x"], ["merge", "-o", "x.otlp"], ["merge", "x", "-o", "x.unknown"],
+    ["spans"], ["spans", "-n", "0", "x"], ["top", "--by", "span", "x"], ["merge", "x"], ["merge", "-o", "x.otlp"], ["merge", "x", "-o", "x.unknown"],
     ["run"], ["run", "--rate", "0", "true"], ["run", "--rate", "1001", "true"], ["run", "--types", "cpu,no", "true"],
     ["run", "--types", "", "true"], ["run", "-o", "x.unknown", "true"],
 ])
@@ -241,7 +252,7 @@ def test_wrong_usage_gets_one_line_and_exit_2(cprof, arguments):
     one_line(cprof(*arguments), 2)
 
 
-@pytest.mark.parametrize("command", ["run", "top", "flame", "convert", "merge"])
+@pytest.mark.parametrize("command", ["run", "top", "flame", "convert", "merge", "spans"])
 def test_help_has_an_example(cprof, command):
     done = cprof(command, "--help")
     assert done.returncode == 0 and f"Example:\n  cprof {command} " in done.stdout
