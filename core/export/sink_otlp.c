@@ -8,10 +8,12 @@
 #include "export/sink.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -319,6 +321,29 @@ static void otlp_close(struct sink *sink)
     free(otlp);
 }
 
+/* The program runs on for months: a mistyped path is told at its start, not at each export. */
+static int check_file(const char *variable, const char *path, char *error, size_t error_size)
+{
+    if (path == NULL || faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) == 0)
+        return 0;
+    int result = -errno;
+    snprintf(error, error_size, "%s: can't read %s: %s", variable, path, strerror(-result));
+    return result;
+}
+
+static int check_files(const struct exporter_options *options, char *error, size_t error_size)
+{
+    const struct cprof_pair files[] = {
+        {"OTEL_EXPORTER_OTLP_CERTIFICATE", options->certificate},
+        {"OTEL_EXPORTER_OTLP_CLIENT_KEY", options->client_key},
+        {"OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", options->client_certificate},
+    };
+    int result = 0;
+    for (size_t i = 0; i < sizeof files / sizeof *files && result == 0; i++)
+        result = check_file(files[i].key, files[i].value, error, error_size);
+    return result;
+}
+
 static int check_options(const struct exporter_options *options, char *error, size_t error_size)
 {
     const char *url = options->otlp_endpoint;
@@ -341,7 +366,7 @@ static int check_options(const struct exporter_options *options, char *error, si
             return -EINVAL;
         }
     }
-    return 0;
+    return check_files(options, error, error_size);
 }
 
 struct sink *sink_otlp_new(const struct exporter_options *options, char *error,

@@ -1,5 +1,6 @@
 /* send_profile URL FILE [KEY=VALUE…]: sends a profile, in any format that can be read, the way
- * a profiled program does, with these resource attributes. Exit status 0: delivered. */
+ * a profiled program does, with these resource attributes. The environment may name TLS files:
+ * CERTIFICATE, CLIENT_KEY, CLIENT_CERTIFICATE. Exit status 0: delivered. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +27,7 @@ static struct profile *read_profile(const char *path, char **attributes, int cou
 
 int main(int argc, char **argv)
 {
-    char error[256];
+    char error[256] = "";
     if (argc < 3) {
         fprintf(stderr, "usage: send_profile URL FILE [KEY=VALUE...]\n");
         return 2;
@@ -36,12 +37,17 @@ int main(int argc, char **argv)
                                              .otlp_endpoint = argv[1],
                                              .otlp_timeout = 10,
                                              .otlp_gzip = true,
+                                             .certificate = getenv("CERTIFICATE"),
+                                             .client_key = getenv("CLIENT_KEY"),
+                                             .client_certificate = getenv("CLIENT_CERTIFICATE"),
                                              .library_directory = HTTP_MODULE_DIRECTORY};
     struct profile *profile = read_profile(argv[2], argv + 3, argc - 3);
     struct exporter *exporter = profile ? exporter_new(&options, error, sizeof error) : NULL;
-    if (exporter == NULL)
+    if (exporter == NULL) {
+        fprintf(stderr, "%s\n", error);
         return 1;
+    }
     exporter_submit(exporter, profile);
-    int flushed = exporter_flush(exporter, 20);
-    return exporter_stop(exporter, 5, NULL) != 0 || flushed != 0;
+    int flushed = exporter_flush(exporter, 3);
+    return exporter_stop(exporter, 0, NULL) != 0 || flushed != 0;
 }

@@ -1,0 +1,167 @@
+"""OTLP over TLS: own authority, client certificates, proxies, and what is said when it fails."""
+
+import http.server
+import os
+import pathlib
+import shutil
+import ssl
+import subprocess
+import threading
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("CPROF_BUILD", ROOT / "build"))
+SEND = BUILD / "tests/core/export/send_profile"
+
+pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl command")
+
+
+def openssl(*arguments):
+    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
+
+
+def issue(folder, name, subject, extension, authority=None):
+    """A key and a certificate, signed by the authority or by itself."""
+    key, certificate = folder / f"{name}.key", folder / f"{name}.pem"
+    signer = ["-CA", authority / "ca.pem", "-CAkey", authority / "ca.key"] if authority else []
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+            "-days", "2", "-keyout", key, "-out", certificate, "-subj", f"/CN={subject}",
+            "-addext", extension, *signer)
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("keys")
+    issue(folder, "ca", "cprof test authority", "keyUsage=keyCertSign")
+    issue(folder, "server", "localhost", "subjectAltName=DNS:localhost", folder)
+    issue(folder, "client", "profiled program", "extendedKeyUsage=clientAuth", folder)
+    return folder
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        self.server.seen.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+class Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, *_):
+        pass  # a client that does not trust us hangs up: that is the test
+
+
+def serving(context=None):
+    server = Server(("127.0.0.1", 0), Handler)
+    server.seen = []
+    if context:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def tls(keys):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(keys / "server.pem", keys / "server.key")
+    return context
+
+
+@pytest.fixture
+def server(keys):
+    yield from serving(tls(keys))
+
+
+@pytest.fixture
+def strict_server(keys):
+    context = tls(keys)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(keys / "ca.pem")
+    yield from serving(context)
+
+
+@pytest.fixture
+def proxy():
+    yield from serving()
+
+
+@pytest.fixture
+def profile(tmp_path):
+    path = tmp_path / "profile.collapsed"
+    path.write_text("main;work 5\n")
+    return path
+
+
+def send(profile, url, **environment):
+    environment = {name: str(value) for name, value in environment.items()}
+    return subprocess.run(
+        [SEND, url, profile],
+        env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def url_of(server, scheme="https"):
+    return f"{scheme}://localhost:{server.server_port}/v1development/profiles"
+
+
+def test_a_server_of_an_own_authority_is_trusted_when_told(server, keys, profile):
+    result = send(profile, url_of(server), CERTIFICATE=keys / "ca.pem")
+    assert result.returncode == 0, result.stderr
+    assert len(server.seen) == 1
+
+
+def test_an_unknown_authority_gets_no_profile_and_is_named_as_the_cause(server, profile):
+    result = send(profile, url_of(server))
+    assert result.returncode == 1
+    assert "certificate" in result.stderr and "profiles are kept" in result.stderr
+    assert not server.seen
+
+
+def test_a_certificate_for_another_host_is_not_accepted(server, keys, profile):
+    url = url_of(server).replace("localhost", "127.0.0.1")
+    result = send(profile, url, CERTIFICATE=keys / "ca.pem")
+    assert result.returncode == 1
+    assert not server.seen
+
+
+def test_the_client_shows_its_certificate(strict_server, keys, profile):
+    own = {"CLIENT_KEY": keys / "client.key", "CLIENT_CERTIFICATE": keys / "client.pem"}
+    result = send(profile, url_of(strict_server), CERTIFICATE=keys / "ca.pem", **own)
+    assert result.returncode == 0, result.stderr
+    without = send(profile, url_of(strict_server), CERTIFICATE=keys / "ca.pem")
+    assert without.returncode == 1
+    assert len(strict_server.seen) == 1
+
+
+def test_a_missing_key_file_is_told_at_the_start(server, keys, profile):
+    result = send(
+        profile,
+        url_of(server),
+        CERTIFICATE=keys / "ca.pem",
+        CLIENT_CERTIFICATE="/no/such/file.pem",
+    )
+    assert result.returncode == 1
+    assert "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE: can't read /no/such/file.pem" in result.stderr
+    assert not server.seen
+
+
+def test_a_proxy_is_used_unless_the_host_is_excepted(proxy, profile):
+    address = f"http://localhost:{proxy.server_port}"
+    url = "http://collector.invalid/v1development/profiles"
+    assert send(profile, url, http_proxy=address).returncode == 0
+    assert proxy.seen[0][0] == url
+    assert send(profile, url, http_proxy=address, no_proxy="collector.invalid").returncode == 1
+    assert send(profile, url, HTTP_PROXY=address).returncode == 1
+    assert len(proxy.seen) == 1
