@@ -168,6 +168,14 @@ static bool may_have_moved(const struct code_slot *slot)
     return slot->gc_count != SIZE_MAX && slot->gc_count == last_compaction;
 }
 
+/* Nobody may find the slot any more when its object is no longer kept alive. */
+static void free_slot(size_t i)
+{
+    atomic_store(&code_keys[i], CODE_KEY_CLAIMED);
+    atomic_fetch_and(&code_used[i / 64], ~(UINT64_C(1) << i % 64));
+    atomic_store(&code_keys[i], CODE_KEY_GONE);
+}
+
 static void give_name(size_t i)
 {
     struct code_slot *slot = &code_slots[i];
@@ -181,7 +189,7 @@ static void give_name(size_t i)
     atomic_store(&slot->state, CODE_NAMED);
     atomic_fetch_sub(&code_met, 1);
     if (!named) { /* whoever meets this address again starts afresh */
-        atomic_store(&code_keys[i], CODE_KEY_GONE);
+        free_slot(i);
         free(code->name);
         code->name = NULL;
         code->drains_left = LAST_DRAINS;
@@ -255,7 +263,7 @@ static void let_go(uint32_t now)
             now - atomic_load(&slot->last_seen) < KEEP_SECONDS)
             continue;
         struct code *code = find_code(atomic_load(&slot->id));
-        atomic_store(&code_keys[i], CODE_KEY_GONE);
+        free_slot(i);
         if (code != NULL)
             code->drains_left = LAST_DRAINS + 1;
     }
@@ -293,21 +301,28 @@ bool code_drained(void)
     return true;
 }
 
+static void mark_slot(size_t i)
+{
+    uintptr_t key = atomic_load(&code_keys[i]);
+    if (key < CODE_KEY_FIRST)
+        return;
+    if (atomic_load(&code_slots[i].state) == CODE_NAMED) {
+        rb_gc_mark((VALUE)key);
+    } else { /* perhaps no object at all */
+        rb_gc_mark_maybe((VALUE)key);
+        rb_gc_mark_maybe((VALUE)code_slots[i].method);
+    }
+}
+
 /* Ruby's garbage collector calls this under the GVL: it keeps what slots refer to alive, and
- * where it is. What has no name yet may be no object at all. */
+ * where it is. */
 static void mark(void *unused)
 {
     (void)unused;
-    for (size_t i = 0; i < CODE_SLOTS; i++) {
-        uintptr_t key = atomic_load_explicit(&code_keys[i], memory_order_acquire);
-        if (key < CODE_KEY_FIRST)
-            continue;
-        if (atomic_load_explicit(&code_slots[i].state, memory_order_acquire) == CODE_NAMED) {
-            rb_gc_mark((VALUE)key);
-        } else {
-            rb_gc_mark_maybe((VALUE)key);
-            rb_gc_mark_maybe((VALUE)code_slots[i].method);
-        }
+    for (size_t i = 0; i < CODE_SLOTS / 64; i++) {
+        uint64_t used = atomic_load(&code_used[i]);
+        for (; used != 0; used &= used - 1)
+            mark_slot(i * 64 + (size_t)__builtin_ctzll(used));
     }
 }
 

@@ -17,6 +17,7 @@ int ruby_thread_has_gvl_p(void);
 
 _Atomic uintptr_t code_keys[CODE_SLOTS];
 struct code_slot code_slots[CODE_SLOTS];
+_Atomic uint64_t code_used[CODE_SLOTS / 64];
 _Atomic uint32_t walk_tick;
 _Atomic uint32_t code_met;
 void (*walk_ask_for_names)(void);
@@ -94,6 +95,7 @@ static bool claim(size_t i, uintptr_t found, uintptr_t key, uintptr_t frame, uin
     slot->pc = pc;
     slot->gc_count = rb_during_gc() ? rb_gc_count() : SIZE_MAX;
     atomic_store(&slot->state, CODE_MET);
+    atomic_fetch_or(&code_used[i / 64], UINT64_C(1) << i % 64);
     atomic_store(&code_keys[i], key);
     atomic_fetch_add(&code_met, 1);
     return true;

@@ -42,10 +42,12 @@ struct code_slot {
     size_t gc_count;  /* of the garbage collection that was under way, else SIZE_MAX */
 };
 
-/* Keys apart from slots, for they are scanned at every garbage collection. */
+/* A bit for every slot in use: what a garbage collection has to look at. */
+extern _Atomic uint64_t code_used[CODE_SLOTS / 64];
+
 #define CODE_KEY_FREE ((uintptr_t)0)
 #define CODE_KEY_GONE ((uintptr_t)1) /* free again, but others may lie behind it */
-#define CODE_KEY_CLAIMED ((uintptr_t)2)
+#define CODE_KEY_CLAIMED ((uintptr_t)2) /* neither free nor anybody's: in between */
 #define CODE_KEY_FIRST ((uintptr_t)8)
 extern _Atomic uintptr_t code_keys[CODE_SLOTS];
 extern struct code_slot code_slots[CODE_SLOTS];
