@@ -272,11 +272,15 @@ int collector_flush(struct collector *collector, double timeout)
     }
 }
 
-void collector_stop(struct collector *collector)
+int collector_stop(struct collector *collector, double timeout)
 {
     atomic_store(&collector->stopping, true);
     wake_post(collector->config.wake);
-    pthread_join(collector->thread, NULL);
+    const struct timespec until = time_in(timeout > 1 ? timeout : 1);
+    int error = pthread_timedjoin_np(collector->thread, NULL, &until);
+    if (error != 0)
+        pthread_detach(collector->thread);
+    return -error;
 }
 
 void collector_free(struct collector *collector)
@@ -312,9 +316,9 @@ void collector_stats(struct collector *collector, struct cprof_stats *stats)
     pthread_mutex_unlock(&collector->published_lock);
 }
 
-bool collector_pause(struct collector *collector, unsigned milliseconds)
+bool collector_pause(struct collector *collector, double seconds)
 {
-    return lock_within(&collector->work, milliseconds);
+    return lock_within(&collector->work, seconds);
 }
 
 void collector_resume(struct collector *collector)

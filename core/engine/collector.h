@@ -38,8 +38,10 @@ int collector_start(const struct collector_config *config, struct collector **co
 /* Closes the running interval and submits it. 0, or -ETIMEDOUT. */
 int collector_flush(struct collector *collector, double timeout);
 
-/* No handler may be running any more. Drains what is left, submits it, ends the thread. */
-void collector_stop(struct collector *collector);
+/* No handler may be running any more. Drains what is left, submits it, ends the thread: 0. Or
+ * -ETIMEDOUT, and the thread is on its own: nothing that it uses may be freed. At least a
+ * second is always waited. */
+int collector_stop(struct collector *collector, double timeout);
 
 /* After collector_stop(), or in the child of a fork that held `work`. */
 void collector_free(struct collector *collector);
@@ -47,8 +49,8 @@ void collector_free(struct collector *collector);
 /* What it and what it borrows have counted. */
 void collector_stats(struct collector *collector, struct cprof_stats *stats);
 
-/* For fork: waits for rest at most `milliseconds`. False: it is still at work. */
-bool collector_pause(struct collector *collector, unsigned milliseconds);
+/* For fork: waits for rest at most `seconds`. False: it is still at work. */
+bool collector_pause(struct collector *collector, double seconds);
 void collector_resume(struct collector *collector);
 
 #endif

@@ -17,15 +17,15 @@
 #include "sample/handler.h"
 #include "sample/threads.h"
 
-/* How long fork waits for other threads' work before it goes ahead without. */
-#define FORK_PATIENCE_MS 50
+/* Seconds that fork waits for other threads' work before it goes ahead without. */
+#define FORK_PATIENCE 0.05
 
 enum engine_state {
     ENGINE_IDLE,
     ENGINE_STARTING,
     ENGINE_RUNNING,
     ENGINE_STOPPING,
-    ENGINE_STUCK, /* a handler never came back at stop: what it holds can't be freed */
+    ENGINE_STUCK, /* a handler or the collector never came back: what they use stays for ever */
 };
 
 /* Between the hooks around one fork. */
@@ -148,9 +148,22 @@ static void take_down(void)
     engine.model = NULL;
 }
 
-/* Starts with engine.config; `output` is the file sink's pattern. The modules are looked at
- * before the first timer is armed, so the very first sample has a full stack. */
-static int build(const char *output, char *error, size_t error_size)
+/* Looks at the modules before the first timer is armed, so that the very first sample has a
+ * full stack. Not in the child of a fork, though: glibc leaves the loader's lock as another
+ * thread of the parent may have held it, and whoever takes it then waits for ever. There the
+ * collector does it, whom nobody has to wait for; the parent's snapshot serves meanwhile. */
+static int see_modules(bool in_child)
+{
+    if (engine.modules == NULL)
+        engine.modules = modules_new(&engine.budget);
+    if (engine.modules == NULL || engine.model == NULL)
+        return -ENOMEM;
+    int status = in_child ? 0 : modules_refresh(engine.modules, threads_reader, NULL);
+    return status < 0 ? status : 0;
+}
+
+/* Starts with engine.config; `output` is the file sink's pattern. */
+static int build(const char *output, bool in_child, char *error, size_t error_size)
 {
     int signal = handler_choose();
     if (signal < 0)
@@ -159,12 +172,8 @@ static int build(const char *output, char *error, size_t error_size)
     if (engine.exporter == NULL)
         return -EINVAL;
     engine.model = model_new(&engine.config, &engine.budget);
-    if (engine.modules == NULL) /* else kept over a fork */
-        engine.modules = modules_new(&engine.budget);
-    int status = -ENOMEM;
-    if (engine.model != NULL && engine.modules != NULL)
-        status = modules_refresh(engine.modules, threads_reader, NULL);
-    if (status >= 0) {
+    int status = see_modules(in_child);
+    if (status == 0) {
         start_sampling(signal);
         status = start_collector();
         if (status == 0) {
@@ -211,8 +220,7 @@ int cprof_start(const struct cprof_options *options, const struct cprof_runtime 
     if (atomic_load(&engine.state) == ENGINE_RUNNING)
         status = report(error, error_size, -EALREADY, "already running");
     else if (atomic_load(&engine.state) == ENGINE_STUCK)
-        status =
-            report(error, error_size, -EBUSY, "a thread is still in the last run's handler");
+        status = report(error, error_size, -EBUSY, "the last run has not come to its end");
     else
         status = config_load(&engine.config, options, error, error_size);
     if (status == 0) {
@@ -221,7 +229,7 @@ int cprof_start(const struct cprof_options *options, const struct cprof_runtime 
         engine.runtime = runtime;
         budget_init(&engine.budget, engine.config.memory_limit);
         atomic_store(&engine.state, ENGINE_STARTING);
-        status = build(engine.config.output, error, error_size);
+        status = build(engine.config.output, false, error, error_size);
         if (status != 0)
             config_free(&engine.config);
         atomic_store(&engine.state, status == 0 ? ENGINE_RUNNING : ENGINE_IDLE);
@@ -230,33 +238,50 @@ int cprof_start(const struct cprof_options *options, const struct cprof_runtime 
     return status;
 }
 
-/* Takes the running engine down; 0 or -ETIMEDOUT. */
-static int stop_running(uint64_t deadline)
+/* What the last run counted, for stats() from now on. */
+static void keep_stats(void)
 {
-    bool clean = end_sampling();
-    collector_stop(engine.collector);
-    struct exporter_stats sinks = {0};
     struct cprof_stats last;
     collector_stats(engine.collector, &last);
+    last.threads = last.stacks = last.memory_bytes = 0;
     pthread_mutex_lock(&engine.lock);
-    atomic_store(&engine.state, ENGINE_STOPPING);
     engine.last = last;
+    atomic_store(&engine.state, ENGINE_STOPPING);
     pthread_mutex_unlock(&engine.lock);
+}
 
+static int stop_exporter(uint64_t deadline)
+{
+    struct exporter_stats sinks = {0};
     int status = exporter_stop(engine.exporter, seconds_until(deadline), &sinks);
     engine.exporter = NULL;
-    if (clean) {
-        threads_close();
-        take_down();
-        config_free(&engine.config);
-    }
     pthread_mutex_lock(&engine.lock);
     engine.last.profiles_exported = sinks.exported;
     engine.last.profiles_failed = sinks.failed;
     engine.last.profiles_dropped = sinks.dropped;
     engine.last.bytes_sent = sinks.bytes_sent;
-    engine.last.threads = engine.last.stacks = engine.last.memory_bytes = 0;
     pthread_mutex_unlock(&engine.lock);
+    return status;
+}
+
+/* Takes the running engine down; 0 or -ETIMEDOUT. */
+static int stop_running(uint64_t deadline)
+{
+    bool clean = end_sampling();
+    if (collector_stop(engine.collector, seconds_until(deadline)) != 0) {
+        /* It waits for something that does not come (see see_modules()). */
+        log_warn("the collector does not end in time: what it held is lost");
+        keep_stats();
+        atomic_store(&engine.state, ENGINE_STUCK);
+        return -ETIMEDOUT;
+    }
+    keep_stats();
+    int status = stop_exporter(deadline);
+    if (clean) {
+        threads_close();
+        take_down();
+        config_free(&engine.config);
+    }
     atomic_store(&engine.state, clean ? ENGINE_IDLE : ENGINE_STUCK);
     return status;
 }
@@ -336,10 +361,10 @@ void cprof_fork_prepare(void)
     if (cprof_is_running())
         sigaddset(&ours, handler_choose());
     pthread_sigmask(SIG_BLOCK, &ours, &engine.fork.mask);
-    engine.fork.lifecycle = lock_within(&engine.lifecycle, FORK_PATIENCE_MS);
+    engine.fork.lifecycle = lock_within(&engine.lifecycle, FORK_PATIENCE);
     pthread_mutex_lock(&engine.lock);
     engine.fork.at_rest =
-        cprof_is_running() && collector_pause(engine.collector, FORK_PATIENCE_MS);
+        cprof_is_running() && collector_pause(engine.collector, FORK_PATIENCE);
     threads_fork_prepare();
 }
 
@@ -393,7 +418,7 @@ static void start_in_child(void)
     if (engine.config.output != NULL)
         output = config_child_output(engine.config.output, (long)getpid());
     if (engine.config.output == NULL || output != NULL)
-        status = build(output, error, sizeof error);
+        status = build(output, true, error, sizeof error);
     if (status != 0)
         log_warn("not profiling the forked process %ld: %s", (long)getpid(), error);
     else if (output != NULL && strcmp(output, engine.config.output) != 0)

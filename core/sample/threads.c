@@ -33,6 +33,7 @@ static struct {
     uint64_t last_identity;     /* likewise */
     struct threads_counts past; /* of records that were freed */
     uint32_t listing;           /* number of the last listing */
+    const struct thread *read;  /* whose ring the collector reads now */
     uint64_t tick_ns;           /* the kernel's */
     bool scanned;               /* since threads_open() */
     bool told_unarmed, told_full;
@@ -251,14 +252,24 @@ static void retire(struct thread *thread)
     thread->state = THREAD_LEAVING;
 }
 
+/* Nothing of it is needed any more: neither a handler nor the collector is at work with it.
+ * The handlers are looked at first: one that is gone has left its record in the ring. */
+static bool is_done(const struct thread *thread)
+{
+    return atomic_load(&thread->handlers) == 0 && thread != registry.read &&
+           ring_peek(thread->ring) == NULL;
+}
+
 static void forget(struct thread *thread)
 {
     if (thread->state == THREAD_SAMPLED) {
         retire(thread);
-        return;
+        if (is_done(thread))
+            free_record(thread);
+    } else {
+        unlink_record(thread);
+        free_record(thread);
     }
-    unlink_record(thread);
-    free_record(thread);
 }
 
 /* Tries to give an UNARMED thread its timer. A thread that is gone is forgotten. */
@@ -506,23 +517,22 @@ static bool has_records(const struct thread *thread)
 
 bool threads_next(size_t *cursor, struct thread_view *view)
 {
-    bool found = false;
     pthread_mutex_lock(&registry.mutex);
-    for (; *cursor < high() && !found; ++*cursor) {
+    registry.read = NULL;
+    for (; *cursor < high() && registry.read == NULL; ++*cursor) {
         struct thread *thread = &thread_records[*cursor];
-        /* Read before the ring: a handler that is gone has left its record there. */
-        bool busy = atomic_load(&thread->handlers) != 0;
         if (has_records(thread)) {
             *view = (struct thread_view){.thread = thread,
                                          .ring = thread->ring,
                                          .id = thread->id,
                                          .identity = thread->identity};
             memcpy(view->name, thread->name, sizeof view->name);
-            found = true;
-        } else if (thread->state == THREAD_LEAVING && !busy) {
+            registry.read = thread;
+        } else if (thread->state == THREAD_LEAVING && is_done(thread)) {
             free_record(thread);
         }
     }
+    bool found = registry.read != NULL;
     pthread_mutex_unlock(&registry.mutex);
     return found;
 }
@@ -583,5 +593,6 @@ void threads_fork_child(void)
     }
     memset(registry.buckets, 0, sizeof registry.buckets);
     registry.known = 0;
+    registry.read = NULL;
     ring_pool_clear(&registry.rings);
 }

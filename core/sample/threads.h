@@ -18,7 +18,6 @@
  * totals hold, and threads that only live for some scans are not under-represented.
  *
  * Life of a record: FREE → SAMPLED → LEAVING (no timer any more, ring still to be read) → FREE.
- * Only the collector takes the last step, through threads_next().
  */
 #ifndef CPROF_SAMPLE_THREADS_H
 #define CPROF_SAMPLE_THREADS_H
