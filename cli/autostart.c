@@ -136,8 +136,8 @@ static int prepare_languages(const char *program)
 int autostart_prepare(const struct autostart *start)
 {
     /* Many processes write here, and one process can be several programs in a row (exec): the
-     * pid, the time and the number tell their profiles apart. A file for each interval, so
-     * that a process that is killed leaves what it had. */
+     * pid, the time and the number tell their profiles apart. A file for each interval, and a
+     * short one, so that a process that is killed leaves what it had. */
     char output[PATH_MAX];
     int length = snprintf(output, sizeof(output), "%s/%%p-%%t-%%n.pb.gz", start->directory);
     if (length >= (int)sizeof(output))

@@ -228,10 +228,13 @@ static void describe_link(struct report *report, profile_id link, struct report_
     char *trace = report->texts + (size_t)link * LINK_TEXT, *span = trace + 33;
     hex_write(trace, ids->trace_id, sizeof(ids->trace_id));
     hex_write(span, ids->span_id, sizeof(ids->span_id));
-    row->name = link == 0 ? "[no span]" : report->by == REPORT_BY_SPAN ? span : trace;
-    row->name_length = strlen(row->name);
-    if (link != 0 && report->by == REPORT_BY_SPAN)
+    bool of_span = report->by == REPORT_BY_SPAN;
+    row->name = of_span ? span : trace;
+    if (link == 0)
+        row->name = of_span ? "[no span]" : "[no trace]";
+    else if (of_span)
         row->file = trace;
+    row->name_length = strlen(row->name);
 }
 
 static profile_id labels_of(const struct profile_sample *sample)
