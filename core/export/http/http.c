@@ -19,14 +19,21 @@ struct http_client {
     char error[CURL_ERROR_SIZE];
 };
 
-static const char *describe(void)
-{
-    return curl_version();
-}
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static char description[96];
 
 static void initialise(void)
 {
     curl_global_init(CURL_GLOBAL_DEFAULT);
+    const curl_version_info_data *about = curl_version_info(CURLVERSION_NOW);
+    snprintf(description, sizeof description, "libcurl/%s %s", about->version,
+             about->ssl_version ? about->ssl_version : "without TLS");
+}
+
+static const char *describe(void)
+{
+    pthread_once(&once, initialise);
+    return description;
 }
 
 /* An answer longer than the bound has said all that we want to know: the transfer ends with
@@ -110,7 +117,6 @@ static void close_client(struct http_client *client)
 
 static struct http_client *open_client(const struct http_options *options)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, initialise);
     struct http_client *client = calloc(1, sizeof *client);
     if (client == NULL)

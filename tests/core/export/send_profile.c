@@ -49,5 +49,9 @@ int main(int argc, char **argv)
     }
     exporter_submit(exporter, profile);
     int flushed = exporter_flush(exporter, 3);
-    return exporter_stop(exporter, 0, NULL) != 0 || flushed != 0;
+    struct exporter_stats stats;
+    int stopped = exporter_stop(exporter, 0, &stats);
+    fprintf(stderr, "%llu bytes, %.1f ms of CPU\n", (unsigned long long)stats.bytes_sent,
+            (double)stats.cpu_ns / 1e6);
+    return stopped != 0 || flushed != 0;
 }
