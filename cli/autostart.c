@@ -147,8 +147,12 @@ int autostart_prepare(const struct autostart *start)
     const struct {
         const char *name, *value;
     } variables[] = {
-        {"CPROF_ENABLED", "1"},      {"CPROF_EXPORTER", "file"},    {"CPROF_OUTPUT", output},
-        {"CPROF_RATE", start->rate}, {"CPROF_TYPES", start->types},
+        {"CPROF_ENABLED", "1"},
+        {"CPROF_EXPORTER", "file"},
+        {"CPROF_OUTPUT", output},
+        {"CPROF_RATE", start->rate},
+        {"CPROF_TYPES", start->types},
+        {"CPROF_INTERVAL", getenv("CPROF_INTERVAL") ? NULL : "2"},
     };
     for (size_t i = 0; !status && i < sizeof(variables) / sizeof(variables[0]); i++)
         if (variables[i].value && setenv(variables[i].name, variables[i].value, 1) < 0)
