@@ -9,6 +9,7 @@ OTEL_EXPORTER_OTLP_ENDPOINT, ...) or that variable's default.
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import functools
 import inspect
@@ -207,6 +208,7 @@ def _describe_threads() -> None:
     calling this again brings the names up to date that a program has changed."""
     threading = sys.modules.get("threading")
     if threading is None:  # then there is only this thread
+        _cprof.describe_thread(_thread.get_native_id(), _thread.get_ident(), "MainThread")
         return
     for thread in threading.enumerate():
         if thread.native_id is not None and thread.ident is not None:
