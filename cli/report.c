@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "format/frame_type.h"
+#include "profile/clamp.h"
 #include "profile/hex.h"
 
 static const char *const words[] = {
@@ -32,8 +33,7 @@ int report_parse_by(const char *word, enum report_by *by)
 /* Totals of hostile files stop at the end of the numbers. */
 static void add(int64_t *sum, int64_t value)
 {
-    if (__builtin_add_overflow(*sum, value, sum))
-        *sum = value > 0 ? INT64_MAX : INT64_MIN;
+    *sum = clamp_add(*sum, value);
 }
 
 /* What makes two frames, or two label sets, one row; and which of them it is. */

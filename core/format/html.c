@@ -25,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "format/frame_type.h"
 #include "format/frames.h"
 #include "format/html/page.h"
 #include "format/json.h"
@@ -280,9 +281,13 @@ static void write_frame_column(struct page *page, const char *key, bool function
 
 static void write_frames(struct page *page)
 {
-    /* In the order of enum cprof_frame_type. */
-    json_raw(&page->json, ",\"types\":[\"unknown\",\"native\",\"kernel\",\"cpython\",\"ruby\","
-                          "\"v8js\"],\"functions\":{");
+    json_raw(&page->json, ",\"types\":[");
+    for (enum cprof_frame_type type = 0; type < FRAME_TYPE_COUNT; type++) {
+        const char *name = type ? frame_type_name(type) : "unknown";
+        separate(page, type);
+        json_string(&page->json, name, strlen(name));
+    }
+    json_raw(&page->json, "],\"functions\":{");
     write_frame_column(page, "\"name\"", true, function_name);
     write_frame_column(page, ",\"file\"", true, function_file);
     write_frame_column(page, ",\"line\"", true, function_line);
