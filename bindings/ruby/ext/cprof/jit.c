@@ -22,8 +22,8 @@ static bool extend(struct stretch *stretch, const char *line)
     uintptr_t start, end;
     char permissions[5], path[2] = "";
     unsigned long inode;
-    if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %4s %*s %*s %lu %1s", &start, &end,
-               permissions, &inode, path) < 4)
+    if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %4s %*s %*s %lu %1s", &start, &end, permissions,
+               &inode, path) < 4)
         return false;
     bool candidate = inode == 0 && (path[0] == '\0' || strstr(line, NAME) != NULL);
     if (stretch->end != start || !candidate)

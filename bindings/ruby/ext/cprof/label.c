@@ -72,8 +72,8 @@ static VALUE iseq_label(VALUE iseq, VALUE method)
     if (!is_string(label) || !is_string(base) || NIL_P(rb_profile_frame_method_name(iseq)))
         return label;
     long prefix = RSTRING_LEN(label) - RSTRING_LEN(base);
-    if (prefix < 0 || memcmp(RSTRING_PTR(label) + prefix, RSTRING_PTR(base),
-                             (size_t)RSTRING_LEN(base)) != 0)
+    if (prefix < 0 ||
+        memcmp(RSTRING_PTR(label) + prefix, RSTRING_PTR(base), (size_t)RSTRING_LEN(base)) != 0)
         return label;
     return rb_sprintf("%.*s%" PRIsVALUE "%" PRIsVALUE, (int)prefix, RSTRING_PTR(label),
                       class_prefix(method), base);

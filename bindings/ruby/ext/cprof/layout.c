@@ -79,7 +79,8 @@ static bool check_context(void)
            back == thread && walk_context((void *)thread) == ec;
 }
 
-/* Called by layout_probe() in Ruby, right below an interpreter loop: its tag is the innermost. */
+/* Called by layout_probe() in Ruby, right below an interpreter loop: its tag is the innermost.
+ */
 static void learn_loop(void)
 {
 #ifdef TAG_RESUME

@@ -84,8 +84,8 @@ static const struct cprof_pair *pairs_of(VALUE array, VALUE *keeper)
     for (long i = 0; i < count; i++) {
         VALUE pair = rb_check_array_type(RARRAY_AREF(array, i));
         VALUE key = rb_ary_entry(pair, 0), value = rb_ary_entry(pair, 1);
-        pairs[i] = (struct cprof_pair){.key = StringValueCStr(key),
-                                       .value = StringValueCStr(value)};
+        pairs[i] =
+            (struct cprof_pair){.key = StringValueCStr(key), .value = StringValueCStr(value)};
     }
     return pairs;
 }
@@ -108,8 +108,8 @@ static void *start_engine(void *argument)
     return NULL;
 }
 
-/* start(service_name, types, rate, interval, exporter, endpoint, output, headers, labels, native,
- *       resource, library_directory): nil, or why it did not start. */
+/* start(service_name, types, rate, interval, exporter, endpoint, output, headers, labels,
+ * native, resource, library_directory): nil, or why it did not start. */
 static VALUE native_start(int count, VALUE *v, VALUE self)
 {
     (void)self;
@@ -264,8 +264,8 @@ static VALUE native_prepare(VALUE self)
     if (!layout_check(why, sizeof why))
         return rb_str_new_cstr(why);
     roles_learn(self);
-    has_jit = rb_const_defined(rb_const_get(rb_cObject, rb_intern("RubyVM")),
-                               rb_intern("YJIT"));
+    has_jit =
+        rb_const_defined(rb_const_get(rb_cObject, rb_intern("RubyVM")), rb_intern("YJIT"));
     return Qnil;
 }
 

@@ -45,7 +45,7 @@ struct code {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards `codes`; held for moments */
 static struct code *codes[CODES];
-static size_t last_compaction = SIZE_MAX; /* rb_gc_count() of it; under the GVL */
+static size_t last_compaction; /* rb_gc_count() of it, 0 = none; under the GVL */
 static _Atomic bool giving;
 
 static void free_code(struct code *code)
@@ -74,8 +74,7 @@ static struct code *find_code(uint64_t id)
 static bool iseq_bounds(uintptr_t iseq, uintptr_t *encoded, uint32_t *size)
 {
     uintptr_t body;
-    return peek_word(iseq + ISEQ_BODY, &body) &&
-           peek(body + BODY_SIZE, size, sizeof *size) &&
+    return peek_word(iseq + ISEQ_BODY, &body) && peek(body + BODY_SIZE, size, sizeof *size) &&
            peek_word(body + BODY_ENCODED, encoded);
 }
 
@@ -108,11 +107,15 @@ static void copy_lines(struct code *code, const void *iseq)
     for (uint32_t position = 0; position < code->size; position++) {
         uint32_t line = rb_iseq_line_no(iseq, position);
         if (code->run_count == 0 || runs[code->run_count - 1].line != line)
-            runs[code->run_count++] =
-                (struct line_run){.position = position, .line = line};
+            runs[code->run_count++] = (struct line_run){.position = position, .line = line};
     }
     struct line_run *fitting = realloc(runs, code->run_count * sizeof *runs);
     code->runs = fitting != NULL ? fitting : runs;
+}
+
+static bool holds(const struct code *code, uint64_t pc)
+{
+    return pc >= code->encoded && (pc - code->encoded) / sizeof(uintptr_t) <= code->size;
 }
 
 static char *copy_string(VALUE string)
@@ -142,6 +145,12 @@ static VALUE describe(VALUE argument)
     return Qnil;
 }
 
+/* An object that a handler met while another thread compacted the heap may be elsewhere now. */
+static bool may_have_moved(const struct code_slot *slot)
+{
+    return slot->gc_count <= last_compaction;
+}
+
 /* Fills the code's fields; false when what lies at the slot's address is no code, or another
  * than the handler met. */
 static bool name_slot(const struct code_slot *slot, uintptr_t key, struct code *code)
@@ -160,12 +169,6 @@ static bool name_slot(const struct code_slot *slot, uintptr_t key, struct code *
     if (failed)
         rb_set_errinfo(Qnil);
     return !failed && code->name != NULL;
-}
-
-/* An object that a handler met while the heap was being compacted may have moved since. */
-static bool may_have_moved(const struct code_slot *slot)
-{
-    return slot->gc_count != SIZE_MAX && slot->gc_count == last_compaction;
 }
 
 /* Nobody may find the slot any more when its object is no longer kept alive. */
@@ -215,7 +218,7 @@ static int64_t line_at(const struct code *code, uint64_t pc)
 {
     uint64_t position = (pc - code->encoded) / sizeof(uintptr_t);
     /* JIT code does not always keep the pc up to date. */
-    if (pc < code->encoded || position > code->size || code->run_count == 0)
+    if (!holds(code, pc) || code->run_count == 0)
         return code->start_line;
     position -= position > 0; /* it points behind the instruction that runs */
     uint32_t low = 0, high = code->run_count;
@@ -314,11 +317,18 @@ static void mark_slot(size_t i)
     }
 }
 
+static void pin(uintptr_t object)
+{
+    rb_gc_mark((VALUE)object);
+}
+
 /* Ruby's garbage collector calls this under the GVL: it keeps what slots refer to alive, and
- * where it is. */
+ * where it is. So it does with the code of the collecting thread, which handlers may meet
+ * only now. */
 static void mark(void *unused)
 {
     (void)unused;
+    walk_objects(layout_thread(rb_thread_current()), pin);
     for (size_t i = 0; i < CODE_SLOTS / 64; i++) {
         uint64_t used = atomic_load(&code_used[i]);
         for (; used != 0; used &= used - 1)

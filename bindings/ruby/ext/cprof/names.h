@@ -17,7 +17,7 @@
 
 #include <cprof/runtime.h>
 
-void code_init(void); /* once, under the GVL */
+void code_init(void);       /* once, under the GVL */
 void code_give_names(void); /* under the GVL: names everything met so far */
 
 /* [collector] The runtime's entries. */

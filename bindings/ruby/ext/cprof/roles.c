@@ -78,19 +78,20 @@ static VALUE call_probes(VALUE native)
 {
     rb_define_singleton_method(native, "probe", probe, -1);
     rb_define_singleton_method(native, "probe_from_c", probe_from_c, 0);
-    rb_obj_instance_eval(1, (VALUE[]){rb_str_new_cstr("probe\n"
-                                                      "probe_from_c\n"
-                                                      "probe(1, 2)\n"
-                                                      "probe(*[1])\n"
-                                                      "probe(a: 1)\n"
-                                                      "probe(**{a: 1})\n"
-                                                      "probe { }\n"
-                                                      "probe(&:to_s)\n"
-                                                      "send(:probe)\n"
-                                                      "__send__(:probe, 1)\n"
-                                                      "public_send(:probe)\n"
-                                                      "3.times { probe }\n"
-                                                      "proc { probe }.call\n")},
+    rb_obj_instance_eval(1,
+                         (VALUE[]){rb_str_new_cstr("probe\n"
+                                                   "probe_from_c\n"
+                                                   "probe(1, 2)\n"
+                                                   "probe(*[1])\n"
+                                                   "probe(a: 1)\n"
+                                                   "probe(**{a: 1})\n"
+                                                   "probe { }\n"
+                                                   "probe(&:to_s)\n"
+                                                   "send(:probe)\n"
+                                                   "__send__(:probe, 1)\n"
+                                                   "public_send(:probe)\n"
+                                                   "3.times { probe }\n"
+                                                   "proc { probe }.call\n")},
                          native);
     rb_undef_method(rb_singleton_class(native), "probe");
     rb_undef_method(rb_singleton_class(native), "probe_from_c");
@@ -120,8 +121,8 @@ enum cprof_role roles_of(const char *symbol, const char *module)
 {
     static const char *const loops[] = {"rb_vm_exec", "vm_exec"};
     static const char *const plumbing[] = {
-        "vm_call", "vm_sendish",   "vm_invoke",    "vm_yield",        "rb_vm_call",
-        "rb_call0", "invoke_block", "invoke_iseq", "invoke_bmethod", "jit_exec", "mjit_exec",
+        "vm_call",      "vm_sendish",  "vm_invoke",      "vm_yield", "rb_vm_call", "rb_call0",
+        "invoke_block", "invoke_iseq", "invoke_bmethod", "jit_exec", "mjit_exec",
     };
     if (symbol == NULL || strstr(module, "ruby") == NULL)
         return CPROF_ROLE_PLAIN;

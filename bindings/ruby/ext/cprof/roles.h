@@ -1,7 +1,7 @@
 /*
  * Which native functions are Ruby's interpreter at work, and so not worth showing: the loop is
- * replaced by the Ruby frames it runs, and how it gets from a call in Ruby to the C function that
- * implements the method says nothing to anybody.
+ * replaced by the Ruby frames it runs, and how it gets from a call in Ruby to the C function
+ * that implements the method says nothing to anybody.
  *
  * Such functions carry well-known names, but a distribution's libruby is stripped of them.
  * roles_learn() therefore looks at the native stack of calls whose shape is known and

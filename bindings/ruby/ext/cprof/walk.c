@@ -31,6 +31,7 @@ struct frames {
     uintptr_t low, high; /* the VM stack: environments grow up in it, control frames down */
     uintptr_t cfp;       /* the innermost control frame */
     size_t count;
+    size_t gc_count; /* for the slots of what is new */
 };
 
 uintptr_t walk_context(const void *thread_data)
@@ -42,10 +43,11 @@ uintptr_t walk_context(const void *thread_data)
     return thread_data != NULL ? word_at((uintptr_t)thread_data, layout.thread_ec) : 0;
 }
 
-/* False when there are no Ruby frames: a thread of somebody else's, or one that begins or ends. */
+/* False when there are no Ruby frames: a thread of somebody else's, or one that begins or ends.
+ */
 static bool find_frames(const void *thread_data, struct frames *frames)
 {
-    *frames = (struct frames){.ec = walk_context(thread_data)};
+    *frames = (struct frames){.ec = walk_context(thread_data), .gc_count = SIZE_MAX};
     if (frames->ec == 0)
         return false;
     frames->low = word_at(frames->ec, EC_VM_STACK);
@@ -58,7 +60,8 @@ static bool find_frames(const void *thread_data, struct frames *frames)
     return true;
 }
 
-/* An environment lies on the VM stack, or on the heap once a Proc or Binding has captured it. */
+/* An environment lies on the VM stack, or on the heap once a Proc or Binding has captured it.
+ */
 static bool plausible(uintptr_t ep)
 {
     return ep % sizeof(uintptr_t) == 0 && ep >= 4096 && ep < (uintptr_t)1 << 56;
@@ -82,8 +85,14 @@ static uintptr_t frame_method(uintptr_t frame)
     return 0;
 }
 
-/* Tries to make the slot the key's. False when somebody else was faster. */
-static bool claim(size_t i, uintptr_t found, uintptr_t key, uintptr_t frame, uintptr_t pc)
+/* What a control frame runs, as the table knows it. */
+struct met {
+    uintptr_t key, frame, pc;
+    size_t gc_count;
+};
+
+/* Tries to make the slot that of new code. False when somebody else was faster. */
+static bool claim(size_t i, uintptr_t found, const struct met *met)
 {
     if (!atomic_compare_exchange_strong(&code_keys[i], &found, CODE_KEY_CLAIMED))
         return false;
@@ -91,20 +100,21 @@ static bool claim(size_t i, uintptr_t found, uintptr_t key, uintptr_t frame, uin
     atomic_store(&slot->state, CODE_CLAIMED);
     atomic_store(&slot->id, atomic_fetch_add(&next_id, 1));
     atomic_store(&slot->last_seen, atomic_load(&walk_tick));
-    slot->method = pc != 0 ? frame_method(frame) : 0;
-    slot->pc = pc;
-    slot->gc_count = rb_during_gc() ? rb_gc_count() : SIZE_MAX;
+    slot->method = met->pc != 0 ? frame_method(met->frame) : 0;
+    slot->pc = met->pc;
+    slot->gc_count = met->gc_count;
     atomic_store(&slot->state, CODE_MET);
     atomic_fetch_or(&code_used[i / 64], UINT64_C(1) << i % 64);
-    atomic_store(&code_keys[i], key);
+    atomic_store(&code_keys[i], met->key);
     atomic_fetch_add(&code_met, 1);
     return true;
 }
 
-/* The identity of the code at address `key`. Two handlers that meet new code at once may give
- * it two: both get its name. */
-static uint64_t identify(uintptr_t key, uintptr_t frame, uintptr_t pc)
+/* The identity of the code. Two handlers that meet it at once when it is new may give it two:
+ * both get its name. */
+static uint64_t identify(const struct met *met)
 {
+    uintptr_t key = met->key;
     if (key < CODE_KEY_FIRST || key % sizeof(uintptr_t) != 0)
         return CODE_UNKNOWN;
     size_t home = (size_t)(key * UINT64_C(0x9e3779b97f4a7c15) >> 40);
@@ -130,7 +140,7 @@ static uint64_t identify(uintptr_t key, uintptr_t frame, uintptr_t pc)
     if (room == CODE_SLOTS)
         return CODE_UNKNOWN;
     uintptr_t found = atomic_load(&code_keys[room]);
-    if (found > CODE_KEY_GONE || !claim(room, found, key, frame, pc))
+    if (found > CODE_KEY_GONE || !claim(room, found, met))
         return CODE_UNKNOWN;
     return atomic_load(&code_slots[room].id);
 }
@@ -174,8 +184,7 @@ static struct loops match_loops(const struct frames *frames, uintptr_t sp)
     size_t finishes = 0;
     for (size_t i = 0; i < frames->count; i++) {
         uintptr_t flags = frame_flags(frames->cfp + i * layout.frame_size);
-        finishes += (flags & FLAG_FINISH) != 0 &&
-                    (flags & FRAME_TYPE_MASK) != FRAME_TYPE_DUMMY;
+        finishes += (flags & FLAG_FINISH) != 0 && (flags & FRAME_TYPE_MASK) != FRAME_TYPE_DUMMY;
     }
     size_t tags = 0;
     loops.tag = loop_tag(word_at(frames->ec, EC_TAG));
@@ -204,23 +213,23 @@ static uintptr_t frame_stack(struct loops *loops, uintptr_t flags)
 }
 
 /* Writes what the control frame stands for; false when it is nothing to show. */
-static bool read_frame(uintptr_t frame, uintptr_t flags, struct cprof_frame *out)
+static bool read_frame(const struct frames *frames, uintptr_t frame, uintptr_t flags,
+                       struct cprof_frame *out)
 {
+    struct met met = {.frame = frame, .gc_count = frames->gc_count};
     if (flags & FLAG_CFRAME) {
         if ((flags & FRAME_TYPE_MASK) != FRAME_TYPE_CFUNC)
             return false;
         uintptr_t ep = word_at(frame, FRAME_EP);
-        uintptr_t method = word_at(ep, EP_METHOD * (ptrdiff_t)sizeof(uintptr_t));
-        out->token = identify(method, frame, 0);
-        out->position = 0;
-        return true;
+        met.key = word_at(ep, EP_METHOD * (ptrdiff_t)sizeof(uintptr_t));
+    } else {
+        met.key = word_at(frame, FRAME_ISEQ);
+        met.pc = word_at(frame, FRAME_PC);
+        if (met.key == 0 || met.pc == 0)
+            return false;
     }
-    uintptr_t iseq = word_at(frame, FRAME_ISEQ);
-    uintptr_t pc = word_at(frame, FRAME_PC);
-    if (iseq == 0 || pc == 0)
-        return false;
-    out->token = identify(iseq, frame, pc);
-    out->position = pc;
+    out->token = identify(&met);
+    out->position = met.pc;
     return true;
 }
 
@@ -233,8 +242,12 @@ size_t walk(const struct cprof_interrupted *thread, struct cprof_frame *out, siz
         return 0;
     size_t count = 0;
     bool has_gvl = ruby_thread_has_gvl_p();
-    if (has_gvl && capacity > 0 && rb_during_gc())
-        out[count++] = (struct cprof_frame){.token = CODE_GC};
+    if (rb_during_gc()) {
+        if (has_gvl && capacity > 0)
+            out[count++] = (struct cprof_frame){.token = CODE_GC};
+        else
+            frames.gc_count = rb_gc_count();
+    }
     struct loops loops = match_loops(&frames, thread->registers.sp);
     for (size_t i = 0; i < frames.count; i++) {
         uintptr_t frame = frames.cfp + i * layout.frame_size;
@@ -242,7 +255,7 @@ size_t walk(const struct cprof_interrupted *thread, struct cprof_frame *out, siz
         if ((flags & FRAME_TYPE_MASK) == FRAME_TYPE_DUMMY)
             continue;
         struct cprof_frame read = {.stack = frame_stack(&loops, flags)};
-        if (!read_frame(frame, flags, &read))
+        if (!read_frame(&frames, frame, flags, &read))
             continue;
         if (count == capacity) {
             *complete = false;
@@ -253,6 +266,20 @@ size_t walk(const struct cprof_interrupted *thread, struct cprof_frame *out, siz
     if (has_gvl && atomic_load_explicit(&code_met, memory_order_relaxed) > 0)
         walk_ask_for_names();
     return count;
+}
+
+void walk_objects(const void *thread_data, void (*each)(uintptr_t object))
+{
+    struct frames frames;
+    if (!layout.trusted || !find_frames(thread_data, &frames))
+        return;
+    for (size_t i = 0; i < frames.count; i++) {
+        uintptr_t frame = frames.cfp + i * layout.frame_size;
+        if ((frame_flags(frame) & FRAME_TYPE_MASK) == FRAME_TYPE_DUMMY)
+            continue;
+        each(frame_method(frame));
+        each(word_at(frame, FRAME_ISEQ));
+    }
 }
 
 bool walk_labels(const struct cprof_interrupted *thread, struct cprof_context *context)

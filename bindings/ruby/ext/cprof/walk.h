@@ -39,21 +39,21 @@ struct code_slot {
     /* Left by the handler for naming: */
     uintptr_t method; /* what the frame's local environment has for a method entry, or 0 */
     uintptr_t pc;     /* lies in the code of an iseq; 0 for a method entry */
-    size_t gc_count;  /* of the garbage collection that was under way, else SIZE_MAX */
+    size_t gc_count;  /* of the garbage collection that another thread did, else SIZE_MAX */
 };
 
 /* A bit for every slot in use: what a garbage collection has to look at. */
 extern _Atomic uint64_t code_used[CODE_SLOTS / 64];
 
 #define CODE_KEY_FREE ((uintptr_t)0)
-#define CODE_KEY_GONE ((uintptr_t)1) /* free again, but others may lie behind it */
+#define CODE_KEY_GONE ((uintptr_t)1)    /* free again, but others may lie behind it */
 #define CODE_KEY_CLAIMED ((uintptr_t)2) /* neither free nor anybody's: in between */
 #define CODE_KEY_FIRST ((uintptr_t)8)
 extern _Atomic uintptr_t code_keys[CODE_SLOTS];
 extern struct code_slot code_slots[CODE_SLOTS];
 
-extern _Atomic uint32_t walk_tick;  /* counts seconds */
-extern _Atomic uint32_t code_met;   /* slots in state CODE_MET */
+extern _Atomic uint32_t walk_tick;       /* counts seconds */
+extern _Atomic uint32_t code_met;        /* slots in state CODE_MET */
 extern void (*walk_ask_for_names)(void); /* signal-safe; called with the GVL held */
 
 /* [handler] The runtime's entries. */
@@ -70,6 +70,9 @@ struct walk_range {
 extern struct walk_range walk_jit;
 bool walk_step(const struct cprof_interrupted *thread, struct cprof_registers *registers,
                struct cprof_frame *frame);
+
+/* The iseqs and method entries of the calling thread's frames. Not for handlers. */
+void walk_objects(const void *thread_data, void (*each)(uintptr_t object));
 
 /* The thread's execution context, or 0. */
 uintptr_t walk_context(const void *thread_data);
