@@ -1,12 +1,9 @@
 """From a profile to a real OpenTelemetry Collector and back out of its file exporter."""
 
 import gzip
-import http.server
 import json
 import os
 import subprocess
-import threading
-import urllib.request
 
 import pytest
 
@@ -24,15 +21,6 @@ STACKS = {
 ATTRIBUTES = {"service.name": "checkout", "deployment.environment.name": "test"}
 
 
-@pytest.fixture(scope="module")
-def real_collector(tmp_path_factory):
-    try:
-        with collector.running_collector(tmp_path_factory.mktemp("collector")) as running:
-            yield running
-    except collector.Unavailable as reason:
-        pytest.skip(str(reason))
-
-
 @pytest.fixture
 def profile(tmp_path):
     path = tmp_path / "profile.collapsed"
@@ -40,48 +28,9 @@ def profile(tmp_path):
     return path
 
 
-@pytest.fixture
-def recorder():
-    """Passes requests on to a server and keeps their bodies."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            self.server.bodies.append((dict(self.headers), body))
-            request = urllib.request.Request(self.server.target, body, dict(self.headers))
-            with urllib.request.urlopen(request) as answer:
-                content = answer.read()
-                self.send_response(answer.status)
-                self.send_header("Content-Type", answer.headers["Content-Type"])
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-    server.bodies = []
-    server.url = f"http://127.0.0.1:{server.server_port}/v1development/profiles"
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
 def send(url, path, attributes=ATTRIBUTES):
     pairs = [f"{key}={value}" for key, value in attributes.items()]
     return subprocess.run([SEND, url, path, *pairs], capture_output=True, text=True, timeout=60)
-
-
-@pytest.fixture
-def profcheck():
-    try:
-        return collector.build_profcheck()
-    except collector.Unavailable as reason:
-        pytest.skip(str(reason))
 
 
 def test_the_collector_gets_every_sample_under_its_names(real_collector, profile):

@@ -1,0 +1,76 @@
+"""A real Python program, started with nothing but environment variables, seen at the collector."""
+
+import collections
+import gzip
+import json
+import os
+import subprocess
+
+import pytest
+
+import collector
+import otlp_json
+
+SHOP = collector.ROOT / "packaging/examples/shop.py"
+
+
+@pytest.fixture
+def shop(python, recorder):
+    """run(url): the shop under auto-start; its standard error and the bodies that it sent."""
+
+    def run(url):
+        recorder.target = url
+        environment = {
+            **os.environ,
+            "CPROF_ENABLED": "1",
+            "CPROF_INTERVAL": "2",
+            "CPROF_LOG": "debug",
+            "OTEL_SERVICE_NAME": "shop",
+            "OTEL_EXPORTER_OTLP_PROFILES_ENDPOINT": recorder.url,
+        }
+        done = subprocess.run(
+            [python, SHOP], env=environment, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        assert "carts priced" in done.stdout
+        return done.stderr, [gzip.decompress(body) for _, body in recorder.bodies]
+
+    return run
+
+
+def test_a_real_program_arrives_at_the_collector_interval_by_interval(real_collector, shop):
+    log, bodies = shop(real_collector.url)
+    assert len(bodies) >= 3, log
+    received = [json.loads(line) for line in real_collector.lines()]
+    received = [r for r in received if service(r) == "shop"]
+    assert len(received) == len(bodies)
+    totals = collections.Counter()
+    for profiles in received:
+        totals.update(otlp_json.stacks(profiles))
+    # Five seconds of four threads that share one interpreter: between one core and two.
+    assert 200 < sum(totals.values()) < 1200
+    below = collections.Counter()
+    for stack, count in totals.items():
+        for function in set(stack):
+            below[function] += count
+    for function in ("Cart.total", "archive_orders", "report_sales", "render_page", "deflate"):
+        assert below[function] > 5, (function, below.most_common(40))
+    inside = [s for s in totals if "deflate" in s and "archive_orders" in s]
+    assert all(s.index("archive_orders") < s.index("deflate") for s in inside) and inside
+
+
+def test_every_body_that_a_real_program_sends_conforms(
+    real_collector, profcheck, shop, tmp_path
+):
+    _, bodies = shop(real_collector.url)
+    for number, body in enumerate(bodies):
+        path = tmp_path / f"{number}.otlp"
+        path.write_bytes(body)
+        check = subprocess.run(
+            [profcheck, "-check-dupes", "-check-orphans", path], capture_output=True, text=True
+        )
+        assert check.returncode == 0, check.stdout + check.stderr
+
+
+def service(received):
+    return otlp_json.resource_attributes(received).get("service.name")
