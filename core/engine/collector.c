@@ -22,6 +22,7 @@ struct collector {
     struct gather *gather;
     pthread_t thread;
     pthread_mutex_t work;
+    _Atomic bool quiet;
     _Atomic bool stopping;
     _Atomic uint32_t wanted; /* flushes asked for */
     _Atomic uint32_t done;   /* flushes done; a wake word */
@@ -98,8 +99,8 @@ static void follow_threads(struct collector *collector)
 /* A signal of ours under somebody else's disposition could kill the program. */
 static void check_handler(struct collector *collector)
 {
-    if (collector->told_taken || handler_installed())
-        return;
+    if (collector->told_taken || handler_installed() || atomic_load(&collector->quiet))
+        return; /* looked at in this order: we are quiet before we take it away ourselves */
     collector->told_taken = true;
     threads_disarm();
     log_warn("the program has replaced the handler of cprof's signal: sampling stops");
@@ -270,6 +271,11 @@ int collector_flush(struct collector *collector, double timeout)
             return -ETIMEDOUT;
         wake_wait(&collector->done, done, deadline - now);
     }
+}
+
+void collector_quiet(struct collector *collector)
+{
+    atomic_store(&collector->quiet, true);
 }
 
 int collector_stop(struct collector *collector, double timeout)

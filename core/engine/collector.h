@@ -38,6 +38,9 @@ int collector_start(const struct collector_config *config, struct collector **co
 /* Closes the running interval and submits it. 0, or -ETIMEDOUT. */
 int collector_flush(struct collector *collector, double timeout);
 
+/* Sampling is about to end: from now on a missing handler is nothing to tell. */
+void collector_quiet(struct collector *collector);
+
 /* No handler may be running any more. Drains what is left, submits it, ends the thread: 0. Or
  * -ETIMEDOUT, and the thread is on its own: nothing that it uses may be freed. At least a
  * second is always waited. */

@@ -267,6 +267,7 @@ static int stop_exporter(uint64_t deadline)
 /* Takes the running engine down; 0 or -ETIMEDOUT. */
 static int stop_running(uint64_t deadline)
 {
+    collector_quiet(engine.collector);
     bool clean = end_sampling();
     if (collector_stop(engine.collector, seconds_until(deadline)) != 0) {
         /* It waits for something that does not come (see see_modules()). */

@@ -39,7 +39,8 @@ static void begin_interval(struct gather *gather, struct profile *profile)
 {
     gather->profile = profile;
     memset(gather->labels, 0, sizeof gather->labels);
-    memset(gather->carried, 0, gather->carried_count * sizeof *gather->carried);
+    if (gather->carried != NULL)
+        memset(gather->carried, 0, gather->carried_count * sizeof *gather->carried);
 }
 
 static bool allocate(struct gather *gather)

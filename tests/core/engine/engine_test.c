@@ -211,7 +211,7 @@ static void threads_that_live_5_ms_are_represented_in_proportion(void **state)
     struct profile *p = stop_and_read();
     /* 300 samples, give or take three standard deviations of a binomial distribution. */
     assert_close(seconds_in(p, "burn_shortly", NULL, NULL), 3.0, 0.5);
-    assert_close(seconds_in(p, NULL, NULL, NULL), spent, 0.5);
+    assert_close(seconds_in(p, NULL, NULL, NULL), spent, 0.8); /* creation is not seen */
     profile_free(p);
 }
 
@@ -252,7 +252,7 @@ static void a_program_keeps_its_own_profiling_timer(void **state)
     struct profile *p = stop_and_read();
     setitimer(ITIMER_PROF, &off, NULL);
     signal(SIGPROF, SIG_IGN);
-    assert_in_range(seen, 90, 112);
+    assert_in_range(seen, 90, 125);
     assert_close(seconds_in(p, "burn_seven", NULL, NULL), 1.0, 0.05);
     profile_free(p);
 }
