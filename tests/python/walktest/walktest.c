@@ -87,6 +87,25 @@ static PyObject *walk(PyObject *self, PyObject *arguments)
     return Py_BuildValue("(ON)", complete ? Py_True : Py_False, list);
 }
 
+/* cost(times) -> nanoseconds of one walk, on average. */
+static PyObject *cost(PyObject *self, PyObject *times)
+{
+    const struct cprof_interrupted here = {0};
+    const long count = PyLong_AsLong(times);
+    struct cprof_frame frames[FRAMES];
+    struct timespec begin, end;
+    bool complete;
+
+    (void)self;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &begin);
+    for (long i = 0; i < count; i++)
+        walk_python(&here, frames, FRAMES, &complete);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &end);
+    return PyFloat_FromDouble(
+        (double)((end.tv_sec - begin.tv_sec) * 1000000000L + end.tv_nsec - begin.tv_nsec) /
+        (double)count);
+}
+
 /* hold() -> bytes: the calling frame as a sample, to be named later. */
 static PyObject *hold(PyObject *self, PyObject *unused)
 {
@@ -222,6 +241,7 @@ static PyMethodDef methods[] = {
     {"hold_code", hold_code, METH_O, NULL},
     {"drained", drained, METH_NOARGS, NULL},
     {"sample", sample, METH_VARARGS, NULL},
+    {"cost", cost, METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };
 
