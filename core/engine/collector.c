@@ -15,6 +15,7 @@
 #include "sample/wake.h"
 
 #define TICK_NS (NS_PER_SECOND / 4)
+#define PATIENCE_NS (2 * NS_PER_SECOND) /* with a runtime that names a frame later */
 #define STACK_SIZE ((size_t)1 << 20)
 
 struct collector {
@@ -46,20 +47,32 @@ struct collector {
 
 /* ---- draining ---- */
 
-static void drain(struct collector *collector)
+/* Reads a thread's ring to its end; false when it had to stop at a sample that has no names
+ * yet, which stays where it is. */
+static bool drain_thread(struct collector *collector, const struct thread_view *thread)
 {
     const struct module_map *map = modules_current(collector->config.modules);
-    struct thread_view thread;
-    for (size_t cursor = 0; threads_next(&cursor, &thread);) {
-        const struct record *record;
-        while ((record = ring_peek(thread.ring)) != NULL) {
-            gather_add(collector->gather, &thread, record, map);
-            collector->missed |= record->native_end == WALK_NO_MODULE;
-            ring_consume(thread.ring);
-        }
+    uint64_t now = clock_ns(CLOCK_MONOTONIC);
+    const struct record *record;
+    while ((record = ring_peek(thread->ring)) != NULL) {
+        bool patient =
+            !atomic_load(&collector->stopping) && now < record->time_ns + PATIENCE_NS;
+        if (gather_add(collector->gather, thread, record, map, patient) == -EAGAIN)
+            return false;
+        collector->missed |= record->native_end == WALK_NO_MODULE;
+        ring_consume(thread->ring);
     }
+    return true;
+}
+
+static void drain(struct collector *collector)
+{
+    struct thread_view thread;
+    bool whole = true;
+    for (size_t cursor = 0; threads_next(&cursor, &thread);)
+        whole &= drain_thread(collector, &thread);
     const struct cprof_runtime *runtime = collector->config.gather.runtime;
-    if (runtime != NULL && runtime->drained != NULL)
+    if (whole && runtime != NULL && runtime->drained != NULL)
         runtime->drained();
 }
 

@@ -1,5 +1,6 @@
 #include "engine/gather.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -235,9 +236,16 @@ static bool root_is_missing(const struct record *record)
     return record->native_end != WALK_COMPLETE || !record->frames_complete;
 }
 
+/* What a sample turned out to be, besides its locations. */
+struct finding {
+    bool truncated; /* the root is missing */
+    bool failed;    /* a frame has no name */
+    bool later;     /* … yet */
+};
+
 /* Fills gather->locations; returns the depth. */
 static size_t put_together(struct gather *gather, const struct record *record,
-                           const struct module_map *map, bool *truncated, bool *failed)
+                           const struct module_map *map, struct finding *finding)
 {
     const struct native_frame *native = record_native(record);
     const struct cprof_frame *frames = record_frames(record);
@@ -252,32 +260,34 @@ static size_t put_together(struct gather *gather, const struct record *record,
                                 .frames = frames,
                                 .frame_count = record->frame_count};
     size_t depth = weave(&input, gather->scratch, gather->woven);
-    *truncated = root_is_missing(record);
+    finding->truncated = root_is_missing(record);
     if (depth > gather->config.max_frames) {
         depth = gather->config.max_frames;
-        *truncated = true;
+        finding->truncated = true;
     }
     for (size_t i = 0; i < depth; i++) {
         const struct woven *w = &gather->woven[i];
         struct name name = w->interpreted ? naming_frame(gather->naming, &frames[w->index])
                                           : gather->native_names[w->index];
-        *failed |= name.failed;
+        finding->failed |= name.failed;
+        finding->later |= name.later;
         gather->locations[i] = take_over(gather, name.location);
     }
     /* Native frames are off, and the thread runs nothing interpreted. */
-    if (depth == 0 && !*truncated)
+    if (depth == 0 && !finding->truncated)
         gather->locations[depth++] = take_over(gather, naming_nothing(gather->naming));
-    if (*truncated)
+    if (finding->truncated)
         gather->locations[depth++] = take_over(gather, naming_truncated(gather->naming));
     return depth;
 }
 
-void gather_add(struct gather *gather, const struct thread_view *thread,
-                const struct record *record, const struct module_map *map)
+int gather_add(struct gather *gather, const struct thread_view *thread,
+               const struct record *record, const struct module_map *map, bool patient)
 {
-    bool truncated = false;
-    bool failed = record->native_end > WALK_FULL;
-    size_t depth = put_together(gather, record, map, &truncated, &failed);
+    struct finding finding = {.failed = record->native_end > WALK_FULL};
+    size_t depth = put_together(gather, record, map, &finding);
+    if (finding.later && patient)
+        return -EAGAIN;
     profile_id stack = profile_stack(gather->profile, gather->locations, depth);
     profile_id link = link_of(gather, &record->context);
     profile_id labels = labels_of(gather, thread, record->context.label_set);
@@ -286,8 +296,9 @@ void gather_add(struct gather *gather, const struct thread_view *thread,
     /* -ENOMEM has counted the sample on "[overflow]". */
     (void)profile_add(gather->profile, stack, link, labels, values);
     gather->counts.samples += record->weight;
-    gather->counts.truncated += truncated ? record->weight : 0;
-    gather->counts.failed += failed ? record->weight : 0;
+    gather->counts.truncated += finding.truncated ? record->weight : 0;
+    gather->counts.failed += finding.failed ? record->weight : 0;
+    return 0;
 }
 
 /* ---- intervals ---- */

@@ -9,6 +9,7 @@
 #ifndef CPROF_ENGINE_GATHER_H
 #define CPROF_ENGINE_GATHER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,9 +41,10 @@ struct gather;
 struct gather *gather_new(const struct gather_config *config); /* NULL: out of memory */
 void gather_free(struct gather *gather);
 
-/* Adds a record of the thread to the running profile. */
-void gather_add(struct gather *gather, const struct thread_view *thread,
-                const struct record *record, const struct module_map *map);
+/* Adds a record of the thread to the running profile. -EAGAIN: not added, because the runtime
+ * will know a frame's name later; never when `patient` is false: it counts as failed then. */
+int gather_add(struct gather *gather, const struct thread_view *thread,
+               const struct record *record, const struct module_map *map, bool patient);
 
 /* What names the frames, for the collector to look after. */
 struct naming *gather_naming(struct gather *gather);

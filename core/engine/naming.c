@@ -1,5 +1,6 @@
 #include "engine/naming.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -214,11 +215,15 @@ static profile_id locate(struct naming *naming, const struct module *module, uin
 }
 
 static enum cprof_role role_of(const struct naming *naming, const struct module *module,
-                               const struct symbol *symbol)
+                               uintptr_t pc, const struct symbol *symbol)
 {
-    if (naming->runtime == NULL || naming->runtime->role == NULL || module == NULL)
-        return CPROF_ROLE_PLAIN;
-    return naming->runtime->role(symbol->lines[symbol->count - 1].linkage, module->path);
+    const struct cprof_runtime *runtime = naming->runtime;
+    enum cprof_role role = CPROF_ROLE_PLAIN;
+    if (runtime != NULL && runtime->role_at != NULL)
+        role = runtime->role_at(pc);
+    if (role == CPROF_ROLE_PLAIN && runtime != NULL && runtime->role != NULL && module != NULL)
+        role = runtime->role(symbol->lines[symbol->count - 1].linkage, module->path);
+    return role;
 }
 
 struct name naming_native(struct naming *naming, const struct module_map *map, uintptr_t pc)
@@ -229,12 +234,13 @@ struct name naming_native(struct naming *naming, const struct module_map *map, u
     const struct module *module = module_find(map, pc);
     struct symbol symbol;
     symbolizer_lookup(naming->symbolizer, module, pc, &symbol);
+    enum cprof_role role = role_of(naming, module, pc, &symbol);
     struct entry entry = {
         .key = pc,
         .serial = module ? module->serial : 0,
         .name = {.location = locate(naming, module, pc, &symbol),
-                 .role = (uint8_t)role_of(naming, module, &symbol),
-                 .failed = module == NULL},
+                 .role = (uint8_t)role,
+                 .failed = module == NULL && role == CPROF_ROLE_PLAIN},
     };
     return keep(naming, &naming->native, entry);
 }
@@ -265,8 +271,10 @@ struct name naming_frame(struct naming *naming, const struct cprof_frame *frame)
         return *known;
     struct profile *d = naming->dictionary;
     struct cprof_function found = {.name = NULL};
-    bool failed = naming->runtime == NULL || naming->runtime->resolve == NULL ||
-                  naming->runtime->resolve(frame, &found) != 0 || found.name == NULL;
+    int error = -ENOENT;
+    if (naming->runtime != NULL && naming->runtime->resolve != NULL)
+        error = naming->runtime->resolve(frame, &found);
+    bool failed = error != 0 || found.name == NULL;
     if (failed)
         found = (struct cprof_function){.name = "[unknown]"};
     const struct profile_function function = {
@@ -281,9 +289,11 @@ struct name naming_frame(struct naming *naming, const struct cprof_frame *frame)
     struct entry entry = {
         .key = frame->token,
         .detail = frame->position,
-        .name = {.location = profile_location(d, &location), .failed = failed},
+        .name = {.location = profile_location(d, &location),
+                 .failed = failed,
+                 .later = error == -EAGAIN},
     };
-    return keep(naming, &naming->frames, entry);
+    return entry.name.later ? entry.name : keep(naming, &naming->frames, entry);
 }
 
 /* ---- between drains and intervals ---- */

@@ -23,6 +23,7 @@ struct name {
     profile_id location; /* in the dictionary; never 0 */
     uint8_t role;        /* enum cprof_role; of native frames */
     bool failed;         /* nobody knows its name */
+    bool later;          /* as failed, but the runtime may know it later: ask again */
 };
 
 struct naming;

@@ -398,6 +398,74 @@ static void interpreted_frames_replace_the_loop(void **state)
     profile_free(p);
 }
 
+static _Atomic bool named;
+
+static int resolve_when_named(const struct cprof_frame *frame, struct cprof_function *function)
+{
+    return named ? fake_resolve(frame, function) : -EAGAIN;
+}
+
+static void names_that_come_later_are_waited_for(void **state)
+{
+    (void)state;
+    struct cprof_runtime slow = fake;
+    slow.resolve = resolve_when_named;
+    named = false;
+    start(&slow, 100);
+    in_loop = true;
+    fake_loop(0.6);
+    in_loop = false;
+    named = true;
+    struct cprof_stats stats;
+    struct profile *p = stop_and_read();
+    cprof_stats(&stats);
+    assert_close(seconds_in(p, "function", NULL, NULL), 0.6, 0.06);
+    assert_true(seconds_in(p, "[unknown]", NULL, NULL) == 0);
+    assert_int_equal(stats.samples_failed, 0);
+    profile_free(p);
+}
+
+static void names_that_never_come_are_given_up(void **state)
+{
+    (void)state;
+    struct cprof_runtime slow = fake;
+    slow.resolve = resolve_when_named;
+    named = false;
+    start(&slow, 100);
+    in_loop = true;
+    fake_loop(0.3);
+    in_loop = false;
+    struct cprof_stats stats;
+    struct profile *p = stop_and_read();
+    cprof_stats(&stats);
+    assert_close(seconds_in(p, "[unknown]", NULL, NULL), 0.3, 0.05);
+    assert_close((double)stats.samples_failed, 30, 5);
+    assert_int_equal(stats.samples_dropped, 0);
+    profile_free(p);
+}
+
+static enum cprof_role loop_at(uintptr_t pc)
+{
+    uintptr_t begin = (uintptr_t)fake_loop;
+    return pc >= begin && pc < begin + 64 ? CPROF_ROLE_INTERPRETER : CPROF_ROLE_PLAIN;
+}
+
+static void a_loop_without_a_symbol_is_told_by_its_address(void **state)
+{
+    (void)state;
+    struct cprof_runtime stripped = fake;
+    stripped.role = NULL;
+    stripped.role_at = loop_at;
+    start(&stripped, 100);
+    in_loop = true;
+    fake_loop(0.3);
+    in_loop = false;
+    struct profile *p = stop_and_read();
+    assert_close(seconds_in(p, "function", NULL, NULL), 0.3, 0.05);
+    assert_true(seconds_in(p, "fake_loop", NULL, NULL) == 0);
+    profile_free(p);
+}
+
 /* ---- life ---- */
 
 static size_t entries_of(const char *path)
@@ -584,6 +652,9 @@ int main(void)
         TEST(a_program_that_takes_our_signal_lives_on_unsampled),
         TEST(a_stack_too_deep_keeps_its_leaves_under_a_truncated_root),
         TEST(interpreted_frames_replace_the_loop),
+        TEST(names_that_come_later_are_waited_for),
+        TEST(names_that_never_come_are_given_up),
+        TEST(a_loop_without_a_symbol_is_told_by_its_address),
         TEST(wrong_calls_are_refused),
         TEST(flush_delivers_what_is_there),
         TEST(a_thousand_starts_and_stops_leak_nothing),
