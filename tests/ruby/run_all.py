@@ -20,23 +20,30 @@ BINDING = ROOT / "bindings" / "ruby"
 TESTS = ("api", "frames", "process", "puma", "stress")
 
 
+# Runs "$@" in the root "$0", in a mount namespace of its own, where /proc is mounted.
+IN_ROOT = """mountpoint -q "$0/proc" || mount -t proc proc "$0/proc"; exec chroot "$0" "$@" """
+
+
 class Ruby:
     """One Ruby: how to call it, and where its root is."""
 
-    def __init__(self, name, root=None, options=()):
+    def __init__(self, name, root=None, options=(), stress=20):
         self.name = name
         self.root = root
         self.options = options
+        self.stress = stress
 
-    def run(self, command, **environment):
-        prefix = ["chroot", str(self.root)] if self.root else []
+    def run(self, command, capture=False, **environment):
+        prefix = ["unshare", "--mount", "sh", "-c", IN_ROOT, str(self.root)] if self.root else []
         words = [f"{key}={value}" for key, value in environment.items()]
-        return subprocess.run([*prefix, "env", *words, *map(str, command)], check=False)
+        return subprocess.run([*prefix, "env", *words, *map(str, command)], check=False, text=True,
+                              stdout=subprocess.PIPE if capture else None)
 
     def missing(self):
         """Why this Ruby can't be tested, or None."""
-        if self.root and not (self.root / "usr/bin/ruby").exists():
-            return f"there is no ruby in {self.root}"
+        for tool in ("ruby", "cmake", "cc"):
+            if self.root and not os.path.lexists(self.root / "usr/bin" / tool):
+                return f"there is no {tool} in {self.root}"
         if self.root and os.geteuid() != 0:
             return "chroot needs root"
         if not self.root and not shutil.which("ruby"):
@@ -49,22 +56,18 @@ class Ruby:
 
 
 def build_gem(folder):
-    stage = folder / "gem"
     subprocess.run(["ruby", BINDING / "tools" / "stage.rb"], check=True)
     subprocess.run(["gem", "build", "cprof.gemspec", "--silent", "-o", folder / "cprof.gem"],
                    cwd=BINDING, check=True, stderr=subprocess.DEVNULL)
     return folder / "cprof.gem"
 
 
-def prepare(ruby, gem, work):
+def prepare(ruby, gem):
     """Copies gem and tests to where this Ruby sees them; returns that folder as it sees it."""
     seen = pathlib.Path(tempfile.mkdtemp(prefix="cprof-ruby-", dir=(ruby.root or pathlib.Path("/")) / "tmp"))
     shutil.copy(gem, seen / "cprof.gem")
     shutil.copytree(HERE, seen / "tests")
-    inside = pathlib.Path("/") / seen.relative_to(ruby.root or "/")
-    if ruby.root and not (ruby.root / "proc/self").exists():
-        subprocess.run(["mount", "-t", "proc", "proc", ruby.root / "proc"], check=False)
-    return seen, inside
+    return seen, pathlib.Path("/") / seen.relative_to(ruby.root or "/")
 
 
 def install(ruby, inside):
@@ -79,7 +82,7 @@ def run_tests(ruby, reports, gem, only):
         print(f"SKIP {ruby.name}: {reason}")
         write_single(reports, ruby.name, "skipped", reason)
         return True
-    seen, inside = prepare(ruby, gem, reports)
+    seen, inside = prepare(ruby, gem)
     try:
         if not install(ruby, inside):
             write_single(reports, ruby.name, "failure", "gem install failed")
@@ -90,12 +93,13 @@ def run_tests(ruby, reports, gem, only):
                 continue
             name = f"ruby-{ruby.name}-{test}"
             print(f"-- {name}", flush=True)
-            path = f"{inside / 'gems'}"
             result = ruby.run(
                 ["ruby", "-e", "require 'minitest/autorun'; require ARGV.shift",
                  inside / "tests" / f"test_{test}.rb"],
-                GEM_PATH=f"{path}:{default_path(ruby)}", CPROF_TEST_REPORT=inside / f"{name}.xml",
-                CPROF_TEST_RUBY_OPTIONS=" ".join(ruby.options))
+                GEM_PATH=f"{inside / 'gems'}:{default_path(ruby)}",
+                CPROF_TEST_REPORT=inside / f"{name}.xml",
+                CPROF_TEST_RUBY_OPTIONS=" ".join(ruby.options),
+                CPROF_TEST_STRESS_SECONDS=ruby.stress)
             passed &= result.returncode == 0
             if (seen / f"{name}.xml").exists():
                 shutil.copy(seen / f"{name}.xml", reports)
@@ -107,9 +111,7 @@ def run_tests(ruby, reports, gem, only):
 
 
 def default_path(ruby):
-    prefix = ["chroot", str(ruby.root)] if ruby.root else []
-    return subprocess.run([*prefix, "ruby", "-e", "print Gem.path.join(':')"],
-                          capture_output=True, text=True, check=True).stdout
+    return ruby.run(["ruby", "-e", "print Gem.path.join(':')"], capture=True).stdout
 
 
 def write_single(reports, name, outcome, message):
@@ -125,7 +127,7 @@ def main():
     parser.add_argument("--only", choices=TESTS)
     arguments = parser.parse_args()
     arguments.reports.mkdir(parents=True, exist_ok=True)
-    rubies = [Ruby("debian"), Ruby("debian-yjit", options=("--yjit",)),
+    rubies = [Ruby("debian", stress=60), Ruby("debian-yjit", options=("--yjit",)),
               Ruby("sid", root=arguments.sid)]
     with tempfile.TemporaryDirectory() as folder:
         gem = build_gem(pathlib.Path(folder))
