@@ -22,7 +22,7 @@ class TestFrames < CprofTest
       require "zlib"
       template = ERB.new("<% rows.each do |row| %><td><%= row.to_s.gsub(/a|b/) { |c| c.upcase } %></td><% end %>")
       rows = (1..50).map { |i| { "id" => i, "name" => "abba \#{i}" } }
-      till = cpu + 3
+      till = cpu + 5
       while cpu < till
         text = template.result(binding)
         JSON.parse(JSON.generate(rows)).sort_by { |row| -row["id"] }
@@ -38,7 +38,7 @@ class TestFrames < CprofTest
     assert_equal 0, shown, "the interpreter loop shows"
     unknown = profile.samples.select { |s| s.names.include?("[unknown]") }
     examples = unknown.map { |s| s.root_first.join(";") }.uniq.first(3).join("\n")
-    assert_operator unknown.sum(&:weight).fdiv(profile.weight), :<, 0.005, "unknown frames: #{examples}"
+    assert_operator unknown.sum(&:weight).fdiv(profile.weight), :<, 0.01, "unknown frames: #{examples}"
   end
 
   def test_the_profile_holds_all_of_the_processs_cpu_time

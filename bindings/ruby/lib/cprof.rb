@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-require "cprof/version"
+require_relative "cprof/version"
 
 # An always-on profiler: one stack per sample, Ruby and native frames woven together.
 #
@@ -23,8 +23,8 @@ module Cprof
          "nothing is profiled"
   end
 
-  autoload :Middleware, "cprof/middleware"
-  autoload :Hooks, "cprof/hooks"
+  autoload :Middleware, File.expand_path("cprof/middleware", __dir__)
+  autoload :Hooks, File.expand_path("cprof/hooks", __dir__)
 
   class << self
     # Starts profiling this process and those it forks.
@@ -50,6 +50,7 @@ module Cprof
                              text(endpoint), text(output), pairs(headers), pairs(labels),
                              native.nil? ? nil : (native ? "on" : "off"), pairs(resource),
                              library_directory)
+      Thread.list.each { |thread| Hooks.tell_name(thread) } if failure.nil?
       return true if failure.nil?
 
       number, message = failure

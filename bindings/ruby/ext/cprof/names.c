@@ -17,9 +17,9 @@
 #define KEEP_SECONDS 60
 #define TIDY_SECONDS 10
 #define CODES 4096 /* buckets, a power of two */
-/* drained() calls after which no sample can refer to code whose slot was freed: one that a
+/* Rounds of tidying after which no sample can refer to code whose slot was freed: one that a
  * handler was still at, one that closes the time in question, one that tells of it. */
-#define LAST_DRAINS 3
+#define LAST_ROUNDS 3
 
 /* Exported by Ruby, and missing in some: then only first lines are known. */
 unsigned int rb_iseq_line_no(const void *iseq, size_t position) __attribute__((weak));
@@ -40,7 +40,7 @@ struct code {
     uint32_t size;
     uint32_t run_count;
     struct line_run *runs;
-    unsigned drains_left; /* until it is freed; 0 = its slot is in use */
+    unsigned rounds_left; /* until it is freed; 0 = its slot is in use */
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards `codes`; held for moments */
@@ -195,7 +195,7 @@ static void give_name(size_t i)
         free_slot(i);
         free(code->name);
         code->name = NULL;
-        code->drains_left = LAST_DRAINS;
+        code->rounds_left = LAST_ROUNDS;
     }
     pthread_mutex_lock(&lock);
     code->next = *bucket(code->id);
@@ -268,7 +268,7 @@ static void let_go(uint32_t now)
         struct code *code = find_code(atomic_load(&slot->id));
         free_slot(i);
         if (code != NULL)
-            code->drains_left = LAST_DRAINS + 1;
+            code->rounds_left = LAST_ROUNDS;
     }
 }
 
@@ -278,7 +278,7 @@ static void forget(void)
     for (size_t i = 0; i < CODES; i++)
         for (struct code **link = &codes[i]; *link != NULL;) {
             struct code *code = *link;
-            if (code->drains_left > 0 && --code->drains_left == 0) {
+            if (code->rounds_left > 0 && --code->rounds_left == 0) {
                 *link = code->next;
                 free_code(code);
             } else {

@@ -13,16 +13,21 @@
 
 __thread bool threads_over;
 
+/* The Ruby thread that the native one was last seen to run. */
+static __thread void *running;
+
 static void enter(VALUE thread, const char *name)
 {
     threads_over = false;
+    running = layout_thread(thread);
     cprof_thread_enter((uint64_t)gettid(), name);
-    cprof_thread_set_data(layout_thread(thread));
+    cprof_thread_set_data(running);
 }
 
 static void leave(void)
 {
     threads_over = true;
+    running = NULL;
     cprof_thread_set_data(NULL);
     cprof_thread_leave();
 }
@@ -40,21 +45,16 @@ void threads_enter_current(void)
 #if RUBY_API_VERSION_CODE >= 30300
 
 static rb_internal_thread_event_hook_t *hook;
-static __thread void *running __attribute__((tls_model("initial-exec")));
 
 /* Called inside Ruby's scheduler, which may hold its lock: nothing of Ruby may be called. */
 static void on_event(rb_event_flag_t event, const rb_internal_thread_event_data_t *data,
                      void *unused)
 {
     (void)unused;
-    void *thread = layout_thread(data->thread);
-    if (event == RUBY_INTERNAL_THREAD_EVENT_EXITED) {
-        running = NULL;
+    if (event == RUBY_INTERNAL_THREAD_EVENT_EXITED)
         leave();
-    } else if (running != thread) {
-        running = thread;
+    else if (running != layout_thread(data->thread))
         enter(data->thread, NULL);
-    }
 }
 
 void threads_hook(void)

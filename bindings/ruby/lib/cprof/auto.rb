@@ -3,6 +3,9 @@
 # Starts the profiler with the program: RUBYOPT=-rcprof/auto. Everything is set by the
 # environment (docs/configuration.md); CPROF_ENABLED=0 leaves it off.
 
+# `cprof run` names this file by its path, and the program's bundle need not have the gem.
+library = File.expand_path("..", __dir__)
+$LOAD_PATH << library unless $LOAD_PATH.include?(library)
 require "cprof"
 
 unless %w[0 false off no].include?(ENV["CPROF_ENABLED"].to_s.downcase)

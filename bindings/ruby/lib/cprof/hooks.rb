@@ -28,11 +28,13 @@ module Cprof
     # A thread is known by the name that it is given.
     module ThreadName
       def name=(name)
-        super.tap do
-          id = native_thread_id
-          Native.describe_thread(id, name.to_s) if id && name
-        end
+        super.tap { Hooks.tell_name(self) }
       end
+    end
+
+    def self.tell_name(thread)
+      id = thread.native_thread_id
+      Native.describe_thread(id, thread.name) if id && thread.name
     end
 
     def self.install

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-require "cprof"
+require_relative "../cprof"
 
 module Cprof
   # Rack middleware that labels what a request runs with its method and route:
