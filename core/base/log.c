@@ -1,6 +1,8 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -31,6 +33,15 @@ bool log_enabled(enum log_level level)
     return level <= atomic_load_explicit(&current_level, memory_order_relaxed);
 }
 
+/* A pipe whose reader is slow or gone would block us, or raise SIGPIPE. */
+static bool takes_lines(int file)
+{
+    struct pollfd ready = {.fd = file, .events = POLLOUT};
+    int flags = fcntl(file, F_GETFD);
+    return flags >= 0 && !(flags & FD_CLOEXEC) && poll(&ready, 1, 0) == 1 &&
+           ready.revents == POLLOUT;
+}
+
 void log_line(enum log_level level, const char *format, ...)
 {
     if (!log_enabled(level))
@@ -51,7 +62,9 @@ void log_line(enum log_level level, const char *format, ...)
         if ((unsigned char)line[i] < ' ')
             line[i] = ' ';
     line[used++] = '\n';
-    ssize_t written = write(STDERR_FILENO, line, used);
-    (void)written; /* there is nobody left to tell */
+    if (takes_lines(STDERR_FILENO)) {
+        ssize_t written = write(STDERR_FILENO, line, used);
+        (void)written; /* there is nobody left to tell */
+    }
     errno = saved;
 }

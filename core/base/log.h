@@ -4,6 +4,10 @@
  * Any thread may call; never a signal handler (it formats and writes). A line is written
  * with one write(2), so lines of several threads and processes do not mix. Messages must not
  * contain secrets (header values, user:password of a URL): the caller leaves them out.
+ *
+ * A line that standard error does not take at once is dropped: callers may hold locks. And a
+ * program that has closed it may have got a socket or file of its own under its number: what
+ * is marked close-on-exec is nobody's standard error, and not written to.
  */
 #ifndef CPROF_BASE_LOG_H
 #define CPROF_BASE_LOG_H
