@@ -17,7 +17,7 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 BINDING = ROOT / "bindings" / "ruby"
-TESTS = ("api", "frames", "process", "puma", "stress")
+TESTS = ("api", "build", "frames", "process", "puma", "stress")
 
 
 # Runs "$@" in the root "$0", in a mount namespace of its own, where /proc is mounted.
@@ -98,6 +98,7 @@ def run_tests(ruby, reports, gem, only):
                  inside / "tests" / f"test_{test}.rb"],
                 GEM_PATH=f"{inside / 'gems'}:{default_path(ruby)}",
                 CPROF_TEST_REPORT=inside / f"{name}.xml",
+                CPROF_TEST_GEM=inside / "cprof.gem",
                 CPROF_TEST_RUBY_OPTIONS=" ".join(ruby.options),
                 CPROF_TEST_STRESS_SECONDS=ruby.stress)
             passed &= result.returncode == 0

@@ -42,4 +42,27 @@ class TestStress < CprofTest
     assert_operator failed, :<, samples / 20, "of #{samples} samples with a frame without a name"
     assert_operator truncated, :<, samples / 50, "of #{samples} samples without their root"
   end
+  def test_ractors_run_beside_threads_and_collections
+    outcome = run_profiled(<<~'RUBY', rate: 1000, environment: { "RUBYOPT" => "-W0 -rcprof/auto" })
+      def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+      ractors = 3.times.map do |n|
+        Ractor.new(n) do |n|
+          def text(count) = (1..count).map { |i| "a#{i}".gsub(/a/) { |x| x.upcase } }
+          finish = Process.clock_gettime(Process::CLOCK_MONOTONIC) + 4
+          text(300) while Process.clock_gettime(Process::CLOCK_MONOTONIC) < finish
+          n
+        end
+      end
+      finish = now + 4
+      while now < finish
+        Thread.new { [3, 1].sort_by { |x| x.to_s } }.join
+        GC.start
+      end
+      p ractors.map { |ractor| ractor.respond_to?(:value) ? ractor.value : ractor.take }
+    RUBY
+    assert_clean outcome
+    assert_equal "[0, 1, 2]\n", outcome.output
+    inside = outcome.profile.share { |s| s.names.include?("String#gsub") }
+    assert_operator inside, :>, 0.05
+  end
 end

@@ -181,8 +181,10 @@ static VALUE native_stop(VALUE self, VALUE timeout)
 {
     (void)self;
     int result = finish(cprof_stop, timeout);
-    if (result != -ENOENT)
+    if (result != -ENOENT) {
         threads_unhook();
+        code_forget();
+    }
     return result == 0 ? Qtrue : Qfalse;
 }
 

@@ -165,9 +165,10 @@ static bool name_slot(const struct code_slot *slot, uintptr_t key, struct code *
         return false;
     }
     int failed = 0;
+    VALUE pending = rb_errinfo(); /* the program's $! */
     rb_protect(describe, (VALUE)&naming, &failed);
     if (failed)
-        rb_set_errinfo(Qnil);
+        rb_set_errinfo(pending);
     return !failed && code->name != NULL;
 }
 
@@ -273,7 +274,7 @@ static void let_go(uint32_t now)
 }
 
 /* Frees the names that no sample can refer to any more. */
-static void forget(void)
+static void forget_old(void)
 {
     for (size_t i = 0; i < CODES; i++)
         for (struct code **link = &codes[i]; *link != NULL;) {
@@ -298,10 +299,26 @@ bool code_drained(void)
         return false;
     let_go_at = now;
     pthread_mutex_lock(&lock);
-    forget();
+    forget_old();
     let_go(now);
     pthread_mutex_unlock(&lock);
     return true;
+}
+
+void code_forget(void)
+{
+    for (size_t i = 0; i < CODE_SLOTS; i++)
+        if (atomic_load(&code_keys[i]) >= CODE_KEY_FIRST)
+            free_slot(i);
+    atomic_store(&code_met, 0);
+    pthread_mutex_lock(&lock);
+    for (size_t i = 0; i < CODES; i++)
+        for (struct code *code = codes[i], *next; code != NULL; code = next) {
+            next = code->next;
+            free_code(code);
+        }
+    memset(codes, 0, sizeof codes);
+    pthread_mutex_unlock(&lock);
 }
 
 static void mark_slot(size_t i)
