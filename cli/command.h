@@ -9,7 +9,7 @@
 
 #include <getopt.h>
 
-enum exit_code { EXIT_DONE, EXIT_FAILED, EXIT_USAGE };
+enum exit_code { EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_GREW };
 
 #define GO_ON (-1) /* instead of an exit code: the command has more to do */
 
@@ -21,7 +21,7 @@ struct command {
 };
 
 extern const struct command command_run, command_top, command_flame, command_convert,
-    command_merge, command_spans;
+    command_merge, command_diff, command_spans;
 
 /* "cprof: …" on standard error; returns EXIT_FAILED. */
 int fail(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -10,7 +10,7 @@
 #include "command.h"
 
 static const struct command *const commands[] = {
-    &command_run,     &command_top,   &command_flame,
+    &command_run,     &command_top,   &command_flame, &command_diff,
     &command_convert, &command_merge, &command_spans,
 };
 

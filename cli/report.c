@@ -341,21 +341,35 @@ static void drop_empty_rows(struct report *report)
     report->row_count = kept;
 }
 
+static int make_rows(struct report *report)
+{
+    int status = frame_table_init(&report->frames, report->profile);
+    if (status)
+        return status;
+    if (profile_value_count(report->profile) > 0)
+        status =
+            report->by >= REPORT_BY_THREAD ? make_sample_rows(report) : make_frame_rows(report);
+    if (status)
+        report_free(report);
+    return status;
+}
+
+int report_count(struct report *report, const struct profile *profile, enum report_by by,
+                 size_t column)
+{
+    *report = (struct report){.profile = profile, .by = by, .summary.column = column};
+    return make_rows(report);
+}
+
 int report_make(struct report *report, const struct profile *profile, enum report_by by,
                 bool cumulative)
 {
     *report = (struct report){.profile = profile, .by = by};
     int status = profile_summarize(profile, &report->summary);
     if (!status)
-        status = frame_table_init(&report->frames, profile);
+        status = make_rows(report);
     if (status)
         return status;
-    if (profile_value_count(profile) > 0)
-        status = by >= REPORT_BY_THREAD ? make_sample_rows(report) : make_frame_rows(report);
-    if (status) {
-        report_free(report);
-        return status;
-    }
     drop_empty_rows(report);
     if (report->row_count > 0)
         qsort(report->rows, report->row_count, sizeof(*report->rows),

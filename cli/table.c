@@ -7,6 +7,7 @@
 
 #include "command.h"
 #include "format/json.h"
+#include "layout.h"
 #include "terminal.h"
 #include "units.h"
 
@@ -14,9 +15,6 @@
 #define SHARE_WIDTH 7  /* "100.0%" */
 #define CELL_WIDTH (AMOUNT_WIDTH + SHARE_WIDTH)
 #define GAP_WIDTH 3 /* between the amounts and the names */
-#define NAME_MOST                                                                              \
-    64 /* columns for names, when the terminal has room for places beside them                 \
-        */
 
 static const char *shown_type(const struct report *report)
 {
@@ -58,7 +56,7 @@ static void print_rate(const struct report *report, FILE *file)
         fprintf(file, " at %.4g Hz", 1e9 / (double)header->period);
 }
 
-static void print_legend(const struct report *report, const struct terminal *terminal)
+void table_print_legend(const struct report *report, const struct terminal *terminal)
 {
     FILE *file = terminal->file;
     const struct profile_summary *summary = &report->summary;
@@ -83,64 +81,7 @@ static void print_legend(const struct report *report, const struct terminal *ter
         units_count(text, (int64_t)summary->threads);
         fprintf(file, " · %s thread%s", text, summary->threads == 1 ? "" : "s");
     }
-    fputs("\n\n", file);
-}
-
-/* How wide the names and the places beside them may be. */
-struct layout {
-    size_t name, place;
-};
-
-/* The end of a path tells most: two parts of a source file's, one of a module's. --json has
- * all of it. */
-static const char *short_path(const char *path, bool source)
-{
-    const char *slash = strrchr(path, '/');
-    if (slash && !source)
-        return slash + 1;
-    while (slash && slash > path && slash[-1] != '/')
-        slash--;
-    return slash ? slash : path;
-}
-
-static size_t place_text(const struct report_row *row, char *text, size_t size)
-{
-    const char *file = short_path(row->file, row->line > 0);
-    int length = row->line > 0 && *file ? snprintf(text, size, "%s:%" PRId64, file, row->line)
-                 : row->line > 0        ? snprintf(text, size, "%" PRId64, row->line)
-                                        : snprintf(text, size, "%s", file);
-    return (size_t)length < size ? (size_t)length : size - 1;
-}
-
-static struct layout lay_out(const struct report *report, size_t rows,
-                             const struct terminal *terminal)
-{
-    struct layout layout = {0};
-    char place[4096];
-    for (size_t i = 0; i < rows; i++) {
-        const struct report_row *row = &report->rows[i];
-        size_t name = terminal_columns(row->name, row->name_length);
-        size_t where = terminal_columns(place, place_text(row, place, sizeof(place)));
-        layout.name = name > layout.name ? name : layout.name;
-        layout.place = where > layout.place ? where : layout.place;
-    }
-    if (layout.name > NAME_MOST && layout.place > 0)
-        layout.name = NAME_MOST;
-    if (terminal->width == TERMINAL_ENDLESS)
-        return layout;
-    size_t fixed = (is_flat(report) ? 1 : 2) * CELL_WIDTH + GAP_WIDTH;
-    size_t room = terminal->width > fixed + 20 ? terminal->width - fixed : 20;
-    if (layout.place == 0) {
-        layout.name = layout.name < room ? layout.name : room;
-        return layout;
-    }
-    /* Names come first: places get what is left, and at least a third. */
-    size_t least = layout.place < room / 3 ? layout.place : room / 3;
-    if (layout.name > room - least - 2)
-        layout.name = room - least - 2;
-    if (layout.place > room - layout.name - 2)
-        layout.place = room - layout.name - 2;
-    return layout;
+    fputc('\n', file);
 }
 
 static void print_cell(const struct terminal *terminal, int64_t value, int64_t whole,
@@ -161,37 +102,15 @@ static void print_cell(const struct terminal *terminal, int64_t value, int64_t w
     fprintf(terminal->file, "%s%s", share, terminal_reset(terminal, style));
 }
 
-static enum style type_style(const char *type)
-{
-    static const struct {
-        const char *type;
-        enum style style;
-    } styles[] = {
-        {"cpython", STYLE_BLUE}, {"native", STYLE_YELLOW}, {"kernel", STYLE_RED},
-        {"ruby", STYLE_MAGENTA}, {"v8js", STYLE_GREEN},
-    };
-    for (size_t i = 0; i < sizeof(styles) / sizeof(styles[0]); i++)
-        if (strcmp(styles[i].type, type) == 0)
-            return styles[i].style;
-    return STYLE_PLAIN;
-}
-
 static void print_row(const struct report *report, const struct report_row *row,
                       const struct layout *layout, const struct terminal *terminal)
 {
     const char *unit = shown_unit(report);
-    char place[4096];
     print_cell(terminal, row->self, report->total, unit);
     if (!is_flat(report))
         print_cell(terminal, row->total, report->total, unit);
     fprintf(terminal->file, "%*s", GAP_WIDTH, "");
-    size_t length = place_text(row, place, sizeof(place));
-    terminal_print(terminal, type_style(row->type), row->name, row->name_length, layout->name,
-                   CUT_END, length > 0);
-    if (length > 0) {
-        fputs("  ", terminal->file);
-        terminal_print(terminal, STYLE_DIM, place, length, layout->place, CUT_START, false);
-    }
+    layout_print(layout, row, terminal);
     fputc('\n', terminal->file);
 }
 
@@ -230,8 +149,12 @@ void table_print(const struct report *report, size_t limit, FILE *file)
         return;
     }
     size_t rows = report->row_count < limit ? report->row_count : limit;
-    struct layout layout = lay_out(report, rows, &terminal);
-    print_legend(report, &terminal);
+    struct layout layout = {0};
+    for (size_t i = 0; i < rows; i++)
+        layout_add(&layout, &report->rows[i]);
+    layout_fit(&layout, &terminal, (is_flat(report) ? 1 : 2) * CELL_WIDTH + GAP_WIDTH);
+    table_print_legend(report, &terminal);
+    fputc('\n', file);
     print_heading(report, &terminal);
     for (size_t i = 0; i < rows; i++)
         print_row(report, &report->rows[i], &layout, &terminal);

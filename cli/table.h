@@ -6,6 +6,10 @@
 #include <stdio.h>
 
 #include "report.h"
+#include "terminal.h"
+
+/* The line above a table: whose profile this is and how much is in it. Needs no rows. */
+void table_print_legend(const struct report *report, const struct terminal *terminal);
 
 /* Prints at most `limit` rows, as wide as the terminal when `file` is one. */
 void table_print(const struct report *report, size_t limit, FILE *file);

@@ -24,17 +24,22 @@ static const struct step byte_steps[] = {
     {0, "B"},
 };
 
-static void scaled(char text[UNITS_TEXT], int64_t value, const struct step *step)
+/* How many decimals leave three digits. */
+static int decimals(double number)
 {
-    while (fabs((double)value) < step->scale)
+    return fabs(number) >= 99.95 ? 0 : fabs(number) >= 9.995 ? 1 : 2;
+}
+
+static void scaled(char text[UNITS_TEXT], double value, const struct step *step)
+{
+    while (fabs(value) < step->scale)
         step++;
     if (step->scale == 0) {
-        snprintf(text, UNITS_TEXT, "%" PRId64 " %s", value, step->name);
+        snprintf(text, UNITS_TEXT, "%.0f %s", value, step->name);
         return;
     }
-    double number = (double)value / step->scale;
-    int digits = fabs(number) >= 99.95 ? 0 : fabs(number) >= 9.995 ? 1 : 2;
-    snprintf(text, UNITS_TEXT, "%.*f %s", digits, number, step->name);
+    double number = value / step->scale;
+    snprintf(text, UNITS_TEXT, "%.*f %s", decimals(number), number, step->name);
 }
 
 void units_count(char text[UNITS_TEXT], int64_t value)
@@ -56,9 +61,9 @@ void units_value(char text[UNITS_TEXT], int64_t value, const char *unit)
     if (strcmp(unit, "nanoseconds") == 0 && value == 0)
         snprintf(text, UNITS_TEXT, "0 s");
     else if (strcmp(unit, "nanoseconds") == 0)
-        scaled(text, value, time_steps);
+        scaled(text, (double)value, time_steps);
     else if (strcmp(unit, "bytes") == 0)
-        scaled(text, value, byte_steps);
+        scaled(text, (double)value, byte_steps);
     else
         units_count(text, value);
 }
@@ -69,4 +74,18 @@ void units_share(char text[UNITS_TEXT], int64_t part, int64_t whole)
         snprintf(text, UNITS_TEXT, "–");
     else
         snprintf(text, UNITS_TEXT, "%.1f%%", 100.0 * (double)part / (double)whole);
+}
+
+void units_rate(char text[UNITS_TEXT], double value, const char *unit)
+{
+    if (strcmp(unit, "nanoseconds") == 0 && fabs(value) < 0.5)
+        snprintf(text, UNITS_TEXT, "0 s");
+    else if (strcmp(unit, "nanoseconds") == 0)
+        scaled(text, value, time_steps);
+    else if (strcmp(unit, "bytes") == 0)
+        scaled(text, value, byte_steps);
+    else if (fabs(value) >= 999.5)
+        units_count(text, llround(fmin(fmax(value, -9e18), 9e18)));
+    else
+        snprintf(text, UNITS_TEXT, "%.*f", value == 0 ? 0 : decimals(value), value);
 }

@@ -11,6 +11,9 @@
  * digits, anything else as a number. */
 void units_value(char text[UNITS_TEXT], int64_t value, const char *unit);
 
+/* The same for what comes per second, which need not be whole: "2.50". */
+void units_rate(char text[UNITS_TEXT], double value, const char *unit);
+
 /* "33.2%"; "–" of nothing. */
 void units_share(char text[UNITS_TEXT], int64_t part, int64_t whole);
 

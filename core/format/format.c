@@ -161,6 +161,15 @@ static int replace_file(const char *path, const struct buffer *content)
     return status;
 }
 
+int buffer_write_file(const struct buffer *buffer, const char *path,
+                      char error[FORMAT_ERROR_SIZE])
+{
+    int status = buffer->error != 0 ? buffer->error : replace_file(path, buffer);
+    if (status != 0)
+        snprintf(error, FORMAT_ERROR_SIZE, "%.200s: %s", path, strerror(-status));
+    return status;
+}
+
 int format_write_file(const struct profile *profile, const char *path,
                       char error[FORMAT_ERROR_SIZE])
 {
@@ -174,10 +183,9 @@ int format_write_file(const struct profile *profile, const char *path,
         return -EINVAL;
     }
     int status = format->write(profile, &content);
-    if (status == 0)
-        status = replace_file(path, &content);
     if (status != 0)
-        snprintf(error, FORMAT_ERROR_SIZE, "%.200s: %s", path, strerror(-status));
+        content.error = status;
+    status = buffer_write_file(&content, path, error);
     buffer_free(&content);
     return status;
 }

@@ -56,6 +56,9 @@ const struct format *format_by_content(const unsigned char *data, size_t size);
 struct profile *format_read_file(const char *path, char error[FORMAT_ERROR_SIZE]);
 int format_write_file(const struct profile *profile, const char *path,
                       char error[FORMAT_ERROR_SIZE]);
+/* The same for bytes that have been made already. */
+int buffer_write_file(const struct buffer *buffer, const char *path,
+                      char error[FORMAT_ERROR_SIZE]);
 
 int buffer_gzip(const struct buffer *in, struct buffer *out, int level);
 /* -EFBIG past `limit`; -EBADMSG for damaged input. */

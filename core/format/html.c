@@ -12,11 +12,13 @@
  *              `values` holds one array per value
  *   labels     [[key, value, key, value, …], …]
  *   links      [[trace, span], …]
+ *   diff       of a comparison only: {type, perSecond, base, new}, each side {name, duration};
+ *              the values are then the columns of a pair (profile/pair.h)
  *
  * Sorted stacks share their beginnings, so the page is smaller than the pprof file although
  * base64 adds a third. What tells native addresses of one line apart is left out.
  */
-#include "format/format.h"
+#include "format/html.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -48,6 +50,7 @@ struct page_sample {
 
 struct page {
     const struct profile *profile;
+    const struct html_comparison *comparison; /* NULL = of one profile */
     struct frame_table table;
     uint32_t *steps;           /* the frames of all stacks */
     struct page_stack *stacks; /* sorted */
@@ -391,6 +394,28 @@ static void write_links(struct page *page)
     json_raw(&page->json, "]");
 }
 
+static void write_side(struct page *page, const char *key, const struct html_side *side)
+{
+    json_raw(&page->json, key);
+    json_raw(&page->json, ":{\"name\":");
+    json_string(&page->json, side->name, strlen(side->name));
+    json_raw(&page->json, ",\"duration\":");
+    json_integer(&page->json, (int64_t)side->duration_ns);
+    json_raw(&page->json, "}");
+}
+
+static void write_comparison(struct page *page)
+{
+    const struct html_comparison *comparison = page->comparison;
+    json_raw(&page->json, ",\"diff\":{\"type\":");
+    json_string(&page->json, comparison->type, strlen(comparison->type));
+    json_raw(&page->json, ",\"perSecond\":");
+    json_raw(&page->json, comparison->per_second ? "true" : "false");
+    write_side(page, ",\"base\"", &comparison->base);
+    write_side(page, ",\"new\"", &comparison->new);
+    json_raw(&page->json, "}");
+}
+
 static int write_json(struct page *page)
 {
     struct profile_summary summary;
@@ -403,6 +428,8 @@ static int write_json(struct page *page)
         status = sort_samples(page);
     if (status)
         return status;
+    if (page->comparison)
+        summary.service = page->comparison->service;
     json_raw(&page->json, "{");
     write_info(page, &summary);
     write_values(page);
@@ -412,6 +439,8 @@ static int write_json(struct page *page)
     write_samples(page);
     write_labels(page);
     write_links(page);
+    if (page->comparison)
+        write_comparison(page);
     json_raw(&page->json, "}");
     return page->json.error;
 }
@@ -431,14 +460,13 @@ static void append_base64(struct buffer *out, const unsigned char *data, size_t 
     }
 }
 
-static int html_write(const struct profile *profile, struct buffer *out)
+static int write_page(struct page *page, struct buffer *out)
 {
-    struct page page = {.profile = profile};
     struct buffer packed = {0};
-    int status = write_json(&page);
+    int status = write_json(page);
     if (!status)
-        status = buffer_gzip(&page.json, &packed, 6);
-    page_free(&page);
+        status = buffer_gzip(&page->json, &packed, 6);
+    page_free(page);
     if (!status) {
         buffer_append(out, html_page_head, html_page_head_size);
         append_base64(out, packed.data, packed.size);
@@ -447,6 +475,19 @@ static int html_write(const struct profile *profile, struct buffer *out)
     }
     buffer_free(&packed);
     return status;
+}
+
+static int html_write(const struct profile *profile, struct buffer *out)
+{
+    struct page page = {.profile = profile};
+    return write_page(&page, out);
+}
+
+int html_write_comparison(const struct profile *pair, const struct html_comparison *comparison,
+                          struct buffer *out)
+{
+    struct page page = {.profile = pair, .comparison = comparison};
+    return write_page(&page, out);
 }
 
 static const char *const html_endings[] = {".html", NULL};

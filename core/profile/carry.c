@@ -135,13 +135,18 @@ static profile_id carry_labels(struct carrier *c, profile_id id)
     return c->label_sets[id] = profile_labels(c->to, c->labels, set.count);
 }
 
+int carry_values(struct carrier *c, const struct profile_sample *sample, const int64_t *values)
+{
+    profile_id stack = carry_stack(c, sample->stack);
+    profile_id link = carry_link(c, sample->link);
+    profile_id labels = carry_labels(c, sample->labels);
+    return profile_add(c->to, stack, link, labels, values);
+}
+
 int carry_sample(struct carrier *c, const struct profile_sample *sample)
 {
     int64_t values[PROFILE_MAX_VALUES] = {0};
     for (size_t i = 0; i < profile_value_count(c->from); i++)
         values[c->column[i]] = sample->values[i];
-    profile_id stack = carry_stack(c, sample->stack);
-    profile_id link = carry_link(c, sample->link);
-    profile_id labels = carry_labels(c, sample->labels);
-    return profile_add(c->to, stack, link, labels, values);
+    return carry_values(c, sample, values);
 }

@@ -26,5 +26,7 @@ void carrier_free(struct carrier *c);
 
 /* As profile_add(). */
 int carry_sample(struct carrier *c, const struct profile_sample *sample);
+/* The same with the values that the target shall count, in its own columns. */
+int carry_values(struct carrier *c, const struct profile_sample *sample, const int64_t *values);
 
 #endif

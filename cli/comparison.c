@@ -1,0 +1,166 @@
+#include "comparison.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const enum pair_column value_column[SIDES] = {PAIR_BASE, PAIR_NEW};
+static const enum pair_column samples_column[SIDES] = {PAIR_BASE_SAMPLES, PAIR_NEW_SAMPLES};
+
+/* Counts below 0 are of profiles that are differences themselves. */
+static double count_of(const struct comparison_row *row, enum side side)
+{
+    return fmax((double)row->samples[side], 0);
+}
+
+/* What each side would have of the same program: the number of samples over what is shown of
+ * it. Independent of the rates at which the sides were sampled. */
+static double exposure_ratio(const struct comparison_row *whole)
+{
+    double expected[SIDES];
+    for (enum side side = 0; side < SIDES; side++)
+        expected[side] = (double)whole->samples[side] / whole->amount[side];
+    double ratio = expected[SIDE_NEW] / expected[SIDE_BASE];
+    return isfinite(ratio) && ratio > 0 ? ratio : 1;
+}
+
+static double rate_deviation(const struct comparison_row *whole,
+                             const struct comparison_row *row)
+{
+    double ratio = exposure_ratio(whole);
+    double base = sqrt(ratio * (count_of(row, SIDE_BASE) + 0.375));
+    return 2 * (sqrt(count_of(row, SIDE_NEW) + 0.375) - base) / sqrt(1 + ratio);
+}
+
+static double share_deviation(const struct comparison_row *whole,
+                              const struct comparison_row *row)
+{
+    double angle[SIDES], variance = 0;
+    for (enum side side = 0; side < SIDES; side++) {
+        double all = fmax(count_of(whole, side), count_of(row, side));
+        angle[side] = asin(sqrt((count_of(row, side) + 0.375) / (all + 0.75)));
+        variance += 1 / (4 * all + 2);
+    }
+    return (angle[SIDE_NEW] - angle[SIDE_BASE]) / sqrt(variance);
+}
+
+static void judge(const struct comparison *c, struct comparison_row *row)
+{
+    for (enum side side = 0; side < SIDES; side++)
+        row->amount[side] = (double)row->value[side] * c->scale[side];
+    row->delta = row->amount[SIDE_NEW] - row->amount[SIDE_BASE];
+    row->share = row->delta / c->whole.amount[SIDE_BASE];
+    row->z = c->normalization == NORMALIZE_SECOND ? rate_deviation(&c->whole, row)
+                                                  : share_deviation(&c->whole, row);
+    /* A value that grew while its samples became fewer says nothing. */
+    if (row->z * row->delta <= 0)
+        row->z = 0;
+    row->confidence = erf(fabs(row->z) / sqrt(2));
+    row->stands_out = row->confidence >= COMPARISON_CONFIDENT;
+}
+
+/* --- the rows --- */
+
+static int64_t amount_of(const struct comparison *c, enum pair_column column, size_t row)
+{
+    const struct report_row *counted = &c->reports[column].rows[row];
+    return c->cumulative ? counted->total : counted->self;
+}
+
+static int compare_rows(const void *left, const void *right)
+{
+    const struct comparison_row *a = left, *b = right;
+    double weight_a = fabs(a->delta) * a->confidence, weight_b = fabs(b->delta) * b->confidence;
+    if (weight_a != weight_b)
+        return weight_a > weight_b ? -1 : 1;
+    double most_a = fmax(a->amount[SIDE_BASE], a->amount[SIDE_NEW]);
+    double most_b = fmax(b->amount[SIDE_BASE], b->amount[SIDE_NEW]);
+    if (most_a != most_b)
+        return most_a > most_b ? -1 : 1;
+    int order = strcmp(a->what->name, b->what->name);
+    if (!order)
+        order = strcmp(a->what->file, b->what->file);
+    return order ? order : (a->what->line > b->what->line) - (a->what->line < b->what->line);
+}
+
+/* Rows that no sample touches, or that have nothing themselves, are left out. */
+static int make_rows(struct comparison *c)
+{
+    size_t count = c->reports[0].row_count;
+    c->rows = calloc(count + 1, sizeof(*c->rows));
+    if (!c->rows)
+        return -ENOMEM;
+    for (size_t i = 0; i < count; i++) {
+        struct comparison_row row = {.what = &c->reports[PAIR_NEW].rows[i]};
+        for (enum side side = 0; side < SIDES; side++) {
+            row.value[side] = amount_of(c, value_column[side], i);
+            row.samples[side] = amount_of(c, samples_column[side], i);
+        }
+        if (row.value[SIDE_BASE] == 0 && row.value[SIDE_NEW] == 0)
+            continue;
+        judge(c, &row);
+        c->rows[c->row_count++] = row;
+    }
+    if (c->row_count > 0)
+        qsort(c->rows, c->row_count, sizeof(*c->rows), compare_rows);
+    return 0;
+}
+
+/* --- both sides --- */
+
+static bool knows_duration(const struct comparison_side *side)
+{
+    return profile_header_const(side->profile)->duration_ns > 0;
+}
+
+static int normalize(struct comparison *c, const struct comparison_side sides[SIDES],
+                     enum normalization wanted)
+{
+    bool can = knows_duration(&sides[SIDE_BASE]) && knows_duration(&sides[SIDE_NEW]);
+    if (wanted == NORMALIZE_SECOND && !can)
+        return -ENODATA;
+    c->normalization = wanted == NORMALIZE_TOTAL || !can ? NORMALIZE_TOTAL : NORMALIZE_SECOND;
+    for (enum side side = 0; side < SIDES; side++) {
+        int64_t total = c->reports[value_column[side]].total;
+        if (total <= 0)
+            return -ENODATA;
+        uint64_t duration = profile_header_const(sides[side].profile)->duration_ns;
+        c->scale[side] =
+            c->normalization == NORMALIZE_TOTAL ? 1 / (double)total : 1e9 / (double)duration;
+        c->whole.value[side] = total;
+        c->whole.samples[side] = c->reports[samples_column[side]].total;
+        c->whole.amount[side] = (double)total * c->scale[side];
+    }
+    judge(c, &c->whole);
+    return 0;
+}
+
+int comparison_make(struct comparison *comparison, const struct comparison_side sides[SIDES],
+                    enum normalization wanted, enum report_by by, bool cumulative)
+{
+    struct pair_side pair[SIDES];
+    for (enum side side = 0; side < SIDES; side++)
+        pair[side] = (struct pair_side){sides[side].profile, sides[side].summary.column};
+    *comparison = (struct comparison){.cumulative = cumulative};
+    comparison->pair = profile_pair(&pair[SIDE_BASE], &pair[SIDE_NEW]);
+    int status = comparison->pair ? 0 : -ENOMEM;
+    for (enum pair_column i = 0; !status && i < PAIR_COLUMNS; i++)
+        status = report_count(&comparison->reports[i], comparison->pair, by, i);
+    if (!status)
+        status = normalize(comparison, sides, wanted);
+    if (!status)
+        status = make_rows(comparison);
+    if (status)
+        comparison_free(comparison);
+    return status;
+}
+
+void comparison_free(struct comparison *comparison)
+{
+    for (enum pair_column i = 0; i < PAIR_COLUMNS; i++)
+        report_free(&comparison->reports[i]);
+    free(comparison->rows);
+    profile_free(comparison->pair);
+    *comparison = (struct comparison){0};
+}

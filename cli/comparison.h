@@ -1,0 +1,72 @@
+/*
+ * What changed between two profiles: rows as of a report, with what each side has of them,
+ * normalised, and whether sampling alone could explain the difference.
+ *
+ * Normalised is per second of wall time where both profiles tell how long they are, or as a
+ * share of all that each side has. z says how many standard deviations of sampling noise the
+ * change is, from the numbers of samples k of a row and n of all, with transformations that
+ * make counts normal of a constant variance down to a few samples (F. J. Anscombe, "The
+ * transformation of Poisson, binomial and negative-binomial data", Biometrika 35, 1948):
+ *
+ * Per second, k are two Poisson counts (M. D. Huffman, "An improved approximate two-sample
+ * Poisson test", Applied Statistics 33, 1984; Gu, Ng, Tang, Schucany, "Testing the ratio of two
+ * Poisson rates", Biometrical Journal 50, 2008), with r the ratio of what the sides, new to
+ * base, would have counted of the same program:
+ *     z = 2 (sqrt(k' + 3/8) - sqrt(r (k + 3/8))) / sqrt(1 + r)
+ * As shares, k of n are two proportions:
+ *     z = (a' - a) / sqrt(1 / (4 n + 2) + 1 / (4 n' + 2)), a = asin sqrt((k + 3/8) / (n + 3/4))
+ *
+ * What differs from run to run for other reasons than sampling is not in these numbers.
+ */
+#ifndef CPROF_CLI_COMPARISON_H
+#define CPROF_CLI_COMPARISON_H
+
+#include "profile/pair.h"
+#include "report.h"
+
+/* Below it, a change counts as noise: one row of a thousand without any change gets above. */
+#define COMPARISON_CONFIDENT 0.999
+
+enum side { SIDE_BASE, SIDE_NEW, SIDES };
+
+enum normalization {
+    NORMALIZE_AUTO, /* per second if both sides can, else by total */
+    NORMALIZE_SECOND,
+    NORMALIZE_TOTAL,
+};
+
+struct comparison_row {
+    const struct report_row *what; /* its name and place; not its amounts */
+    int64_t value[SIDES];          /* as in the files */
+    int64_t samples[SIDES];
+    double amount[SIDES]; /* normalised */
+    double delta;         /* of the amounts */
+    double share;         /* delta as a part of all that BASE has */
+    double z, confidence; /* that there is a change: 0 … 1 */
+    bool stands_out;      /* of sampling noise */
+};
+
+struct comparison {
+    struct profile *pair; /* owned */
+    struct report reports[PAIR_COLUMNS];
+    enum normalization normalization; /* never NORMALIZE_AUTO */
+    bool cumulative;                  /* values are totals, not self */
+    double scale[SIDES];              /* value → amount */
+    struct comparison_row whole;      /* everything; of `what` nothing */
+    struct comparison_row *rows;      /* sorted by delta weighted with its confidence */
+    size_t row_count;
+};
+
+/* One side as it was read. */
+struct comparison_side {
+    const struct profile *profile;
+    struct profile_summary summary;
+};
+
+/* 0; -ENOMEM; -ENODATA: a side holds nothing, or a side's duration is unknown and `normalize`
+ * needs it. On failure there is nothing to free. */
+int comparison_make(struct comparison *comparison, const struct comparison_side sides[SIDES],
+                    enum normalization normalize, enum report_by by, bool cumulative);
+void comparison_free(struct comparison *comparison);
+
+#endif

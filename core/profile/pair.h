@@ -1,0 +1,31 @@
+/*
+ * Two profiles as one, to be compared: each stack, label set and link once, with what either
+ * side has of it. Borrows nothing: both sides may be freed afterwards. One thread.
+ *
+ * A comparison has to know how many samples stand behind a value. They are taken from the
+ * column "samples"; a value that is a count itself is its own number; else the value is
+ * divided by the period; a profile that tells none of that counts each of its records once.
+ */
+#ifndef CPROF_PROFILE_PAIR_H
+#define CPROF_PROFILE_PAIR_H
+
+#include "profile/profile.h"
+
+enum pair_column {
+    PAIR_NEW,
+    PAIR_BASE,
+    PAIR_NEW_SAMPLES,
+    PAIR_BASE_SAMPLES,
+    PAIR_COLUMNS,
+};
+
+/* One side: a profile and which of its values is looked at. */
+struct pair_side {
+    const struct profile *profile;
+    size_t column;
+};
+
+/* A profile with the columns above and the header of the new side. NULL: out of memory. */
+struct profile *profile_pair(const struct pair_side *base, const struct pair_side *new);
+
+#endif
