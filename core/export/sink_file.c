@@ -5,7 +5,8 @@
  * The whole-run file is complete after save(), that is at flush and at stop. So that a crash
  * or a kill -9 loses little, it is also written while the program runs: at the first interval,
  * then at most once a minute, and so seldom that writing takes under a thousandth of the time,
- * however large the file has grown. Every writing replaces the whole file atomically.
+ * however large the file has grown. Every writing replaces the whole file atomically. When
+ * the run has filled its share of the budget, new stacks count as "[overflow]".
  */
 #include "export/sink.h"
 
@@ -27,6 +28,7 @@
 
 #define SAVE_EVERY (60 * NS_PER_SECOND)
 #define SAVE_SHARE 1000 /* time between two savings, in times of what one took */
+#define RUN_SHARE 4     /* of the budget: a run only grows, and each interval needs room */
 
 struct sink_file {
     struct sink sink;
@@ -35,8 +37,9 @@ struct sink_file {
     bool whole_run;
     uint64_t sequence; /* of the last file, from 1 */
     time_t started;
-    struct budget *budget;
+    char *rescue; /* folder for a run whose own place is gone */
     /* Of a whole run: */
+    struct budget budget;
     struct profile *run;
     uint64_t unsaved;   /* profiles merged since the file was last written */
     uint64_t save_next; /* CLOCK_MONOTONIC */
@@ -117,12 +120,11 @@ static int current_path(const struct sink_file *file, time_t time, char *path, s
 static int rescue(const struct sink_file *file, const char *path, char error[FORMAT_ERROR_SIZE],
                   size_t *bytes)
 {
-    const char *folder = getenv("TMPDIR");
     const char *base = strrchr(path, '/');
     char other[4096], ignored[FORMAT_ERROR_SIZE];
     struct stat status;
-    int length = snprintf(other, sizeof other, "%s/cprof-%ld-%s", folder ? folder : "/tmp",
-                          (long)getpid(), base ? base + 1 : path);
+    int length = snprintf(other, sizeof other, "%s/cprof-%ld-%s", file->rescue, (long)getpid(),
+                          base ? base + 1 : path);
     if (length < 0 || (size_t)length >= sizeof other)
         return -ENAMETOOLONG;
     int result = format_write_file(file->run, other, ignored);
@@ -201,24 +203,33 @@ static void save_run(struct sink *sink, bool last, struct delivery *delivery)
     }
 }
 
+static int merge_into_run(struct sink_file *file, const struct profile *profile)
+{
+    struct profile *run = file->run ? file->run : profile_new(&file->budget);
+    int error = run ? profile_merge(run, profile) : -ENOMEM;
+    if (file->run == NULL && error != 0 && error != -EOVERFLOW)
+        profile_free(run); /* half begun */
+    else
+        file->run = run;
+    return error;
+}
+
 static void deliver_run(struct sink *sink, const struct profile *profile,
                         struct delivery *delivery)
 {
     struct sink_file *file = (struct sink_file *)sink;
-    if (file->run == NULL)
-        file->run = profile_new_like(profile, file->budget);
-    int error = file->run ? profile_merge(file->run, profile) : -ENOMEM;
-    if (file->run == NULL || (error != 0 && error != -ENOMEM)) {
+    int error = merge_into_run(file, profile);
+    if (error != 0 && error != -EOVERFLOW) {
         delivery->profiles = 1;
-        delivery->status = DELIVERY_REFUSED;
+        delivery->status = may_pass(error) ? DELIVERY_RETRY : DELIVERY_REFUSED;
         snprintf(delivery->detail, sizeof delivery->detail, "can't merge: %s",
                  strerror(-error));
         return;
     }
-    if (error == -ENOMEM && !file->full) {
+    if (error == -EOVERFLOW && !file->full) {
         file->full = true;
-        log_warn("CPROF_MEMORY_LIMIT is reached: new stacks of this run are counted as "
-                 "[overflow] in %s",
+        log_warn("a quarter of CPROF_MEMORY_LIMIT is full of this run: its new stacks are "
+                 "counted as [overflow] in %s",
                  file->pattern);
     }
     file->unsaved++;
@@ -237,6 +248,7 @@ static void file_close(struct sink *sink)
         profile_free(file->run);
     free(file->pattern);
     free(file->service);
+    free(file->rescue);
     free(file);
 }
 
@@ -299,14 +311,17 @@ struct sink *sink_file_new(const struct exporter_options *options, char *error,
     }
     file->pattern = absolute(options->output);
     file->service = strdup(service && *service ? service : "unknown_service");
-    if (file->pattern == NULL || file->service == NULL) {
+    /* Read here, in the thread that starts us: the program may change its environment. */
+    const char *temporary = secure_getenv("TMPDIR");
+    file->rescue = strdup(temporary && *temporary ? temporary : "/tmp");
+    if (file->pattern == NULL || file->service == NULL || file->rescue == NULL) {
         snprintf(error, error_size, "CPROF_OUTPUT: '%s': %s", options->output, strerror(errno));
         file_close(&file->sink);
         return NULL;
     }
     file->whole_run = !sink_file_has_sequence(file->pattern);
     file->started = time(NULL);
-    file->budget = options->budget;
+    budget_init_share(&file->budget, options->budget, RUN_SHARE);
     file->sink = (struct sink){.name = "file",
                                .deliver = file->whole_run ? deliver_run : deliver_interval,
                                .save = file->whole_run ? save_run : NULL,

@@ -19,7 +19,9 @@ struct reader {
     const Otlp__ProfilesDictionary *dictionary;
     struct profile *p;
     char *error;
-    bool has_cpu; /* a Profile gives cpu/nanoseconds itself */
+    bool has_cpu;                     /* a Profile gives cpu/nanoseconds itself */
+    const Otlp__ScopeProfiles *scope; /* of the Profile read last */
+    const Otlp__Profile *last;
     /* By row of the dictionary's tables: */
     profile_id *strings, *mappings, *functions, *locations, *stacks, *links;
     struct profile_label *attributes;
@@ -251,7 +253,8 @@ static profile_id copy_text(struct profile *to, const ProtobufCBinaryData *text)
 }
 
 static int read_header(struct reader *r, const Otlp__Profile *in,
-                       const Otlp__InstrumentationScope *scope, struct profile *to)
+                       const Otlp__InstrumentationScope *scope, bool another_column,
+                       struct profile *to)
 {
     struct profile_header *h = profile_header(to);
     h->time_ns = in->time_unix_nano;
@@ -272,7 +275,9 @@ static int read_header(struct reader *r, const Otlp__Profile *in,
     }
     for (size_t i = 0; i < in->n_attribute_indices; i++) {
         TRY(check(r, in->attribute_indices[i], r->dictionary->n_attribute_table, "attribute"));
-        TRY(set_attribute(r, to, PROFILE_ATTRIBUTES, &r->attributes[in->attribute_indices[i]]));
+        const struct profile_label *attribute = &r->attributes[in->attribute_indices[i]];
+        if (!another_column || !profile_is_metric(r->p, attribute))
+            TRY(set_attribute(r, to, PROFILE_ATTRIBUTES, attribute));
     }
     return 0;
 }
@@ -313,13 +318,25 @@ static int read_value_types(struct reader *r, const Otlp__Profile *in, struct pr
     return 0;
 }
 
+/* OTLP has a Profile for each value type. One after another of the same time they are the
+ * columns of one profile, and its metrics count once. */
+static bool is_another_column(const struct reader *r, const Otlp__ScopeProfiles *scope,
+                              const Otlp__Profile *in)
+{
+    const Otlp__Profile *last = r->last;
+    return last != NULL && scope == r->scope && last->time_unix_nano == in->time_unix_nano &&
+           last->duration_nano == in->duration_nano && last->sample_type != NULL &&
+           in->sample_type != NULL &&
+           last->sample_type->type_strindex != in->sample_type->type_strindex;
+}
+
 static int merge_once(struct reader *r, const Otlp__ResourceProfiles *resource,
                       const Otlp__ScopeProfiles *scope, const Otlp__Profile *in,
                       struct profile *once)
 {
     TRY(read_value_types(r, in, once));
     TRY(read_resource(r, resource->resource, once));
-    TRY(read_header(r, in, scope->scope, once));
+    TRY(read_header(r, in, scope->scope, is_another_column(r, scope, in), once));
     int status = profile_merge(r->p, once);
     if (status == -ENOSPC)
         return refuse(r->error, "more than %d sample types", PROFILE_MAX_VALUES);
@@ -395,6 +412,8 @@ static int read_profile(struct reader *r, const Otlp__ResourceProfiles *resource
     if (status == 0)
         status = read_samples(r, in, once);
     profile_free(once);
+    r->scope = scope;
+    r->last = in;
     return status;
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "profile/carry.h"
+#include "profile/clamp.h"
 #include "profile/hex.h"
 
 /* Merge */
@@ -98,6 +99,102 @@ static void merge_header(struct profile *target, const struct profile *source)
             *strings[i].to = 0;
 }
 
+/* How two values of one of cprof's own metrics become one. */
+enum metric { METRIC_NONE, METRIC_COUNT, METRIC_LEVEL, METRIC_MEAN };
+
+#define METRIC_PREFIX "cprof."
+#define METRIC_WEIGHT METRIC_PREFIX "samples" /* of means */
+
+static enum metric metric_of(const struct profile *p, const struct profile_label *attribute)
+{
+    static const struct {
+        const char *name;
+        enum metric metric;
+    } metrics[] = {
+        {"samples", METRIC_COUNT},
+        {"samples_dropped", METRIC_COUNT},
+        {"samples_truncated", METRIC_COUNT},
+        {"samples_failed", METRIC_COUNT},
+        {"timer_overruns", METRIC_COUNT},
+        {"threads", METRIC_LEVEL},
+        {"stacks", METRIC_LEVEL},
+        {"memory_bytes", METRIC_LEVEL},
+        {"profiles_exported", METRIC_COUNT},
+        {"profiles_failed", METRIC_COUNT},
+        {"profiles_dropped", METRIC_COUNT},
+        {"bytes_sent", METRIC_COUNT},
+        {"handler_ns_mean", METRIC_MEAN},
+        {"handler_ns_max", METRIC_LEVEL},
+        {"collector_cpu_ns", METRIC_COUNT},
+    };
+    const char *key = profile_text(p, attribute->key);
+    if (!attribute->is_number || strncmp(key, METRIC_PREFIX, strlen(METRIC_PREFIX)) != 0)
+        return METRIC_NONE;
+    for (size_t i = 0; i < sizeof(metrics) / sizeof(*metrics); i++)
+        if (strcmp(key + strlen(METRIC_PREFIX), metrics[i].name) == 0)
+            return metrics[i].metric;
+    return METRIC_NONE;
+}
+
+bool profile_is_metric(const struct profile *p, const struct profile_label *attribute)
+{
+    return metric_of(p, attribute) != METRIC_NONE;
+}
+
+static const struct profile_label *find_number(const struct profile *p, const char *key)
+{
+    for (size_t i = 0; i < profile_attribute_count(p, PROFILE_ATTRIBUTES); i++) {
+        const struct profile_label *own = profile_attribute(p, PROFILE_ATTRIBUTES, i);
+        if (own->is_number && strcmp(profile_text(p, own->key), key) == 0)
+            return own;
+    }
+    return NULL;
+}
+
+/* What a profile's means stand for. */
+static int64_t weight_of(const struct profile *p)
+{
+    const struct profile_label *samples = find_number(p, METRIC_WEIGHT);
+    return samples != NULL && samples->number > 0 ? samples->number : 0;
+}
+
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static int64_t mean(int64_t a, int64_t weight_a, int64_t b, int64_t weight_b)
+{
+    __int128 weights = (__int128)weight_a + weight_b;
+    if (weights == 0)
+        return larger(a, b);
+    return (int64_t)(((__int128)a * weight_a + (__int128)b * weight_b) / weights);
+}
+
+static int merge_metrics(struct profile *target, const struct profile *source)
+{
+    int64_t target_weight = weight_of(target), source_weight = weight_of(source);
+    int status = 0;
+    for (size_t i = 0; i < profile_attribute_count(source, PROFILE_ATTRIBUTES); i++) {
+        const struct profile_label *added = profile_attribute(source, PROFILE_ATTRIBUTES, i);
+        enum metric metric = metric_of(source, added);
+        if (metric == METRIC_NONE)
+            continue;
+        const char *key = profile_text(source, added->key);
+        const struct profile_label *own = find_number(target, key);
+        int64_t number = added->number;
+        if (own != NULL && metric == METRIC_COUNT)
+            number = clamp_add(own->number, number);
+        else if (own != NULL && metric == METRIC_LEVEL)
+            number = larger(own->number, number);
+        else if (own != NULL)
+            number = mean(own->number, target_weight, number, source_weight);
+        if (profile_set_number(target, PROFILE_ATTRIBUTES, key, number) != 0)
+            status = -EOVERFLOW;
+    }
+    return status;
+}
+
 static bool has_attribute(const struct profile *p, enum profile_attributes which,
                           const struct profile *other, const struct profile_label *wanted)
 {
@@ -110,19 +207,36 @@ static bool has_attribute(const struct profile *p, enum profile_attributes which
     return false;
 }
 
+static int merge_comments(struct profile *target, const struct profile *source)
+{
+    int status = 0;
+    for (size_t i = 0; i < profile_attribute_count(source, PROFILE_COMMENTS); i++) {
+        profile_id text = profile_attribute(source, PROFILE_COMMENTS, i)->text;
+        if (profile_set_text(target, PROFILE_COMMENTS, "", profile_text(source, text)) ==
+            -ENOMEM)
+            status = -EOVERFLOW;
+    }
+    return status;
+}
+
 static int merge_attributes(struct profile *target, const struct profile *source)
 {
     for (enum profile_attributes which = PROFILE_RESOURCE; which <= PROFILE_ATTRIBUTES; which++)
-        for (size_t i = profile_attribute_count(target, which); i-- > 0;)
-            if (!has_attribute(source, which, target, profile_attribute(target, which, i)))
+        for (size_t i = profile_attribute_count(target, which); i-- > 0;) {
+            const struct profile_label *own = profile_attribute(target, which, i);
+            bool adds_up = which == PROFILE_ATTRIBUTES && profile_is_metric(target, own);
+            if (!adds_up && !has_attribute(source, which, target, own))
                 profile_remove_attribute(target, which, i);
-    for (size_t i = 0; i < profile_attribute_count(source, PROFILE_COMMENTS); i++) {
-        profile_id text = profile_attribute(source, PROFILE_COMMENTS, i)->text;
-        int status = profile_set_text(target, PROFILE_COMMENTS, "", profile_text(source, text));
-        if (status != 0)
-            return status;
-    }
-    return 0;
+        }
+    int metrics = merge_metrics(target, source), comments = merge_comments(target, source);
+    return metrics != 0 ? metrics : comments;
+}
+
+/* What stands once in a profile. */
+static int merge_once(struct profile *target, const struct profile *source)
+{
+    merge_header(target, source);
+    return merge_attributes(target, source);
 }
 
 /* A profile that says nothing yet takes over what stands once in the other. */
@@ -136,24 +250,22 @@ static bool is_blank(const struct profile *p)
 int profile_merge(struct profile *target, const struct profile *source)
 {
     struct carrier c;
+    bool blank = is_blank(target);
     if (is_blank(source))
         return 0;
-    if (is_blank(target)) {
-        int status = profile_adopt(target, source);
-        if (status != 0)
-            return status;
-    }
-    int status = carrier_init(&c, target, source);
+    int status = blank ? profile_adopt(target, source) : 0;
+    if (status == 0)
+        status = carrier_init(&c, target, source);
     if (status != 0)
         return status;
     status = match_columns(&c);
     if (status == 0) {
-        merge_header(target, source);
-        status = merge_attributes(target, source);
+        if (!blank)
+            status = merge_once(target, source);
         for (size_t i = 0; i < profile_sample_count(source); i++) {
             struct profile_sample sample = profile_get_sample(source, i);
             if (carry_sample(&c, &sample) != 0)
-                status = -ENOMEM;
+                status = -EOVERFLOW;
         }
     }
     carrier_free(&c);

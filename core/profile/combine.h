@@ -7,16 +7,28 @@
  * the duration runs to the latest end; a period that differs becomes 0 (unknown). Attributes
  * stay where both sides say the same (what then stands once is true of every sample);
  * comments add up. A blank target (no columns, samples, attributes) takes over all of that.
+ *
+ * cprof's own metrics are attributes that tell of the time covered instead: the numbers
+ * "cprof.samples", "cprof.bytes_sent", … (struct cprof_stats). A profile of several
+ * intervals has, of
+ *   - counts (samples…, timer_overruns, profiles_…, bytes_sent, collector_cpu_ns): the sum;
+ *   - levels (threads, stacks, memory_bytes) and handler_ns_max: the highest;
+ *   - handler_ns_mean: the mean, weighted by cprof.samples (here alone the order of merging
+ *     may show, by a nanosecond of rounding).
+ * A side that lacks one has nothing to add to it.
  */
 #ifndef CPROF_PROFILE_COMBINE_H
 #define CPROF_PROFILE_COMBINE_H
 
 #include "profile/profile.h"
 
-/* Adds every sample of `source` to `target`. 0; -ENOSPC (too many value types) with nothing
- * added; -ENOMEM with nothing added or, when profile_error(target) says so, with what had no
- * room counted as "[overflow]". */
+/* Adds every sample of `source` to `target`. 0; -EOVERFLOW when what had no room was counted as
+ * "[overflow]"; with nothing added -ENOSPC (too many value types) or -ENOMEM. Comments past
+ * PROFILE_MAX_ATTRIBUTES are left out. */
 int profile_merge(struct profile *target, const struct profile *source);
+
+/* Is the attribute one of cprof's own metrics, which merging adds up? */
+bool profile_is_metric(const struct profile *p, const struct profile_label *attribute);
 
 /* What the command's --span, --trace, --label, --thread select; a NULL field selects all. */
 struct profile_filter {

@@ -136,15 +136,15 @@ static void the_run_is_rescued_when_its_folder_vanishes(void **state)
     (void)state;
     char error[256], rescued[300];
     mkdir(in_folder("gone"), 0700);
+    setenv("TMPDIR", folder, 1);
     struct exporter *exporter = start(in_folder("gone/run.otlp"), error);
     struct exporter_stats stats;
     rmdir(in_folder("gone"));
-    setenv("TMPDIR", folder, 1);
+    unsetenv("TMPDIR"); /* what it was at the start counts */
     capture_errors();
     exporter_submit(exporter, make_profile(13, NULL));
     int stopped = exporter_stop(exporter, 10, &stats);
     char *told = captured_errors();
-    unsetenv("TMPDIR");
     snprintf(rescued, sizeof rescued, "%s/cprof-%ld-run.otlp", folder, (long)getpid());
     assert_int_equal(stopped, 0);
     assert_int_equal(file_total(rescued), 13);
@@ -170,6 +170,50 @@ static void an_interval_that_cannot_be_written_is_counted(void **state)
     assert_int_equal(flushed, -EIO);
     assert_int_equal(stats.failed, 1);
     assert_int_equal(stats.exported + stats.dropped, 0);
+}
+
+/* Functions that no interval before has seen. */
+static struct profile *new_code(int interval, struct budget *budget)
+{
+    struct profile *p = make_profile(1, budget);
+    char name[64];
+    for (int i = 0; i < 300; i++) {
+        snprintf(name, sizeof name, "function_%d_of_interval_%d", i, interval);
+        const struct profile_function function = {.name = profile_string(p, name)};
+        const struct profile_line line = {.function = profile_function(p, &function)};
+        profile_id location =
+            profile_location(p, &(struct profile_location){.line_count = 1, .lines = &line});
+        profile_add(p, profile_stack(p, &location, 1), 0, 0, (int64_t[]){1});
+    }
+    return p;
+}
+
+static void a_run_without_end_leaves_room_for_each_interval(void **state)
+{
+    (void)state;
+    char error[256];
+    struct budget budget;
+    budget_init(&budget, 1 << 20);
+    const char *path = in_folder("run.otlp");
+    const struct exporter_options options = {.output = path, .budget = &budget};
+    struct exporter *exporter = exporter_new(&options, error, sizeof error);
+    struct exporter_stats stats;
+    capture_errors();
+    for (int i = 0; i < 50; i++) {
+        struct profile *interval = new_code(i, &budget);
+        assert_int_equal(profile_error(interval), 0);
+        exporter_submit(exporter, interval);
+        assert_int_equal(exporter_flush(exporter, 10), 0);
+        assert_true(budget_used(&budget) <= budget.limit / 4);
+    }
+    int stopped = exporter_stop(exporter, 10, &stats);
+    char *told = captured_errors();
+    assert_int_equal(stopped, 0);
+    assert_int_equal(file_total(path), 50 * 301);
+    assert_int_equal(stats.exported, 50);
+    assert_non_null(strstr(told, "[overflow]"));
+    free(told);
+    unlink(path);
 }
 
 static void all_memory_comes_back(void **state)
@@ -198,6 +242,7 @@ int main(void)
         cmocka_unit_test(a_program_that_changes_its_directory_keeps_its_output),
         cmocka_unit_test(the_run_is_rescued_when_its_folder_vanishes),
         cmocka_unit_test(an_interval_that_cannot_be_written_is_counted),
+        cmocka_unit_test(a_run_without_end_leaves_room_for_each_interval),
         cmocka_unit_test(all_memory_comes_back),
     };
     if (mkdtemp(folder) == NULL)

@@ -52,7 +52,7 @@ static void describe(struct profile *p)
     profile_set_text(p, PROFILE_RESOURCE, "host.id", "0042");
     profile_set_text(p, PROFILE_RESOURCE, "empty.looking", "\"\"");
     profile_set_text(p, PROFILE_RESOURCE, "command", "a=b \"c\" \xc3\xa9");
-    profile_set_number(p, PROFILE_ATTRIBUTES, "cprof.samples_dropped", 0);
+    profile_set_number(p, PROFILE_ATTRIBUTES, "cprof.samples_dropped", 12);
     profile_set_number(p, PROFILE_ATTRIBUTES, "cprof.delta", -5);
     profile_set_text(p, PROFILE_ATTRIBUTES, "cprof.version", "0.1");
     struct profile_header *h = profile_header(p);

@@ -26,6 +26,10 @@ static struct profile *random_profile(uint64_t seed)
     profile_set_text(p, PROFILE_RESOURCE, "service.name", "checkout");
     profile_set_number(p, PROFILE_RESOURCE, "process.pid", next_random(&random, 2));
     profile_set_text(p, PROFILE_COMMENTS, "", text);
+    if (next_random(&random, 4) != 0) {
+        profile_set_number(p, PROFILE_ATTRIBUTES, "cprof.samples", next_random(&random, 500));
+        profile_set_number(p, PROFILE_ATTRIBUTES, "cprof.stacks", next_random(&random, 50));
+    }
     if (next_random(&random, 3) == 0)
         profile_add_value_type(p, "alloc", "bytes");
     for (size_t i = profile_value_count(p); i > 2; i--) {
@@ -148,6 +152,104 @@ static void a_period_or_attribute_that_differs_becomes_unknown(void **state)
     profile_free(b);
 }
 
+static void set_metrics(struct profile *p, int64_t samples, int64_t threads, int64_t mean,
+                        int64_t max)
+{
+    profile_set_number(p, PROFILE_ATTRIBUTES, "cprof.samples", samples);
+    profile_set_number(p, PROFILE_ATTRIBUTES, "cprof.threads", threads);
+    profile_set_number(p, PROFILE_ATTRIBUTES, "cprof.handler_ns_mean", mean);
+    profile_set_number(p, PROFILE_ATTRIBUTES, "cprof.handler_ns_max", max);
+}
+
+/* -1 when there is none. */
+static int64_t attribute_number(const struct profile *p, const char *key)
+{
+    for (size_t i = 0; i < profile_attribute_count(p, PROFILE_ATTRIBUTES); i++) {
+        const struct profile_label *attribute = profile_attribute(p, PROFILE_ATTRIBUTES, i);
+        if (strcmp(profile_text(p, attribute->key), key) == 0)
+            return attribute->number;
+    }
+    return -1;
+}
+
+static void metrics_of_several_intervals_tell_of_all_of_them(void **state)
+{
+    (void)state;
+    struct profile *run = profile_new(NULL);
+    const int64_t intervals[][4] = {
+        {100, 4, 2000, 9000}, {300, 9, 1000, 5000}, {0, 1, 0, 0}, {100, 2, 1500, 7000}};
+    for (size_t i = 0; i < sizeof(intervals) / sizeof(*intervals); i++) {
+        const int64_t *m = intervals[i];
+        struct profile *interval = cpu_profile(NULL);
+        set_metrics(interval, m[0], m[1], m[2], m[3]);
+        profile_set_number(interval, PROFILE_ATTRIBUTES, "cprof.unheard_of", m[0]);
+        assert_int_equal(profile_merge(run, interval), 0);
+        profile_free(interval);
+    }
+    assert_int_equal(attribute_number(run, "cprof.samples"), 500);
+    assert_int_equal(attribute_number(run, "cprof.threads"), 9);
+    assert_int_equal(attribute_number(run, "cprof.handler_ns_mean"), 1300);
+    assert_int_equal(attribute_number(run, "cprof.handler_ns_max"), 9000);
+    assert_int_equal(attribute_number(run, "cprof.unheard_of"), -1); /* they disagree */
+    profile_free(run);
+}
+
+static void equal_metrics_add_up_too(void **state)
+{
+    (void)state;
+    struct profile *a = cpu_profile(NULL), *b = cpu_profile(NULL);
+    set_metrics(a, 50, 3, 1000, 2000);
+    set_metrics(b, 50, 3, 1000, 2000);
+    assert_int_equal(profile_merge(a, b), 0);
+    assert_int_equal(attribute_number(a, "cprof.samples"), 100);
+    assert_int_equal(attribute_number(a, "cprof.threads"), 3);
+    profile_free(a);
+    profile_free(b);
+}
+
+static void a_side_without_metrics_takes_none_away(void **state)
+{
+    (void)state;
+    for (int order = 0; order < 2; order++) {
+        struct profile *ours = cpu_profile(NULL), *foreign = cpu_profile(NULL);
+        struct profile *to = order ? ours : foreign, *from = order ? foreign : ours;
+        set_metrics(ours, 50, 3, 1000, 2000);
+        assert_int_equal(profile_merge(to, from), 0);
+        assert_int_equal(attribute_number(to, "cprof.samples"), 50);
+        assert_int_equal(attribute_number(to, "cprof.handler_ns_mean"), 1000);
+        profile_free(ours);
+        profile_free(foreign);
+    }
+}
+
+static void hostile_metrics_stay_within_their_type(void **state)
+{
+    (void)state;
+    struct profile *a = cpu_profile(NULL), *b = cpu_profile(NULL);
+    set_metrics(a, INT64_MAX, INT64_MIN, INT64_MAX, INT64_MIN);
+    set_metrics(b, INT64_MAX, INT64_MIN, INT64_MAX, INT64_MAX);
+    assert_int_equal(profile_merge(a, b), 0);
+    assert_true(attribute_number(a, "cprof.samples") == INT64_MAX);
+    assert_true(attribute_number(a, "cprof.handler_ns_mean") == INT64_MAX);
+    assert_true(attribute_number(a, "cprof.handler_ns_max") == INT64_MAX);
+    profile_free(a);
+    profile_free(b);
+}
+
+static void what_had_no_room_is_told_apart_from_nothing_added(void **state)
+{
+    (void)state;
+    struct profile *source = cpu_profile(NULL);
+    add_random_samples(source, 3, 500);
+    struct budget budget;
+    budget_init(&budget, 16000);
+    struct profile *target = cpu_profile(&budget);
+    assert_int_equal(profile_merge(target, source), -EOVERFLOW);
+    assert_int_equal(column_total(target, 1), column_total(source, 1));
+    profile_free(target);
+    profile_free(source);
+}
+
 static void too_many_columns_are_refused_with_nothing_added(void **state)
 {
     (void)state;
@@ -244,6 +346,11 @@ int main(void)
         cmocka_unit_test(merged_totals_are_the_sums),
         cmocka_unit_test(merged_totals_are_right_under_a_tiny_budget),
         cmocka_unit_test(a_period_or_attribute_that_differs_becomes_unknown),
+        cmocka_unit_test(metrics_of_several_intervals_tell_of_all_of_them),
+        cmocka_unit_test(equal_metrics_add_up_too),
+        cmocka_unit_test(a_side_without_metrics_takes_none_away),
+        cmocka_unit_test(hostile_metrics_stay_within_their_type),
+        cmocka_unit_test(what_had_no_room_is_told_apart_from_nothing_added),
         cmocka_unit_test(too_many_columns_are_refused_with_nothing_added),
         cmocka_unit_test(compacting_drops_what_no_sample_reaches),
         cmocka_unit_test(selections_by_thread_add_up_to_the_whole),
