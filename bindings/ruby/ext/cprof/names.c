@@ -175,15 +175,15 @@ static bool name_slot(const struct code_slot *slot, uintptr_t key, struct code *
 /* Nobody may find the slot any more when its object is no longer kept alive. */
 static void free_slot(size_t i)
 {
-    atomic_store(&code_keys[i], CODE_KEY_CLAIMED);
+    atomic_store(&code_slots[i].key, CODE_KEY_CLAIMED);
     atomic_fetch_and(&code_used[i / 64], ~(UINT64_C(1) << i % 64));
-    atomic_store(&code_keys[i], CODE_KEY_GONE);
+    atomic_store(&code_slots[i].key, CODE_KEY_GONE);
 }
 
 static void give_name(size_t i)
 {
     struct code_slot *slot = &code_slots[i];
-    uintptr_t key = atomic_load(&code_keys[i]);
+    uintptr_t key = atomic_load(&code_slots[i].key);
     struct code *code = calloc(1, sizeof *code);
     if (code == NULL)
         return; /* perhaps next time */
@@ -209,7 +209,7 @@ void code_give_names(void)
     if (atomic_load(&code_met) == 0 || atomic_exchange(&giving, true))
         return;
     for (size_t i = 0; i < CODE_SLOTS; i++)
-        if (atomic_load(&code_keys[i]) >= CODE_KEY_FIRST &&
+        if (atomic_load(&code_slots[i].key) >= CODE_KEY_FIRST &&
             atomic_load(&code_slots[i].state) == CODE_MET)
             give_name(i);
     atomic_store(&giving, false);
@@ -262,7 +262,7 @@ static void let_go(uint32_t now)
 {
     for (size_t i = 0; i < CODE_SLOTS; i++) {
         struct code_slot *slot = &code_slots[i];
-        uintptr_t key = atomic_load(&code_keys[i]);
+        uintptr_t key = atomic_load(&code_slots[i].key);
         if (key < CODE_KEY_FIRST || atomic_load(&slot->state) != CODE_NAMED ||
             now - atomic_load(&slot->last_seen) < KEEP_SECONDS)
             continue;
@@ -308,7 +308,7 @@ bool code_drained(void)
 void code_forget(void)
 {
     for (size_t i = 0; i < CODE_SLOTS; i++)
-        if (atomic_load(&code_keys[i]) >= CODE_KEY_FIRST)
+        if (atomic_load(&code_slots[i].key) >= CODE_KEY_FIRST)
             free_slot(i);
     atomic_store(&code_met, 0);
     pthread_mutex_lock(&lock);
@@ -323,7 +323,7 @@ void code_forget(void)
 
 static void mark_slot(size_t i)
 {
-    uintptr_t key = atomic_load(&code_keys[i]);
+    uintptr_t key = atomic_load(&code_slots[i].key);
     if (key < CODE_KEY_FIRST)
         return;
     if (atomic_load(&code_slots[i].state) == CODE_NAMED) {

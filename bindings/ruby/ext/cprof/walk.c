@@ -15,7 +15,6 @@ int ruby_thread_has_gvl_p(void);
 #define PROBES_MAX 32
 #define TAGS_MAX 16384
 
-_Atomic uintptr_t code_keys[CODE_SLOTS];
 struct code_slot code_slots[CODE_SLOTS];
 _Atomic uint64_t code_used[CODE_SLOTS / 64];
 _Atomic uint32_t walk_tick;
@@ -94,7 +93,7 @@ struct met {
 /* Tries to make the slot that of new code. False when somebody else was faster. */
 static bool claim(size_t i, uintptr_t found, const struct met *met)
 {
-    if (!atomic_compare_exchange_strong(&code_keys[i], &found, CODE_KEY_CLAIMED))
+    if (!atomic_compare_exchange_strong(&code_slots[i].key, &found, CODE_KEY_CLAIMED))
         return false;
     struct code_slot *slot = &code_slots[i];
     atomic_store(&slot->state, CODE_CLAIMED);
@@ -105,7 +104,7 @@ static bool claim(size_t i, uintptr_t found, const struct met *met)
     slot->gc_count = met->gc_count;
     atomic_store(&slot->state, CODE_MET);
     atomic_fetch_or(&code_used[i / 64], UINT64_C(1) << i % 64);
-    atomic_store(&code_keys[i], met->key);
+    atomic_store(&code_slots[i].key, met->key);
     atomic_fetch_add(&code_met, 1);
     return true;
 }
@@ -122,14 +121,14 @@ static uint64_t identify(const struct met *met)
     uint32_t tick = atomic_load_explicit(&walk_tick, memory_order_relaxed);
     for (size_t probe = 0; probe < PROBES_MAX; probe++) {
         size_t i = (home + probe) % CODE_SLOTS;
-        uintptr_t found = atomic_load_explicit(&code_keys[i], memory_order_acquire);
+        uintptr_t found = atomic_load_explicit(&code_slots[i].key, memory_order_acquire);
         if (found == key) {
             struct code_slot *slot = &code_slots[i];
             uint64_t id = atomic_load_explicit(&slot->id, memory_order_acquire);
             if (atomic_load_explicit(&slot->last_seen, memory_order_relaxed) != tick)
                 atomic_store_explicit(&slot->last_seen, tick, memory_order_relaxed);
             /* Freed and taken by other code in between? */
-            if (atomic_load(&code_keys[i]) == key)
+            if (atomic_load(&code_slots[i].key) == key)
                 return id;
         }
         if (room == CODE_SLOTS && (found == CODE_KEY_FREE || found == CODE_KEY_GONE))
@@ -139,7 +138,7 @@ static uint64_t identify(const struct met *met)
     }
     if (room == CODE_SLOTS)
         return CODE_UNKNOWN;
-    uintptr_t found = atomic_load(&code_keys[room]);
+    uintptr_t found = atomic_load(&code_slots[room].key);
     if (found > CODE_KEY_GONE || !claim(room, found, met))
         return CODE_UNKNOWN;
     return atomic_load(&code_slots[room].id);

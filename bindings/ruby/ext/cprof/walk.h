@@ -15,6 +15,7 @@
 #ifndef CPROF_RUBY_WALK_H
 #define CPROF_RUBY_WALK_H
 
+#include <stdalign.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -32,10 +33,17 @@ enum code_state {
     CODE_NAMED,   /* or found to be nothing that has one */
 };
 
+#define CODE_KEY_FREE ((uintptr_t)0)
+#define CODE_KEY_GONE ((uintptr_t)1)    /* free again, but others may lie behind it */
+#define CODE_KEY_CLAIMED ((uintptr_t)2) /* neither free nor anybody's: in between */
+#define CODE_KEY_FIRST ((uintptr_t)8)
+
 struct code_slot {
-    _Atomic uint64_t id;        /* the token */
-    _Atomic uint32_t last_seen; /* walk_tick when it was sampled last */
-    _Atomic uint32_t state;     /* enum code_state */
+    /* The address of an iseq or a method entry, or one of CODE_KEY_*. */
+    alignas(64) _Atomic uintptr_t key; /* one cache line a frame is enough to miss */
+    _Atomic uint64_t id;               /* the token */
+    _Atomic uint32_t last_seen;        /* walk_tick when it was sampled last */
+    _Atomic uint32_t state;            /* enum code_state */
     /* Left by the handler for naming: */
     uintptr_t method; /* what the frame's local environment has for a method entry, or 0 */
     uintptr_t pc;     /* lies in the code of an iseq; 0 for a method entry */
@@ -45,11 +53,6 @@ struct code_slot {
 /* A bit for every slot in use: what a garbage collection has to look at. */
 extern _Atomic uint64_t code_used[CODE_SLOTS / 64];
 
-#define CODE_KEY_FREE ((uintptr_t)0)
-#define CODE_KEY_GONE ((uintptr_t)1)    /* free again, but others may lie behind it */
-#define CODE_KEY_CLAIMED ((uintptr_t)2) /* neither free nor anybody's: in between */
-#define CODE_KEY_FIRST ((uintptr_t)8)
-extern _Atomic uintptr_t code_keys[CODE_SLOTS];
 extern struct code_slot code_slots[CODE_SLOTS];
 
 extern _Atomic uint32_t walk_tick;       /* counts seconds */
