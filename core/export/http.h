@@ -6,8 +6,9 @@
  * reach, and the host's out of its.
  *
  * A client belongs to one thread, holds one connection open between requests, and knows its
- * server's address and keys. Only cancel() may be called from another thread. The module
- * reads no environment variables: the host may be changing them.
+ * server's address and keys. Only cancel() may be called from another thread. It has no
+ * descriptors before its first request, and begins anew when the host has closed them between
+ * two. The module reads no environment variables: the host may be changing them.
  */
 #ifndef CPROF_EXPORT_HTTP_H
 #define CPROF_EXPORT_HTTP_H

@@ -9,14 +9,27 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 
+/* A descriptor that tells whether its neighbours are still ours. */
+struct canary {
+    int file;
+    dev_t device;
+    ino_t inode;
+};
+
 struct http_client {
-    CURL *easy;   /* keeps the connection between requests */
-    CURLM *multi; /* drives it, because only a multi handle can be woken from outside */
+    CURL *easy;
     _Atomic bool cancelled;
     char error[CURL_ERROR_SIZE];
+    pthread_mutex_t lock; /* for cancel(): the two below */
+    CURLM *multi;         /* made at the first request; keeps the connection; drives `easy`,
+                             because only a multi handle can be woken from outside */
+    struct canary canary; /* opened just before it */
 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -81,6 +94,15 @@ static void allow_only_http(CURL *easy)
 #endif
 }
 
+/* libcurl's own sockets would be inherited by every program that the host starts. */
+static curl_socket_t open_socket(void *context, curlsocktype purpose,
+                                 struct curl_sockaddr *address)
+{
+    (void)context;
+    (void)purpose;
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
 static void set_up(CURL *easy, const struct http_options *options)
 {
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
@@ -102,16 +124,65 @@ static void set_up(CURL *easy, const struct http_options *options)
         curl_easy_setopt(easy, CURLOPT_SSLCERT, options->client_certificate);
     if (options->client_key)
         curl_easy_setopt(easy, CURLOPT_SSLKEY, options->client_key);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, take_header);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body);
 }
 
+static bool canary_open(struct canary *canary)
+{
+    struct stat status;
+    canary->file = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (canary->file < 0)
+        return false;
+    if (fstat(canary->file, &status) != 0) {
+        close(canary->file);
+        return false;
+    }
+    canary->device = status.st_dev;
+    canary->inode = status.st_ino;
+    return true;
+}
+
+static bool canary_lives(const struct canary *canary)
+{
+    struct stat status;
+    return fstat(canary->file, &status) == 0 && status.st_dev == canary->device &&
+           status.st_ino == canary->inode;
+}
+
+/* A program that makes a daemon of itself closes all descriptors, and what it opens then has
+ * our numbers: libcurl must never touch those again. Its handle is left as it is. */
+static void leave_foreign_descriptors(struct http_client *client)
+{
+    if (client->multi && !canary_lives(&client->canary))
+        client->multi = NULL;
+}
+
+/* Makes what requests are driven with. False: no memory, or no descriptors. */
+static bool make_multi(struct http_client *client)
+{
+    pthread_mutex_lock(&client->lock);
+    leave_foreign_descriptors(client);
+    if (client->multi == NULL && canary_open(&client->canary)) {
+        client->multi = curl_multi_init();
+        if (client->multi == NULL)
+            close(client->canary.file);
+    }
+    bool made = client->multi != NULL;
+    pthread_mutex_unlock(&client->lock);
+    return made;
+}
+
 static void close_client(struct http_client *client)
 {
-    if (client->easy)
-        curl_easy_cleanup(client->easy);
-    if (client->multi)
+    leave_foreign_descriptors(client);
+    curl_easy_cleanup(client->easy);
+    if (client->multi) {
         curl_multi_cleanup(client->multi);
+        close(client->canary.file);
+    }
+    pthread_mutex_destroy(&client->lock);
     free(client);
 }
 
@@ -122,11 +193,11 @@ static struct http_client *open_client(const struct http_options *options)
     if (client == NULL)
         return NULL;
     client->easy = curl_easy_init();
-    client->multi = curl_multi_init();
-    if (client->easy == NULL || client->multi == NULL) {
-        close_client(client);
+    if (client->easy == NULL) {
+        free(client);
         return NULL;
     }
+    pthread_mutex_init(&client->lock, NULL);
     set_up(client->easy, options);
     curl_easy_setopt(client->easy, CURLOPT_ERRORBUFFER, client->error);
     return client;
@@ -255,7 +326,7 @@ static void perform(struct http_client *client, const struct http_request *reque
         response->wanted[i].value[0] = '\0';
 
     CURLcode code = CURLE_OUT_OF_MEMORY;
-    if (make_headers(request, &headers)) {
+    if (make_multi(client) && make_headers(request, &headers)) {
         set_request(client->easy, request, response, headers);
         curl_multi_add_handle(client->multi, client->easy);
         code = transfer(client, deadline_after(request->timeout));
@@ -275,7 +346,10 @@ static void perform(struct http_client *client, const struct http_request *reque
 static void cancel(struct http_client *client)
 {
     atomic_store(&client->cancelled, true);
-    curl_multi_wakeup(client->multi);
+    pthread_mutex_lock(&client->lock);
+    if (client->multi && canary_lives(&client->canary))
+        curl_multi_wakeup(client->multi);
+    pthread_mutex_unlock(&client->lock);
 }
 
 __attribute__((visibility("default"))) extern const struct http_library cprof_http;

@@ -8,7 +8,9 @@
 #include <string.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -167,6 +169,107 @@ static void parent_and_child_each_deliver_their_own_after_fork(void **state)
     }
 }
 
+#define HOST_PAIRS 8
+
+/* Sockets with one byte waiting in each end. */
+static bool open_pairs(int ends[][2])
+{
+    bool opened = true;
+    for (int i = 0; i < HOST_PAIRS; i++)
+        opened &= socketpair(AF_UNIX, SOCK_STREAM, 0, ends[i]) == 0 &&
+                  write(ends[i][0], "h", 1) == 1 && write(ends[i][1], "h", 1) == 1;
+    return opened;
+}
+
+/* They are open, and hold just that byte. */
+static bool pairs_are_untouched(int ends[][2])
+{
+    char bytes[16];
+    bool untouched = true;
+    for (int i = 0; i < HOST_PAIRS; i++)
+        for (int end = 0; end < 2; end++)
+            untouched &=
+                recv(ends[i][end], bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT) == 1 &&
+                bytes[0] == 'h';
+    return untouched;
+}
+
+/* What a program does that makes a daemon of itself: every descriptor is closed, and the
+ * numbers are given out again. */
+static int daemon_with_an_exporter(const char *url)
+{
+    char error[256];
+    int ends[HOST_PAIRS][2];
+    struct exporter_options options = otlp_options(url);
+    struct exporter *exporter = exporter_new(&options, error, sizeof error);
+    exporter_submit(exporter, make_profile(1, NULL));
+    if (exporter_flush(exporter, 10) != 0)
+        return 1;
+    if (close_range(3, ~0U, 0) != 0 || !open_pairs(ends))
+        return 2;
+    exporter_submit(exporter, make_profile(2, NULL));
+    if (exporter_flush(exporter, 10) != 0)
+        return 3;
+    if (!pairs_are_untouched(ends))
+        return 4;
+    if (close_range(3, ~0U, 0) != 0 || !open_pairs(ends) || exporter_stop(exporter, 10, NULL))
+        return 5;
+    return pairs_are_untouched(ends) ? 0 : 6;
+}
+
+static void a_program_that_closes_all_descriptors_keeps_its_new_ones(void **state)
+{
+    (void)state;
+    if (SANITIZED_ALLOCATOR) {
+        print_message("SKIP the sanitizer's allocator does not survive fork with threads\n");
+        skip();
+    }
+    const struct reply well[] = {OK_REPLY};
+    struct server *server = server_start(well, 1);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(daemon_with_an_exporter(server_url(server)));
+    int status = -1;
+    waitpid(child, &status, 0);
+    assert_int_equal(status, 0);
+    assert_int_equal(server_requests(server), 2);
+    server_stop(server);
+}
+
+/* How many connections a program that this one starts would inherit. */
+static size_t inherited_connections(void)
+{
+    size_t count = 0;
+    for (int file = 3; file < 256; file++) {
+        int flags = fcntl(file, F_GETFD), family = 0;
+        socklen_t size = sizeof family;
+        if (flags >= 0 && !(flags & FD_CLOEXEC) &&
+            getsockopt(file, SOL_SOCKET, SO_DOMAIN, &family, &size) == 0)
+            count += family == AF_INET || family == AF_INET6;
+    }
+    return count;
+}
+
+static void a_program_that_is_started_inherits_no_connection(void **state)
+{
+    (void)state;
+    const struct reply hang[] = {{REPLY_HANG, "", 0}};
+    struct server *server = server_start(hang, 1);
+    size_t before = inherited_connections();
+    char error[256];
+    struct exporter_options options = otlp_options(server_url(server));
+    struct exporter *exporter = exporter_new(&options, error, sizeof error);
+    capture_errors();
+    exporter_submit(exporter, make_profile(1, NULL));
+    for (int i = 0; i < 500 && server_requests(server) == 0; i++)
+        usleep(10000);
+    size_t during = inherited_connections();
+    exporter_stop(exporter, 0, NULL);
+    free(captured_errors());
+    server_stop(server);
+    assert_int_equal(during, before);
+}
+
 int main(void)
 {
     unsetenv("http_proxy");
@@ -174,6 +277,8 @@ int main(void)
         cmocka_unit_test(a_process_that_only_writes_files_loads_no_network_library),
         cmocka_unit_test(a_missing_http_module_is_one_line_and_counted),
         cmocka_unit_test(the_thread_leaves_the_programs_signals_alone),
+        cmocka_unit_test(a_program_that_closes_all_descriptors_keeps_its_new_ones),
+        cmocka_unit_test(a_program_that_is_started_inherits_no_connection),
         cmocka_unit_test(parent_and_child_each_deliver_their_own_after_fork),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

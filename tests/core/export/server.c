@@ -133,7 +133,7 @@ static void *run(void *argument)
 {
     struct server *server = argument;
     while (readable(server, server->listener, -1)) {
-        int fd = accept(server->listener, NULL, NULL);
+        int fd = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC);
         if (fd >= 0)
             serve(server, fd);
     }
