@@ -57,9 +57,10 @@ static bool drain_thread(struct collector *collector, const struct thread_view *
     while ((record = ring_peek(thread->ring)) != NULL) {
         bool patient =
             !atomic_load(&collector->stopping) && now < record->time_ns + PATIENCE_NS;
-        if (gather_add(collector->gather, thread, record, map, patient) == -EAGAIN)
+        int added = gather_add(collector->gather, thread, record, map, patient);
+        if (added == -EAGAIN)
             return false;
-        collector->missed |= record->native_end == WALK_NO_MODULE;
+        collector->missed |= added > 0 || record->native_end == WALK_NO_MODULE;
         ring_consume(thread->ring);
     }
     return true;

@@ -241,6 +241,7 @@ struct finding {
     bool truncated; /* the root is missing */
     bool failed;    /* a frame has no name */
     bool later;     /* … yet */
+    bool missed;    /* native code that no module covers */
 };
 
 /* Fills gather->locations; returns the depth. */
@@ -271,6 +272,7 @@ static size_t put_together(struct gather *gather, const struct record *record,
                                           : gather->native_names[w->index];
         finding->failed |= name.failed;
         finding->later |= name.later;
+        finding->missed |= name.failed && !w->interpreted;
         gather->locations[i] = take_over(gather, name.location);
     }
     /* Native frames are off, and the thread runs nothing interpreted. */
@@ -298,7 +300,7 @@ int gather_add(struct gather *gather, const struct thread_view *thread,
     gather->counts.samples += record->weight;
     gather->counts.truncated += finding.truncated ? record->weight : 0;
     gather->counts.failed += finding.failed ? record->weight : 0;
-    return 0;
+    return finding.missed;
 }
 
 /* ---- intervals ---- */

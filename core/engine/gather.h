@@ -41,8 +41,10 @@ struct gather;
 struct gather *gather_new(const struct gather_config *config); /* NULL: out of memory */
 void gather_free(struct gather *gather);
 
-/* Adds a record of the thread to the running profile. -EAGAIN: not added, because the runtime
- * will know a frame's name later; never when `patient` is false: it counts as failed then. */
+/* Adds a record of the thread to the running profile. 0; 1: it met native code that no module
+ * of the map covers. -EAGAIN: not added, because the
+ * runtime will know a frame's name later; never when `patient` is false: it counts as failed
+ * then. */
 int gather_add(struct gather *gather, const struct thread_view *thread,
                const struct record *record, const struct module_map *map, bool patient);
 

@@ -264,6 +264,23 @@ void naming_modules_changed(struct naming *naming, const struct module_map *map)
 
 /* ---- interpreted ---- */
 
+/* A function and those it was inlined into, innermost first; returns how many. */
+static uint32_t lines_of(struct profile *d, const struct cprof_function *found,
+                         struct profile_line lines[SYMBOL_MAX_INLINED])
+{
+    uint32_t count = 0;
+    for (; found != NULL && count < SYMBOL_MAX_INLINED; found = found->caller) {
+        const struct profile_function function = {
+            .name = profile_string(d, found->name),
+            .filename = profile_string(d, found->file ? found->file : ""),
+            .start_line = found->start_line,
+        };
+        lines[count++] = (struct profile_line){.function = profile_function(d, &function),
+                                               .line = found->line};
+    }
+    return count;
+}
+
 struct name naming_frame(struct naming *naming, const struct cprof_frame *frame)
 {
     const struct name *known = table_find(&naming->frames, frame->token, frame->position);
@@ -277,15 +294,9 @@ struct name naming_frame(struct naming *naming, const struct cprof_frame *frame)
     bool failed = error != 0 || found.name == NULL;
     if (failed)
         found = (struct cprof_function){.name = "[unknown]"};
-    const struct profile_function function = {
-        .name = profile_string(d, found.name),
-        .filename = profile_string(d, found.file ? found.file : ""),
-        .start_line = found.start_line,
-    };
-    const struct profile_line line = {.function = profile_function(d, &function),
-                                      .line = found.line};
+    struct profile_line lines[SYMBOL_MAX_INLINED];
     const struct profile_location location = {
-        .type = found.type, .line_count = 1, .lines = &line};
+        .type = found.type, .line_count = lines_of(d, &found, lines), .lines = lines};
     struct entry entry = {
         .key = frame->token,
         .detail = frame->position,

@@ -77,6 +77,8 @@ struct cprof_function {
     int64_t line;               /* the line running; 0 = unknown */
     int64_t start_line;         /* the line on which the function begins; 0 = unknown */
     enum cprof_frame_type type; /* CPROF_FRAME_CPYTHON, … */
+    const struct cprof_function *caller; /* whose code this one was inlined into, and so on:
+                                            shown as its callers; NULL = none. At most 15 */
 };
 
 /* What a native frame is to the interpreter. */
