@@ -34,11 +34,15 @@ class TestStress < CprofTest
       end
       workers.each(&:join)
       p errors.pop unless errors.empty?
-      puts Cprof.stats.slice(:samples, :samples_failed, :samples_truncated).values.join(" ")
+      puts Cprof.stats.slice(:samples, :samples_dropped, :samples_failed, :samples_truncated).values.join(" ")
     RUBY
-    assert_clean outcome
-    samples, failed, truncated = outcome.output.split.map(&:to_i)
+    assert outcome.status.success?, "#{outcome.status}: #{outcome.errors}#{outcome.output}"
+    # A thousand samples a second of a thread that is in one collection after the other can fill
+    # its buffer before their names are there; that is told and counted.
+    assert_empty outcome.errors.lines.grep_v(/samples were dropped/)
+    samples, dropped, failed, truncated = outcome.output.split.map(&:to_i)
     assert_operator samples, :>, SECONDS * 100
+    assert_operator dropped, :<, samples / 10, "of #{samples} samples dropped"
     assert_operator failed, :<, samples / 20, "of #{samples} samples with a frame without a name"
     assert_operator truncated, :<, samples / 50, "of #{samples} samples without their root"
   end
