@@ -44,7 +44,7 @@ static bool is_mapped_file(const struct elf *file, const struct module *module)
 {
     uint8_t page[PAGE];
     struct elf mapped;
-    int error = open_mapped(module->bias + elf_base(file), page, &mapped);
+    int error = open_mapped(module->bias - module->shift + elf_base(file), page, &mapped);
     if (error == -EPERM || error == -ENOSYS)
         return true;
     if (error)

@@ -207,20 +207,21 @@ static bool listed(const struct listing *listing, size_t count, uintptr_t start,
     return false;
 }
 
-/* Where a part of a file would lie at address zero of the file's own addresses. The loader
- * knows that of a file that it has loaded too (V8 maps its builtins a second time); else the
- * addresses are taken to be the offsets. */
-static uintptr_t bias_of(const struct listing *listing, size_t objects, const char *path,
-                         size_t length, uintptr_t start, uint64_t offset)
+/* A file that the loader has loaded too (V8 maps its builtins a second time): it knows which
+ * addresses the file's bytes have. Of others the offsets are taken for these. */
+static void place(const struct listing *listing, size_t objects, const char *path,
+                  size_t length, struct mapping *mapping)
 {
+    mapping->bias = mapping->start - (uintptr_t)mapping->file_offset;
     for (size_t i = 0; i < objects && length > 0; i++) {
         const struct mapping *object = &listing->mappings[i];
         const char *own = listing->text + object->path;
-        if (strlen(own) == length && memcmp(own, path, length) == 0)
-            return start - (uintptr_t)(offset - object->file_offset) -
-                   (object->start - object->bias);
+        if (strlen(own) != length || memcmp(own, path, length) != 0)
+            continue;
+        mapping->shift = mapping->bias - (object->start - (uintptr_t)object->file_offset);
+        mapping->bias = object->bias + mapping->shift;
+        return;
     }
-    return start - (uintptr_t)offset;
 }
 
 /* One line: "start-end perms offset device inode path". */
@@ -241,10 +242,10 @@ static void list_line(struct listing *listing, size_t objects, const char *line)
     size_t length = *path == '/' ? strcspn(path, "\n") : 0;
     struct mapping mapping = {.start = start,
                               .limit = limit,
-                              .bias = bias_of(listing, objects, path, length, start, offset),
                               .file_offset = offset,
                               .fingerprint = hash_combine(hash_bytes(path, length), start)};
     mapping.fingerprint = hash_combine(mapping.fingerprint, limit);
+    place(listing, objects, path, length, &mapping);
     add_mapping(listing, mapping, path, length);
 }
 

@@ -18,6 +18,7 @@ struct mapping {
     uintptr_t start, limit;         /* the executable segment(s) */
     bool solid;                     /* one segment, without holes, and readable */
     uintptr_t bias;                 /* runtime address - address in the file */
+    uintptr_t shift;                /* as in struct module */
     uint64_t file_offset;           /* of start */
     uintptr_t header;               /* address of .eh_frame_hdr; 0: none that we can use */
     uintptr_t unwind, unwind_limit; /* the memory that holds it and .eh_frame */

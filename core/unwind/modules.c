@@ -132,6 +132,7 @@ static struct shared_module *module_make(struct modules *modules, const struct m
         .serial = ++modules->serials,
         .table = compile(mapping, modules->budget),
         .signal_return = find_signal_return(mapping),
+        .shift = mapping->shift,
     };
     shared->without_table = mapping->header != 0 && !shared->module.table;
     return shared;

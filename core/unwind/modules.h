@@ -38,6 +38,8 @@ struct unwind_table; /* unwind/table.h */
 struct module {
     uintptr_t start, limit; /* the executable segment(s): [start, limit) */
     uintptr_t bias;         /* runtime address - address in the file's program headers */
+    uintptr_t shift;        /* bias - that of the loader's own mapping of the same file: not 0
+                               for a part of it that is mapped once more */
     uint64_t file_offset;   /* of `start` */
     char *path;             /* as mapped; "[vdso]"; "" for anonymous code */
     uint64_t serial;        /* unique for the life of the process: never reused */
