@@ -179,6 +179,8 @@ class Graph {
             return {fill: theme.root, ink: theme.ink};
         if (model.matched && !model.matched[box.key])
             return {fill: theme.faint, ink: theme.faintInk};
+        if (model.comparison && !model.matched)
+            return {fill: changeColour(model.changeOf(box), this.theme), ink: theme.ink};
         const id = model.matched ? -1 : box.key;
         if (!this.colours.has(id)) {
             const [hue, saturation, lightness] = model.matched ? theme.found

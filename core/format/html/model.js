@@ -89,7 +89,7 @@ class Box {
         this.total = 0;
         this.self = 0;
         this.nodes = [];   /* the profile's nodes that this box stands for */
-        this.weights = []; /* callers view: how much of each node came this way */
+        this.origins = []; /* callers view: the node whose own value came to each of them */
         this.children = null;
     }
 
@@ -128,10 +128,9 @@ class Model {
         if (!this.groupings.has(by))
             this.groupings.set(by, new Grouping(this.profile, by));
         this.grouping = this.groupings.get(by);
-        this.#weigh();
         this.#shape();
-        this.#sum();
-        this.#tabulate();
+        this.#measureAll();
+        this.#link();
         this.#search();
         this.root = this.#plant();
     }
@@ -157,19 +156,53 @@ class Model {
         return totals;
     }
 
-    #weigh() {
-        const {node, amounts, parent} = this.profile;
-        const column = amounts[this.options.column];
-        this.weight = new Float64Array(parent.length);
-        this.everything = 0;
-        this.samples = 0;
-        for (let sample = 0; sample < node.length; sample++) {
-            this.everything += column[sample];
-            if (!this.#passes(sample, null))
-                continue;
-            this.weight[node[sample]] += column[sample];
-            this.samples++;
-        }
+    /* Only the value that is shown; of a comparison, all that it is made of. */
+    #measureAll() {
+        const {profile} = this;
+        const {column} = this.options;
+        this.measures = (profile.diff ? profile.amounts : [profile.amounts[column]])
+            .map((amounts) => this.#measure(amounts));
+        Object.assign(this, this.measures[profile.diff ? column : 0]);
+        this.total = this.sum[0];
+        this.everything = profile.amounts[column].reduce((sum, amount) => sum + amount, 0);
+        this.comparison = profile.diff &&
+            new Comparison(profile.diff, this.measures.map((measure) => measure.sum[0]));
+        this.keyChanges = [];
+    }
+
+    #measure(amounts) {
+        const weight = this.#weigh(amounts);
+        return {weight, ...this.#sum(weight), ...this.#tabulate(weight)};
+    }
+
+    #weigh(amounts) {
+        const {node, parent} = this.profile;
+        const weight = new Float64Array(parent.length);
+        for (let sample = 0; sample < node.length; sample++)
+            if (this.#passes(sample, null))
+                weight[node[sample]] += amounts[sample];
+        return weight;
+    }
+
+    /* Whether a key, or a box's node, has anything: on either side of a comparison. */
+    has(key) {
+        return this.measures.some((measure) => measure.totalOf[key] > 0);
+    }
+
+    #hasNode(node) {
+        return this.measures.some((measure) => measure.sum[node] !== 0);
+    }
+
+    /* What changed in a box with all it calls, and in a key's self. */
+    changeOf(box) {
+        const {inverted} = this.options;
+        return box.change ??= this.comparison.judge(this.measures.map(({own, sum}) =>
+            inverted ? total(box.origins, own) : total(box.nodes, sum)));
+    }
+
+    changeOfKey(key) {
+        return this.keyChanges[key] ??= this.comparison.judge(
+            this.measures.map((measure) => measure.selfOf[key]));
     }
 
     /* Which nodes get a box of their own (`owner[node] === node`), and under which (`up`).
@@ -203,36 +236,43 @@ class Model {
     }
 
     /* `own` is a box's self value, `sum` that of its whole subtree. */
-    #sum() {
-        const {weight, owner, up} = this;
+    #sum(weight) {
+        const {owner, up} = this;
         const nodes = weight.length;
-        this.own = new Float64Array(nodes);
+        const own = new Float64Array(nodes);
         for (let node = 0; node < nodes; node++)
-            this.own[owner[node]] += weight[node];
-        this.sum = this.own.slice();
+            own[owner[node]] += weight[node];
+        const sum = own.slice();
+        for (let node = nodes - 1; node > 0; node--)
+            if (owner[node] === node)
+                sum[up[node]] += sum[node];
+        return {own, sum};
+    }
+
+    #link() {
+        const {owner, up} = this;
+        const nodes = owner.length;
         this.firstChild = new Int32Array(nodes);
         this.nextSibling = new Int32Array(nodes);
         for (let node = nodes - 1; node > 0; node--) {
-            if (owner[node] !== node || this.sum[node] === 0)
+            if (owner[node] !== node || !this.#hasNode(node))
                 continue;
-            this.sum[up[node]] += this.sum[node];
             this.nextSibling[node] = this.firstChild[up[node]];
             this.firstChild[up[node]] = node;
         }
-        this.total = this.sum[0];
     }
 
     /* Self and total by key. Recursion counts once: only the outermost node of a key on a
      * path adds to its total. Folding does not change these numbers. */
-    #tabulate() {
+    #tabulate(weight) {
         const {parent} = this.profile;
-        const {weight, key} = this;
+        const {key} = this;
         const nodes = weight.length;
         const below = weight.slice();
         for (let node = nodes - 1; node > 0; node--)
             below[parent[node]] += below[node];
-        this.selfOf = new Float64Array(this.grouping.count);
-        this.totalOf = new Float64Array(this.grouping.count);
+        const selfOf = new Float64Array(this.grouping.count);
+        const totalOf = new Float64Array(this.grouping.count);
         const open = new Int32Array(this.grouping.count);
         const visible = new Int32Array(nodes).fill(-1); /* the key that a node's self goes to */
         let last = 0; /* the end of the path that is open */
@@ -244,10 +284,11 @@ class Model {
             const own = key[node];
             visible[node] = own >= 0 ? own : visible[parent[node]];
             if (own >= 0 && open[own]++ === 0)
-                this.totalOf[own] += below[node];
+                totalOf[own] += below[node];
             if (visible[node] >= 0)
-                this.selfOf[visible[node]] += weight[node];
+                selfOf[visible[node]] += weight[node];
         }
+        return {selfOf, totalOf};
     }
 
     /* Which keys match, and how much of everything has a matching frame in its stack. */
@@ -260,7 +301,7 @@ class Model {
         const {grouping} = this;
         this.matched = new Uint8Array(grouping.count);
         for (let key = 0; key < grouping.count; key++) {
-            if (this.totalOf[key] > 0 && (test(grouping.fullName(key)) ||
+            if (this.has(key) && (test(grouping.fullName(key)) ||
                                           test(grouping.place(key)) || test(grouping.module(key)))) {
                 this.matched[key] = 1;
                 this.matchedKeys++;
@@ -289,12 +330,10 @@ class Model {
             root.self = this.own[0];
             return root;
         }
-        for (let node = 1; node < this.own.length; node++) {
-            if (this.own[node] > 0) {
+        for (let node = 1; node < this.own.length; node++)
+            if (this.measures.some((measure) => measure.own[node] > 0))
                 root.nodes.push(node);
-                root.weights.push(this.own[node]);
-            }
-        }
+        root.origins = root.nodes;
         return root;
     }
 
@@ -335,7 +374,7 @@ class Model {
         box.nodes.forEach((node, i) => {
             const caller = box.parent ? this.up[node] : node;
             if (caller > 0)
-                give(caller, box.weights[i]).weights.push(box.weights[i]);
+                give(caller, this.own[box.origins[i]]).origins.push(box.origins[i]);
         });
     }
 
@@ -367,6 +406,10 @@ class Model {
         }
         return box;
     }
+}
+
+function total(nodes, amounts) {
+    return nodes.reduce((sum, node) => sum + amounts[node], 0);
 }
 
 /* A search text as a function of a string: /…/ is a regular expression, anything else a part

@@ -47,29 +47,47 @@ class Page {
         document.title = `${name} – cprof`;
         $("title").textContent = name;
         const all = formatValue(model.total, model.unit);
-        const parts = [model.total === model.everything ? all
+        const parts = model.comparison ? this.#sides() : [model.total === model.everything ? all
             : `${all} of ${formatValue(model.everything, model.unit)} (${
                 formatShare(model.total, model.everything)})`];
-        if (info.duration > 0)
+        if (info.duration > 0 && !model.comparison)
             parts.push(`in ${formatValue(info.duration, "nanoseconds")}`);
-        if (info.threads > 0)
+        if (info.threads > 0 && !model.comparison)
             parts.push(`${NUMBER.format(info.threads)} thread${info.threads === 1 ? "" : "s"}`);
-        if (info.time > 0)
+        if (info.time > 0 && !model.comparison)
             parts.push(new Date(info.time / 1e6).toLocaleString());
         $("summary").textContent = parts.join(" · ");
     }
 
+    /* What is compared, and how all of it changed. */
+    #sides() {
+        const {model} = this;
+        const {comparison} = model;
+        const {base, new: now, perSecond, type} = model.profile.diff;
+        const whole = comparison.judge(comparison.whole);
+        const parts = [[base, now].map(({name}) => printable(name.split("/").pop(), 40)).join(" → ")];
+        if (perSecond)
+            parts.push(`${[whole.base, whole.now].map((side) => comparison.formatAmount(side, model.unit))
+                .join(" → ")} (${comparison.formatShare(whole)})`);
+        parts.push(`${type === "cpu" ? "CPU time" : printable(type, 40)} ${
+            perSecond ? "per second of wall time" : "as a share of each side's total"}`);
+        return parts;
+    }
+
     #fillTools() {
         const {profile} = this.model;
+        const names = profile.diff ? {new: "Widths: new", base: "Widths: base"}
+            : {cpu: "CPU time", samples: "Samples", wall: "Wall time"};
         profile.values.forEach(({type, unit}, column) => {
-            const names = {cpu: "CPU time", samples: "Samples", wall: "Wall time"};
             const option = new Option(names[type] ?? printable(`${type} (${unit})`, 60), column);
             option.selected = column === profile.defaultColumn;
-            $("column").append(option);
+            if (!profile.diff || type in names)
+                $("column").append(option);
         });
         $("filter").hidden = !this.filters.available;
+        document.documentElement.classList.toggle("comparison", Boolean(profile.diff));
         const style = document.documentElement.style;
-        for (const [kind, {light, dark}] of Object.entries(KINDS)) {
+        for (const [kind, {light, dark}] of Object.entries({...KINDS, ...CHANGES})) {
             const hsl = ([hue, saturation, lightness], deeper) =>
                 `hsl(${hue} ${saturation}% ${lightness + deeper}%)`;
             style.setProperty(`--${kind}`, `light-dark(${hsl(light, -14)}, ${hsl(dark, 16)})`);
@@ -78,18 +96,20 @@ class Page {
 
     /* Only the kinds of frames that are there. */
     #showLegend() {
-        const {grouping, totalOf} = this.model;
+        const {model} = this;
+        const {grouping, comparison} = model;
         const kinds = new Set();
         for (let key = 0; key < grouping.count; key++)
-            if (totalOf[key] > 0)
+            if (model.has(key))
                 kinds.add(grouping.kind(key));
-        $("legend").replaceChildren(...Object.keys(KINDS).filter((kind) => kinds.has(kind))
-            .map((kind) => {
-                const item = document.createElement("li");
-                item.className = `kind ${kind}`;
-                item.textContent = KINDS[kind].label;
-                return item;
-            }));
+        const entries = Object.entries(comparison ? CHANGES : KINDS)
+            .filter(([kind]) => comparison || kinds.has(kind));
+        $("legend").replaceChildren(...entries.map(([kind, {label}]) => {
+            const item = document.createElement("li");
+            item.className = `kind ${kind}`;
+            item.textContent = label;
+            return item;
+        }));
     }
 
     #setTheme(theme) {
@@ -173,6 +193,11 @@ class Page {
                       formatShare(box.total, model.total)];
         if (!model.options.inverted)
             text.push(`self ${formatValue(box.self, model.unit)}`);
+        if (model.comparison) {
+            const change = model.changeOf(box);
+            text.push(`delta ${model.comparison.formatDelta(change, model.unit)}`,
+                      CHANGES[change.direction].label);
+        }
         return text;
     }
 
@@ -242,17 +267,30 @@ class Page {
             list.append(term, value);
         };
         const amount = (value) => `${formatValue(value, unit)} · ${formatShare(value, model.total)}`;
-        line("total", amount(box.total));
-        if (!model.options.inverted)
+        if (model.comparison)
+            this.#tipChange(model.changeOf(box), line);
+        else
+            line("total", amount(box.total));
+        if (!model.comparison && !model.options.inverted)
             line("self", amount(box.self));
-        if (box.parent) {
+        if (!model.comparison && box.parent)
             line("everywhere", `${amount(model.totalOf[box.key])}, self ${amount(model.selfOf[box.key])}`);
+        if (box.parent) {
             const place = grouping.place(box.key), module = grouping.module(box.key);
             line("at", place === module ? "" : place.slice(-300));
             line("module", module.slice(-300));
             line("kind", KINDS[grouping.kind(box.key)].label);
         }
         return [heading, list];
+    }
+
+    #tipChange(change, line) {
+        const {comparison, unit} = this.model;
+        line("base", comparison.formatAmount(change.base, unit));
+        line("new", comparison.formatAmount(change.now, unit));
+        line("delta", [comparison.formatDelta(change, unit), comparison.formatShare(change)]
+            .filter(Boolean).join(" · "));
+        line("confidence", formatConfidence(change));
     }
 
     /* --- events --- */

@@ -42,6 +42,15 @@ class Profile {
         this.#growTree(raw.tree);
         this.#readSamples(raw.samples);
         this.facets = this.#facets(raw);
+        this.diff = raw.diff ?? null;
+        if (this.diff?.perSecond)
+            this.#normalise();
+    }
+
+    /* Both sides of a comparison per second of wall time. */
+    #normalise() {
+        for (const [column, side] of [[NEW, this.diff.new], [BASE, this.diff.base]])
+            this.amounts[column] = this.amounts[column].map((value) => value * 1e9 / side.duration);
     }
 
     get sampleCount() {

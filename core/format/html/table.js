@@ -6,7 +6,7 @@ const LINE = 26; /* CSS pixels of a row, as in the style sheet */
 class Table {
     constructor(pane, body, model, events) {
         Object.assign(this, {pane, body, model, events});
-        this.sort = "self";
+        this.sort = model.comparison ? "change" : "self";
         this.selectedKey = -1;
         pane.addEventListener("scroll", () => this.#fill(), {passive: true});
         new ResizeObserver(() => this.#fill()).observe(pane);
@@ -14,7 +14,8 @@ class Table {
             button.addEventListener("click", () => this.sortBy(button.dataset.sort));
         body.addEventListener("click", (event) => this.#click(event));
         body.addEventListener("keydown", (event) => this.#key(event));
-        this.showModel();
+        pane.querySelector("#change-heading").hidden = !model.comparison;
+        this.sortBy(this.sort);
     }
 
     sortBy(column) {
@@ -32,14 +33,19 @@ class Table {
     showModel() {
         const {model} = this;
         const {matched, selfOf, totalOf, grouping} = model;
+        const weight = (key) => {
+            const {delta, confidence} = model.changeOfKey(key);
+            return Math.abs(delta) * confidence;
+        };
         this.keys = [];
         for (let key = 0; key < grouping.count; key++)
-            if (totalOf[key] > 0 && (!matched || matched[key]))
+            if (model.has(key) && (!matched || matched[key]))
                 this.keys.push(key);
         const byName = (a, b) => grouping.name(a).localeCompare(grouping.name(b));
         const order = {
             self: (a, b) => selfOf[b] - selfOf[a] || totalOf[b] - totalOf[a],
             total: (a, b) => totalOf[b] - totalOf[a] || selfOf[b] - selfOf[a],
+            change: (a, b) => weight(b) - weight(a) || totalOf[b] - totalOf[a],
             name: byName,
         }[this.sort];
         this.keys.sort((a, b) => order(a, b) || a - b);
@@ -86,8 +92,10 @@ class Table {
         row.dataset.key = key;
         row.tabIndex = 0;
         row.setAttribute("aria-selected", String(key === this.selectedKey));
-        row.append(this.#amount(model.selfOf[key]), this.#amount(model.totalOf[key]),
-                   this.#name(key));
+        row.append(this.#amount(model.selfOf[key]), this.#amount(model.totalOf[key]));
+        if (model.comparison)
+            row.append(this.#change(key));
+        row.append(this.#name(key));
         row.title = [grouping.name(key), grouping.place(key)].filter(Boolean).join("\n").slice(0, 600);
         return row;
     }
@@ -101,6 +109,19 @@ class Table {
         share.textContent = formatShare(value, model.total);
         cell.append(formatValue(value, model.unit), share);
         cell.style.setProperty("--part", model.total > 0 ? value / model.total : 0);
+        return cell;
+    }
+
+    #change(key) {
+        const {model} = this;
+        const change = model.changeOfKey(key);
+        const cell = document.createElement("td");
+        cell.className = `change ${change.direction}`;
+        const share = document.createElement("span");
+        share.className = "share";
+        share.textContent = model.comparison.formatShare(change);
+        cell.append(model.comparison.formatDelta(change, model.unit), share);
+        cell.title = `confidence ${formatConfidence(change)}`;
         return cell;
     }
 

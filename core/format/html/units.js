@@ -13,13 +13,14 @@ const TIME_STEPS = [[1e9, "s"], [1e6, "ms"], [1e3, "µs"], [1, "ns"]];
 const BYTE_STEPS = [[2 ** 40, "TiB"], [2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"], [1, "B"]];
 
 function formatValue(value, unit) {
-    if (value === 0)
+    if (value === 0 || (unit === "nanoseconds" && Math.abs(value) < 0.5))
         return unit === "nanoseconds" ? "0 s" : "0";
     if (unit === "nanoseconds")
         return formatScaled(value, TIME_STEPS);
     if (unit === "bytes")
         return formatScaled(value, BYTE_STEPS);
-    return NUMBER.format(value);
+    return Number.isInteger(value) || Math.abs(value) >= 999.5 ? NUMBER.format(value)
+        : value.toFixed(Math.abs(value) >= 99.95 ? 0 : Math.abs(value) >= 9.995 ? 1 : 2);
 }
 
 function formatShare(part, whole) {

@@ -1,0 +1,87 @@
+/*
+ * A comparison of two profiles: what a box or a row changed, and whether sampling alone could
+ * explain it. The same statistics as the command's, where they are explained
+ * (cli/comparison.h).
+ */
+
+const NEW = 0, BASE = 1, NEW_SAMPLES = 2, BASE_SAMPLES = 3; /* columns of a pair */
+const CONFIDENT = 0.999;
+
+/* Abramowitz and Stegun, 7.1.26: right to 1.5e-7. */
+function erf(x) {
+    const t = 1 / (1 + 0.3275911 * x);
+    const series = ((((1.061405429 * t - 1.453152027) * t + 1.421413741) * t - 0.284496736) * t +
+                    0.254829592) * t;
+    return 1 - series * Math.exp(-x * x);
+}
+
+class Comparison {
+    /* `whole` has all of each column under the present filters. */
+    constructor(diff, whole) {
+        Object.assign(this, {diff, whole});
+        this.scale = diff.perSecond ? [1, 1] : [1 / whole[NEW], 1 / whole[BASE]];
+        const expected = (side, samples) => whole[samples] / (whole[side] * this.scale[side]);
+        const ratio = expected(NEW, NEW_SAMPLES) / expected(BASE, BASE_SAMPLES);
+        this.ratio = ratio > 0 && Number.isFinite(ratio) ? ratio : 1;
+    }
+
+    /* What changed, by the amounts of each column. */
+    judge(columns) {
+        const base = columns[BASE] * this.scale[BASE], now = columns[NEW] * this.scale[NEW];
+        const delta = now - base;
+        const samples = [columns[NEW_SAMPLES], columns[BASE_SAMPLES]].map((count) => Math.max(count, 0));
+        const z = this.diff.perSecond ? this.#rateDeviation(...samples) : this.#shareDeviation(...samples);
+        const confidence = z * delta > 0 ? erf(Math.abs(z) / Math.SQRT2) : 0;
+        return {base, now, delta, share: delta / (this.whole[BASE] * this.scale[BASE]), confidence,
+                part: Math.abs(delta) / Math.max(base, now),
+                direction: confidence < CONFIDENT ? "noise" : delta > 0 ? "grew" : "shrank"};
+    }
+
+    #rateDeviation(now, base) {
+        return 2 * (Math.sqrt(now + 0.375) - Math.sqrt(this.ratio * (base + 0.375))) /
+               Math.sqrt(1 + this.ratio);
+    }
+
+    #shareDeviation(now, base) {
+        const all = [Math.max(this.whole[NEW_SAMPLES], now), Math.max(this.whole[BASE_SAMPLES], base)];
+        const angle = (count, of) => Math.asin(Math.sqrt((count + 0.375) / (of + 0.75)));
+        return (angle(now, all[0]) - angle(base, all[1])) /
+               Math.sqrt(1 / (4 * all[0] + 2) + 1 / (4 * all[1] + 2));
+    }
+
+    /* "12.3 ms/s", "45.6%" */
+    formatAmount(amount, unit) {
+        return this.diff.perSecond ? `${formatValue(amount, unit)}/s` : formatShare(amount, 1);
+    }
+
+    formatDelta(change, unit) {
+        const amount = this.diff.perSecond ? formatValue(change.delta, unit) : formatShare(change.delta, 1);
+        return `${change.delta > 0 ? "+" : ""}${amount}`;
+    }
+
+    /* Of all that the base has; shares are that already. */
+    formatShare(change) {
+        if (!this.diff.perSecond)
+            return "";
+        return `${change.share > 0 ? "+" : ""}${formatShare(change.share, 1)}`;
+    }
+}
+
+/* Rounded down: what is noise must not read as the limit. */
+function formatConfidence(change) {
+    if (change.direction !== "noise")
+        return ">99.9%";
+    return `${(Math.floor(1000 * change.confidence) / 10).toFixed(1)}%, within sampling noise`;
+}
+
+/* [hue, saturation, lightness of a small and of a great change] */
+const CHANGES = {
+    grew: {label: "grew", light: [4, 78, 88, 66], dark: [4, 48, 32, 46]},
+    shrank: {label: "shrank", light: [140, 46, 84, 58], dark: [145, 36, 26, 38]},
+    noise: {label: "within sampling noise", light: [220, 8, 86, 86], dark: [220, 6, 32, 32]},
+};
+
+function changeColour(change, theme) {
+    const [hue, saturation, small, great] = CHANGES[change.direction][theme];
+    return `hsl(${hue} ${saturation}% ${(small + (great - small) * change.part).toFixed(1)}%)`;
+}
