@@ -15,6 +15,7 @@
 #include "export/sink.h"
 
 #define MAX_SINKS 4
+#define STACK_SIZE ((size_t)1 << 20)             /* TLS libraries want some */
 #define MAX_QUEUED 360                           /* profiles: an hour of 10 s intervals */
 #define UNBOUNDED_QUEUE_BYTES ((size_t)32 << 20) /* when there is no budget to take half of */
 #define GRACE NS_PER_SECOND /* beyond stop's timeout, for an interrupted delivery to return */
@@ -250,14 +251,21 @@ static bool add_sinks(struct exporter *exporter, const struct exporter_options *
     return !options->otlp || add_sink(exporter, sink_otlp_new(options, error, error_size));
 }
 
-/* The host's signal handlers must never run on our thread: it inherits a full mask. */
+/* The host's signal handlers must never run on our thread: it inherits a full mask. Nor does
+ * it take a stack of whatever size the host gives its own. */
 static int start_thread(struct exporter *exporter)
 {
     sigset_t all, before;
+    pthread_attr_t attributes;
+    int error = pthread_attr_init(&attributes);
+    if (error != 0)
+        return error;
     sigfillset(&all);
+    pthread_attr_setstacksize(&attributes, STACK_SIZE);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&exporter->thread, NULL, run, exporter);
+    error = pthread_create(&exporter->thread, &attributes, run, exporter);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
     if (error == 0)
         pthread_setname_np(exporter->thread, "cprof-export");
     return error;

@@ -18,7 +18,12 @@ enum {
     UNLIMITED_TABLE = 256 << 20, /* of no budget this much */
 };
 
-static const uint64_t SCAN_PERIOD_NS = NS_PER_SECOND;
+/* Between two looks for unknown code, or two tries after one that failed, pass a thousand
+ * times what the last one took, within these bounds: code may stay unknown for ever, the
+ * budget spent, and a process can have tens of thousands of mappings. */
+static const uint64_t REST_SHARE = 1000;
+static const uint64_t REST_LEAST = NS_PER_SECOND;
+static const uint64_t REST_MOST = 60 * NS_PER_SECOND;
 
 /* A module that snapshots share. Counted by the collector alone. */
 struct shared_module {
@@ -44,7 +49,8 @@ struct modules {
     struct snapshot *retired;
     struct loader_state seen; /* what the loader said for the current snapshot */
     bool scanning;            /* the loader does not know all code of this process */
-    uint64_t scanned_ns;      /* when that was last looked into */
+    bool failed;              /* the last listing */
+    uint64_t rest_until_ns;   /* see REST_SHARE */
     atomic_bool missed;
     uint64_t serials;
 };
@@ -127,12 +133,12 @@ static struct shared_module *module_make(struct modules *modules, const struct m
         .start = mapping->start,
         .limit = mapping->limit,
         .bias = mapping->bias,
+        .shift = mapping->shift,
         .file_offset = mapping->file_offset,
         .path = shared->path,
         .serial = ++modules->serials,
         .table = compile(mapping, modules->budget),
         .signal_return = find_signal_return(mapping),
-        .shift = mapping->shift,
     };
     shared->without_table = mapping->header != 0 && !shared->module.table;
     return shared;
@@ -282,12 +288,11 @@ static bool due(struct modules *modules)
     loader_state_read(&loader);
     bool changed = loader.additions != modules->seen.additions ||
                    loader.removals != modules->seen.removals;
-    uint64_t now = clock_ns(CLOCK_MONOTONIC);
-    if (atomic_load_explicit(&modules->missed, memory_order_relaxed) &&
-        now - modules->scanned_ns >= SCAN_PERIOD_NS) {
+    if (clock_ns(CLOCK_MONOTONIC) < modules->rest_until_ns)
+        return changed && !modules->failed;
+    if (atomic_load_explicit(&modules->missed, memory_order_relaxed)) {
         atomic_store_explicit(&modules->missed, false, memory_order_relaxed);
         modules->scanning = true;
-        modules->scanned_ns = now;
         changed = true;
     }
     return changed;
@@ -317,11 +322,26 @@ static int list_and_publish(struct modules *modules)
     return 1;
 }
 
+static void rest(struct modules *modules, uint64_t began)
+{
+    uint64_t now = clock_ns(CLOCK_MONOTONIC);
+    uint64_t pause = (now - began) * REST_SHARE;
+    pause = pause < REST_LEAST ? REST_LEAST : pause > REST_MOST ? REST_MOST : pause;
+    modules->rest_until_ns = now + pause;
+}
+
 int modules_refresh(struct modules *modules,
                     struct modules_reader *(*readers)(void *closure, size_t index),
                     void *closure)
 {
-    int result = due(modules) ? list_and_publish(modules) : 0;
+    int result = 0;
+    if (due(modules)) {
+        uint64_t began = clock_ns(CLOCK_MONOTONIC);
+        result = list_and_publish(modules);
+        modules->failed = result < 0;
+        if (modules->failed || modules->scanning)
+            rest(modules, began);
+    }
     reclaim(modules, readers, closure);
     return result;
 }

@@ -9,8 +9,8 @@
  * waited for). Modules that stay are shared between snapshots, with their tables.
  *
  * Code that the loader does not know of (compiled at run time, loaded with dlmopen) is looked
- * for in /proc/self/maps after somebody reported a miss, at most once a second. Such modules
- * have no table.
+ * for in /proc/self/maps after somebody reported a miss, at most once a second and, where
+ * that is slow, for a thousandth of the time. Such modules have no table.
  *
  * A module's unwind information is copied while dl_iterate_phdr holds the loader's lock, so
  * that no dlclose can unmap it meanwhile, with a system call that fails where a load would
