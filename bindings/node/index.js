@@ -1,0 +1,154 @@
+'use strict'
+
+const { AsyncLocalStorage, createHook } = require('node:async_hooks')
+const path = require('node:path')
+const { threadId } = require('node:worker_threads')
+const { prebuiltFolder } = require('./prebuilt')
+
+const folder = prebuiltFolder()
+const native = require(path.join(folder, 'cprof.node'))
+const noWalk = native.init(threadId)
+
+const EXIT_TIMEOUT = 2 // seconds that the end of a program may wait for the last delivery
+const DEFAULT_TIMEOUT = 5
+const EINVAL = 22
+
+/**
+ * Starts profiling this process. Throws a RangeError, with one line that names the option or
+ * variable, for a value that makes no sense.
+ */
+function start (options = {}) {
+  if (native.isRunning()) throw new Error('cprof is running already')
+  const refusal = native.start({
+    serviceName: text('serviceName', options.serviceName),
+    types: commaList('types', options.types),
+    rate: positive('rate', options.rate),
+    interval: positive('interval', options.interval),
+    exporter: commaList('exporter', options.exporter),
+    endpoint: text('endpoint', options.endpoint),
+    output: text('output', options.output),
+    native: options.native === undefined ? undefined : options.native ? 'on' : 'off',
+    headers: pairs(options.headers),
+    labels: pairs(options.labels),
+    resource: pairs({
+      'process.runtime.name': 'nodejs',
+      'process.runtime.version': process.versions.node,
+      'process.runtime.description': `Node.js ${process.version}, V8 ${process.versions.v8}`,
+      'telemetry.sdk.language': 'nodejs'
+    }),
+    libraryDirectory: folder
+  })
+  if (refusal) {
+    const [code, message] = refusal
+    if (code === 0) return
+    throw new (code === EINVAL ? RangeError : Error)(message)
+  }
+  if (noWalk) {
+    process.stderr.write(`cprof: ${noWalk}; showing native frames only\n`)
+  } else {
+    testWalk()
+  }
+  process.removeListener('exit', stopAtExit)
+  process.on('exit', stopAtExit)
+}
+
+/** Exports what has been gathered; true when everything has been delivered. */
+async function flush ({ timeout = DEFAULT_TIMEOUT } = {}) {
+  return native.flush(timeout)
+}
+
+/** Stops profiling and delivers the rest; true when everything has been delivered. */
+async function stop ({ timeout = DEFAULT_TIMEOUT } = {}) {
+  process.removeListener('exit', stopAtExit)
+  return native.stop(timeout)
+}
+
+function stopAtExit () {
+  native.stopNow(EXIT_TIMEOUT)
+}
+
+function isRunning () {
+  return native.isRunning()
+}
+
+/** cprof's own figures: samples taken and lost, profiles delivered, bytes, time spent. */
+function stats () {
+  return native.stats()
+}
+
+/** Profiles the process while a function runs, synchronous or not, into a file. */
+async function profile (output, run, options = {}) {
+  start({ ...options, output })
+  try {
+    return await run()
+  } finally {
+    await stop()
+  }
+}
+
+// ---- labels ----
+
+let storage // made at the first use: programs without labels do not pay for them
+
+function followLabels () {
+  storage = new AsyncLocalStorage()
+  const use = () => native.useLabels(storage.getStore()?.number ?? 0)
+  createHook({ before: use, after: () => native.useLabels(0) }).enable()
+}
+
+/**
+ * Puts labels on the samples of a function and of everything asynchronous that it begins. Inner
+ * labels add to outer ones and win over those of the same name.
+ */
+function labels (added, run) {
+  if (!storage) followLabels()
+  const outer = storage.getStore()
+  const merged = { ...outer?.labels, ...added }
+  const number = native.labelSet(pairs(merged).map(part => part.replaceAll('\0', '?') + '\0').join(''))
+  native.useLabels(number)
+  try {
+    return storage.run({ labels: merged, number }, run)
+  } finally {
+    native.useLabels(outer?.number ?? 0)
+  }
+}
+
+// ---- the self-test ----
+
+// Three functions that are known: what the walk makes of them must be true.
+const knownOuter = () => knownMiddle()
+function knownMiddle () { return knownInner() }
+function knownInner () { return native.probe() }
+
+function testWalk () {
+  const seen = knownOuter().slice(0, 4).map(frame => frame.replace(/:\d+$/, ''))
+  const expected = ['knownInner', 'knownMiddle', 'knownOuter', 'testWalk']
+  if (expected.every((name, i) => seen[i] === name)) return
+  native.opaque()
+  process.stderr.write('cprof: the self-test did not find its own functions on the stack ' +
+    `(saw ${seen.join(', ') || 'none'}); JavaScript frames are shown as "(JavaScript)"\n`)
+}
+
+// ---- options ----
+
+function text (name, value) {
+  if (value === undefined || typeof value === 'string') return value
+  throw new TypeError(`${name}: a string is needed`)
+}
+
+function commaList (name, value) {
+  return text(name, Array.isArray(value) ? value.join(',') : value)
+}
+
+// Zero tells the engine to take its default; asked for by a caller it is a mistake.
+function positive (name, value) {
+  if (value === undefined) return 0
+  if (typeof value === 'number' && value > 0 && value < 2 ** 31) return value
+  throw new RangeError(`${name}=${value}: a number above 0 is needed`)
+}
+
+function pairs (object) {
+  return Object.entries(object ?? {}).flatMap(([key, value]) => [key, String(value)])
+}
+
+module.exports = { start, flush, stop, isRunning, stats, profile, labels }

@@ -1,0 +1,62 @@
+/*
+ * Handler code, and the naming's: reading V8's heap objects. A tagged word is a small integer
+ * (bit 0 clear, value in the upper half) or a pointer plus 1. Whether memory can be read at all is
+ * the caller's business.
+ */
+#ifndef CPROF_NODE_HEAP_H
+#define CPROF_NODE_HEAP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "layout.h"
+
+static inline uintptr_t heap_word(uintptr_t object, int offset)
+{
+    return *(const uintptr_t *)(object - 1 + (uintptr_t)offset);
+}
+
+static inline uint32_t heap_int(uintptr_t object, int offset)
+{
+    uint32_t value;
+    memcpy(&value, (const void *)(object - 1 + (uintptr_t)offset), sizeof value);
+    return value;
+}
+
+/* A weak reference (tag 3) as a strong one. */
+static inline uintptr_t heap_strong(uintptr_t word)
+{
+    return word & ~(uintptr_t)2;
+}
+
+static inline bool heap_is_object(uintptr_t word)
+{
+    return (word & 7) == 1 && word > 4096 && word < (uintptr_t)1 << 47;
+}
+
+static inline bool heap_is_smi(uintptr_t word)
+{
+    return (uint32_t)word == 0;
+}
+
+static inline int32_t heap_smi(uintptr_t word)
+{
+    return (int32_t)(word >> 32);
+}
+
+static inline int heap_type(uintptr_t object)
+{
+    uint16_t type;
+    uintptr_t map = heap_word(object, 0);
+    memcpy(&type, (const void *)(map - 1 + (uintptr_t)layout.map_instance_type), sizeof type);
+    return type;
+}
+
+/* A tagged pointer to an object of that type; for memory that is known to be readable. */
+static inline bool heap_has_type(uintptr_t word, int type)
+{
+    return heap_is_object(word) && heap_type(word) == type;
+}
+
+#endif

@@ -1,0 +1,369 @@
+#include "isolate.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cprof/cprof.h"
+#include "layout.h"
+#include "names.h"
+
+/* V8's types as they are passed. A MemoryRange is a start and a length. */
+struct memory_range {
+    uintptr_t start, length;
+};
+enum { RANGES_MAX = 16 };
+enum gc_type { GC_ALL = 1 | 2 | 4 | 8 | 16 };
+typedef void (*gc_callback)(void *isolate, int type, int flags, void *data);
+
+/* v8::Isolate and its relatives, by their mangled names: the part of V8's public API that has
+ * been the same from V8 10 to 14. */
+static struct {
+    void *(*current)(void);
+    void (*request_interrupt)(void *isolate, void (*callback)(void *, void *), void *data);
+    void (*add_prologue)(void *isolate, gc_callback callback, void *data, int types);
+    void (*add_epilogue)(void *isolate, gc_callback callback, void *data, int types);
+    void (*remove_prologue)(void *isolate, gc_callback callback, void *data);
+    void (*remove_epilogue)(void *isolate, gc_callback callback, void *data);
+    size_t (*copy_code_pages)(void *isolate, size_t capacity, struct memory_range *ranges);
+    void (*code_range)(void *isolate, void **start, size_t *length);
+    void (*detailed_positions)(void *isolate);
+    void (*set_flags)(const char *flags);
+} v8;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards the list and the records */
+static struct isolate *isolates;
+static uint32_t serials;
+
+/* ---- handler code: learning ---- */
+
+uint32_t isolate_learn(struct isolate *isolate, uint64_t key, uintptr_t function, uintptr_t code)
+{
+    uint64_t hash = key * 0x9e3779b97f4a7c15u;
+    size_t home = (size_t)(hash >> 32) & (SEEN_SLOTS - 1);
+    struct seen *slot = &isolate->seen[home];
+    for (size_t i = 0; i < SEEN_PROBES; i++) {
+        struct seen *probe = &isolate->seen[(home + i) & (SEEN_SLOTS - 1)];
+        uint64_t found = atomic_load_explicit(&probe->key, memory_order_relaxed);
+        if (found == key)
+            return probe->number;
+        if (found == 0) {
+            slot = probe;
+            break;
+        }
+    }
+    uint32_t count = atomic_load_explicit(&isolate->pending_count, memory_order_relaxed);
+    if (count == PENDING_MAX)
+        return 0;
+    uint32_t number = ++isolate->next_number;
+    isolate->pending[count] =
+        (struct pending){.key = key, .number = number, .function = function, .code = code};
+    atomic_store_explicit(&isolate->pending_count, count + 1, memory_order_release);
+    slot->number = number;
+    atomic_store_explicit(&slot->key, key, memory_order_relaxed);
+    return number;
+}
+
+/* ---- collections ---- */
+
+static void forget_places(struct isolate *isolate)
+{
+    for (size_t i = 0; i < PLACE_SLOTS; i++)
+        isolate->places[i].pc = 0;
+    for (size_t i = 0; i < PAGE_SLOTS; i++)
+        isolate->pages[i] = 0;
+}
+
+/* First the mark: a handler that comes later leaves no pointers that nobody would follow. */
+static void before_collection(void *v8_isolate, int type, int flags, void *data)
+{
+    struct isolate *isolate = data;
+    (void)v8_isolate, (void)type, (void)flags;
+    if (atomic_fetch_add(&isolate->collecting, 1) == 0) {
+        isolate->collection_sp = UINTPTR_MAX;
+        names_pending(isolate);
+    }
+}
+
+static void after_collection(void *v8_isolate, int type, int flags, void *data)
+{
+    struct isolate *isolate = data;
+    (void)v8_isolate, (void)type, (void)flags;
+    if (atomic_load(&isolate->collecting) == 1)
+        forget_places(isolate);
+    atomic_fetch_sub(&isolate->collecting, 1);
+}
+
+/* ---- V8 ---- */
+
+bool isolate_find_v8(char *why, size_t size)
+{
+    const struct {
+        void **into;
+        const char *name;
+    } wanted[] = {
+        {(void **)&v8.current, "_ZN2v87Isolate10GetCurrentEv"},
+        {(void **)&v8.request_interrupt, "_ZN2v87Isolate16RequestInterruptEPFvPS0_PvES2_"},
+        {(void **)&v8.add_prologue,
+         "_ZN2v87Isolate21AddGCPrologueCallbackEPFvPS0_NS_6GCTypeENS_15GCCallbackFlagsEPvES4_S2_"},
+        {(void **)&v8.add_epilogue,
+         "_ZN2v87Isolate21AddGCEpilogueCallbackEPFvPS0_NS_6GCTypeENS_15GCCallbackFlagsEPvES4_S2_"},
+        {(void **)&v8.remove_prologue,
+         "_ZN2v87Isolate24RemoveGCPrologueCallbackEPFvPS0_NS_6GCTypeENS_15GCCallbackFlagsEPvES4_"},
+        {(void **)&v8.remove_epilogue,
+         "_ZN2v87Isolate24RemoveGCEpilogueCallbackEPFvPS0_NS_6GCTypeENS_15GCCallbackFlagsEPvES4_"},
+        {(void **)&v8.copy_code_pages, "_ZN2v87Isolate13CopyCodePagesEmPNS_11MemoryRangeE"},
+        {(void **)&v8.code_range, "_ZN2v87Isolate12GetCodeRangeEPPvPm"},
+        {(void **)&v8.detailed_positions,
+         "_ZN2v811CpuProfiler38UseDetailedSourcePositionsForProfilingEPNS_7IsolateE"},
+        {(void **)&v8.set_flags, "_ZN2v82V818SetFlagsFromStringEPKc"},
+    };
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        *wanted[i].into = dlsym(RTLD_DEFAULT, wanted[i].name);
+        if (*wanted[i].into == NULL) {
+            snprintf(why, size, "this node does not export %s", wanted[i].name);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* From now on V8 keeps the positions of what it compiles, also of inlined functions. Asked for
+ * alone it would at once compile all functions of the heap again, which takes tens of
+ * milliseconds: unless it thinks that it has their positions. The flag goes back at once, as it is
+ * part of what makes code caches valid. */
+static void keep_positions(struct isolate *isolate)
+{
+    v8.set_flags("--no-enable-lazy-source-positions");
+    v8.detailed_positions(isolate->v8);
+    v8.set_flags("--enable-lazy-source-positions");
+}
+
+static bool overlap(const struct range *a, const struct memory_range *b)
+{
+    return a->start < b->start + b->length && b->start < a->limit;
+}
+
+/* V8 may map the builtins of the binary a second time, within reach of what it compiles: the
+ * one part of the code range that comes from a file. */
+static struct range find_copy(const struct range *code)
+{
+    struct range copy = {0, 0};
+    char line[512];
+    FILE *maps = fopen("/proc/self/maps", "re");
+    while (maps != NULL && fgets(line, sizeof line, maps) != NULL) {
+        struct range range;
+        unsigned long inode;
+        if (sscanf(line, "%lx-%lx %*s %*s %*s %lu", &range.start, &range.limit, &inode) == 3 &&
+            inode != 0 && range_holds(code, range.start))
+            copy = range;
+    }
+    if (maps != NULL)
+        fclose(maps);
+    return copy;
+}
+
+static void find_ranges(struct isolate *isolate)
+{
+    struct memory_range ranges[RANGES_MAX];
+    void *start = NULL;
+    size_t length = 0;
+    v8.code_range(isolate->v8, &start, &length);
+    isolate->code = (struct range){(uintptr_t)start, (uintptr_t)start + length};
+    isolate->copied_builtins = find_copy(&isolate->code);
+    size_t count = v8.copy_code_pages(isolate->v8, RANGES_MAX, ranges);
+    for (size_t i = 0; i < count && i < RANGES_MAX; i++)
+        if (!overlap(&isolate->code, &ranges[i]))
+            isolate->builtins =
+                (struct range){ranges[i].start, ranges[i].start + ranges[i].length};
+}
+
+static uintptr_t stack_end(void)
+{
+    pthread_attr_t attributes;
+    void *low = NULL;
+    size_t size = 0;
+    if (pthread_getattr_np(pthread_self(), &attributes) != 0)
+        return 0;
+    pthread_attr_getstack(&attributes, &low, &size);
+    pthread_attr_destroy(&attributes);
+    return (uintptr_t)low + size;
+}
+
+/* ---- life ---- */
+
+/* The event loop's side of a request, and how other threads learn that the engine runs. */
+static void on_wake(napi_env env, napi_value callback, void *context, void *data)
+{
+    struct isolate *isolate = context;
+    (void)callback, (void)data;
+    if (env == NULL || !atomic_load(&isolate->open))
+        return;
+    atomic_store(&isolate->asked, false);
+    if (!cprof_is_running())
+        isolate_detach(isolate);
+    else if (isolate->attached)
+        names_pending(isolate);
+    else
+        isolate_attach(isolate);
+}
+
+static void on_interrupt(void *v8_isolate, void *data)
+{
+    struct isolate *isolate = data;
+    (void)v8_isolate;
+    atomic_store(&isolate->asked, false);
+    if (atomic_load(&isolate->open) && isolate->attached)
+        names_pending(isolate);
+}
+
+struct isolate *isolate_open(napi_env env, uint32_t thread_id)
+{
+    struct isolate *isolate = calloc(1, sizeof *isolate);
+    napi_value name;
+    if (isolate == NULL)
+        return NULL;
+    if (napi_create_string_utf8(env, "cprof", NAPI_AUTO_LENGTH, &name) != napi_ok ||
+        napi_create_threadsafe_function(env, NULL, NULL, name, 0, 1, NULL, NULL, isolate, on_wake,
+                                        &isolate->waker) != napi_ok) {
+        free(isolate);
+        return NULL;
+    }
+    napi_unref_threadsafe_function(env, isolate->waker);
+    isolate->thread_id = thread_id;
+    if (thread_id == 0)
+        snprintf(isolate->thread_name, sizeof isolate->thread_name, "main");
+    else
+        snprintf(isolate->thread_name, sizeof isolate->thread_name, "worker %u", thread_id);
+    atomic_store(&isolate->open, true);
+    pthread_mutex_lock(&lock);
+    isolate->serial = ++serials;
+    isolate->next = isolates;
+    isolates = isolate;
+    pthread_mutex_unlock(&lock);
+    return isolate;
+}
+
+static void free_tables(struct isolate *isolate)
+{
+    pthread_mutex_lock(&lock);
+    names_forget(isolate);
+    free(isolate->records);
+    isolate->records = NULL;
+    pthread_mutex_unlock(&lock);
+    free(isolate->seen);
+    free(isolate->pending);
+    free(isolate->places);
+    isolate->seen = NULL;
+    isolate->pending = NULL;
+    isolate->places = NULL;
+    atomic_store(&isolate->pending_count, 0);
+}
+
+static bool make_tables(struct isolate *isolate)
+{
+    isolate->seen = calloc(SEEN_SLOTS, sizeof *isolate->seen);
+    isolate->pending = calloc(PENDING_MAX, sizeof *isolate->pending);
+    isolate->places = calloc(PLACE_SLOTS, sizeof *isolate->places);
+    struct record **records = calloc(RECORD_SLOTS, sizeof(struct record *));
+    pthread_mutex_lock(&lock);
+    isolate->records = records;
+    pthread_mutex_unlock(&lock);
+    if (isolate->seen && isolate->pending && isolate->places && records)
+        return true;
+    free_tables(isolate);
+    return false;
+}
+
+bool isolate_attach(struct isolate *isolate)
+{
+    cprof_thread_enter(isolate->thread_id, isolate->thread_name);
+    if (isolate->attached || !layout.walkable)
+        return true;
+    isolate->v8 = v8.current();
+    isolate->stack_high = stack_end();
+    if (isolate->v8 == NULL || isolate->stack_high == 0 || !make_tables(isolate))
+        return false;
+    find_ranges(isolate);
+    v8.add_prologue(isolate->v8, before_collection, isolate, GC_ALL);
+    v8.add_epilogue(isolate->v8, after_collection, isolate, GC_ALL);
+    keep_positions(isolate);
+    isolate->attached = true;
+    cprof_thread_set_data(isolate);
+    return true;
+}
+
+void isolate_detach(struct isolate *isolate)
+{
+    if (!isolate->attached)
+        return;
+    cprof_thread_set_data(NULL);
+    v8.remove_prologue(isolate->v8, before_collection, isolate);
+    v8.remove_epilogue(isolate->v8, after_collection, isolate);
+    isolate->attached = false;
+    free_tables(isolate);
+}
+
+/* The struct stays: an interrupt may still be queued for it, and tokens name its serial. */
+void isolate_close(struct isolate *isolate)
+{
+    if (isolate->attached)
+        names_pending(isolate);
+    pthread_mutex_lock(&lock);
+    atomic_store(&isolate->open, false);
+    pthread_mutex_unlock(&lock);
+    if (isolate->attached) {
+        cprof_thread_set_data(NULL);
+        cprof_thread_leave();
+        v8.remove_prologue(isolate->v8, before_collection, isolate);
+        v8.remove_epilogue(isolate->v8, after_collection, isolate);
+        isolate->attached = false;
+    }
+}
+
+/* ---- other threads ---- */
+
+bool isolate_ask(struct isolate *isolate)
+{
+    if (!atomic_load(&isolate->open) || !isolate->attached)
+        return false;
+    if (!atomic_exchange(&isolate->asked, true)) {
+        v8.request_interrupt(isolate->v8, on_interrupt, isolate);
+        napi_call_threadsafe_function(isolate->waker, NULL, napi_tsfn_nonblocking);
+    }
+    return true;
+}
+
+void isolate_wake_all(void)
+{
+    pthread_mutex_lock(&lock);
+    for (struct isolate *at = isolates; at != NULL; at = at->next)
+        if (atomic_load(&at->open))
+            napi_call_threadsafe_function(at->waker, NULL, napi_tsfn_nonblocking);
+    pthread_mutex_unlock(&lock);
+}
+
+struct isolate *isolate_lock(uint32_t serial)
+{
+    pthread_mutex_lock(&lock);
+    struct isolate *at = isolates;
+    while (at != NULL && at->serial != serial)
+        at = at->next;
+    return at;
+}
+
+void isolate_unlock(void)
+{
+    pthread_mutex_unlock(&lock);
+}
+
+bool isolate_owns(uintptr_t pc)
+{
+    bool owns = false;
+    pthread_mutex_lock(&lock);
+    for (struct isolate *at = isolates; at != NULL && !owns; at = at->next)
+        owns = range_holds(&at->code, pc) && !range_holds(&at->copied_builtins, pc);
+    pthread_mutex_unlock(&lock);
+    return owns;
+}

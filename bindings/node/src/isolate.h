@@ -1,0 +1,134 @@
+/*
+ * One isolate: the thread that runs its JavaScript, the memory its code lies in, and what has
+ * been learned of its functions.
+ *
+ * How a function gets its name although the heap moves: the handler gives every function it
+ * meets a number, under a key that survives moves (script id and the literal's number; for
+ * optimised code V8's number of the optimisation), and leaves the raw pointers of a new one in
+ * `pending`. The isolate's own thread turns these into copies outside the heap: in an interrupt
+ * that the collector requests when it needs a name (V8 serves it at the next loop or call), in
+ * the event loop when it is idle, when it stops or ends, and in any case before each garbage
+ * collection, which is when raw pointers would go stale. So they are only ever followed by the
+ * thread that owns the heap, outside collections, in the GC epoch in which they were taken.
+ * Between a collection's prologue and epilogue the handler reads nothing of the heap.
+ *
+ * Who touches what: `seen`, `pending`, `pages` and `places` belong to the isolate's thread, the
+ * handler included (which interrupts only that thread); `records` is guarded by the lock of
+ * names.c and is what the collector reads. All is bounded: a full `pending` makes a frame
+ * opaque, a full `seen` or `records` forgets the oldest, which is learned again.
+ */
+#ifndef CPROF_NODE_ISOLATE_H
+#define CPROF_NODE_ISOLATE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <node_api.h>
+
+enum {
+    SEEN_SLOTS = 8192,    /* a power of two */
+    SEEN_PROBES = 8,
+    PENDING_MAX = 1024,
+    PAGE_SLOTS = 256,
+    PLACE_SLOTS = 2048,
+    RECORD_SLOTS = 8192,
+    LINES_SLOTS = 8,
+};
+
+struct range {
+    uintptr_t start, limit;
+};
+
+static inline bool range_holds(const struct range *range, uintptr_t address)
+{
+    return address - range->start < range->limit - range->start;
+}
+
+struct seen {
+    _Atomic uint64_t key; /* 0 = empty */
+    uint32_t number;
+};
+
+struct pending {
+    uint64_t key;
+    uint32_t number;
+    uintptr_t function; /* tagged: a SharedFunctionInfo */
+    uintptr_t code;     /* tagged: BytecodeArray, Code, or 0 */
+};
+
+/* What a program counter in compiled code was found to be, until the next collection. */
+struct place {
+    uintptr_t pc;
+    uint64_t token, position;
+};
+
+struct record; /* names.c */
+
+/* Where the lines of a script end; of the scripts that were last asked for. */
+struct script_lines {
+    int32_t script; /* 0 = empty: V8 counts from 1 */
+    uint32_t count;
+    uint32_t *ends;
+};
+
+struct isolate {
+    uint32_t serial;     /* upper half of its tokens; never used again */
+    _Atomic bool open;   /* false: its environment is gone */
+    _Atomic bool attached;
+    bool opaque;         /* the self-test failed: frames are not named */
+    void *v8;            /* v8::Isolate * */
+    uintptr_t stack_high;
+    struct range builtins, copied_builtins; /* embedded in the binary; remapped beside the code */
+    struct range code;                      /* what V8 compiles */
+    _Atomic int collecting;                 /* depth of garbage collections */
+    uintptr_t collection_sp;                /* of the JavaScript frame last met in one */
+    _Atomic uint32_t label_set;
+
+    uint32_t next_number;
+    struct seen *seen;
+    struct pending *pending;
+    _Atomic uint32_t pending_count;
+    uintptr_t pages[PAGE_SLOTS]; /* known to be readable, until the next collection */
+    struct place *places;
+    uintptr_t stream_map; /* of InstructionStream, once met */
+
+    struct record **records; /* by number modulo RECORD_SLOTS */
+    size_t record_bytes;
+    uint32_t oldest; /* the number to be forgotten next */
+    struct script_lines lines[LINES_SLOTS];
+    unsigned next_lines;
+
+    uint64_t thread_id; /* as the runtime counts: 0 is the main thread */
+    char thread_name[32];
+    napi_threadsafe_function waker;
+    _Atomic bool asked; /* a request to name is under way */
+    struct isolate *next;
+};
+
+/* The handler's: gives the function a number. 0: no room. */
+uint32_t isolate_learn(struct isolate *isolate, uint64_t key, uintptr_t function, uintptr_t code);
+
+/* Finds V8's functions. False: `why` says what is missing. */
+bool isolate_find_v8(char *why, size_t size);
+
+/* [isolate's thread] The environment's isolate, made when its addon instance is loaded. */
+struct isolate *isolate_open(napi_env env, uint32_t thread_id);
+/* [isolate's thread] Ready to be sampled; idempotent. False: no memory. */
+bool isolate_attach(struct isolate *isolate);
+void isolate_detach(struct isolate *isolate);
+void isolate_close(struct isolate *isolate);
+
+/* [any thread, locked] Asks an isolate's thread to name what is pending, whether it runs
+ * JavaScript or waits for events. False: it has ended. */
+bool isolate_ask(struct isolate *isolate);
+/* [any thread] Wakes all other isolates' threads, which attach or detach as the engine runs. */
+void isolate_wake_all(void);
+/* [any thread] The isolate with that serial, if it is open. Valid while the lock is held. */
+struct isolate *isolate_lock(uint32_t serial);
+void isolate_unlock(void);
+/* [any thread] Is there compiled JavaScript at pc? */
+bool isolate_owns(uintptr_t pc);
+
+#endif

@@ -1,0 +1,407 @@
+/*
+ * The addon behind index.js: it takes plain values and passes them on; what options mean and how
+ * they are spelled is the business of index.js. One instance for each environment (the main
+ * thread and every worker that loads cprof), one engine for the process.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <node_api.h>
+
+#include "cprof/cprof.h"
+#include "cprof/runtime.h"
+#include "isolate.h"
+#include "labels.h"
+#include "layout.h"
+#include "names.h"
+#include "walk.h"
+
+enum { PAIRS_MAX = 128, ARGUMENT_MAX = 4096 };
+
+static struct cprof_runtime runtime = {
+    .name = "v8",
+    .resolve = names_resolve,
+    .role = names_role,
+    .role_at = names_role_at,
+    .context = walk_context,
+    .labels = labels_of,
+};
+
+static char no_walk[256]; /* why JavaScript frames can't be shown; "" when they can */
+
+/* ---- arguments ---- */
+
+/* Strings of one call to start(): freed together. */
+struct arguments {
+    napi_env env;
+    char *texts[4 * PAIRS_MAX];
+    size_t count;
+};
+
+static char *text_of(struct arguments *arguments, napi_value value)
+{
+    size_t size = 0;
+    if (arguments->count == sizeof arguments->texts / sizeof *arguments->texts ||
+        napi_get_value_string_utf8(arguments->env, value, NULL, 0, &size) != napi_ok)
+        return NULL;
+    char *text = malloc(size + 1);
+    if (text != NULL)
+        napi_get_value_string_utf8(arguments->env, value, text, size + 1, &size);
+    arguments->texts[arguments->count++] = text;
+    return text;
+}
+
+static napi_value property(napi_env env, napi_value object, const char *name)
+{
+    napi_value value = NULL;
+    napi_get_named_property(env, object, name, &value);
+    return value;
+}
+
+/* An absent property is no string, thus NULL. */
+static char *text_property(struct arguments *arguments, napi_value object, const char *name)
+{
+    return text_of(arguments, property(arguments->env, object, name));
+}
+
+static double number_property(napi_env env, napi_value object, const char *name)
+{
+    double number = 0;
+    napi_get_value_double(env, property(env, object, name), &number);
+    return number;
+}
+
+/* From [key, value, key, value, …]. */
+static size_t pairs_property(struct arguments *arguments, napi_value object, const char *name,
+                             struct cprof_pair pairs[PAIRS_MAX])
+{
+    napi_value array = property(arguments->env, object, name);
+    uint32_t length = 0;
+    size_t count = 0;
+    if (napi_get_array_length(arguments->env, array, &length) != napi_ok)
+        return 0;
+    for (uint32_t i = 0; i + 1 < length && count < PAIRS_MAX; i += 2) {
+        napi_value key, value;
+        napi_get_element(arguments->env, array, i, &key);
+        napi_get_element(arguments->env, array, i + 1, &value);
+        pairs[count] = (struct cprof_pair){text_of(arguments, key), text_of(arguments, value)};
+        count += pairs[count].key != NULL && pairs[count].value != NULL;
+    }
+    return count;
+}
+
+static void free_arguments(struct arguments *arguments)
+{
+    for (size_t i = 0; i < arguments->count; i++)
+        free(arguments->texts[i]);
+}
+
+static struct isolate *own_isolate(napi_env env)
+{
+    void *isolate = NULL;
+    napi_get_instance_data(env, &isolate);
+    return isolate;
+}
+
+static napi_value text_value(napi_env env, const char *text)
+{
+    napi_value value = NULL;
+    napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &value);
+    return value;
+}
+
+static napi_value first_argument(napi_env env, napi_callback_info info)
+{
+    size_t count = 1;
+    napi_value argument = NULL;
+    napi_get_cb_info(env, info, &count, &argument, NULL, NULL);
+    return argument;
+}
+
+/* ---- start ---- */
+
+static int start_engine(struct arguments *arguments, napi_value object, char *error, size_t size)
+{
+    struct cprof_pair headers[PAIRS_MAX], labels[PAIRS_MAX], resource[PAIRS_MAX];
+    const struct cprof_options options = {
+        .service_name = text_property(arguments, object, "serviceName"),
+        .types = text_property(arguments, object, "types"),
+        .rate = (unsigned)number_property(arguments->env, object, "rate"),
+        .interval = number_property(arguments->env, object, "interval"),
+        .exporter = text_property(arguments, object, "exporter"),
+        .endpoint = text_property(arguments, object, "endpoint"),
+        .output = text_property(arguments, object, "output"),
+        .native = text_property(arguments, object, "native"),
+        .headers = headers,
+        .header_count = pairs_property(arguments, object, "headers", headers),
+        .labels = labels,
+        .label_count = pairs_property(arguments, object, "labels", labels),
+        .resource = resource,
+        .resource_count = pairs_property(arguments, object, "resource", resource),
+        .library_directory = text_property(arguments, object, "libraryDirectory"),
+    };
+    return cprof_start(&options, &runtime, error, size);
+}
+
+/* start(options): null, or [code, message]: code is 0 when the environment says not to run. */
+static napi_value module_start(napi_env env, napi_callback_info info)
+{
+    struct arguments arguments = {.env = env};
+    char error[512] = "";
+    napi_value result = NULL;
+    int status = start_engine(&arguments, first_argument(env, info), error, sizeof error);
+    free_arguments(&arguments);
+    if (status == 0) {
+        if (!isolate_attach(own_isolate(env)))
+            snprintf(no_walk, sizeof no_walk, "no memory to follow JavaScript");
+        isolate_wake_all();
+        napi_get_null(env, &result);
+        return result;
+    }
+    napi_value code;
+    napi_create_array_with_length(env, 2, &result);
+    napi_create_int32(env, status == -ECANCELED ? 0 : -status, &code);
+    napi_set_element(env, result, 0, code);
+    napi_set_element(env, result, 1,
+                     text_value(env, error[0] != '\0' ? error : strerror(-status)));
+    return result;
+}
+
+/* ---- flush and stop ---- */
+
+struct delivery {
+    napi_async_work work;
+    napi_deferred deferred;
+    double timeout;
+    bool stop;
+    int result;
+};
+
+static void deliver(napi_env env, void *data)
+{
+    struct delivery *delivery = data;
+    (void)env;
+    delivery->result =
+        delivery->stop ? cprof_stop(delivery->timeout) : cprof_flush(delivery->timeout);
+}
+
+static void after_stop(napi_env env)
+{
+    isolate_detach(own_isolate(env));
+    isolate_wake_all();
+}
+
+static void delivered(napi_env env, napi_status status, void *data)
+{
+    struct delivery *delivery = data;
+    napi_value value;
+    (void)status;
+    if (delivery->stop && delivery->result != -ENOENT)
+        after_stop(env);
+    napi_get_boolean(env, delivery->result == 0, &value);
+    napi_resolve_deferred(env, delivery->deferred, value);
+    napi_delete_async_work(env, delivery->work);
+    free(delivery);
+}
+
+/* A promise of true, when everything has been delivered, or false. */
+static napi_value promise_delivery(napi_env env, napi_callback_info info, bool stop)
+{
+    struct delivery *delivery = calloc(1, sizeof *delivery);
+    napi_value promise = NULL;
+    if (delivery == NULL)
+        return NULL;
+    delivery->stop = stop;
+    napi_get_value_double(env, first_argument(env, info), &delivery->timeout);
+    if (own_isolate(env)->attached)
+        names_pending(own_isolate(env));
+    napi_create_promise(env, &delivery->deferred, &promise);
+    napi_create_async_work(env, NULL, text_value(env, "cprof"), deliver, delivered, delivery,
+                           &delivery->work);
+    napi_queue_async_work(env, delivery->work);
+    return promise;
+}
+
+static napi_value module_flush(napi_env env, napi_callback_info info)
+{
+    return promise_delivery(env, info, false);
+}
+
+static napi_value module_stop(napi_env env, napi_callback_info info)
+{
+    return promise_delivery(env, info, true);
+}
+
+/* stopNow(timeout): at the end of the process, when no event loop runs any more. */
+static napi_value module_stop_now(napi_env env, napi_callback_info info)
+{
+    double timeout = 0;
+    napi_value value = NULL;
+    napi_get_value_double(env, first_argument(env, info), &timeout);
+    if (own_isolate(env)->attached)
+        names_pending(own_isolate(env));
+    int result = cprof_stop(timeout);
+    if (result != -ENOENT)
+        after_stop(env);
+    napi_get_boolean(env, result == 0, &value);
+    return value;
+}
+
+/* ---- the rest of the face ---- */
+
+static napi_value module_is_running(napi_env env, napi_callback_info info)
+{
+    napi_value value = NULL;
+    (void)info;
+    napi_get_boolean(env, cprof_is_running(), &value);
+    return value;
+}
+
+static napi_value module_stats(napi_env env, napi_callback_info info)
+{
+    struct cprof_stats stats;
+    napi_value object = NULL, value;
+    (void)info;
+    cprof_stats(&stats);
+    napi_create_object(env, &object);
+#define ADD(field)                                                                             \
+    napi_create_double(env, (double)stats.field, &value);                                      \
+    napi_set_named_property(env, object, #field, value);
+    CPROF_STATS_FIELDS(ADD)
+#undef ADD
+    return object;
+}
+
+/* labelSet(text): the number of a set of labels. */
+static napi_value module_label_set(napi_env env, napi_callback_info info)
+{
+    char text[ARGUMENT_MAX];
+    size_t size = 0;
+    napi_value value = NULL;
+    napi_get_value_string_utf8(env, first_argument(env, info), text, sizeof text, &size);
+    napi_create_uint32(env, labels_intern(text, size), &value);
+    return value;
+}
+
+/* useLabels(number): from now on, on this thread. */
+static napi_value module_use_labels(napi_env env, napi_callback_info info)
+{
+    uint32_t set = 0;
+    napi_get_value_uint32(env, first_argument(env, info), &set);
+    atomic_store_explicit(&own_isolate(env)->label_set, set, memory_order_relaxed);
+    return NULL;
+}
+
+/* ---- the self-test ---- */
+
+/* Steps from the JavaScript frame that called this function, to be found on the stack by its
+ * saved frame pointer and return address, and gives the functions as ["name:line", …]. */
+static napi_value module_probe(napi_env env, napi_callback_info info)
+{
+    enum { DISTANCE = 1024, FRAMES = 16 };
+    struct isolate *isolate = own_isolate(env);
+    struct cprof_frame frames[FRAMES];
+    const struct cprof_interrupted thread = {.thread_data = isolate};
+    const uintptr_t *stack = __builtin_frame_address(0);
+    napi_value names = NULL;
+    uint32_t count = 0;
+    size_t found = 0;
+    (void)info;
+    napi_create_array(env, &names);
+    for (size_t i = 0; i < DISTANCE && found == 0 && (uintptr_t)&stack[i + 2] < isolate->stack_high;
+         i++) {
+        struct cprof_registers at = {
+            .pc = stack[i + 1], .fp = stack[i], .sp = (uintptr_t)&stack[i + 2]};
+        while (found < FRAMES && walk_step(&thread, &at, &frames[found]))
+            found += frames[found].token != 0;
+    }
+    names_pending(isolate);
+    for (size_t i = 0; i < found; i++) {
+        struct cprof_function function;
+        char line[ARGUMENT_MAX];
+        if (names_resolve(&frames[i], &function) != 0)
+            continue;
+        snprintf(line, sizeof line, "%s:%d", function.name, (int)function.line);
+        napi_set_element(env, names, count++, text_value(env, line));
+    }
+    return names;
+}
+
+/* opaque(): this thread's frames are not to be named. */
+static napi_value module_opaque(napi_env env, napi_callback_info info)
+{
+    (void)info;
+    own_isolate(env)->opaque = true;
+    return NULL;
+}
+
+/* ---- life ---- */
+
+static void on_cleanup(void *data)
+{
+    isolate_close(data);
+}
+
+/* The code stays when the last environment goes: the collector and the handler run it. */
+static void pin(void)
+{
+    Dl_info own;
+    if (dladdr((void *)pin, &own) != 0)
+        (void)dlopen(own.dli_fname, RTLD_NOW | RTLD_NODELETE | RTLD_NOLOAD);
+}
+
+static void find_v8(void)
+{
+    static _Atomic bool done;
+    if (atomic_exchange(&done, true))
+        return;
+    pin();
+    if (isolate_find_v8(no_walk, sizeof no_walk) && layout_find(no_walk, sizeof no_walk))
+        runtime.step = walk_step;
+}
+
+/* init(threadId): why JavaScript can't be followed, or "". */
+static napi_value module_init(napi_env env, napi_callback_info info)
+{
+    uint32_t thread_id = 0;
+    napi_get_value_uint32(env, first_argument(env, info), &thread_id);
+    if (own_isolate(env) != NULL)
+        return text_value(env, no_walk);
+    find_v8();
+    struct isolate *isolate = isolate_open(env, thread_id);
+    if (isolate == NULL) {
+        napi_throw_error(env, NULL, "cprof: out of memory");
+        return NULL;
+    }
+    napi_set_instance_data(env, isolate, NULL, NULL);
+    napi_add_env_cleanup_hook(env, on_cleanup, isolate);
+    if (cprof_is_running())
+        isolate_attach(isolate);
+    return text_value(env, no_walk);
+}
+
+NAPI_MODULE_INIT()
+{
+    static const struct {
+        const char *name;
+        napi_callback call;
+    } functions[] = {
+        {"init", module_init},           {"start", module_start},
+        {"flush", module_flush},         {"stop", module_stop},
+        {"stopNow", module_stop_now},    {"isRunning", module_is_running},
+        {"stats", module_stats},         {"labelSet", module_label_set},
+        {"useLabels", module_use_labels}, {"probe", module_probe},
+        {"opaque", module_opaque},
+    };
+    for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
+        napi_value function;
+        if (napi_create_function(env, functions[i].name, NAPI_AUTO_LENGTH, functions[i].call, NULL,
+                                 &function) != napi_ok)
+            return NULL;
+        napi_set_named_property(env, exports, functions[i].name, function);
+    }
+    return exports;
+}

@@ -1,0 +1,328 @@
+/* Handler code: runs inside the sampling signal. No allocation, locks, stdio or errno. */
+#include "walk.h"
+
+#include <sys/syscall.h>
+#include <ucontext.h>
+
+#include "heap.h"
+#include "isolate.h"
+#include "layout.h"
+
+enum {
+    WORD = sizeof(uintptr_t),
+    PAGE = 4096,
+    CODE_ALIGNMENT = 64,
+    CODE_REACH = 256 << 10, /* how far before a pc its function's start is looked for */
+    FRAME_MAX = 1 << 20,
+};
+
+/* ---- memory ---- */
+
+/* The kernel copies the new mask in before it rejects `how`: no effect, no fault. Without libc's
+ * wrapper, which would set errno. */
+static bool kernel_reads(uintptr_t address)
+{
+#ifdef __x86_64__
+    long result;
+    register long size __asm__("r10") = 8;
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "a"(SYS_rt_sigprocmask), "D"(-1L), "S"(address), "d"(0L), "r"(size)
+                     : "rcx", "r11", "memory");
+    return result == -22; /* EINVAL */
+#else
+    (void)address;
+    return false;
+#endif
+}
+
+static bool page_readable(struct isolate *isolate, uintptr_t page)
+{
+    uintptr_t *slot = &isolate->pages[(page / PAGE) % PAGE_SLOTS];
+    if (*slot == page)
+        return true;
+    if (!kernel_reads(page))
+        return false;
+    *slot = page;
+    return true;
+}
+
+/* A heap object whose first `size` bytes, and whose map, can be read. */
+static bool object(struct isolate *isolate, uintptr_t word, size_t size)
+{
+    if (!heap_is_object(word))
+        return false;
+    uintptr_t first = (word - 1) & ~(uintptr_t)(PAGE - 1);
+    uintptr_t last = (word - 2 + size) & ~(uintptr_t)(PAGE - 1);
+    if (!page_readable(isolate, first) || (last != first && !page_readable(isolate, last)))
+        return false;
+    uintptr_t map = heap_word(word, 0);
+    return heap_is_object(map) && page_readable(isolate, (map - 1) & ~(uintptr_t)(PAGE - 1)) &&
+           page_readable(isolate, (map + 15) & ~(uintptr_t)(PAGE - 1));
+}
+
+static bool object_of(struct isolate *isolate, uintptr_t word, int type)
+{
+    return object(isolate, word, 72) && heap_type(word) == type;
+}
+
+/* ---- one frame ---- */
+
+struct stack_frame {
+    struct isolate *isolate;
+    const struct cprof_interrupted *thread;
+    uintptr_t pc, fp, sp;
+    bool live; /* interrupted here, so that all registers are known */
+};
+
+static uintptr_t slot(const struct stack_frame *at, int offset)
+{
+    uintptr_t address = at->fp + (uintptr_t)(intptr_t)offset;
+    return address >= at->sp ? *(const uintptr_t *)address : 0;
+}
+
+static void name_as(struct cprof_frame *frame, uint64_t token)
+{
+    frame->token = token;
+    frame->position = WALK_NOWHERE;
+}
+
+static void number_as(struct cprof_frame *frame, const struct isolate *isolate, uint32_t number,
+                      uint64_t position)
+{
+    name_as(frame, number != 0 ? (uint64_t)isolate->serial << 32 | number : WALK_OPAQUE);
+    if (number != 0)
+        frame->position = position;
+}
+
+/* The function's key; 0 when it comes from no script, as builtins do. */
+static uint64_t key_of(struct isolate *isolate, uintptr_t shared, enum walk_kind kind)
+{
+    uintptr_t script = heap_word(shared, layout.shared_script);
+    if (!object_of(isolate, script, layout.type_script))
+        return 0;
+    uint64_t id = (uint32_t)heap_smi(heap_word(script, layout.script_id)) & 0x7fffffff;
+    uint64_t literal = heap_int(shared, layout.shared_literal_id) & 0x7fffffff;
+    return (uint64_t)kind << 62 | id << 31 | literal;
+}
+
+/* The JSFunction's SharedFunctionInfo, or 0. */
+static uintptr_t shared_of(struct isolate *isolate, uintptr_t function)
+{
+    if (!object(isolate, function, 64))
+        return 0;
+    int type = heap_type(function);
+    if (type < layout.type_function_first || type > layout.type_function_last)
+        return 0;
+    uintptr_t shared = heap_word(function, layout.function_shared);
+    return object_of(isolate, shared, layout.type_shared) ? shared : 0;
+}
+
+/* The offset of the bytecode that runs: the interpreter keeps it in a register, and stores it
+ * only before it calls. */
+static uint64_t bytecode_offset(const struct stack_frame *at, uintptr_t bytecode)
+{
+    intptr_t offset = heap_smi(slot(at, -40));
+#ifdef __x86_64__
+    if (at->live && at->thread->ucontext != NULL) {
+        const greg_t *registers = ((const ucontext_t *)at->thread->ucontext)->uc_mcontext.gregs;
+        intptr_t current = (intptr_t)registers[REG_R9];
+        intptr_t limit = layout.bytecode_data + heap_smi(heap_word(bytecode, layout.array_length));
+        if ((uintptr_t)registers[REG_R12] == bytecode && current >= layout.bytecode_data - 1 &&
+            current < limit)
+            offset = current;
+    }
+#endif
+    offset -= layout.bytecode_data - 1;
+    return offset >= 0 ? (uint64_t)offset : WALK_NOWHERE;
+}
+
+/* A JavaScript function whose code is not its own: the interpreter runs it, or it is itself a
+ * builtin, or calls one that needs no frame. */
+static void name_function(const struct stack_frame *at, struct cprof_frame *frame)
+{
+    struct isolate *isolate = at->isolate;
+    uintptr_t shared = shared_of(isolate, slot(at, -16));
+    uint64_t key = shared != 0 ? key_of(isolate, shared, WALK_FUNCTION) : 0;
+    if (key == 0) {
+        name_as(frame, shared != 0 ? 0 : WALK_OPAQUE);
+        return;
+    }
+    uintptr_t bytecode = slot(at, -32);
+    bool interpreted = heap_is_smi(slot(at, -40)) &&
+                       object_of(isolate, bytecode, layout.type_bytecode);
+    number_as(frame, isolate, isolate_learn(isolate, key, shared, interpreted ? bytecode : 0),
+              interpreted ? bytecode_offset(at, bytecode) : WALK_NOWHERE);
+}
+
+/* ---- compiled code ---- */
+
+/* Is this where an instruction stream's code starts? Its Code object says so itself. */
+static uintptr_t code_at(struct isolate *isolate, uintptr_t start)
+{
+    uintptr_t stream = start - (uintptr_t)layout.stream_start + 1;
+    uintptr_t map = heap_word(stream, 0);
+    if (isolate->stream_map != 0 ? map != isolate->stream_map : !heap_is_object(map))
+        return 0;
+    if (isolate->stream_map == 0 && !object_of(isolate, stream, layout.type_stream))
+        return 0;
+    uintptr_t code = heap_word(stream, WORD);
+    if (!object_of(isolate, code, layout.type_code) ||
+        heap_word(code, layout.code_start) != start)
+        return 0;
+    isolate->stream_map = map;
+    return code;
+}
+
+static uintptr_t find_code(struct isolate *isolate, uintptr_t pc)
+{
+    uintptr_t low = pc & ~(uintptr_t)(CODE_REACH - 1);
+    if (low < isolate->code.start)
+        low = isolate->code.start;
+    for (uintptr_t start = pc & ~(uintptr_t)(CODE_ALIGNMENT - 1);
+         start >= low + CODE_ALIGNMENT && page_readable(isolate, start & ~(uintptr_t)(PAGE - 1)) &&
+         page_readable(isolate, (start - CODE_ALIGNMENT) & ~(uintptr_t)(PAGE - 1));
+         start -= CODE_ALIGNMENT) {
+        uintptr_t code = code_at(isolate, start);
+        if (code != 0)
+            return pc - start < heap_int(code, layout.code_size) ? code : 0;
+    }
+    return 0;
+}
+
+static uint64_t optimization_key(struct isolate *isolate, uintptr_t code)
+{
+    uintptr_t deopt = heap_word(code, layout.code_deopt);
+    if (!object(isolate, deopt, (size_t)layout.array_data + 16 * WORD) ||
+        heap_smi(heap_word(deopt, layout.array_length)) <= layout.deopt_inlining)
+        return 0;
+    uintptr_t id = heap_word(deopt, layout.array_data + layout.deopt_id * WORD);
+    if (!heap_is_smi(id))
+        return 0;
+    return (uint64_t)WALK_OPTIMIZED << 62 | (uint32_t)heap_smi(id);
+}
+
+static void name_compiled(const struct stack_frame *at, struct cprof_frame *frame)
+{
+    struct isolate *isolate = at->isolate;
+    uintptr_t inside = at->live ? at->pc : at->pc - 1;
+    struct place *place = &isolate->places[inside * 0x9e3779b97f4a7c15u >> 53];
+    if (place->pc == inside) {
+        frame->token = place->token;
+        frame->position = place->position;
+        return;
+    }
+    uintptr_t shared = shared_of(isolate, slot(at, -16));
+    uintptr_t code = layout.code ? find_code(isolate, inside) : 0;
+    if (shared == 0 || code == 0) {
+        name_function(at, frame);
+        return;
+    }
+    int kind = (int)heap_int(code, layout.code_flags) & layout.kind_mask;
+    uint64_t key = kind == layout.kind_baseline ? key_of(isolate, shared, WALK_BASELINE)
+                                                : optimization_key(isolate, code);
+    if (key == 0) {
+        name_function(at, frame);
+        return;
+    }
+    number_as(frame, isolate, isolate_learn(isolate, key, shared, code),
+              inside - heap_word(code, layout.code_start));
+    *place = (struct place){inside, frame->token, frame->position};
+}
+
+/* ---- the step ---- */
+
+/* Before a function has made its frame, and after it has given it up, the caller's return
+ * address lies at the stack pointer: told by the instruction that comes next. */
+static bool leave_frameless(struct stack_frame *at, struct cprof_registers *registers)
+{
+    const uint8_t *code = (const uint8_t *)at->pc;
+    const uintptr_t *stack = (const uintptr_t *)at->sp;
+    bool pushes = code[0] == 0x55;                                          /* push rbp */
+    bool returns = code[0] == 0xc3 || code[0] == 0xc2;                      /* ret */
+    bool moves = code[0] == 0x48 && ((code[1] == 0x89 && code[2] == 0xe5) || /* mov rbp, rsp */
+                                     (code[1] == 0x8b && code[2] == 0xec));
+    if (!at->live || at->sp + 2 * WORD > at->isolate->stack_high ||
+        !(pushes || returns || moves))
+        return false;
+    registers->pc = stack[moves ? 1 : 0];
+    registers->sp = at->sp + (moves ? 2u : 1u) * WORD;
+    if (moves)
+        registers->fp = stack[0];
+    return true;
+}
+
+static bool leave_frame(const struct stack_frame *at, struct cprof_registers *registers)
+{
+    if (at->fp < at->sp || at->fp - at->sp > FRAME_MAX || at->fp % WORD != 0 ||
+        at->fp + 2 * WORD > at->isolate->stack_high)
+        return false;
+    const uintptr_t *record = (const uintptr_t *)at->fp;
+    registers->pc = record[1];
+    registers->sp = at->fp + 2 * WORD;
+    registers->fp = record[0];
+    return true;
+}
+
+/* A garbage collection shows once, where it interrupted JavaScript; what that was can't be
+ * read now. The next sample of the same collection begins at the same frame again. */
+static void name_collection(const struct stack_frame *at, struct cprof_frame *frame)
+{
+    bool first = at->sp <= at->isolate->collection_sp;
+    at->isolate->collection_sp = at->sp;
+    name_as(frame, first ? WALK_COLLECTOR : 0);
+}
+
+static void name_frame(const struct stack_frame *at, bool compiled, struct cprof_frame *frame)
+{
+    struct isolate *isolate = at->isolate;
+    uintptr_t marker = slot(at, -8);
+    if (atomic_load_explicit(&isolate->collecting, memory_order_relaxed) != 0)
+        name_collection(at, frame);
+    else if ((marker & 1) == 0 && marker >> 1 == (uintptr_t)layout.frame_wasm)
+        name_as(frame, WALK_WASM);
+    else if ((marker & 1) == 0)
+        name_as(frame, compiled && marker >> 1 == (uintptr_t)layout.frame_regexp ? WALK_REGEXP : 0);
+    else if (isolate->opaque)
+        name_as(frame, WALK_OPAQUE);
+    else if (compiled)
+        name_compiled(at, frame);
+    else
+        name_function(at, frame);
+}
+
+bool walk_step(const struct cprof_interrupted *thread, struct cprof_registers *registers,
+               struct cprof_frame *frame)
+{
+    struct isolate *isolate = thread->thread_data;
+    if (isolate == NULL)
+        return false;
+    bool copied = range_holds(&isolate->copied_builtins, registers->pc);
+    bool compiled = range_holds(&isolate->code, registers->pc) && !copied;
+    if (!compiled && !copied && !range_holds(&isolate->builtins, registers->pc))
+        return false;
+    struct stack_frame at = {
+        .isolate = isolate,
+        .thread = thread,
+        .pc = registers->pc,
+        .fp = registers->fp,
+        .sp = registers->sp,
+        .live = registers->pc == thread->registers.pc && registers->sp == thread->registers.sp,
+    };
+    name_as(frame, 0);
+    if (leave_frameless(&at, registers))
+        return true;
+    if (!leave_frame(&at, registers))
+        return false;
+    name_frame(&at, compiled, frame);
+    return true;
+}
+
+bool walk_context(const struct cprof_interrupted *thread, struct cprof_context *context)
+{
+    struct isolate *isolate = thread->thread_data;
+    if (isolate == NULL)
+        return false;
+    context->label_set = atomic_load_explicit(&isolate->label_set, memory_order_relaxed);
+    return context->label_set != 0;
+}

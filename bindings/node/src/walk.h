@@ -1,0 +1,45 @@
+/*
+ * The walk over V8's frames, which lie on the native stack: runtime.step. Signal-safe; walk.c is
+ * handler code.
+ *
+ * A V8 frame begins with the caller's frame pointer and return address; below them stands the
+ * context of a JavaScript function, or a small integer that tells what other kind of frame it
+ * is. Frames of functions give a token (isolate and function number) and a position:
+ * a bytecode offset in interpreted code, an offset into the machine code in compiled code.
+ * Builtins are code of the node binary: they give no frame and are named as native ones.
+ */
+#ifndef CPROF_NODE_WALK_H
+#define CPROF_NODE_WALK_H
+
+#include "cprof/runtime.h"
+
+/* Tokens that are no function's. Functions have the isolate's serial in the upper half. */
+enum walk_token {
+    WALK_COLLECTOR = 1, /* stands for the JavaScript that a garbage collection interrupted */
+    WALK_OPAQUE,        /* JavaScript that could not be told apart */
+    WALK_WASM,
+    WALK_REGEXP,
+};
+
+/* A position that is not known. */
+#define WALK_NOWHERE UINT32_MAX
+
+/* What the upper two bits of a function's key say of its positions. */
+enum walk_kind {
+    WALK_FUNCTION = 1,  /* script and literal number; bytecode offsets, if any */
+    WALK_BASELINE,      /* the same; offsets into its baseline code */
+    WALK_OPTIMIZED,     /* V8's number of the optimisation; offsets into its code */
+};
+
+static inline enum walk_kind walk_kind_of(uint64_t key)
+{
+    return (enum walk_kind)(key >> 62);
+}
+
+bool walk_step(const struct cprof_interrupted *thread, struct cprof_registers *registers,
+               struct cprof_frame *frame);
+
+/* Labels of the interrupted thread. */
+bool walk_context(const struct cprof_interrupted *thread, struct cprof_context *context);
+
+#endif
