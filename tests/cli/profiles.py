@@ -131,3 +131,20 @@ def small(path):
     profile.add([MAIN], 10, **main)
     profile.add([RUN, PARSE], 40, trace_id=TRACE, span_id=SPAN, **worker)
     return profile.write(path)
+
+
+VALIDATE = python("validate", "/app/shop/worker.py", 52, 50)
+
+
+def grown(path, duration=20.0):
+    """What became of small() later: 250 samples in 20 s. Self: crc32 130, work 44, validate 38,
+    parse 20, main 18."""
+    main = {"thread.id": 1, "thread.name": "MainThread"}
+    worker = {"thread.id": 2, "thread.name": "worker-1"}
+    profile = ProfileFile(service="shop", duration=duration)
+    profile.add([MAIN, WORK, CRC], 130, **main)
+    profile.add([MAIN, WORK, WORK_AGAIN], 44, endpoint="/cart", **main)
+    profile.add([MAIN], 18, **main)
+    profile.add([RUN, PARSE], 20, trace_id=TRACE, span_id=SPAN, **worker)
+    profile.add([RUN, VALIDATE], 38, **worker)
+    return profile.write(path)
