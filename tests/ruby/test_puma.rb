@@ -28,7 +28,7 @@ class TestPuma < CprofTest
     Dir.mktmpdir do |folder|
       File.write(File.join(folder, "config.ru"), APP)
       port = TCPServer.open("127.0.0.1", 0) { |server| server.addr[1] }
-      environment = { "RUBYOPT" => "-rcprof/auto", "CPROF_RATE" => "500",
+      environment = { "RUBYOPT" => "-rcprof/auto", "CPROF_RATE" => "500", "PWD" => folder,
                       "CPROF_OUTPUT" => File.join(folder, "puma-%p.pb.gz") }
       log = File.join(folder, "log")
       pid = spawn(environment, *RUBY, puma, "-e", "production", "-b", "tcp://127.0.0.1:#{port}", *options,
