@@ -158,10 +158,6 @@ static int see_modules(bool in_child)
         engine.modules = modules_new(&engine.budget);
     if (engine.modules == NULL || engine.model == NULL)
         return -ENOMEM;
-    /* A runtime that steps over code of its own may have mapped it in ways that the loader does
-     * not know of (V8 maps its builtins twice). */
-    if (engine.runtime != NULL && engine.runtime->step != NULL)
-        modules_miss(engine.modules);
     int status = in_child ? 0 : modules_refresh(engine.modules, threads_reader, NULL);
     return status < 0 ? status : 0;
 }

@@ -355,15 +355,17 @@ static bool leave_to_registers(struct walk *walk, const struct cprof_registers *
 }
 
 /* One frame: the runtime's, if it says so, which it then writes to `own`. */
-static bool leave_frame(struct walk *walk, uintptr_t pc, struct cprof_frame *own,
+static bool leave_frame(struct walk *walk, struct native_frame *frame, struct cprof_frame *own,
                         size_t *own_count)
 {
     if (!own)
-        return leave(walk, pc);
+        return leave(walk, frame->pc);
     struct cprof_registers registers = {
         .pc = walk->at.pc, .sp = walk->at.sp, .fp = walk->at.fp};
     if (!walk->runtime->step(walk->thread, &registers, own))
-        return leave(walk, pc);
+        return leave(walk, frame->pc);
+    if (own->token == 0 && own->position != 0)
+        frame->pc = own->position; /* the same code, where it has a name */
     own->stack = walk->at.sp;
     *own_count += own->token != 0; /* zero: stepped over, but no frame */
     return leave_to_registers(walk, &registers);
@@ -385,7 +387,7 @@ struct walk_result walk_frames(const struct module_map *map, struct stack_bounds
         struct cprof_frame *own = steps ? &stepped[result.stepped_count] : NULL;
         frame->pc = walk.at.live ? walk.at.pc : walk.at.pc - 1;
         frame->cfa = walk.at.sp;
-        if (!leave_frame(&walk, frame->pc, own, &result.stepped_count)) {
+        if (!leave_frame(&walk, frame, own, &result.stepped_count)) {
             result.end = walk.end;
             break;
         }

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cprof/cprof.h"
 #include "layout.h"
@@ -164,6 +165,17 @@ static struct range find_copy(const struct range *code)
     return copy;
 }
 
+/* Both begin on the same page of the binary, if they are what they seem to be. */
+static uintptr_t distance(const struct range *builtins, const struct range *copy)
+{
+    enum { PAGE = 4096, SAMPLE = 64 };
+    uintptr_t start = builtins->start & ~(uintptr_t)(PAGE - 1);
+    bool same = start != 0 && copy->start != 0 &&
+                memcmp((const void *)builtins->start,
+                       (const void *)(copy->start + (builtins->start - start)), SAMPLE) == 0;
+    return same ? copy->start - start : 0;
+}
+
 static void find_ranges(struct isolate *isolate)
 {
     struct memory_range ranges[RANGES_MAX];
@@ -177,6 +189,7 @@ static void find_ranges(struct isolate *isolate)
         if (!overlap(&isolate->code, &ranges[i]))
             isolate->builtins =
                 (struct range){ranges[i].start, ranges[i].start + ranges[i].length};
+    isolate->copy_distance = distance(&isolate->builtins, &isolate->copied_builtins);
 }
 
 static uintptr_t stack_end(void)

@@ -81,6 +81,7 @@ struct isolate {
     void *v8;            /* v8::Isolate * */
     uintptr_t stack_high;
     struct range builtins, copied_builtins; /* embedded in the binary; remapped beside the code */
+    uintptr_t copy_distance;                /* from a builtin to its copy; 0 = unknown */
     struct range code;                      /* what V8 compiles */
     _Atomic int collecting;                 /* depth of garbage collections */
     uintptr_t collection_sp;                /* of the JavaScript frame last met in one */

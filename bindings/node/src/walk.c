@@ -84,7 +84,8 @@ static uintptr_t slot(const struct stack_frame *at, int offset)
 static void name_as(struct cprof_frame *frame, uint64_t token)
 {
     frame->token = token;
-    frame->position = WALK_NOWHERE;
+    if (token != 0)
+        frame->position = WALK_NOWHERE;
 }
 
 static void number_as(struct cprof_frame *frame, const struct isolate *isolate, uint32_t number,
@@ -309,7 +310,9 @@ bool walk_step(const struct cprof_interrupted *thread, struct cprof_registers *r
         .sp = registers->sp,
         .live = registers->pc == thread->registers.pc && registers->sp == thread->registers.sp,
     };
-    name_as(frame, 0);
+    *frame = (struct cprof_frame){.token = 0};
+    if (copied && isolate->copy_distance != 0)
+        frame->position = at.pc - (at.live ? 0 : 1) - isolate->copy_distance;
     if (leave_frameless(&at, registers))
         return true;
     if (!leave_frame(&at, registers))

@@ -101,8 +101,9 @@ struct cprof_runtime {
     /* [handler] For runtimes whose frames lie on the native stack itself (V8): called by the
      * native walker for each pc before it looks at unwind tables. Returns false if pc is not
      * the runtime's; else writes the frame (its stack field is set by the core; a token of
-     * zero is no frame, only code that the runtime can step over) and moves *registers to
-     * the caller. NULL: never. */
+     * zero is no frame, only code that the runtime can step over; its position is then zero,
+     * or an address of the same code in a module, where this is a copy of it) and moves
+     * *registers to the caller. NULL: never. */
     bool (*step)(const struct cprof_interrupted *thread, struct cprof_registers *registers,
                  struct cprof_frame *frame);
 
