@@ -14,7 +14,8 @@
 #include "unwind/table.h"
 
 enum {
-    TABLE_SHARE = 4,             /* of the budget one table may take a quarter, */
+    MODULES_SHARE = 2,           /* of the budget all modules may take half, */
+    TABLE_SHARE = 4,             /* one table a quarter, */
     UNLIMITED_TABLE = 256 << 20, /* of no budget this much */
 };
 
@@ -44,7 +45,7 @@ struct snapshot {
 };
 
 struct modules {
-    struct budget *budget;
+    struct budget budget;                       /* a share */
     _Atomic(const struct module_map *) current; /* a snapshot's; never NULL */
     struct snapshot *retired;
     struct loader_state seen; /* what the loader said for the current snapshot */
@@ -67,14 +68,14 @@ static void module_release(struct modules *modules, const struct module *module)
     struct shared_module *shared = shared_of(module);
     if (--shared->references > 0)
         return;
-    unwind_table_free((struct unwind_table *)(uintptr_t)module->table, modules->budget);
-    budget_give(modules->budget, shared->bytes);
+    unwind_table_free((struct unwind_table *)(uintptr_t)module->table, &modules->budget);
+    budget_give(&modules->budget, shared->bytes);
     free(shared);
 }
 
 static size_t table_limit(const struct budget *budget)
 {
-    return budget && budget->limit ? budget->limit / TABLE_SHARE : UNLIMITED_TABLE;
+    return budget->limit ? budget->limit / (TABLE_SHARE / MODULES_SHARE) : UNLIMITED_TABLE;
 }
 
 /* NULL when there is nothing to compile, or no room. The copy that is compiled is as large as
@@ -119,11 +120,11 @@ static struct shared_module *module_make(struct modules *modules, const struct m
                                          const char *path)
 {
     size_t bytes = sizeof(struct shared_module) + strlen(path) + 1;
-    if (!budget_take(modules->budget, bytes))
+    if (!budget_take(&modules->budget, bytes))
         return NULL;
     struct shared_module *shared = calloc(1, bytes);
     if (!shared) {
-        budget_give(modules->budget, bytes);
+        budget_give(&modules->budget, bytes);
         return NULL;
     }
     memcpy(shared->path, path, strlen(path));
@@ -137,7 +138,7 @@ static struct shared_module *module_make(struct modules *modules, const struct m
         .file_offset = mapping->file_offset,
         .path = shared->path,
         .serial = ++modules->serials,
-        .table = compile(mapping, modules->budget),
+        .table = compile(mapping, &modules->budget),
         .signal_return = find_signal_return(mapping),
     };
     shared->without_table = mapping->header != 0 && !shared->module.table;
@@ -159,11 +160,11 @@ static struct snapshot *snapshot_new(struct modules *modules, size_t capacity)
 {
     size_t bytes =
         sizeof(struct snapshot) + capacity * (sizeof(uintptr_t) + sizeof(struct module *));
-    if (!budget_take(modules->budget, bytes))
+    if (!budget_take(&modules->budget, bytes))
         return NULL;
     struct snapshot *snapshot = calloc(1, bytes);
     if (!snapshot) {
-        budget_give(modules->budget, bytes);
+        budget_give(&modules->budget, bytes);
         return NULL;
     }
     snapshot->bytes = bytes;
@@ -178,7 +179,7 @@ static void snapshot_free(struct modules *modules, struct snapshot *snapshot)
 {
     for (size_t i = 0; i < snapshot->map.count; i++)
         module_release(modules, snapshot->map.modules[i]);
-    budget_give(modules->budget, snapshot->bytes);
+    budget_give(&modules->budget, snapshot->bytes);
     free(snapshot);
 }
 
@@ -370,7 +371,7 @@ struct modules *modules_new(struct budget *budget)
     struct modules *modules = calloc(1, sizeof(*modules));
     if (!modules)
         return NULL;
-    modules->budget = budget;
+    budget_init_share(&modules->budget, budget, MODULES_SHARE);
     modules->seen = (struct loader_state){.additions = ULLONG_MAX}; /* nothing yet */
     struct snapshot *empty = snapshot_new(modules, 0);
     if (!empty) {

@@ -19,8 +19,9 @@
  * the lock: an allocator may take the two locks the other way round.
  *
  * Modules are compiled in the loader's order: the program, the libraries it was linked with,
- * then what it loaded later. One whose table would take more than a quarter of the budget, or
- * more than is left of it, has none: its frames are walked by frame pointer where that holds,
+ * then what it loaded later. All modules may take half of the budget, so that samples find
+ * room in the rest. One whose table would take more than a quarter of the budget, or
+ * more than is left of that half, has none: its frames are walked by frame pointer where that holds,
  * or end the stack (counted by the caller as truncated).
  */
 #ifndef CPROF_UNWIND_MODULES_H
