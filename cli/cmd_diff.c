@@ -48,7 +48,8 @@ static const char help[] =
     "shrank\n"
     "  -n N            rows to print (default 20)\n"
     "  --cum           compare totals (with all that is called) instead of self\n"
-    "  --by WHAT       one row per function (default), line, file, module, type or thread\n"
+    "  --by WHAT       one row per function (default), line, file, module, type, thread\n"
+    "                  or stack\n"
     "  --normalize HOW \"second\" or \"total\", where the choice above does not fit\n"
     "  --fail-over PCT exit with 3 when a row grew by more than PCT percent of BASE's total,\n"
     "                  more than noise explains (by total: by more than PCT points)\n"
@@ -82,11 +83,11 @@ static int take_normalize(struct diff_options *options, const char *argument)
 
 static int take_by(struct diff_options *options, const char *argument)
 {
-    if (report_parse_by(argument, &options->by) == 0 && options->by <= REPORT_BY_THREAD)
+    if (report_parse_by(argument, &options->by) == 0 && options->by <= REPORT_BY_STACK)
         return GO_ON;
-    return wrong_usage(&command_diff,
-                       "--by needs function, line, file, module, type or thread, not \"%s\"",
-                       argument);
+    return wrong_usage(
+        &command_diff,
+        "--by needs function, line, file, module, type, thread or stack, not \"%s\"", argument);
 }
 
 static int take_output(struct diff_options *options, const char *argument)

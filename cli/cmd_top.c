@@ -22,7 +22,8 @@ static const char help[] =
     "\n"
     "  -n N            rows to print (default 20)\n"
     "  --cum           sort by total instead of self\n"
-    "  --by WHAT       one row per function (default), line, file, module, type or thread\n"
+    "  --by WHAT       one row per function (default), line, file, module, type, thread\n"
+    "                  or stack\n"
     "  --json          for programs: one JSON object, values in the profile's own "
     "unit\n" SELECTION_HELP "\n"
     "Example:\n"
@@ -41,12 +42,13 @@ static int take_option(void *closure, int option, char *argument)
         options->json = true;
         return GO_ON;
     case OPTION_BY:
-        if (report_parse_by(argument, &options->by) == 0 && options->by <= REPORT_BY_THREAD)
+        if (report_parse_by(argument, &options->by) == 0 && options->by <= REPORT_BY_STACK)
             return GO_ON;
-        return wrong_usage(&command_top,
-                           "--by needs function, line, file, module, type or thread, not "
-                           "\"%s\"",
-                           argument);
+        return wrong_usage(
+            &command_top,
+            "--by needs function, line, file, module, type, thread or stack, not "
+            "\"%s\"",
+            argument);
     default:
         return selection_take(&options->selection, &command_top, option, argument);
     }

@@ -161,6 +161,7 @@ void comparison_print(const struct comparison *comparison,
     struct printer p = {
         .comparison = comparison,
         .terminal = terminal_of(stdout),
+        .layout.cut = table_cut(comparison->reports[PAIR_NEW].by),
         .unit = unit_of(&sides[SIDE_NEW]),
     };
     static const struct report_row whole_row = {

@@ -76,7 +76,7 @@ void layout_print(const struct layout *layout, const struct report_row *row,
     char place[4096];
     size_t length = place_text(row, place, sizeof(place));
     terminal_print(terminal, layout->grey ? STYLE_DIM : type_style(row->type), row->name,
-                   row->name_length, layout->name, CUT_END, length > 0);
+                   row->name_length, layout->name, layout->cut, length > 0);
     if (length > 0) {
         fputs("  ", terminal->file);
         terminal_print(terminal, STYLE_DIM, place, length, layout->place, CUT_START, false);

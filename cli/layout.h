@@ -9,8 +9,9 @@
 #include "terminal.h"
 
 struct layout {
-    size_t name, place; /* columns */
-    bool grey;          /* rows show without the colours of their types */
+    size_t name, place;    /* columns */
+    enum terminal_cut cut; /* the end that a name loses */
+    bool grey;             /* rows show without the colours of their types */
 };
 
 /* Makes room for a row. */

@@ -9,9 +9,11 @@
 #include "profile/hex.h"
 
 static const char *const words[] = {
-    [REPORT_BY_FUNCTION] = "function", [REPORT_BY_LINE] = "line", [REPORT_BY_FILE] = "file",
-    [REPORT_BY_MODULE] = "module",     [REPORT_BY_TYPE] = "type", [REPORT_BY_THREAD] = "thread",
-    [REPORT_BY_TRACE] = "trace",       [REPORT_BY_SPAN] = "span",
+    [REPORT_BY_FUNCTION] = "function", [REPORT_BY_LINE] = "line",
+    [REPORT_BY_FILE] = "file",         [REPORT_BY_MODULE] = "module",
+    [REPORT_BY_TYPE] = "type",         [REPORT_BY_THREAD] = "thread",
+    [REPORT_BY_STACK] = "stack",       [REPORT_BY_TRACE] = "trace",
+    [REPORT_BY_SPAN] = "span",
 };
 
 const char *report_by_word(enum report_by by)
@@ -187,8 +189,9 @@ static const struct profile_label *find_label(const struct profile *profile, pro
 /* --- rows of whole samples --- */
 
 /* Threads are told apart by name, and those without one by number. */
-static struct row_key thread_key(const struct profile *profile, profile_id labels)
+static struct row_key thread_key(const struct report *report, profile_id labels)
 {
+    const struct profile *profile = report->profile;
     const struct profile_label *name = find_label(profile, labels, "thread.name");
     const struct profile_label *id = find_label(profile, labels, "thread.id");
     if (name && !name->is_number && name->text)
@@ -200,23 +203,23 @@ static struct row_key thread_key(const struct profile *profile, profile_id label
 
 static void describe_thread(struct report *report, profile_id labels, struct report_row *row)
 {
-    struct row_key key = thread_key(report->profile, labels);
+    struct row_key key = thread_key(report, labels);
     row->line = key.key[1] ? key.key[2] : 0;
     set_name(report, row, (profile_id)key.key[0],
              key.key[1] ? "[unnamed thread]" : "[no thread]");
 }
 
-static struct row_key trace_key(const struct profile *profile, profile_id link)
+static struct row_key trace_key(const struct report *report, profile_id link)
 {
     struct row_key key = {.index = link};
-    memcpy(key.key, profile_get_link(profile, link)->trace_id, 16);
+    memcpy(key.key, profile_get_link(report->profile, link)->trace_id, 16);
     return key;
 }
 
-static struct row_key span_key(const struct profile *profile, profile_id link)
+static struct row_key span_key(const struct report *report, profile_id link)
 {
-    struct row_key key = trace_key(profile, link);
-    memcpy(&key.key[2], profile_get_link(profile, link)->span_id, 8);
+    struct row_key key = trace_key(report, link);
+    memcpy(&key.key[2], profile_get_link(report->profile, link)->span_id, 8);
     return key;
 }
 
@@ -237,6 +240,26 @@ static void describe_link(struct report *report, profile_id link, struct report_
     row->name_length = strlen(row->name);
 }
 
+static struct row_key stack_key(const struct report *report, profile_id stack)
+{
+    return (struct row_key){{report->stacks.number[stack]}, stack};
+}
+
+static void describe_stack(struct report *report, profile_id stack, struct report_row *row)
+{
+    const struct stacks *stacks = &report->stacks;
+    const size_t *at = &stacks->text_at[stacks->number[stack]];
+    row->name = (const char *)stacks->texts.data + at[0];
+    row->name_length = at[1] - at[0] - 1;
+    if (row->name_length == 0)
+        set_name(report, row, 0, "[no stack]");
+}
+
+static profile_id stack_of(const struct profile_sample *sample)
+{
+    return sample->stack;
+}
+
 static profile_id labels_of(const struct profile_sample *sample)
 {
     return sample->labels;
@@ -252,18 +275,19 @@ static profile_id link_of(const struct profile_sample *sample)
 struct dimension {
     size_t (*count)(const struct profile *profile);
     profile_id (*of)(const struct profile_sample *sample);
-    struct row_key (*key)(const struct profile *profile, profile_id id);
+    struct row_key (*key)(const struct report *report, profile_id id);
     void (*describe)(struct report *report, profile_id id, struct report_row *row);
 };
 
 static const struct dimension *dimension_of(enum report_by by)
 {
-    static const struct dimension thread = {profile_label_set_count, labels_of, thread_key,
-                                            describe_thread},
-                                  trace = {profile_link_count, link_of, trace_key,
-                                           describe_link},
-                                  span = {profile_link_count, link_of, span_key, describe_link};
-    return by == REPORT_BY_THREAD ? &thread : by == REPORT_BY_TRACE ? &trace : &span;
+    static const struct dimension dimensions[] = {
+        [REPORT_BY_THREAD] = {profile_label_set_count, labels_of, thread_key, describe_thread},
+        [REPORT_BY_STACK] = {profile_stack_count, stack_of, stack_key, describe_stack},
+        [REPORT_BY_TRACE] = {profile_link_count, link_of, trace_key, describe_link},
+        [REPORT_BY_SPAN] = {profile_link_count, link_of, span_key, describe_link},
+    };
+    return &dimensions[by];
 }
 
 static void count_samples(struct report *report, const struct dimension *dimension,
@@ -288,9 +312,11 @@ static int make_sample_rows(struct report *report)
     report->rows = calloc(count + 1, sizeof(*report->rows));
     report->texts = calloc(count + 1, LINK_TEXT);
     int status = keys && row_of && example && report->rows && report->texts ? 0 : -ENOMEM;
+    if (!status && report->by == REPORT_BY_STACK)
+        status = stacks_make(&report->stacks, &report->frames);
     if (!status) {
         for (profile_id id = 0; id < count; id++)
-            keys[id] = dimension->key(report->profile, id);
+            keys[id] = dimension->key(report, id);
         report->row_count = number_rows(keys, count, row_of, example);
         for (size_t i = 0; i < report->row_count; i++) {
             report->rows[i].file = report->rows[i].type = "";
@@ -381,6 +407,7 @@ void report_free(struct report *report)
 {
     frame_table_free(&report->frames);
     free(report->rows);
+    stacks_free(&report->stacks);
     free(report->texts);
     *report = (struct report){0};
 }

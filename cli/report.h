@@ -1,7 +1,7 @@
 /*
  * A profile as rows: how much of a value each function, line, file, module, frame type,
- * thread, trace or span has itself, and with all it called. Recursion counts once. Borrows the
- * profile.
+ * thread, stack, trace or span has itself, and with all it called. Recursion counts once.
+ * Borrows the profile.
  */
 #ifndef CPROF_CLI_REPORT_H
 #define CPROF_CLI_REPORT_H
@@ -11,6 +11,7 @@
 #include "format/frames.h"
 #include "format/summary.h"
 #include "profile/profile.h"
+#include "stacks.h"
 
 enum report_by {
     REPORT_BY_FUNCTION,
@@ -20,6 +21,7 @@ enum report_by {
     REPORT_BY_TYPE,
     /* From here on rows are of whole samples: self and total are the same. */
     REPORT_BY_THREAD,
+    REPORT_BY_STACK, /* of functions, whatever their lines */
     REPORT_BY_TRACE,
     REPORT_BY_SPAN,
 };
@@ -44,7 +46,8 @@ struct report {
     int64_t total; /* of all samples */
     struct report_row *rows;
     size_t row_count;
-    char *texts; /* ids of spans and traces, that rows point to */
+    struct stacks stacks; /* with REPORT_BY_STACK; rows point to its texts */
+    char *texts;          /* ids of spans and traces, that rows point to */
 };
 
 const char *report_by_word(enum report_by by);

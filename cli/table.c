@@ -141,6 +141,11 @@ static void print_rest(const struct report *report, size_t shown,
             terminal_reset(terminal, STYLE_DIM));
 }
 
+enum terminal_cut table_cut(enum report_by by)
+{
+    return by == REPORT_BY_STACK ? CUT_START : CUT_END;
+}
+
 void table_print(const struct report *report, size_t limit, FILE *file)
 {
     struct terminal terminal = terminal_of(file);
@@ -149,7 +154,7 @@ void table_print(const struct report *report, size_t limit, FILE *file)
         return;
     }
     size_t rows = report->row_count < limit ? report->row_count : limit;
-    struct layout layout = {0};
+    struct layout layout = {.cut = table_cut(report->by)};
     for (size_t i = 0; i < rows; i++)
         layout_add(&layout, &report->rows[i]);
     layout_fit(&layout, &terminal, (is_flat(report) ? 1 : 2) * CELL_WIDTH + GAP_WIDTH);

@@ -11,6 +11,9 @@
 /* The line above a table: whose profile this is and how much is in it. Needs no rows. */
 void table_print_legend(const struct report *report, const struct terminal *terminal);
 
+/* Which end of its names is worth less: of a stack the root. */
+enum terminal_cut table_cut(enum report_by by);
+
 /* Prints at most `limit` rows, as wide as the terminal when `file` is one. */
 void table_print(const struct report *report, size_t limit, FILE *file);
 

@@ -150,8 +150,10 @@ def test_total_counts_callees_and_recursion_once(cprof, small, grown):
     ("module", {"/app/shop/worker.py": (40, 58), "/usr/lib/libz.so.1": (30, 130), "/app/shop/main.py": (30, 62)}),
     ("type", {"cpython": (70, 120), "native": (30, 130)}),
     ("thread", {"MainThread": (60, 192), "worker-1": (40, 58)}),
+    ("stack", {"main;work;crc32": (30, 130), "main;work;work": (20, 44), "main": (10, 18),
+               "Worker.run;parse": (40, 20), "Worker.run;validate": (0, 38)}),
 ])
-def test_diff_by_line_file_module_type_and_thread(cprof, small, grown, by, expected):
+def test_diff_by_line_file_module_type_thread_and_stack(cprof, small, grown, by, expected):
     report = diff(cprof, "--by", by, small, grown)
     name = (lambda row: (row["name"], row["line"])) if by == "line" else (lambda row: row["name"])
     assert {name(row): (row["base_samples"], row["new_samples"]) for row in report["rows"]} == expected

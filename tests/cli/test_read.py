@@ -75,11 +75,25 @@ def test_top_sorts_by_total_and_sums_up_what_it_leaves_out(cprof, small):
     ("module", {"/app/shop/worker.py": 40, "/usr/lib/libz.so.1": 30, "/app/shop/main.py": 30}),
     ("type", {"cpython": 70, "native": 30}),
     ("thread", {"MainThread": 60, "worker-1": 40}),
+    ("stack", {"main;work;crc32": 30, "main;work;work": 20, "main": 10, "Worker.run;parse": 40}),
 ])
-def test_top_by_line_file_module_type_and_thread(cprof, small, by, expected):
+def test_top_by_line_file_module_type_thread_and_stack(cprof, small, by, expected):
     report = rows(cprof, "--by", by, small)
     name = (lambda row: (row["name"], row["line"])) if by == "line" else (lambda row: row["name"])
     assert {name(row): row["self"] // 10**7 for row in report["rows"]} == expected
+
+
+def test_stacks_differ_by_functions_and_long_ones_lose_their_root(cprof, tmp_path):
+    main, again, leaf = (profiles.python(name, "f.py", line) for name, line in (("m", 1), ("m", 2), ("x", 3)))
+    deep = [profiles.python(f"f{i:05}", "f.py", 1) for i in range(2000)]
+    path = profiles.ProfileFile().add([main, leaf], 1).add([again, leaf], 2).add(deep, 4).add(
+        [profiles.python("n" * 9000, "f.py", 1)], 5).add([], 6).write(tmp_path / "stacks.pb.gz")
+    shown = {row["name"]: row["self"] // 10**7 for row in rows(cprof, "--by", "stack", path)["rows"]}
+    cut = next(name for name in shown if name.startswith("…"))
+    assert shown == {"m;x": 3, cut: 4, "n" * 4096: 5, "[no stack]": 6}
+    assert cut.endswith(";f01998;f01999") and 4090 <= len(cut) <= 4098
+    assert "…" in on_terminal(["top", "--by", "stack", path], 80) and "f01999" in on_terminal(
+        ["top", "--by", "stack", path], 80)
 
 
 @pytest.mark.parametrize("arguments, expected", [
