@@ -253,6 +253,7 @@ static size_t put_together(struct gather *gather, const struct record *record,
     for (size_t i = 0; i < record->native_count; i++) {
         gather->native_names[i] = naming_native(gather->naming, map, native[i].pc);
         gather->roles[i] = (enum cprof_role)gather->native_names[i].role;
+        finding->later |= gather->native_names[i].later; /* its role may change as well */
     }
     const struct weave input = {.native = native,
                                 .roles = gather->roles,

@@ -7,7 +7,8 @@
 #include "base/hash.h"
 #include "symbol/symbolizer.h"
 
-#define SHARE 4 /* the dictionary and its tables may take 1/SHARE of the budget */
+#define NATIVE_NAME 256 /* bytes of a name that the runtime gives; longer ones are cut */
+#define SHARE 4         /* the dictionary and its tables may take 1/SHARE of the budget */
 
 struct entry {
     uint64_t key, detail; /* native: pc, 0; interpreted: token, position */
@@ -226,6 +227,20 @@ static enum cprof_role role_of(const struct naming *naming, const struct module 
     return role;
 }
 
+/* Asks the runtime for the name of a function without symbol, and puts it where a symbol's
+ * would be. Says whether there will be one later. */
+static bool ask_runtime(const struct naming *naming, struct symbol *symbol,
+                        char name[NATIVE_NAME])
+{
+    const struct cprof_runtime *runtime = naming->runtime;
+    if (symbol->start == 0 || runtime == NULL || runtime->native_name == NULL)
+        return false;
+    int error = runtime->native_name(symbol->start, name, NATIVE_NAME);
+    if (error == 0)
+        symbol->lines[symbol->count - 1].name = symbol->lines[symbol->count - 1].linkage = name;
+    return error == -EAGAIN;
+}
+
 struct name naming_native(struct naming *naming, const struct module_map *map, uintptr_t pc)
 {
     const struct name *known = table_find(&naming->native, pc, 0);
@@ -234,15 +249,18 @@ struct name naming_native(struct naming *naming, const struct module_map *map, u
     const struct module *module = module_find(map, pc);
     struct symbol symbol;
     symbolizer_lookup(naming->symbolizer, module, pc, &symbol);
+    char name[NATIVE_NAME];
+    bool later = ask_runtime(naming, &symbol, name);
     enum cprof_role role = role_of(naming, module, pc, &symbol);
     struct entry entry = {
         .key = pc,
         .serial = module ? module->serial : 0,
         .name = {.location = locate(naming, module, pc, &symbol),
                  .role = (uint8_t)role,
-                 .failed = module == NULL && role == CPROF_ROLE_PLAIN},
+                 .failed = module == NULL && role == CPROF_ROLE_PLAIN,
+                 .later = later},
     };
-    return keep(naming, &naming->native, entry);
+    return later ? entry.name : keep(naming, &naming->native, entry);
 }
 
 void naming_modules_changed(struct naming *naming, const struct module_map *map)

@@ -293,8 +293,9 @@ static const char *keep_readable(struct module_names *names, const char *name)
 /* Names code of a file: its function, else what DWARF called it, else the PLT stub it is in,
  * else "module+0xoffset". */
 static void name_in_file(const struct open_files *files, const struct module *module,
-                         uint64_t vaddr, struct symbol_line *line)
+                         uint64_t vaddr, struct symbol *symbol)
 {
+    struct symbol_line *line = &symbol->lines[symbol->count - 1];
     struct module_names *names = files->names;
     const struct elf *table = names->symtab_in_debug ? &files->debug : &files->image;
     bool has_table = names->symtab_in_debug ? files->has_debug : files->has_image;
@@ -313,8 +314,8 @@ static void name_in_file(const struct open_files *files, const struct module *mo
         snprintf(text, sizeof text, "%s@plt", readable);
     } else {
         const char *slash = strrchr(module->path, '/');
-        if (files->has_image)
-            codemap_start(&files->image, vaddr, &start);
+        if (files->has_image && !codemap_start(&files->image, vaddr, &start))
+            symbol->start = (uintptr_t)start + module->bias;
         snprintf(text, sizeof text, "%s+0x%llx", slash ? slash + 1 : module->path,
                  (unsigned long long)start);
     }
@@ -352,6 +353,7 @@ void symbolizer_lookup(struct symbolizer *symbolizer, const struct module *modul
                        uintptr_t address, struct symbol *symbol)
 {
     struct module_names *names = module ? names_of(symbolizer, module->serial) : NULL;
+    symbol->start = 0;
     symbol->count = 1;
     symbol->lines[0] = (struct symbol_line){.name = "[unknown]"};
     if (!names)
@@ -366,5 +368,5 @@ void symbolizer_lookup(struct symbolizer *symbolizer, const struct module *modul
     if (files->has_dwarf)
         add_source(files, vaddr, symbol);
     /* The function itself goes by its name in the symbol table: DWARF's may lack the class. */
-    name_in_file(files, module, vaddr, &symbol->lines[symbol->count - 1]);
+    name_in_file(files, module, vaddr, symbol);
 }

@@ -42,7 +42,8 @@ struct symbol_line {
 
 /* One address. lines[0] is the innermost inlined function, the last the function itself. */
 struct symbol {
-    size_t count; /* at least 1 */
+    uintptr_t start; /* of a function that no source names, where it is known; else 0 */
+    size_t count;    /* at least 1 */
     struct symbol_line lines[SYMBOL_MAX_INLINED];
 };
 

@@ -125,6 +125,44 @@ sorts(); reduces(); calls_c()
         assert any("sort" in name for name in inside), names
 
 
+@pytest.mark.skipif(not is_stripped(), reason="this interpreter's functions have symbols")
+def test_c_functions_of_a_stripped_python_have_the_names_that_python_calls_them_by(execute):
+    outcome = execute("""
+import time
+numbers = [n * 7919 % 100003 for n in range(100000)]
+def adds(): return sum(range(2000000))
+def sorts(): return sorted(numbers)
+def sorts_in_place(): numbers[:].sort()
+def squeezes(): return zlib.compress(bytes(range(256)) * 800, 9)
+def dumps(): return json.dumps([{"a": n, "b": str(n)} for n in range(20000)])
+def queries():
+    base = sqlite3.connect(":memory:")
+    base.execute("create table numbers (n)")
+    base.executemany("insert into numbers values (?)", ((n,) for n in range(20000)))
+    return base.execute("select n from numbers order by n desc").fetchall()
+def joins(): return [",".join(map(str, range(100))).split(",") for _ in range(4000)]
+import json, sqlite3, zlib  # not loaded when cprof starts
+for _ in range(5):
+    for work in (adds, sorts, sorts_in_place, squeezes, dumps, queries, joins):
+        end = time.thread_time() + 0.06
+        while time.thread_time() < end: work()
+""")
+    profile = outcome.profile
+    for caller, callees in (("adds", ["sum"]), ("sorts", ["sorted", "list.sort"]),
+                            ("sorts_in_place", ["list.sort"]), ("squeezes", ["zlib.compress"]),
+                            ("dumps", ["_json.Encoder.__call__"]),
+                            ("queries", ["sqlite3.Connection.executemany"]),
+                            ("joins", ["str.join", "str.split"])):
+        called = {name for sample in profile.stacks_with(caller)
+                  for name in [f.name for f in sample.stack][
+                      :[f.name for f in sample.stack].index(caller)]}
+        assert set(callees) <= called, (caller, called)
+    shown = profile.names()
+    assert not {name for name in shown if name.startswith("python3")}
+    assert not shown & {"exec", "eval", "wrapper_descriptor.__call__"}
+    assert "dropped" not in outcome.err
+
+
 def test_generators_and_coroutines_stand_in_their_chain(execute):
     profile = execute(BURN + """
 import asyncio

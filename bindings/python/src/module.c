@@ -10,6 +10,7 @@
 
 #include "cprof/cprof.h"
 #include "cprof/runtime.h"
+#include "cfunctions.h"
 #include "graves.h"
 #include "labels.h"
 #include "names.h"
@@ -30,6 +31,7 @@ static struct cprof_runtime runtime = {
     .name = "cpython",
     .resolve = names_resolve,
     .role = roles_of,
+    .native_name = cfunctions_name,
     .labels = labels_of,
     .drained = drained,
 };
@@ -78,8 +80,10 @@ static int open_hooks(void)
     if (graves_open() < 0)
         return -1;
     if (qualnames_open() == 0) {
-        if (threads_hook() == 0)
+        if (threads_hook() == 0) {
+            cfunctions_open();
             return 0;
+        }
         qualnames_close();
     }
     graves_close();
@@ -88,6 +92,7 @@ static int open_hooks(void)
 
 static void close_hooks(void)
 {
+    cfunctions_close();
     threads_unhook();
     graves_close();
     qualnames_close();
@@ -162,6 +167,7 @@ static PyObject *module_flush(PyObject *self, PyObject *timeout)
     (void)self;
     if (PyErr_Occurred())
         return NULL;
+    cfunctions_refresh();
     Py_BEGIN_ALLOW_THREADS result = cprof_flush(seconds);
     Py_END_ALLOW_THREADS return PyBool_FromLong(result == 0);
 }
@@ -240,12 +246,14 @@ static PyObject *module_fork_prepare(PyObject *self, PyObject *unused)
     cprof_fork_prepare();
     graves_lock();
     labels_lock();
+    cfunctions_lock();
     Py_RETURN_NONE;
 }
 
 static PyObject *module_fork_parent(PyObject *self, PyObject *unused)
 {
     (void)self, (void)unused;
+    cfunctions_unlock();
     labels_unlock();
     graves_unlock();
     cprof_fork_parent();
@@ -255,6 +263,8 @@ static PyObject *module_fork_parent(PyObject *self, PyObject *unused)
 static PyObject *module_fork_child(PyObject *self, PyObject *unused)
 {
     (void)self, (void)unused;
+    cfunctions_child();
+    cfunctions_unlock();
     labels_unlock();
     graves_unlock();
     cprof_fork_child();

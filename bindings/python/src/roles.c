@@ -80,6 +80,20 @@ static const char *const plumbing[] = {
     "pythread_wrapper*",
     "main",
     "entry_call*", /* ours, around the first function of a thread */
+    /* The same by the names that cfunctions.h knows them by. */
+    "cprof._cprof.*",
+    "exec",
+    "eval",
+    "generator.__next__",
+    "generator.send",
+    "coroutine.send",
+    "wrapper_descriptor.__call__",
+    "method-wrapper.__call__",
+    "method_descriptor.__call__",
+    "classmethod_descriptor.__call__",
+    "builtin_function_or_method.__call__",
+    "method.__call__",
+    "function.__call__",
 };
 
 static bool matches(const char *symbol, const char *pattern)
@@ -113,8 +127,8 @@ enum cprof_role roles_of(const char *symbol, const char *module)
 {
     const bool python = module != NULL && is_python(module);
 
-    /* A distribution's interpreter is stripped: what has no name there is a static function of
-     * CPython, and more often than not one of those below. */
+    /* A distribution's interpreter is stripped: what has no name there, nor one that Python
+     * calls it by, is a static function of CPython, and often one of those above. */
     if (symbol == NULL)
         return python ? CPROF_ROLE_PLUMBING : CPROF_ROLE_PLAIN;
     /* An embedder may have linked the interpreter into a file of any name, but the eval loop's

@@ -5,6 +5,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "cfunctions.h"
 #include "cprof/cprof.h"
 
 /* What a started thread calls first. */
@@ -34,6 +35,7 @@ static PyObject *entry_call(PyObject *self, PyObject *arguments, PyObject *keywo
                        name != NULL ? PyUnicode_AsUTF8(name) : NULL);
     PyErr_Clear(); /* of a name that has no UTF-8 form */
     Py_XDECREF(name);
+    cfunctions_refresh();
     result = PyObject_Call(function, arguments, keywords);
     cprof_thread_leave();
     return result;

@@ -128,6 +128,12 @@ struct cprof_runtime {
      * CPROF_ROLE_PLAIN. Cached as well. NULL: never. */
     enum cprof_role (*role_at)(uintptr_t pc);
 
+    /* [collector] The name of the native function that starts at `start` and has no symbol,
+     * for interpreters that know the functions of stripped files. role() is asked about that
+     * name then. 0; -ENOENT: it has none, kept like any answer; -EAGAIN as in resolve(), the
+     * fallback being the name without a symbol. NULL: never. */
+    int (*native_name)(uintptr_t start, char *name, size_t size);
+
     /* [collector] The labels of a set that context() reported: calls `each` for every pair.
      * The strings need to live only during the call. NULL: there are no label sets. */
     void (*labels)(uint32_t label_set,

@@ -178,6 +178,7 @@ static void all_of_a_nameless_function_has_one_name(void **state)
         symbolizer_lookup(symbolizer, &library.module, pc, &symbol);
         assert_string_equal(symbol.lines[0].name, expected);
         assert_null(symbol.lines[0].linkage);
+        assert_int_equal(symbol.start, library.hidden);
     }
     symbolizer_free(symbolizer);
     dlclose(library.handle);
