@@ -8,8 +8,7 @@
 
 #include "comparison.h"
 #include "comparison_table.h"
-#include "format/html.h"
-#include "selection.h"
+#include "page.h"
 #include "terminal.h"
 
 enum {
@@ -24,6 +23,7 @@ enum {
 
 struct diff_options {
     struct selection selection;
+    struct html_source source;
     struct selection own[SIDES]; /* nothing but a label, which goes before the common one */
     enum report_by by;
     enum normalization normalize;
@@ -55,7 +55,7 @@ static const char help[] =
     "                  more than noise explains (by total: by more than PCT points)\n"
     "  --base-label K=V, --new-label K=V\n"
     "                  only samples with this label on one side, in place of --label\n"
-    "  --json          for programs: one JSON object\n" SELECTION_HELP "\n"
+    "  --json          for programs: one JSON object\n" PAGE_HELP SELECTION_HELP "\n"
     "Example:\n"
     "  cprof diff --fail-over 5 main.pb.gz branch.pb.gz -o diff.html\n";
 
@@ -90,21 +90,13 @@ static int take_by(struct diff_options *options, const char *argument)
         "--by needs function, line, file, module, type, thread or stack, not \"%s\"", argument);
 }
 
-static int take_output(struct diff_options *options, const char *argument)
-{
-    options->output = argument;
-    if (format_by_path(argument) == &format_html)
-        return GO_ON;
-    return wrong_usage(&command_diff, "-o needs a name that ends in .html, not \"%s\"",
-                       argument);
-}
-
 static int take_option(void *closure, int option, char *argument)
 {
     struct diff_options *options = closure;
+    int status = page_take(&command_diff, option, argument, &options->source, &options->output);
+    if (status != PAGE_NOT_MINE)
+        return status;
     switch (option) {
-    case 'o':
-        return take_output(options, argument);
     case 'n':
         return parse_number(&command_diff, "-n", argument, 1, ULONG_MAX, &options->rows);
     case OPTION_CUM:
@@ -168,9 +160,8 @@ static int match_columns(struct comparison_side sides[SIDES], char *const *paths
     return GO_ON;
 }
 
-static int write_page(const struct comparison *comparison,
-                      const struct comparison_side sides[SIDES], const char *const *names,
-                      const char *output)
+static int write_page(const struct diff_options *options, const struct comparison *comparison,
+                      const struct comparison_side sides[SIDES], const char *const *names)
 {
     const struct profile *new = sides[SIDE_NEW].profile;
     struct html_comparison page = {
@@ -180,14 +171,9 @@ static int write_page(const struct comparison *comparison,
         .base = {names[SIDE_BASE], profile_header_const(sides[SIDE_BASE].profile)->duration_ns},
         .new = {names[SIDE_NEW], profile_header_const(new)->duration_ns},
     };
-    char error[FORMAT_ERROR_SIZE] = "";
     struct buffer content = {0};
-    int status = html_write_comparison(comparison->pair, &page, &content);
-    if (status)
-        content.error = status;
-    status = buffer_write_file(&content, output, error);
-    buffer_free(&content);
-    return status ? fail("%s", error) : EXIT_DONE;
+    int status = html_write_comparison(comparison->pair, &page, &options->source, &content);
+    return page_write(&content, status, options->output);
 }
 
 /* The row that grew most of those over the limit, or NULL. */
@@ -226,7 +212,7 @@ static int show(const struct diff_options *options, const struct comparison *com
     if (!options->json)
         comparison_print(comparison, sides, names, options->rows);
     if (options->output) {
-        int status = write_page(comparison, sides, names, options->output);
+        int status = write_page(options, comparison, sides, names);
         if (status != EXIT_DONE)
             return status;
     }
@@ -264,6 +250,7 @@ static int run(int argc, char **argv)
         {"fail-over", required_argument, NULL, OPTION_FAIL_OVER},
         {"base-label", required_argument, NULL, OPTION_BASE_LABEL},
         {"new-label", required_argument, NULL, OPTION_NEW_LABEL},
+        PAGE_OPTIONS,
         SELECTION_OPTIONS,
         {0},
     };

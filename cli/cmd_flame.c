@@ -1,9 +1,9 @@
 /* cprof flame: a flame graph out of profiles. */
-#include "format/format.h"
-#include "selection.h"
+#include "page.h"
 
 struct flame_options {
     struct selection selection;
+    struct html_source source;
     const char *output;
 };
 
@@ -14,25 +14,23 @@ static const char help[] =
     "searched, zoomed, turned upside down (who calls this), and filtered by thread, label,\n"
     "trace and span. Several files are merged.\n"
     "\n"
-    "  -o OUT.html     where to write it\n" SELECTION_HELP "\n"
+    "  -o OUT.html     where to write it\n" PAGE_HELP SELECTION_HELP "\n"
     "Example:\n"
     "  cprof flame profile.pb.gz -o profile.html\n";
 
 static int take_option(void *closure, int option, char *argument)
 {
     struct flame_options *options = closure;
-    if (option != 'o')
-        return selection_take(&options->selection, &command_flame, option, argument);
-    options->output = argument;
-    if (format_by_path(argument) != &format_html)
-        return wrong_usage(&command_flame, "-o needs a name that ends in .html, not \"%s\"",
-                           argument);
-    return GO_ON;
+    int status =
+        page_take(&command_flame, option, argument, &options->source, &options->output);
+    if (status != PAGE_NOT_MINE)
+        return status;
+    return selection_take(&options->selection, &command_flame, option, argument);
 }
 
 static int run(int argc, char **argv)
 {
-    static const struct option known[] = {SELECTION_OPTIONS, {0}};
+    static const struct option known[] = {PAGE_OPTIONS, SELECTION_OPTIONS, {0}};
     struct flame_options options = {0};
     int status = parse_options(&command_flame, argc, argv, "o:", known, take_option, &options);
     if (status != GO_ON)
@@ -41,8 +39,14 @@ static int run(int argc, char **argv)
         return wrong_usage(&command_flame, "which file?");
     if (!options.output)
         return wrong_usage(&command_flame, "-o OUT.html is missing");
-    return selection_write(&options.selection, argv + optind, (size_t)(argc - optind),
-                           options.output);
+    struct profile *profile =
+        selection_load(&options.selection, argv + optind, (size_t)(argc - optind));
+    if (!profile)
+        return EXIT_FAILED;
+    struct buffer content = {0};
+    status = html_write_page(profile, &options.source, &content);
+    profile_free(profile);
+    return page_write(&content, status, options.output);
 }
 
 const struct command command_flame = {

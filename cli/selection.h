@@ -17,6 +17,8 @@ enum selection_option {
     OPTION_LABEL,
     OPTION_THREAD,
     OPTION_TYPE,
+    OPTION_SOURCE_URL, /* of page.h */
+    OPTION_SOURCE_ROOT,
     OPTION_OWN,
 };
 

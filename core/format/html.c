@@ -14,6 +14,7 @@
  *   links      [[trace, span], …]
  *   diff       of a comparison only: {type, perSecond, base, new}, each side {name, duration};
  *              the values are then the columns of a pair (profile/pair.h)
+ *   source     {url, root} where links to the source are wanted
  *
  * Sorted stacks share their beginnings, so the page is smaller than the pprof file although
  * base64 adds a third. What tells native addresses of one line apart is left out.
@@ -51,6 +52,7 @@ struct page_sample {
 struct page {
     const struct profile *profile;
     const struct html_comparison *comparison; /* NULL = of one profile */
+    const struct html_source *source;         /* NULL, or without a URL: no links */
     struct frame_table table;
     uint32_t *steps;           /* the frames of all stacks */
     struct page_stack *stacks; /* sorted */
@@ -416,6 +418,16 @@ static void write_comparison(struct page *page)
     json_raw(&page->json, "}");
 }
 
+static void write_source(struct page *page)
+{
+    const char *root = page->source->root ? page->source->root : "";
+    json_raw(&page->json, ",\"source\":{\"url\":");
+    json_string(&page->json, page->source->url, strlen(page->source->url));
+    json_raw(&page->json, ",\"root\":");
+    json_string(&page->json, root, strlen(root));
+    json_raw(&page->json, "}");
+}
+
 static int write_json(struct page *page)
 {
     struct profile_summary summary;
@@ -441,6 +453,8 @@ static int write_json(struct page *page)
     write_links(page);
     if (page->comparison)
         write_comparison(page);
+    if (page->source && page->source->url)
+        write_source(page);
     json_raw(&page->json, "}");
     return page->json.error;
 }
@@ -477,16 +491,22 @@ static int write_page(struct page *page, struct buffer *out)
     return status;
 }
 
-static int html_write(const struct profile *profile, struct buffer *out)
+int html_write_page(const struct profile *profile, const struct html_source *source,
+                    struct buffer *out)
 {
-    struct page page = {.profile = profile};
+    struct page page = {.profile = profile, .source = source};
     return write_page(&page, out);
 }
 
-int html_write_comparison(const struct profile *pair, const struct html_comparison *comparison,
-                          struct buffer *out)
+static int html_write(const struct profile *profile, struct buffer *out)
 {
-    struct page page = {.profile = pair, .comparison = comparison};
+    return html_write_page(profile, NULL, out);
+}
+
+int html_write_comparison(const struct profile *pair, const struct html_comparison *comparison,
+                          const struct html_source *source, struct buffer *out)
+{
+    struct page page = {.profile = pair, .comparison = comparison, .source = source};
     return write_page(&page, out);
 }
 

@@ -44,8 +44,8 @@ def browser():
 @pytest.fixture
 def page(browser, cprof, tmp_path):
     """Opens a profile file's flame graph."""
-    def show(path, name="page.html"):
-        done = cprof("flame", path, "-o", tmp_path / name)
+    def show(path, *arguments, name="page.html"):
+        done = cprof("flame", path, *arguments, "-o", tmp_path / name)
         assert done.returncode == 0, done.stderr
         browser.log()  # what earlier pages wrote
         browser.open(tmp_path / name)
@@ -298,6 +298,42 @@ def test_everything_can_be_done_with_the_keyboard(page, small):
     quiet(opened)
 
 
+def source(page, *path):
+    """Where the link leads when that box is selected; None without one."""
+    return page.run("""
+        const {graph, model} = window.page;
+        let box = model.root;
+        for (const name of arguments[0])
+            box = model.children(box).find((each) => graph.label(each) === name);
+        graph.select(box);
+        const link = document.getElementById('source');
+        return link.hidden ? null : link.getAttribute('href');""", list(path))
+
+
+def test_frames_link_to_their_source(page, small):
+    opened = page(small, "--source-url", "https://example.com/blob/main/{file}#L{line}",
+                  "--source-root", "/app")
+    assert source(opened, "main", "work") == "https://example.com/blob/main/shop/main.py#L20"
+    assert source(opened, "main", "work", "crc32") is None
+    assert source(opened) is None
+    opened.run("""const select = document.getElementById('grouping'); select.value = 'line';
+                  select.dispatchEvent(new Event('change'));""")
+    assert source(opened, "main:12", "work:22", "work:24") == "https://example.com/blob/main/shop/main.py#L24"
+    opened = page(small, "--source-url", "vscode://file{file}:{line}", "--source-root", "/elsewhere")
+    assert source(opened, "main") is None
+    opened = page(small, "--source-url", "vscode://file{file}:{line}")
+    assert source(opened, "main") == "vscode://file/app/shop/main.py:10"
+    assert source(page(small), "main") is None
+    quiet(opened)
+
+
+def test_a_file_name_cannot_lead_a_link_elsewhere(page, tmp_path):
+    evil = '/x/"><script>?a=b#c{line}\\..%2f é\ud800.py'.encode(errors="replace")
+    path = profiles.ProfileFile().add([profiles.python("f", evil, 3, 3)], 5).write(tmp_path / "evil.pb.gz")
+    href = source(page(path, "--source-url", "https://example.com{file}?line={line}"), "f")
+    assert re.fullmatch(r"https://example\.com/x/[A-Za-z0-9%.()!~*'_-]+/?[A-Za-z0-9%.()!~*'_-]*\?line=3", href)
+
+
 def test_both_themes_and_both_directions_draw(page, small):
     opened = page(small)
     colour = "return [...document.getElementById('canvas').getContext('2d').getImageData(3, 12, 1, 1).data]"
@@ -334,7 +370,7 @@ def test_names_never_become_markup_or_code(page, tmp_path):
     for name in EVIL[:3]:
         tooltip(opened, name)
     assert opened.run("return document.scripts.length") == scripts
-    assert opened.run("return document.querySelectorAll('img, iframe, object, a, [onerror]').length") == 0
+    assert opened.run("return document.querySelectorAll('img, iframe, object, a:not(#source), [onerror]').length") == 0
     assert "owned" not in opened.run("return document.title").replace("document.title='owned'", "")
     assert opened.text("title").startswith("</title><script>")
     quiet(opened)

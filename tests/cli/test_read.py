@@ -257,6 +257,8 @@ def test_unwritable_outputs_get_one_line_and_exit_1(cprof, small, tmp_path):
     ["top", "-n", "1x", "x"], ["top", "--by", "colour", "x"], ["top", "--span", "12", "x"],
     ["top", "--trace", "z" * 32, "x"], ["top", "--label", "novalue", "x"], ["top", "--label", "=v", "x"],
     ["flame", "x"], ["flame", "x", "-o", "x.txt"], ["flame", "-o", "x.html"],
+    ["flame", "x", "-o", "x.html", "--source-url", "javascript:alert(1)//{file}"],
+    ["flame", "x", "-o", "x.html", "--source-url", "https://example.com/"],
     ["convert", "x"], ["convert", "x", "y", "z"], ["convert", "x", "x.unknown"],
     ["spans"], ["spans", "-n", "0", "x"], ["top", "--by", "span", "x"], ["merge", "x"], ["merge", "-o", "x.otlp"], ["merge", "x", "-o", "x.unknown"],
     ["run"], ["run", "--rate", "0", "true"], ["run", "--rate", "1001", "true"], ["run", "--types", "cpu,no", "true"],

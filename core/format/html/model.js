@@ -74,6 +74,21 @@ class Grouping {
         return printable(file && line > 0 ? `${file}:${line}` : file);
     }
 
+    /* Where the source of a key is, as a URL; null where nobody knows. */
+    sourceUrl(key) {
+        const {functions, frames, source, strings} = this.profile;
+        const fn = this.#function(key);
+        const path = strings[functions.file[fn]];
+        const root = source ? source.root.replace(/\/*$/, "/") : "";
+        if (!source || !path || this.by === "module" || (source.root && !path.startsWith(root)))
+            return null;
+        const line = this.by === "line" ? frames.line[this.example[key]]
+            : this.by === "file" ? 1 : functions.line[fn];
+        const file = (source.root ? path.slice(root.length) : path).split("/")
+            .map((part) => encodeURIComponent(part.toWellFormed())).join("/");
+        return source.url.replace(/\{(file|line)\}/g, (_, word) => word === "file" ? file : Math.max(line, 1));
+    }
+
     module(key) {
         return printable(this.profile.strings[this.profile.frames.module[this.example[key]]]);
     }

@@ -205,6 +205,9 @@ class Page {
         $("status").textContent = box ? this.#describe(box).join(" · ").slice(0, 400)
             : "Click a frame to zoom, ? for keys";
         $("copy").hidden = !box?.parent;
+        const url = box?.parent ? this.model.grouping.sourceUrl(box.key) : null;
+        $("source").hidden = !url;
+        $("source").href = url ?? "#";
     }
 
     async #copyName() {
@@ -337,6 +340,7 @@ class Page {
             f: () => this.filters.available && $("filter").click(),
             t: () => $("table-toggle").click(),
             c: () => this.#copyName(),
+            s: () => $("source").hidden || $("source").click(),
             "?": () => $("help").showModal(),
         }[event.key];
         if (!action)

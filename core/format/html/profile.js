@@ -42,6 +42,7 @@ class Profile {
         this.#growTree(raw.tree);
         this.#readSamples(raw.samples);
         this.facets = this.#facets(raw);
+        this.source = raw.source ?? null;
         this.diff = raw.diff ?? null;
         if (this.diff?.perSecond)
             this.#normalise();
