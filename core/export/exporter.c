@@ -442,10 +442,18 @@ int exporter_stop(struct exporter *exporter, double timeout, struct exporter_sta
 }
 
 /* The parent's thread may have been anywhere when the fork happened. The queue is whole if
- * nobody held its lock, and may be freed then; what the thread held is left where it lies (the
- * pages are shared with the parent until somebody writes to them), sinks and lock included. */
+ * nobody held its lock, and may be freed then, with the sinks that were not in use and are
+ * nothing but memory (a run's file: a quarter of the budget). What the thread held, and what
+ * is connected to a server, is left where it lies: the pages are shared with the parent until
+ * somebody writes to them. */
 void exporter_abandon(struct exporter *exporter)
 {
-    if (pthread_mutex_trylock(&exporter->lock) == 0)
-        queued_free(queue_clear(&exporter->queue));
+    if (pthread_mutex_trylock(&exporter->lock) != 0)
+        return;
+    queued_free(queue_clear(&exporter->queue));
+    for (size_t i = 0; i < exporter->outlet_count; i++) {
+        const struct outlet *outlet = &exporter->outlets[i];
+        if (!outlet->busy && outlet->sink->interrupt == NULL)
+            outlet->sink->close(outlet->sink);
+    }
 }

@@ -44,7 +44,8 @@ struct sink {
     void (*save)(struct sink *sink, bool last, struct delivery *delivery);
 
     /* Makes the deliver() under way, and every later one, return at once (DELIVERY_RETRY).
-     * NULL: deliver() is always quick, and is called even when time has run out. */
+     * NULL: deliver() is always quick, and is called even when time has run out; between two
+     * calls the sink is nothing but memory. */
     void (*interrupt)(struct sink *sink);
 
     void (*close)(struct sink *sink);

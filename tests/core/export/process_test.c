@@ -117,6 +117,34 @@ static void the_thread_leaves_the_programs_signals_alone(void **state)
         assert_true(blocked >> (signals[i] - 1) & 1);
 }
 
+static void a_forked_child_gives_back_what_the_run_took(void **state)
+{
+    (void)state;
+    char error[256], path[] = "/tmp/cprof-process-XXXXXX.otlp";
+    struct budget budget;
+    budget_init(&budget, 1 << 20);
+    close(mkstemps(path, 5));
+    const struct exporter_options options = {.output = path, .budget = &budget};
+    struct exporter *exporter = exporter_new(&options, error, sizeof error);
+    exporter_submit(exporter, make_profile(1, &budget));
+    assert_int_equal(exporter_flush(exporter, 10), 0);
+    assert_true(budget_used(&budget) > 0);
+    exporter_submit(exporter, make_profile(1, &budget));
+    assert_int_equal(exporter_flush(exporter, 10), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        exporter_abandon(exporter);
+        _exit(budget_used(&budget) == 0 ? 0 : 1);
+    }
+    int status = -1;
+    waitpid(child, &status, 0);
+    assert_int_equal(exporter_stop(exporter, 10, NULL), 0);
+    assert_int_equal(file_total(path), 2);
+    assert_int_equal(budget_used(&budget), 0);
+    assert_int_equal(status, 0);
+    unlink(path);
+}
+
 static int child_with_its_own_exporter(struct exporter *inherited, const char *url)
 {
     char error[256];
@@ -276,6 +304,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_process_that_only_writes_files_loads_no_network_library),
         cmocka_unit_test(a_missing_http_module_is_one_line_and_counted),
+        cmocka_unit_test(a_forked_child_gives_back_what_the_run_took),
         cmocka_unit_test(the_thread_leaves_the_programs_signals_alone),
         cmocka_unit_test(a_program_that_closes_all_descriptors_keeps_its_new_ones),
         cmocka_unit_test(a_program_that_is_started_inherits_no_connection),
