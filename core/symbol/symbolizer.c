@@ -17,6 +17,7 @@
 
 #define NAME_MAX_BYTES DEMANGLE_OUTPUT
 #define OPEN_MODULES 8
+#define SYMBOLS_SHARE 4 /* of the budget: they are kept for as long as their modules */
 
 /* What is remembered of a module. */
 struct module_names {
@@ -42,7 +43,7 @@ struct open_files {
 };
 
 struct symbolizer {
-    struct budget *budget;
+    struct budget budget; /* a share */
     const char *debug_root;
     struct module_names **modules; /* by serial */
     size_t count, capacity;
@@ -57,9 +58,9 @@ struct symbolizer *symbolizer_new(struct budget *budget)
     struct symbolizer *symbolizer = calloc(1, sizeof *symbolizer);
     if (!symbolizer)
         return NULL;
-    symbolizer->budget = budget;
+    budget_init_share(&symbolizer->budget, budget, SYMBOLS_SHARE);
     symbolizer->debug_root = DEBUGFILE_ROOT;
-    perfmap_init(&symbolizer->perfmap, budget);
+    perfmap_init(&symbolizer->perfmap, &symbolizer->budget);
     return symbolizer;
 }
 
@@ -95,7 +96,7 @@ static void free_names(struct symbolizer *symbolizer, struct module_names *names
     symtab_free(&names->symtab);
     dwarf_index_free(&names->index);
     strings_free(&names->strings);
-    budget_give(symbolizer->budget, sizeof *names);
+    budget_give(&symbolizer->budget, sizeof *names);
     free(names);
 }
 
@@ -107,7 +108,7 @@ void symbolizer_free(struct symbolizer *symbolizer)
     for (size_t i = 0; i < symbolizer->count; i++)
         free_names(symbolizer, symbolizer->modules[i]);
     perfmap_free(&symbolizer->perfmap);
-    budget_give(symbolizer->budget, symbolizer->capacity * sizeof *symbolizer->modules);
+    budget_give(&symbolizer->budget, symbolizer->capacity * sizeof *symbolizer->modules);
     free(symbolizer->modules);
     free(symbolizer);
 }
@@ -148,11 +149,11 @@ static bool make_room(struct symbolizer *symbolizer)
     if (symbolizer->count < symbolizer->capacity)
         return true;
     size_t capacity = symbolizer->capacity ? symbolizer->capacity * 2 : 32;
-    if (!budget_take(symbolizer->budget, (capacity - symbolizer->capacity) * size))
+    if (!budget_take(&symbolizer->budget, (capacity - symbolizer->capacity) * size))
         return false;
     struct module_names **modules = realloc(symbolizer->modules, capacity * size);
     if (!modules) {
-        budget_give(symbolizer->budget, (capacity - symbolizer->capacity) * size);
+        budget_give(&symbolizer->budget, (capacity - symbolizer->capacity) * size);
         return false;
     }
     symbolizer->modules = modules;
@@ -166,17 +167,18 @@ static struct module_names *names_of(struct symbolizer *symbolizer, uint64_t ser
     size_t at = find_serial(symbolizer, serial);
     if (has_serial(symbolizer, at, serial))
         return symbolizer->modules[at];
-    if (!make_room(symbolizer) || !budget_take(symbolizer->budget, sizeof(struct module_names)))
+    if (!make_room(symbolizer) ||
+        !budget_take(&symbolizer->budget, sizeof(struct module_names)))
         return NULL;
     struct module_names *names = calloc(1, sizeof *names);
     if (!names) {
-        budget_give(symbolizer->budget, sizeof *names);
+        budget_give(&symbolizer->budget, sizeof *names);
         return NULL;
     }
     names->serial = serial;
-    names->symtab.budget = symbolizer->budget;
-    dwarf_index_init(&names->index, symbolizer->budget);
-    strings_init(&names->strings, symbolizer->budget);
+    names->symtab.budget = &symbolizer->budget;
+    dwarf_index_init(&names->index, &symbolizer->budget);
+    strings_init(&names->strings, &symbolizer->budget);
     struct module_names **slot = &symbolizer->modules[at];
     memmove(slot + 1, slot, (symbolizer->count - at) * sizeof *slot);
     *slot = names;
@@ -196,7 +198,7 @@ static void load(struct symbolizer *symbolizer, struct open_files *files,
                              elf_section_of_type(&files->debug, SHT_SYMTAB);
     int error =
         symtab_load(&names->symtab, names->symtab_in_debug ? &files->debug : &files->image,
-                    symbolizer->budget);
+                    &symbolizer->budget);
     log_debug("symbols of %s: %zu functions%s%s%s", module->path, names->symtab.count,
               error ? ", " : "", error ? strerror(-error) : "",
               files->has_debug ? ", with a debug file" : "");

@@ -11,12 +11,12 @@
  * module "[unknown]". A file that is not the one mapped (upgraded, deleted) names nothing.
  *
  * What it costs: 12 bytes of memory a function from a module's first lookup on, drawn from
- * the budget (when that is spent, further modules are named "module+0xoffset"); a few us a
- * lookup without DWARF, and with it 10 to 75 us in a sorted batch, several hundred where a
- * lookup needs a compilation unit that is not at hand. So: keep what was looked up by (module,
- * address), gather a batch, and sort it by address. What a batch needs beyond that (open files
- * of at most 8 modules, for each 512 KiB of DWARF units beside the one in use) goes with
- * symbolizer_rest().
+ * a quarter of the budget (when that is spent, further modules are named "module+0xoffset"); a
+ * few us a lookup without DWARF, and with it 10 to 75 us in a sorted batch, several hundred
+ * where a lookup needs a compilation unit that is not at hand. So: keep what was looked up by
+ * (module, address), gather a batch, and sort it by address. What a batch needs beyond that
+ * (open files of at most 8 modules, for each 512 KiB of DWARF units beside the one in use) goes
+ * with symbolizer_rest().
  *
  * Strings live as long as the symbolizer or until symbolizer_forget() of their module.
  * They are UTF-8 without control characters, whatever the files hold.
