@@ -1,0 +1,155 @@
+'use strict'
+
+const assert = require('node:assert')
+const test = require('node:test')
+const { profileSource, major } = require('./helper')
+
+const BURN = `
+function burn (milliseconds) {
+  let x = 1
+  for (const end = process.cpuUsage().user + milliseconds * 1000; process.cpuUsage().user < end;) {
+    for (let i = 0; i < 20000; i++) x = (x * 31 + i) % 1000003
+  }
+  return x
+}
+`
+
+const near = (value, wanted, tolerance, what) =>
+  assert.ok(Math.abs(value - wanted) <= tolerance, `${what}: ${value}, not ${wanted} ± ${tolerance}`)
+
+test('two functions that burn 70 and 30 of 100 are shown with 70 and 30', async () => {
+  const profile = await profileSource(`${BURN}
+    function seventy () { return burn(70) }
+    function thirty () { return burn(30) }
+    for (let i = 0; i < 40; i++) { seventy(); thirty() }`)
+  const seventy = profile.count(profile.under('burn', 'seventy'))
+  const thirty = profile.count(profile.under('burn', 'thirty'))
+  assert.ok(seventy + thirty > 200, `${seventy + thirty} samples`)
+  near(seventy / (seventy + thirty), 0.7, 0.05, 'share of seventy()')
+})
+
+test('nearly every stack reaches the first function of its thread', async () => {
+  const profile = await profileSource(`${BURN}
+    const items = Array.from({ length: 20000 }, (_, i) => (i * 7919) % 20011)
+    for (let i = 0; i < 30; i++) {
+      items.slice().sort((a, b) => a - b)
+      JSON.parse(JSON.stringify(items))
+      burn(20)
+    }`)
+  const cut = profile.count(sample => sample.stack.some(frame => frame.name === '[truncated]'))
+  assert.ok(cut <= profile.count() / 100, `${cut} of ${profile.count()} cut`)
+  const rooted = profile.share(sample =>
+    ['_start', 'clone3', 'clone', '__clone'].includes(sample.stack.at(-1).name))
+  assert.ok(rooted >= 0.99, `only ${rooted} rooted`)
+})
+
+test('a hot line is shown with its file and number', async () => {
+  const profile = await profileSource(`function hot () {
+  let x = 1
+
+  for (let i = 0; i < 3e8; i++) {
+    x = (x * 31 + i) % 1000003 // line 5
+  }
+  return x
+}
+hot()`)
+  const lines = profile.lines('hot')
+  const all = profile.count(profile.under('hot'))
+  assert.ok(all > 50, `${all} samples`)
+  const [frame] = profile.frames('hot')
+  assert.strictEqual(frame.file, profile.file)
+  assert.strictEqual(frame.startLine, 1)
+  if (major < 22) return // the code of optimised functions is not read there: lines are the start's
+  const inLoop = (lines.get(4) ?? 0) + (lines.get(5) ?? 0)
+  assert.ok(inLoop > 0.8 * all, JSON.stringify([...lines]))
+})
+
+test('functions are named as V8 infers them', async () => {
+  const profile = await profileSource(`${BURN}
+    function Foo () {}
+    Foo.prototype.bar = function () { return burn(150) }
+    exports.handler = () => new Foo().bar()
+    class Cart { get value () { return exports.handler() } #secret () { return this.value } total () { return this.#secret() } }
+    function * generate () { yield new Cart().total() }
+    ;(function () { [...generate()] })()`)
+  const wanted = ['burn', 'Foo.bar', 'exports.handler', 'get value', '#secret', 'total', 'generate',
+    '(anonymous)']
+  assert.ok(profile.count(profile.under(...wanted)) > 20, 'no stack with all of them')
+})
+
+test('what builtins run is shown under the JavaScript that called them', async () => {
+  const profile = await profileSource(`
+    const zlib = require('node:zlib'); const crypto = require('node:crypto')
+    const items = Array.from({ length: 3000 }, (_, i) => ({ i, s: 'x' + (i * 7919) % 20011 }))
+    const bytes = crypto.randomBytes(200000)
+    function compare (a, b) { return a.s < b.s ? -1 : 1 }
+    function sorts () { items.slice().sort(compare) }
+    function stringifies () { JSON.parse(JSON.stringify(items)) }
+    function deflates () { zlib.deflateSync(bytes) }
+    function hashes () { crypto.pbkdf2Sync('a', 'b', 20000, 64, 'sha512') }
+    function matches () { /(x+x+)+y/.test('x'.repeat(22)) }
+    for (const end = Date.now() + 2500; Date.now() < end;) {
+      sorts(); stringifies(); deflates(); hashes(); matches()
+    }`)
+  const seen = (...names) => profile.count(profile.under(...names))
+  assert.ok(seen('compare', 'sorts') > 0, 'compare under sort')
+  assert.ok(profile.count(s => profile.under('sorts')(s) &&
+    s.stack.some(f => f.name.includes('ArrayPrototypeSort') || f.name.includes('ArrayTimSort'))) > 0, 'sort itself')
+  const under = (name, part) => profile.count(s => profile.under(name)(s) &&
+    s.stack.some(f => part.test(f.name)))
+  assert.ok(under('stringifies', /[Jj]son/) > 0, 'JSON')
+  assert.ok(under('deflates', /deflate/) > 0, 'zlib')
+  assert.ok(under('hashes', /SHA512|sha512|HMAC|hmac|PBKDF2|pbkdf2/) > 0, 'crypto')
+  assert.ok(under('matches', /regular expression|[Rr]eg[Ee]xp/) > 0, 'regular expressions')
+})
+
+test('code of new Function is named', async () => {
+  const profile = await profileSource(`
+    const made = new Function('n', 'let x = 1; for (let i = 0; i < n; i++) x = (x * 31 + i) % 1000003; return x')
+    function caller () { return made(1e8) }
+    caller()`)
+  assert.ok(profile.count(profile.under('anonymous', 'caller')) +
+    profile.count(profile.under('(anonymous)', 'caller')) > 20)
+})
+
+test('after an await the awaiting function is shown on the stack', async () => {
+  const profile = await profileSource(`${BURN}
+    const pause = () => new Promise(resolve => setImmediate(resolve))
+    async function inner () { await pause(); return burn(150) }
+    async function outer () { await pause(); return inner() }
+    outer()`)
+  assert.ok(profile.count(profile.under('burn', 'inner')) > 20)
+})
+
+test('functions that were inlined are shown with those they were inlined into', {
+  skip: major < 22 && 'inlined functions are shown from Node 22 on'
+}, async () => {
+  const profile = await profileSource(`
+    function tiny (x, i) { return (x * 31 + i) % 1000003 }
+    function middle (x, i) { return tiny(x, i) + tiny(i, x) }
+    function outer () { let x = 1; for (let i = 0; i < 1e8; i++) x = middle(x, i); return x }
+    outer(); outer()`)
+  const tiny = profile.count(profile.under('tiny', 'middle', 'outer'))
+  const outer = profile.count(profile.under('outer'))
+  assert.ok(tiny > outer / 4, `${tiny} of ${outer}`)
+})
+
+test('a garbage collection is shown as one', async () => {
+  const profile = await profileSource(`
+    function allocate () { let kept = []; for (let i = 0; i < 3e5; i++) kept.push({ i, a: [i] }); return kept }
+    for (const end = Date.now() + 1500; Date.now() < end;) allocate()`)
+  assert.ok(profile.count(sample =>
+    sample.stack.filter(frame => frame.name === '(garbage collector)').length === 1) > 5)
+})
+
+test('the CPU time of the main thread is what the kernel counts', async () => {
+  const profile = await profileSource(`${BURN}
+    burn(1500)
+    const { user, system } = process.resourceUsage ? process.cpuUsage() : {}
+    console.log((user + system) * 1000)`)
+  const main = profile.samples.filter(s => s.labels['thread.name'] === 'main')
+    .reduce((sum, s) => sum + s.nanoseconds, 0)
+  const kernel = Number(profile.stdout)
+  // The kernel's figure has the start of the process and all threads in it.
+  assert.ok(main > 1.4e9 && main < kernel * 1.02, `${main} of ${kernel}`)
+})

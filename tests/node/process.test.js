@@ -1,0 +1,106 @@
+'use strict'
+
+const assert = require('node:assert')
+const fs = require('node:fs')
+const path = require('node:path')
+const test = require('node:test')
+const { run, profileSource, fresh, folder, Profile } = require('./helper')
+
+const programs = path.join(__dirname, 'programs')
+const program = (name, source) => {
+  const file = path.join(folder, name)
+  fs.writeFileSync(file, source)
+  return file
+}
+const auto = (...args) => ['-r', 'cprof/auto', ...args]
+
+test('exit codes and output are those of the program', async () => {
+  const env = { CPROF_OUTPUT: fresh('.pb.gz') }
+  assert.strictEqual((await run(auto('-e', 'process.exit(7)'), { env })).code, 7)
+  assert.strictEqual((await run(auto('-e', 'process.exitCode = 3'), { env })).code, 3)
+  const thrown = await run(auto('-e', 'throw new Error("mine")'), { env })
+  assert.strictEqual(thrown.code, 1)
+  assert.match(thrown.stderr, /mine/)
+  assert.doesNotMatch(thrown.stderr, /cprof/)
+})
+
+test('a variable that makes no sense is one line, and the program runs', async () => {
+  for (const [name, value] of [['CPROF_RATE', '-5'], ['CPROF_TYPES', 'nonsense'],
+    ['CPROF_ENABLED', 'perhaps']]) {
+    const result = await run(auto('-e', 'console.log("ran")'), { env: { [name]: value } })
+    assert.strictEqual(result.code, 0)
+    assert.strictEqual(result.stdout, 'ran\n')
+    const lines = result.stderr.trim().split('\n')
+    assert.strictEqual(lines.length, 1, result.stderr)
+    assert.ok(lines[0].includes(name) && lines[0].includes(value), lines[0])
+  }
+})
+
+test('CPROF_ENABLED=off leaves the program alone', async () => {
+  const output = fresh('.pb.gz')
+  await run(auto('-e', '0'), { env: { CPROF_ENABLED: 'off', CPROF_OUTPUT: output } })
+  assert.ok(!fs.existsSync(output))
+})
+
+test('--import and NODE_OPTIONS start it too', async () => {
+  const burn = program('burn.mjs', 'let x = 1; for (let i = 0; i < 3e8; i++) x = (x * 31 + i) % 1000003')
+  const auto = path.join(path.dirname(require.resolve('cprof')), 'auto.js')
+  for (const [args, env] of [[['--import', auto, burn], {}],
+    [[burn], { NODE_OPTIONS: `--require ${auto}` }]]) {
+    const output = fresh('.pb.gz')
+    const result = await run(args, { env: { ...env, CPROF_OUTPUT: output } })
+    assert.strictEqual(result.code, 0, result.stderr)
+    assert.ok(new Profile(output).count() > 10)
+  }
+})
+
+test('workers are threads of their own', async () => {
+  const profile = await profileSource(`
+    const { Worker, isMainThread } = require('node:worker_threads')
+    function spin () { let x = 1; for (let i = 0; i < 4e8; i++) x = (x * 31 + i) % 1000003; return x }
+    if (isMainThread) for (let i = 0; i < 2; i++) new Worker(__filename)
+    else spin()`)
+  const threads = new Set(profile.samples.filter(profile.under('spin'))
+    .map(sample => sample.labels['thread.name']))
+  assert.deepStrictEqual([...threads].sort(), ['worker 1', 'worker 2'])
+})
+
+test('child processes inherit it', async () => {
+  const output = path.join(folder, 'child-%p.pb.gz')
+  const file = program('parent.js', `
+    const { fork } = require('node:child_process')
+    if (process.argv[2]) { let x = 1; for (let i = 0; i < 2e8; i++) x = (x * 31 + i) % 1000003 }
+    else fork(__filename, ['child'])`)
+  const result = await run(auto(file), { env: { CPROF_OUTPUT: output } })
+  assert.strictEqual(result.code, 0, result.stderr)
+  assert.ok(fs.readdirSync(folder).filter(name => /^child-\d+/.test(name)).length >= 1)
+})
+
+test('an idle program is not sampled', async () => {
+  const file = program('idle.js', `
+    const cprof = require('cprof')
+    cprof.start({ output: process.argv[2], rate: 1000 })
+    setTimeout(() => {
+      const before = cprof.stats().samples
+      setTimeout(() => cprof.flush().then(() => console.log(cprof.stats().samples - before)), 1500)
+    }, 1500)`)
+  const result = await run([file, fresh('.pb.gz')])
+  assert.strictEqual(result.code, 0, result.stderr)
+  assert.ok(Number(result.stdout) < 40, `${result.stdout} samples in 1.5 idle seconds`)
+})
+
+const STRESS_SECONDS = Number(process.env.CPROF_STRESS_SECONDS ?? 6)
+test(`${STRESS_SECONDS} s of collections, new functions and workers: no crash, no hang`, async () => {
+  const output = fresh('.pb.gz')
+  const result = await run([path.join(programs, 'stress.js'), String(STRESS_SECONDS), output],
+    { seconds: STRESS_SECONDS * 4 + 60 })
+  assert.strictEqual(result.code, 0, `${result.signal} ${result.stderr}`)
+  const stats = JSON.parse(result.stdout)
+  const profile = new Profile(output)
+  assert.ok(stats.samples > 100)
+  // On the main thread; of a worker's own start little is known before it has loaded cprof.
+  const main = profile.samples.filter(s => s.labels['thread.name'] === 'main')
+  const sum = samples => samples.reduce((total, s) => total + s.count, 0)
+  const bad = sum(main.filter(s => s.stack.some(f => ['[unknown]', '[truncated]'].includes(f.name))))
+  assert.ok(bad <= sum(main) / 100, `${bad} of ${sum(main)} stacks with holes`)
+})

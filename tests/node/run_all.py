@@ -1,0 +1,114 @@
+#!/usr/bin/env python3
+"""Builds cprof's addon once and runs its tests under every Node that this machine has or gets.
+
+    run_all.py [--quick] [--reports FOLDER] [VERSION ...]
+
+Nodes are the one on the PATH and those of the npm packages node@18 … node@26, which are
+installed below CPROF_TEST_NODES (~/.cache/cprof-test/node). Prints one line for each, and why
+tests or versions were skipped; exit 1 if any failed. --quick: the PATH's only. --reports: a JUnit
+file for each there.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+BINDING = HERE.parent.parent / "bindings" / "node"
+NODES = Path(os.environ.get("CPROF_TEST_NODES", Path.home() / ".cache/cprof-test/node"))
+WORK = Path(os.environ.get("CPROF_TEST_WORK", "/tmp/cprof-test-node"))
+VERSIONS = ("18", "20", "22", "24", "26")
+
+
+def quietly(*command, **keywords):
+    done = subprocess.run(command, capture_output=True, text=True, **keywords)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}")
+    return done.stdout.strip()
+
+
+def npm_node(version):
+    """The executable of the npm package node@VERSION, installed if need be."""
+    folder = NODES / version
+    node = folder / "node_modules" / "node" / "bin" / "node"
+    if not node.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        quietly("npm", "install", "--no-audit", "--no-fund", "--no-save", f"node@{version}",
+                cwd=folder)
+    return str(node)
+
+
+def find_all(options):
+    """(executable, version) of each; what can't be had is told."""
+    found = []
+    own = shutil.which("node")
+    if own and not options.versions:
+        found.append((own, quietly(own, "--version")))
+    for version in () if options.quick else options.versions or VERSIONS:
+        try:
+            node = npm_node(version)
+            found.append((node, quietly(node, "--version")))
+        except (RuntimeError, OSError) as error:
+            print(f"Node {version}: skipped, not obtainable: {str(error).splitlines()[-1]}")
+    return found
+
+
+def prepare():
+    """The addon, and a folder where require('cprof') finds it."""
+    quietly("node", str(BINDING / "tools" / "build.js"))
+    modules = WORK / "node_modules"
+    modules.mkdir(parents=True, exist_ok=True)
+    link = modules / "cprof"
+    if link.is_symlink():
+        link.unlink()
+    link.symlink_to(BINDING)
+    return modules
+
+
+def test(node, version, modules, options):
+    """True when every test passed."""
+    report = WORK / f"{version}.xml"
+    report.unlink(missing_ok=True)
+    command = [node, "--test", f"--test-reporter={HERE / 'junit.mjs'}",
+               f"--test-reporter-destination={report}",
+               *map(str, sorted(HERE.glob("*.test.js")))]
+    done = subprocess.run(command, env={**os.environ, "NODE_PATH": str(modules)},
+                          capture_output=True, text=True)
+    if not report.exists():
+        print(f"Node {version}: no report\n{done.stdout}{done.stderr}", flush=True)
+        return False
+    suite = ET.parse(report).getroot()
+    counts = {key: int(suite.get(key)) for key in ("tests", "failures", "skipped")}
+    print(f"Node {version} ({node}): {counts['tests']} tests, {counts['failures']} failed, "
+          f"{counts['skipped']} skipped", flush=True)
+    for case in suite:
+        for outcome in case:
+            text = outcome.get("message", "").splitlines() or [""]
+            print(f"  {outcome.tag}: {case.get('name')}: {text[0]}", flush=True)
+    if options.reports:
+        options.reports.mkdir(parents=True, exist_ok=True)
+        shutil.copy(report, options.reports / f"node-{version}.xml")
+    return done.returncode == 0 and counts["failures"] == 0 and counts["tests"] > 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--reports", type=Path)
+    parser.add_argument("versions", nargs="*")
+    options = parser.parse_args()
+    nodes = find_all(options)
+    if not nodes:
+        print("no Node to test with")
+        return 1
+    modules = prepare()
+    results = [test(node, version, modules, options) for node, version in nodes]
+    return 0 if all(results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
