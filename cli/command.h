@@ -8,6 +8,7 @@
 #define CPROF_CLI_COMMAND_H
 
 #include <getopt.h>
+#include <stddef.h>
 
 enum exit_code { EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_GREW };
 
@@ -21,7 +22,11 @@ struct command {
 };
 
 extern const struct command command_run, command_top, command_flame, command_convert,
-    command_merge, command_diff, command_spans;
+    command_merge, command_diff, command_spans, command_completion;
+
+/* All of them, in the order in which people read them. */
+extern const struct command *const commands[];
+extern const size_t command_count;
 
 /* "cprof: …" on standard error; returns EXIT_FAILED. */
 int fail(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -9,12 +9,12 @@
 
 #include "command.h"
 
-static const struct command *const commands[] = {
+const struct command *const commands[] = {
     &command_run,     &command_top,   &command_flame, &command_diff,
-    &command_convert, &command_merge, &command_spans,
+    &command_convert, &command_merge, &command_spans, &command_completion,
 };
 
-#define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
+const size_t command_count = sizeof(commands) / sizeof(commands[0]);
 
 int fail(const char *format, ...)
 {
@@ -79,8 +79,8 @@ static void print_help(void)
          "Usage: cprof COMMAND [OPTIONS]\n"
          "\n"
          "Commands:");
-    for (size_t i = 0; i < COMMAND_COUNT; i++)
-        printf("  %-9s %s\n", commands[i]->name, commands[i]->summary);
+    for (size_t i = 0; i < command_count; i++)
+        printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
     puts(
         "\n"
         "cprof COMMAND --help tells more. Files are known by their endings: .pb.gz and .pprof\n"
@@ -93,7 +93,7 @@ static void print_help(void)
 
 static const struct command *find_command(const char *name)
 {
-    for (size_t i = 0; i < COMMAND_COUNT; i++)
+    for (size_t i = 0; i < command_count; i++)
         if (strcmp(commands[i]->name, name) == 0)
             return commands[i];
     return NULL;

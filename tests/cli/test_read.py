@@ -268,7 +268,7 @@ def test_wrong_usage_gets_one_line_and_exit_2(cprof, arguments):
     one_line(cprof(*arguments), 2)
 
 
-@pytest.mark.parametrize("command", ["run", "top", "flame", "convert", "merge", "diff", "spans"])
+@pytest.mark.parametrize("command", ["run", "top", "flame", "convert", "merge", "diff", "spans", "completion"])
 def test_help_has_an_example(cprof, command):
     done = cprof(command, "--help")
     assert done.returncode == 0 and f"Example:\n  cprof {command} " in done.stdout

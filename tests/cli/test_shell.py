@@ -1,0 +1,120 @@
+"""Completion and the man page: they know every command and option that --help knows."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from conftest import COMMAND, ROOT
+from test_read import one_line
+
+COMMANDS = ["run", "top", "flame", "diff", "convert", "merge", "spans", "completion"]
+
+
+def options(cprof, command):
+    """What the command's help lists."""
+    lines = re.findall(r"^  (-.*)$", cprof(command, "--help").stdout, re.M)
+    return {option for line in lines for option in re.findall(r"(?:^|, )(--?[a-z-]+)", line[:40])}
+
+
+def test_the_help_has_every_option_that_the_command_takes(cprof):
+    for command in COMMANDS:
+        source = (ROOT / "cli" / f"cmd_{command}.c").read_text()
+        taken = {f"--{name}" for name in re.findall(r'^\s*\{"([a-z-]+)", \w+_argument', source, re.M)}
+        if "PAGE_OPTIONS" in source:
+            taken |= {"--source-url", "--source-root"}
+        if "SELECTION_OPTIONS" in source:
+            taken |= {"--span", "--trace", "--label", "--thread", "--type"}
+        assert {option for option in options(cprof, command) if len(option) > 2} == taken, command
+
+
+def bash(*words):
+    """What bash offers when the last word is being typed."""
+    script = f"""eval "$({COMMAND} completion bash)"
+                 COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _cprof; printf '%s\\n' "${{COMPREPLY[@]}}" """
+    done = subprocess.run(["bash", "-c", script, "bash", *words], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    return set(done.stdout.split())
+
+
+def test_bash_completes_commands_options_and_values(cprof):
+    assert bash("cprof", "") == {*COMMANDS, "--help", "--version"}
+    assert bash("cprof", "di") == {"diff"}
+    for command in COMMANDS:
+        assert bash("cprof", command, "-") == options(cprof, command) | {"--help"}
+    assert bash("cprof", "diff", "--no") == {"--normalize"}
+    assert bash("cprof", "diff", "--normalize", "t") == {"total"}
+    assert bash("cprof", "top", "--by", "") == {"function", "line", "file", "module", "type", "thread", "stack"}
+    assert bash("cprof", "completion", "") == {"bash", "zsh", "fish", "--help"}
+    assert bash("cprof", "top", "prof") == set()  # files are bash's own
+
+
+def test_zsh_completes_commands_options_and_values(cprof, tmp_path):
+    zsh = shutil.which("zsh")
+    if not zsh:
+        pytest.skip("no zsh on this machine")
+    script = cprof("completion", "zsh").stdout
+    assert script.startswith("#compdef cprof\n")
+    # Outside an editor nothing completes; what the function asks for is what counts.
+    (tmp_path / "ask").write_text(f"""
+        compdef() {{ : }}
+        _describe() {{ print -l -- ${{(P)2}} }}
+        _arguments() {{ print -l -- "$@" }}
+        eval "$({COMMAND} completion zsh)"
+        words=("$@") CURRENT=$#; _cprof
+    """)
+
+    def ask(*words):
+        done = subprocess.run([zsh, "-f", tmp_path / "ask", *words], capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout.splitlines()
+
+    # The function is called from the script itself: the last lines take it for being loaded.
+    assert [line.split(":")[0] for line in ask("cprof", "")] == COMMANDS
+    for command in COMMANDS:
+        found = {re.match(r"(--?[a-z-]+)\[", line)[1] for line in ask("cprof", command, "-") if line[0] == "-"}
+        assert found == options(cprof, command)
+    assert "--normalize[\"second\" or \"total\", where the choice above does not fit]:value:(second total)" in ask(
+        "cprof", "diff", "-")
+
+
+def test_fish_completes_commands_options_and_values(cprof, tmp_path):
+    fish = shutil.which("fish")
+    if not fish:
+        pytest.skip("no fish on this machine")
+
+    def offered(line):
+        script = f"{COMMAND} completion fish | source; complete -C '{line}'"
+        done = subprocess.run([fish, "--no-config", "-c", script], capture_output=True, text=True, timeout=60,
+                              cwd=tmp_path, env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"})
+        assert (done.returncode, done.stderr) == (0, "")
+        return {line.split("\t")[0] for line in done.stdout.splitlines()}
+
+    assert offered("cprof ") == set(COMMANDS)
+    for command in COMMANDS[:-1]:
+        assert offered(f"cprof {command} -") - {"-h", "--help"} == options(cprof, command)
+    assert offered("cprof diff --normalize ") == {"second", "total"}
+    assert offered("cprof completion ") == {"bash", "zsh", "fish"}
+
+
+def test_other_shells_are_wrong_usage(cprof):
+    one_line(cprof("completion"), 2, "which shell")
+    one_line(cprof("completion", "tcsh"), 2, "tcsh")
+    one_line(cprof("completion", "bash", "zsh"), 2)
+
+
+def test_the_man_page_has_every_command_and_option(cprof):
+    text = (ROOT / "docs" / "cprof.1").read_text().replace("\\-", "-")
+    for command in COMMANDS:
+        assert f"\\fBcprof {command}\\fR" in text and f".TP\n.B {command}\n" in text
+        for option in options(cprof, command):
+            assert re.search(rf"^\.BI? .*{option}(?![a-z-])", text, re.M), (command, option)
+
+
+def test_the_man_page_is_right_for_groff():
+    if not shutil.which("groff"):
+        pytest.skip("no groff on this machine")
+    done = subprocess.run(["groff", "-man", "-Tutf8", "-ww", ROOT / "docs" / "cprof.1"], capture_output=True,
+                          text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
