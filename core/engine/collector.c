@@ -2,13 +2,14 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "engine/loader.h"
+#include "engine/own_thread.h"
 #include "engine/patience.h"
 #include "sample/handler.h"
 #include "sample/threads.h"
@@ -16,7 +17,6 @@
 
 #define TICK_NS (NS_PER_SECOND / 4)
 #define PATIENCE_NS (2 * NS_PER_SECOND) /* with a runtime that names a frame later */
-#define STACK_SIZE ((size_t)1 << 20)
 
 struct collector {
     struct collector_config config;
@@ -88,9 +88,12 @@ static void publish(struct collector *collector)
 
 /* ---- looking around ---- */
 
+/* Where the loader is locked for ever nothing is loaded any more, and what is known stays. */
 static void follow_modules(struct collector *collector)
 {
     struct modules *modules = collector->config.modules;
+    if (!loader_answers(0))
+        return;
     if (collector->missed)
         modules_miss(modules);
     collector->missed = false;
@@ -231,25 +234,6 @@ static void *run(void *argument)
     return NULL;
 }
 
-/* A thread without signals, named so that it is not sampled. */
-static int spawn(struct collector *collector)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_attr_t attributes;
-    int error = pthread_attr_init(&attributes);
-    if (error != 0)
-        return -error;
-    pthread_attr_setstacksize(&attributes, STACK_SIZE);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    error = pthread_create(&collector->thread, &attributes, run, collector);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    if (error == 0)
-        pthread_setname_np(collector->thread, THREADS_OWN_PREFIX "collect");
-    return -error;
-}
-
 int collector_start(const struct collector_config *config, struct collector **collector)
 {
     struct collector *made = calloc(1, sizeof *made);
@@ -262,7 +246,7 @@ int collector_start(const struct collector_config *config, struct collector **co
     int error = made->gather != NULL ? 0 : -ENOMEM;
     if (error == 0) {
         begin_interval(made);
-        error = spawn(made);
+        error = own_thread_start(&made->thread, THREADS_OWN_PREFIX "collect", run, made);
     }
     if (error != 0)
         collector_free(made);

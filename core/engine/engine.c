@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "engine/collector.h"
 #include "engine/config.h"
+#include "engine/loader.h"
 #include "engine/model.h"
 #include "engine/patience.h"
 #include "sample/handler.h"
@@ -149,21 +150,24 @@ static void take_down(void)
 }
 
 /* Looks at the modules before the first timer is armed, so that the very first sample has a
- * full stack. Not in the child of a fork, though: glibc leaves the loader's lock as another
- * thread of the parent may have held it, and whoever takes it then waits for ever. There the
- * collector does it, whom nobody has to wait for; the parent's snapshot serves meanwhile. */
-static int see_modules(bool in_child)
+ * full stack. In the child of a fork they may not be there to be seen (loader.h): then the
+ * parent's snapshot has to do. */
+static int see_modules(void)
 {
     if (engine.modules == NULL)
         engine.modules = modules_new(&engine.budget);
     if (engine.modules == NULL || engine.model == NULL)
         return -ENOMEM;
-    int status = in_child ? 0 : modules_refresh(engine.modules, threads_reader, NULL);
+    if (!loader_answers(FORK_PATIENCE)) {
+        log_info("the loader is locked since the fork: code is known as the parent knew it");
+        return 0;
+    }
+    int status = modules_refresh(engine.modules, threads_reader, NULL);
     return status < 0 ? status : 0;
 }
 
 /* Starts with engine.config; `output` is the file sink's pattern. */
-static int build(const char *output, bool in_child, char *error, size_t error_size)
+static int build(const char *output, char *error, size_t error_size)
 {
     int signal = handler_choose();
     if (signal < 0)
@@ -172,7 +176,7 @@ static int build(const char *output, bool in_child, char *error, size_t error_si
     if (engine.exporter == NULL)
         return -EINVAL;
     engine.model = model_new(&engine.config, &engine.budget);
-    int status = see_modules(in_child);
+    int status = see_modules();
     if (status == 0) {
         start_sampling(signal);
         status = start_collector();
@@ -229,7 +233,7 @@ int cprof_start(const struct cprof_options *options, const struct cprof_runtime 
         engine.runtime = runtime;
         budget_init(&engine.budget, engine.config.memory_limit);
         atomic_store(&engine.state, ENGINE_STARTING);
-        status = build(engine.config.output, false, error, error_size);
+        status = build(engine.config.output, error, error_size);
         if (status != 0)
             config_free(&engine.config);
         atomic_store(&engine.state, status == 0 ? ENGINE_RUNNING : ENGINE_IDLE);
@@ -270,7 +274,7 @@ static int stop_running(uint64_t deadline)
     collector_quiet(engine.collector);
     bool clean = end_sampling();
     if (collector_stop(engine.collector, seconds_until(deadline)) != 0) {
-        /* It waits for something that does not come (see see_modules()). */
+        /* It waits for something that does not come, in the runtime or the loader. */
         log_warn("the collector does not end in time: what it held is lost");
         keep_stats();
         atomic_store(&engine.state, ENGINE_STUCK);
@@ -391,6 +395,7 @@ static void forget_parent(bool at_rest)
     bool running = cprof_is_running();
     engine.forking = engine.lifecycle = engine.lock =
         (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    loader_doubt();
     handler_show(NULL);
     threads_fork_child();
     if (running)
@@ -419,7 +424,7 @@ static void start_in_child(void)
     if (engine.config.output != NULL)
         output = config_child_output(engine.config.output, (long)getpid());
     if (engine.config.output == NULL || output != NULL)
-        status = build(output, true, error, sizeof error);
+        status = build(output, error, sizeof error);
     if (status != 0)
         log_warn("not profiling the forked process %ld: %s", (long)getpid(), error);
     else if (output != NULL && strcmp(output, engine.config.output) != 0)

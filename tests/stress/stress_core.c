@@ -22,7 +22,7 @@
 #include "base/clock.h"
 #include "cprof/cprof.h"
 
-#define CHILD_STUCK 3
+enum { CHILD_UNPROFILED, CHILD_DELIVERED, CHILD_LOST }; /* how a forked child exits */
 #define PATIENCE 10 /* seconds without progress that count as a hang */
 
 enum work { LOADING, LISTING, ALLOCATING, RECURSING, CHURNING, FORKING, RESTARTING, WORKS };
@@ -33,7 +33,7 @@ static const char *const work_names[WORKS] = {
 static _Atomic uint64_t progress[WORKS];
 static _Atomic bool going = true;
 static _Atomic uint64_t samples, truncated, failed, dropped, profiles;
-static _Atomic unsigned stuck; /* children whose loader was locked */
+static _Atomic unsigned delivered; /* profiles of children */
 static char output[128];
 
 static void check(bool good, const char *what)
@@ -129,16 +129,25 @@ static void *churning(void *unused)
     return unused;
 }
 
+/* A fork amid another thread's dlopen leaves the loader locked in the child (glibc): its
+ * profile must come all the same. */
 static void child(bool announced)
 {
     alarm(60); /* a child that hangs dies, and its parent tells */
-    if (announced) {
+    if (announced)
         cprof_fork_child();
+    if (!cprof_is_running())
+        _exit(CHILD_UNPROFILED); /* nobody announced it, or the parent was between stop and
+                                    start */
+    struct cprof_stats stats;
+    const uint64_t end = clock_ns(CLOCK_THREAD_CPUTIME_ID) + NS_PER_SECOND;
+    do {
         descend(2000);
-    }
-    /* A fork amid another thread's dlopen leaves the loader locked in the child (glibc): the
-     * collector waits there for ever, and stop must not. */
-    _exit(cprof_stop(2) == -ETIMEDOUT ? CHILD_STUCK : 0);
+        cprof_stats(&stats);
+    } while (stats.samples == 0 && clock_ns(CLOCK_THREAD_CPUTIME_ID) < end);
+    int status = cprof_stop(30);
+    cprof_stats(&stats);
+    _exit(status == 0 && stats.profiles_exported > 0 ? CHILD_DELIVERED : CHILD_LOST);
 }
 
 static void *forking(void *unused)
@@ -157,7 +166,8 @@ static void *forking(void *unused)
         while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
             ;
         check(WIFEXITED(status), "a forked child hung or crashed");
-        stuck += WEXITSTATUS(status) == CHILD_STUCK;
+        check(WEXITSTATUS(status) < CHILD_LOST, "a forked child's profile was lost");
+        delivered += WEXITSTATUS(status) == CHILD_DELIVERED;
         usleep(20000);
     }
     return unused;
@@ -219,7 +229,7 @@ static void print_results(double cpu)
 {
     for (int i = 0; i < WORKS; i++)
         printf("%-24s %llu\n", work_names[i], (unsigned long long)progress[i]);
-    printf("children with a locked loader: %u\n", stuck);
+    printf("%-24s %u\n", "profiles of children", delivered);
     printf("samples %llu (%.1f %% of the CPU time), truncated %llu, failed %llu, dropped %llu, "
            "profiles %llu\n",
            (unsigned long long)samples, 100 * (double)samples / 1000 / cpu,
