@@ -1,10 +1,7 @@
 #include "engine/config.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
-#include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,39 +14,11 @@
 #define MAX_FRAMES_LIMIT 4096
 #define MIN_MEMORY ((size_t)4 << 20)
 
-/* A value together with the name under which the user gave it. */
-struct setting {
-    const char *name;
-    const char *value; /* NULL: not given */
-};
-
 struct loader {
     struct config *config;
     const struct cprof_options *options;
-    char *error;
-    size_t error_size;
+    struct complaint complaint;
 };
-
-static int __attribute__((format(printf, 3, 4)))
-fail(const struct loader *loader, int status, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    if (loader->error_size > 0)
-        vsnprintf(loader->error, loader->error_size, format, arguments);
-    va_end(arguments);
-    return status;
-}
-
-static int refuse(const struct loader *loader, struct setting setting, const char *allowed)
-{
-    return fail(loader, -EINVAL, "%s=%.100s: %s", setting.name, setting.value, allowed);
-}
-
-static int no_memory(const struct loader *loader)
-{
-    return fail(loader, -ENOMEM, "out of memory");
-}
 
 static const char *variable(const char *name)
 {
@@ -77,222 +46,6 @@ static struct setting otlp_setting(const char *profiles, const char *common)
     return special.value != NULL ? special : from_variable(common);
 }
 
-/* ---- values ---- */
-
-static int copy_text(const struct loader *loader, char **to, const char *text)
-{
-    if (text == NULL)
-        return 0;
-    char *copy = strdup(text);
-    if (copy == NULL)
-        return no_memory(loader);
-    free(*to);
-    *to = copy;
-    return 0;
-}
-
-/* A decimal number from `low` to `high`, nothing around it. */
-static bool parse_number(const char *text, double low, double high, double *number)
-{
-    char *end;
-    if (!isdigit((unsigned char)text[0]) && text[0] != '.')
-        return false;
-    *number = strtod(text, &end);
-    return *end == '\0' && isfinite(*number) && *number >= low && *number <= high;
-}
-
-static bool parse_count(const char *text, size_t low, size_t high, size_t *count)
-{
-    char *end;
-    if (!isdigit((unsigned char)text[0]))
-        return false;
-    errno = 0;
-    unsigned long long value = strtoull(text, &end, 10);
-    if (*end != '\0' || errno != 0 || value < low || value > high)
-        return false;
-    *count = (size_t)value;
-    return true;
-}
-
-/* Bytes, with K, M or G for powers of 1024. */
-static bool parse_bytes(const char *text, size_t *bytes)
-{
-    static const char units[] = "KMG";
-    char digits[24];
-    size_t length = strlen(text);
-    unsigned shift = 0;
-    if (length > 0 && length < sizeof digits) {
-        const char *unit = strchr(units, toupper((unsigned char)text[length - 1]));
-        if (unit != NULL) {
-            shift = 10 * (unsigned)(unit - units + 1);
-            length--;
-        }
-        memcpy(digits, text, length);
-        digits[length] = '\0';
-        if (parse_count(digits, 1, SIZE_MAX >> shift, bytes)) {
-            *bytes <<= shift;
-            return *bytes >= MIN_MEMORY;
-        }
-    }
-    return false;
-}
-
-static bool is_true(const char *text)
-{
-    return strcasecmp(text, "true") == 0;
-}
-
-/* ---- lists of pairs ---- */
-
-static void pairs_free(struct pairs *pairs)
-{
-    for (size_t i = 0; i < pairs->count; i++) {
-        free((char *)pairs->list[i].key);
-        free((char *)pairs->list[i].value);
-    }
-    free(pairs->list);
-    *pairs = (struct pairs){0};
-}
-
-/* Sets a key; a later one wins. Takes ownership of both strings. */
-static int pairs_set(struct pairs *pairs, char *key, char *value)
-{
-    int status = -ENOMEM;
-    if (key == NULL || value == NULL)
-        goto refused;
-    for (size_t i = 0; i < pairs->count; i++) {
-        if (strcmp(pairs->list[i].key, key) == 0) {
-            free((char *)pairs->list[i].value);
-            pairs->list[i].value = value;
-            free(key);
-            return 0;
-        }
-    }
-    status = -E2BIG;
-    if (pairs->count == CONFIG_MAX_PAIRS)
-        goto refused;
-    if (pairs->list == NULL) {
-        status = -ENOMEM;
-        pairs->list = calloc(CONFIG_MAX_PAIRS, sizeof *pairs->list);
-        if (pairs->list == NULL)
-            goto refused;
-    }
-    pairs->list[pairs->count++] = (struct cprof_pair){.key = key, .value = value};
-    return 0;
-refused:
-    free(key);
-    free(value);
-    return status;
-}
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)tolower((unsigned char)c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* A copy of [from, to) without outer blanks and with %XX decoded; NULL: out of memory. */
-static char *decode(const char *from, const char *to)
-{
-    while (from < to && isspace((unsigned char)*from))
-        from++;
-    while (to > from && isspace((unsigned char)to[-1]))
-        to--;
-    char *text = malloc((size_t)(to - from) + 1);
-    char *out = text;
-    while (text != NULL && from < to) {
-        int high = *from == '%' && to - from > 2 ? hex_digit(from[1]) : -1;
-        int low = high >= 0 ? hex_digit(from[2]) : -1;
-        if (low >= 0 && high + low > 0) {
-            *out++ = (char)(high << 4 | low);
-            from += 3;
-        } else {
-            *out++ = *from++;
-        }
-    }
-    if (text != NULL)
-        *out = '\0';
-    return text;
-}
-
-/* k=v,k2=v2, percent-encoded. The value itself is not repeated in an error: headers hold
- * secrets. */
-static int parse_pairs(const struct loader *loader, struct setting setting, struct pairs *pairs)
-{
-    const char *at = setting.value;
-    while (at != NULL && *at != '\0') {
-        const char *end = at + strcspn(at, ",");
-        const char *equals = memchr(at, '=', (size_t)(end - at));
-        char *key = equals != NULL ? decode(at, equals) : NULL;
-        bool blank = strspn(at, " \t,") > (size_t)(end - at) || at == end;
-        if (!blank && (key == NULL || key[0] == '\0')) {
-            free(key);
-            return fail(loader, -EINVAL, "%s: must be a list key=value,key=value",
-                        setting.name);
-        }
-        if (!blank) {
-            int status = pairs_set(pairs, key, decode(equals + 1, end));
-            if (status == -E2BIG)
-                return fail(loader, -EINVAL, "%s: more than %d pairs", setting.name,
-                            CONFIG_MAX_PAIRS);
-            if (status != 0)
-                return no_memory(loader);
-        }
-        at = *end == ',' ? end + 1 : end;
-    }
-    return 0;
-}
-
-static int copy_pairs(const struct loader *loader, const char *argument, struct pairs *pairs,
-                      const struct cprof_pair *list, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (list[i].key == NULL || list[i].key[0] == '\0' || list[i].value == NULL)
-            return fail(loader, -EINVAL, "%s: a pair needs a key and a value", argument);
-        int status = pairs_set(pairs, strdup(list[i].key), strdup(list[i].value));
-        if (status == -E2BIG)
-            return fail(loader, -EINVAL, "%s: more than %d pairs", argument, CONFIG_MAX_PAIRS);
-        if (status != 0)
-            return no_memory(loader);
-    }
-    return 0;
-}
-
-/* ---- comma lists of words ---- */
-
-struct word {
-    const char *text;
-    bool *chosen; /* NULL: known, but not in this version */
-};
-
-/* Sets *chosen for each word of the list. What is known but not there yet is one warning. */
-static int parse_words(const struct loader *loader, struct setting setting,
-                       const struct word *words, size_t count, const char *allowed)
-{
-    for (const char *at = setting.value; at != NULL && *at != '\0';) {
-        size_t length = strcspn(at, ",");
-        const char *word = at;
-        at += length + (at[length] == ',');
-        while (length > 0 && isspace((unsigned char)*word))
-            word++, length--;
-        while (length > 0 && isspace((unsigned char)word[length - 1]))
-            length--;
-        size_t i = 0;
-        while (i < count && (strncmp(words[i].text, word, length) != 0 ||
-                             words[i].text[length] != '\0' || length == 0))
-            i++;
-        if (i == count)
-            return refuse(loader, setting, allowed);
-        if (words[i].chosen != NULL)
-            *words[i].chosen = true;
-        else
-            log_warn("%s: %s is not available in this version", setting.name, words[i].text);
-    }
-    return 0;
-}
-
 /* ---- one function for each group of settings ---- */
 
 static int load_log(const struct loader *loader)
@@ -300,7 +53,7 @@ static int load_log(const struct loader *loader)
     struct setting setting = from_variable("CPROF_LOG");
     enum log_level level = LOG_WARN;
     if (setting.value != NULL && log_parse_level(setting.value, &level) != 0)
-        return refuse(loader, setting, "must be error, warn, info or debug");
+        return value_refuse(&loader->complaint, setting, "must be error, warn, info or debug");
     log_set_level(level);
     return 0;
 }
@@ -308,8 +61,9 @@ static int load_log(const struct loader *loader)
 static int load_disabled(const struct loader *loader)
 {
     const char *value = variable("OTEL_SDK_DISABLED");
-    if (value != NULL && is_true(value))
-        return fail(loader, -ECANCELED, "OTEL_SDK_DISABLED=true: not profiling");
+    if (value != NULL && value_is_true(value))
+        return value_complain(&loader->complaint, -ECANCELED,
+                              "OTEL_SDK_DISABLED=true: not profiling");
     return 0;
 }
 
@@ -321,10 +75,11 @@ static int load_types(const struct loader *loader)
         return 0;
     const struct word words[] = {
         {"cpu", &cpu}, {"wall", NULL}, {"alloc", NULL}, {"heap", NULL}, {"lock", NULL}};
-    int status = parse_words(loader, setting, words, sizeof words / sizeof *words,
+    int status = value_words(&loader->complaint, setting, words, sizeof words / sizeof *words,
                              "this version has cpu");
     if (status == 0 && !cpu)
-        status = refuse(loader, setting, "none of these is available; this version has cpu");
+        status = value_refuse(&loader->complaint, setting,
+                              "none of these is available; this version has cpu");
     return status;
 }
 
@@ -338,8 +93,8 @@ static int load_rate(const struct loader *loader)
         snprintf(text, sizeof text, "%u", loader->options->rate);
         setting = (struct setting){.name = "rate", .value = text};
     }
-    if (setting.value != NULL && !parse_count(setting.value, 1, 1000, &rate))
-        return refuse(loader, setting, allowed);
+    if (setting.value != NULL && !value_count(setting.value, 1, 1000, &rate))
+        return value_refuse(&loader->complaint, setting, allowed);
     loader->config->rate = (unsigned)rate;
     return 0;
 }
@@ -354,8 +109,8 @@ static int load_interval(const struct loader *loader)
     }
     loader->config->interval = 10;
     if (setting.value != NULL &&
-        !parse_number(setting.value, 0.1, 86400, &loader->config->interval))
-        return refuse(loader, setting, "must be seconds from 0.1 to 86400");
+        !value_number(setting.value, 0.1, 86400, &loader->config->interval))
+        return value_refuse(&loader->complaint, setting, "must be seconds from 0.1 to 86400");
     return 0;
 }
 
@@ -365,16 +120,18 @@ static int load_limits(const struct loader *loader)
     struct setting setting = choose("native", loader->options->native, "CPROF_NATIVE");
     config->native = setting.value == NULL || strcmp(setting.value, "on") == 0;
     if (!config->native && strcmp(setting.value, "off") != 0)
-        return refuse(loader, setting, "must be on or off");
+        return value_refuse(&loader->complaint, setting, "must be on or off");
     config->max_frames = 512;
     setting = from_variable("CPROF_MAX_FRAMES");
     if (setting.value != NULL &&
-        !parse_count(setting.value, 1, MAX_FRAMES_LIMIT, &config->max_frames))
-        return refuse(loader, setting, "must be a whole number from 1 to 4096");
+        !value_count(setting.value, 1, MAX_FRAMES_LIMIT, &config->max_frames))
+        return value_refuse(&loader->complaint, setting,
+                            "must be a whole number from 1 to 4096");
     config->memory_limit = (size_t)32 << 20;
     setting = from_variable("CPROF_MEMORY_LIMIT");
-    if (setting.value != NULL && !parse_bytes(setting.value, &config->memory_limit))
-        return refuse(loader, setting, "must be bytes (or K, M, G), at least 4M");
+    if (setting.value != NULL && !value_bytes(setting.value, MIN_MEMORY, &config->memory_limit))
+        return value_refuse(&loader->complaint, setting,
+                            "must be bytes (or K, M, G), at least 4M");
     return 0;
 }
 
@@ -389,10 +146,11 @@ static void tell_missing(void)
 
 static int load_labels(const struct loader *loader)
 {
-    int status = parse_pairs(loader, from_variable("CPROF_LABELS"), &loader->config->labels);
+    int status =
+        value_pairs(&loader->complaint, from_variable("CPROF_LABELS"), &loader->config->labels);
     if (status == 0)
-        status = copy_pairs(loader, "labels", &loader->config->labels, loader->options->labels,
-                            loader->options->label_count);
+        status = pairs_copy(&loader->complaint, "labels", &loader->config->labels,
+                            loader->options->labels, loader->options->label_count);
     return status;
 }
 
@@ -412,24 +170,24 @@ static int default_service_name(const struct loader *loader)
     const char *slash = strrchr(path, '/');
     const char *program = slash != NULL ? slash + 1 : path;
     snprintf(name, sizeof name, "unknown_service%s%s", program[0] ? ":" : "", program);
-    return copy_text(loader, &loader->config->service_name, name);
+    return value_copy(&loader->complaint, &loader->config->service_name, name);
 }
 
 static int load_resource(const struct loader *loader)
 {
     struct config *config = loader->config;
     const struct cprof_options *options = loader->options;
-    int status = copy_pairs(loader, "resource", &config->resource, options->resource,
-                            options->resource_count);
+    int status = pairs_copy(&loader->complaint, "resource", &config->resource,
+                            options->resource, options->resource_count);
     if (status == 0)
-        status =
-            parse_pairs(loader, from_variable("OTEL_RESOURCE_ATTRIBUTES"), &config->resource);
+        status = value_pairs(&loader->complaint, from_variable("OTEL_RESOURCE_ATTRIBUTES"),
+                             &config->resource);
     if (status != 0)
         return status;
     const char *name = choose("service_name", options->service_name, "OTEL_SERVICE_NAME").value;
     if (name == NULL)
         name = find_pair(&config->resource, "service.name");
-    return name != NULL ? copy_text(loader, &config->service_name, name)
+    return name != NULL ? value_copy(&loader->complaint, &config->service_name, name)
                         : default_service_name(loader);
 }
 
@@ -455,16 +213,17 @@ static int load_endpoint(const struct loader *loader)
         setting.value = "http://localhost:4318";
     if (strncasecmp(setting.value, "http://", 7) != 0 &&
         strncasecmp(setting.value, "https://", 8) != 0)
-        return refuse(loader, setting, "must be a URL that begins with http:// or https://");
+        return value_refuse(&loader->complaint, setting,
+                            "must be a URL that begins with http:// or https://");
     if (complete || ends_with(setting.value, PROFILES_PATH))
-        return copy_text(loader, &loader->config->otlp_endpoint, setting.value);
+        return value_copy(&loader->complaint, &loader->config->otlp_endpoint, setting.value);
     size_t length = strlen(setting.value);
     while (setting.value[length - 1] == '/')
         length--;
     size_t size = length + sizeof PROFILES_PATH;
     char *url = malloc(size);
     if (url == NULL)
-        return no_memory(loader);
+        return value_no_memory(&loader->complaint);
     snprintf(url, size, "%.*s%s", (int)length, setting.value, PROFILES_PATH);
     loader->config->otlp_endpoint = url;
     return 0;
@@ -476,14 +235,15 @@ static int load_otlp_values(const struct loader *loader)
     struct setting setting =
         otlp_setting("OTEL_EXPORTER_OTLP_PROFILES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT");
     double milliseconds = 10000;
-    if (setting.value != NULL && !parse_number(setting.value, 1, 1e7, &milliseconds))
-        return refuse(loader, setting, "must be milliseconds from 1 to 10000000");
+    if (setting.value != NULL && !value_number(setting.value, 1, 1e7, &milliseconds))
+        return value_refuse(&loader->complaint, setting,
+                            "must be milliseconds from 1 to 10000000");
     config->otlp_timeout = milliseconds / 1000;
     setting = otlp_setting("OTEL_EXPORTER_OTLP_PROFILES_COMPRESSION",
                            "OTEL_EXPORTER_OTLP_COMPRESSION");
     config->otlp_gzip = setting.value == NULL || strcmp(setting.value, "gzip") == 0;
     if (!config->otlp_gzip && strcmp(setting.value, "none") != 0)
-        return refuse(loader, setting, "must be gzip or none");
+        return value_refuse(&loader->complaint, setting, "must be gzip or none");
     return 0;
 }
 
@@ -502,8 +262,8 @@ static int load_otlp_files(const struct loader *loader)
     };
     int status = 0;
     for (size_t i = 0; i < sizeof files / sizeof *files && status == 0; i++)
-        status = copy_text(loader, files[i].to,
-                           otlp_setting(files[i].profiles, files[i].common).value);
+        status = value_copy(&loader->complaint, files[i].to,
+                            otlp_setting(files[i].profiles, files[i].common).value);
     return status;
 }
 
@@ -515,7 +275,7 @@ static int load_protocol(const struct loader *loader)
     if (setting.value == NULL || strcmp(setting.value, "http/protobuf") == 0)
         return 0;
     if (strcmp(setting.value, "grpc") != 0)
-        return refuse(loader, setting, "must be http/protobuf");
+        return value_refuse(&loader->complaint, setting, "must be http/protobuf");
     log_warn("%s=grpc: not available in this version; set OTEL_EXPORTER_OTLP_PROFILES_PROTOCOL="
              "http/protobuf to send profiles over HTTP",
              setting.name);
@@ -536,12 +296,13 @@ static int load_otlp(const struct loader *loader)
         status = load_otlp_files(loader);
     /* The common headers first, so that the special ones win key by key. */
     if (status == 0)
-        status = parse_pairs(loader, from_variable("OTEL_EXPORTER_OTLP_HEADERS"), headers);
+        status = value_pairs(&loader->complaint, from_variable("OTEL_EXPORTER_OTLP_HEADERS"),
+                             headers);
     if (status == 0)
-        status =
-            parse_pairs(loader, from_variable("OTEL_EXPORTER_OTLP_PROFILES_HEADERS"), headers);
+        status = value_pairs(&loader->complaint,
+                             from_variable("OTEL_EXPORTER_OTLP_PROFILES_HEADERS"), headers);
     if (status == 0)
-        status = copy_pairs(loader, "headers", headers, loader->options->headers,
+        status = pairs_copy(&loader->complaint, "headers", headers, loader->options->headers,
                             loader->options->header_count);
     return status;
 }
@@ -564,19 +325,21 @@ static int load_sinks(const struct loader *loader)
                                  {"pyroscope", NULL},
                                  {"parca", NULL}};
     static const char allowed[] = "must be a list of otlp, file, none";
-    int status = parse_words(loader, setting, words, sizeof words / sizeof *words, allowed);
+    int status =
+        value_words(&loader->complaint, setting, words, sizeof words / sizeof *words, allowed);
     if (status == 0 && config->otlp)
         status = load_otlp(loader);
     if (status != 0)
         return status;
     if (!file && !none && !config->otlp)
-        return refuse(loader, setting, "no exporter is left that this version has");
+        return value_refuse(&loader->complaint, setting,
+                            "no exporter is left that this version has");
     if (file && output.value == NULL)
-        return refuse(loader, setting, "needs CPROF_OUTPUT, the file's path");
+        return value_refuse(&loader->complaint, setting, "needs CPROF_OUTPUT, the file's path");
     if (!file && output.value != NULL)
         log_warn("%s=%.100s: no file is written, since %s=%s does not name file", output.name,
                  output.value, setting.name, setting.value);
-    return file ? copy_text(loader, &config->output, output.value) : 0;
+    return file ? value_copy(&loader->complaint, &config->output, output.value) : 0;
 }
 
 int config_load(struct config *config, const struct cprof_options *options, char *error,
@@ -590,10 +353,9 @@ int config_load(struct config *config, const struct cprof_options *options, char
     *config = (struct config){0};
     const struct loader loader = {.config = config,
                                   .options = options != NULL ? options : &none,
-                                  .error = error,
-                                  .error_size = error_size};
-    int status =
-        copy_text(&loader, &config->library_directory, loader.options->library_directory);
+                                  .complaint = {.line = error, .size = error_size}};
+    int status = value_copy(&loader.complaint, &config->library_directory,
+                            loader.options->library_directory);
     for (size_t i = 0; i < sizeof steps / sizeof *steps && status == 0; i++)
         status = steps[i](&loader);
     if (status != 0)

@@ -16,14 +16,7 @@
 
 #include "base/log.h"
 #include "cprof/cprof.h"
-
-#define CONFIG_MAX_PAIRS 128
-
-/* Owned copies of key and value. */
-struct pairs {
-    struct cprof_pair *list;
-    size_t count;
-};
+#include "engine/values.h"
 
 struct config {
     char *service_name;
