@@ -18,6 +18,7 @@ import sys
 import sysconfig
 import tempfile
 from pathlib import Path
+from xml.etree import ElementTree
 
 HERE = Path(__file__).resolve().parent
 BINDING = HERE.parent.parent / "bindings" / "python"
@@ -62,11 +63,12 @@ class Rooted:
 
     def __init__(self, root, minor):
         self.root, self.minor = Path(root), minor
-        self.version = quietly("chroot", root, f"python{minor}", "-c",
-                               "import sys; print(sys.version.split()[0])").strip()
-        self.name = f"{self.version} ({root})"
+        self.version = f"{minor}-{Path(root).name}"
+        self.name = f"{minor} ({root})"
 
     def prepare(self):
+        if os.geteuid() != 0:
+            raise PermissionError("only root can enter the Debian root")
         inside = Path("/tmp/cprof-test") / self.minor
         outside = self.root / inside.relative_to("/")
         shutil.rmtree(outside, ignore_errors=True)
@@ -104,8 +106,10 @@ class Rooted:
         return [str(headers / f"python{self.minor}"), str(shim.parent)]
 
     def pytest(self, arguments):
-        script = f"mount -t proc proc /proc 2>/dev/null; cd {self.inside}/tests && exec " \
-                 f"{self.inside}/venv/bin/python -m pytest \"$@\""
+        """/proc is there while the tests run; one that somebody else mounted stays."""
+        script = "if [ ! -e /proc/self ]; then mount -t proc proc /proc; " \
+                 "trap 'umount /proc' EXIT; fi; " \
+                 f"cd {self.inside}/tests && {self.inside}/venv/bin/python -m pytest \"$@\""
         return ["chroot", str(self.root), "sh", "-c", script, "sh", *arguments], {}
 
 
@@ -136,6 +140,7 @@ def parse_arguments():
 
 def test(python, options):
     """True when every test passed."""
+    python.report.unlink(missing_ok=True)
     command, keywords = python.pytest(["-q", "--no-header", "--tb=short", "-p",
                                        "no:cacheprovider",
                                        f"--junitxml={python.report_inside}", *options.pytest])
@@ -144,12 +149,30 @@ def test(python, options):
                               **keywords).returncode
         log.seek(0)
         text = log.read()
+    if not python.report.exists():
+        report(python, options, "failure", f"pytest ended with {code}, without a report", text)
+        return False
     print(f"Python {python.name}: {text.strip().splitlines()[-1]}", flush=True)
     if code != 0:
         print(text, flush=True)
-    if options.reports and python.report.exists():
+    if options.reports:
         shutil.copy(python.report, options.reports / f"python-{python.version}.xml")
     return code == 0
+
+
+def report(python, options, kind, message, text=""):
+    """A Python whose tests did not run counts as one test, failed or skipped ("failure",
+    "skipped")."""
+    print(f"Python {python.name}: {message}\n{text}", flush=True)
+    if options.reports:
+        suite = ElementTree.Element("testsuite", name="python")
+        case = ElementTree.SubElement(suite, "testcase", classname="run_all",
+                                      name=f"the tests run under Python {python.version}")
+        # XML has no place for most control characters.
+        readable = "".join(c for c in text if c.isprintable() or c in "\n\t")
+        ElementTree.SubElement(case, kind, message=message).text = readable
+        ElementTree.ElementTree(suite).write(
+            options.reports / f"python-{python.version}.xml", encoding="unicode")
 
 
 def main():
@@ -161,9 +184,11 @@ def main():
             continue
         try:
             python.prepare()
+        except PermissionError as error:
+            report(python, options, "skipped", str(error))
         except RuntimeError as error:
             failed = True
-            print(f"Python {python.name}: cannot be prepared\n{error}", flush=True)
+            report(python, options, "failure", "cannot be prepared", str(error))
         else:
             failed = not test(python, options) or failed
     return 1 if failed else 0

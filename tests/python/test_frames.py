@@ -1,5 +1,6 @@
 """What a profile shows of programs whose answer is known."""
 
+import os
 import sys
 
 import pytest
@@ -297,9 +298,12 @@ long.join()
     profile = outcome.profile
     brief = profile.share(lambda names: "brief" in names)
     steady = profile.share(lambda names: "steady" in names)
-    # The kernel looks at CPU timers at its ticks (4 ms at 250 Hz), so a life of 5 ms is seen
-    # once or twice: the parts are right on average, and 200 lives scatter.
-    assert 0.6 < brief / steady < 1.4
+    # 0.92 to 1.10 in 16 runs on a machine with a processor to spare. The kernel looks at CPU
+    # timers in its tick (each 4 ms at 250 Hz). Where threads queue for the processors it also
+    # switches between them there, so that a life tends to begin with a tick and its last ms
+    # are seen by none: 0.55 to 0.87 in 14 runs.
+    crowded = os.getloadavg()[0] > os.cpu_count()
+    assert (0.5 if crowded else 0.8) < brief / steady < 1.2
 
 
 def test_work_in_a_thread_that_c_started_is_shown(execute):
