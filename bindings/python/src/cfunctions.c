@@ -258,12 +258,14 @@ static int pending_call(void *unused)
 
 void cfunctions_open(void)
 {
+#ifndef Py_GIL_DISABLED /* without a GIL the tables may change under our eyes */
     PyObject *now = PyImport_GetModuleDict();
 
     cfunctions_lock();
     modules = Py_NewRef(now);
     cfunctions_unlock();
     gather();
+#endif
 }
 
 void cfunctions_close(void)
