@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
@@ -513,6 +514,24 @@ static void a_thousand_starts_and_stops_leak_nothing(void **state)
     assert_true(after.uordblks + after.hblkhd <= before.uordblks + before.hblkhd + (64 << 10));
 }
 
+/* The collector looks at the handler while stop takes it away. */
+static void quick_starts_and_stops_warn_of_nothing(void **state)
+{
+    (void)state;
+    char path[64];
+    snprintf(path, sizeof path, "%s/stderr", directory);
+    int kept = dup(STDERR_FILENO), file = open(path, O_CREAT | O_RDWR | O_TRUNC, 0600);
+    dup2(file, STDERR_FILENO);
+    start_and_stop(500);
+    dup2(kept, STDERR_FILENO);
+    close(kept);
+    char said[256] = "";
+    ssize_t length = pread(file, said, sizeof said - 1, 0);
+    close(file);
+    if (length != 0)
+        fail_msg("%s", said);
+}
+
 static void wrong_calls_are_refused(void **state)
 {
     (void)state;
@@ -658,6 +677,7 @@ int main(void)
         TEST(wrong_calls_are_refused),
         TEST(flush_delivers_what_is_there),
         TEST(a_thousand_starts_and_stops_leak_nothing),
+        TEST(quick_starts_and_stops_warn_of_nothing),
         TEST(a_forked_child_profiles_itself_and_its_parent_goes_on),
         TEST(a_child_that_nobody_announced_stays_dormant),
         TEST(forks_amid_starts_and_stops_hang_nobody),
