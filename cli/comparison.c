@@ -62,10 +62,24 @@ static void judge(const struct comparison *c, struct comparison_row *row)
 
 /* --- the rows --- */
 
-static int64_t amount_of(const struct comparison *c, enum pair_column column, size_t row)
+/* What each row has of a column. The report is kept only of PAIR_NEW: one is enough to tell
+ * what rows are, and four are large. */
+static int count_column(struct comparison *c, enum pair_column column, int64_t *amounts[],
+                        int64_t totals[])
 {
-    const struct report_row *counted = &c->reports[column].rows[row];
-    return c->cumulative ? counted->total : counted->self;
+    struct report counted;
+    int status = report_count(&counted, c->pair, c->report.by, column);
+    if (status)
+        return status;
+    totals[column] = counted.total;
+    amounts[column] = calloc(counted.row_count + 1, sizeof(*amounts[column]));
+    for (size_t i = 0; amounts[column] && i < counted.row_count; i++)
+        amounts[column][i] = c->cumulative ? counted.rows[i].total : counted.rows[i].self;
+    if (column == PAIR_NEW)
+        c->report = counted;
+    else
+        report_free(&counted);
+    return amounts[column] ? 0 : -ENOMEM;
 }
 
 static int compare_rows(const void *left, const void *right)
@@ -85,17 +99,17 @@ static int compare_rows(const void *left, const void *right)
 }
 
 /* Rows that no sample touches, or that have nothing themselves, are left out. */
-static int make_rows(struct comparison *c)
+static int make_rows(struct comparison *c, int64_t *const amounts[])
 {
-    size_t count = c->reports[0].row_count;
+    size_t count = c->report.row_count;
     c->rows = calloc(count + 1, sizeof(*c->rows));
     if (!c->rows)
         return -ENOMEM;
     for (size_t i = 0; i < count; i++) {
-        struct comparison_row row = {.what = &c->reports[PAIR_NEW].rows[i]};
+        struct comparison_row row = {.what = &c->report.rows[i]};
         for (enum side side = 0; side < SIDES; side++) {
-            row.value[side] = amount_of(c, value_column[side], i);
-            row.samples[side] = amount_of(c, samples_column[side], i);
+            row.value[side] = amounts[value_column[side]][i];
+            row.samples[side] = amounts[samples_column[side]][i];
         }
         if (row.value[SIDE_BASE] == 0 && row.value[SIDE_NEW] == 0)
             continue;
@@ -115,21 +129,21 @@ static bool knows_duration(const struct comparison_side *side)
 }
 
 static int normalize(struct comparison *c, const struct comparison_side sides[SIDES],
-                     enum normalization wanted)
+                     enum normalization wanted, const int64_t totals[])
 {
     bool can = knows_duration(&sides[SIDE_BASE]) && knows_duration(&sides[SIDE_NEW]);
     if (wanted == NORMALIZE_SECOND && !can)
         return -ENODATA;
     c->normalization = wanted == NORMALIZE_TOTAL || !can ? NORMALIZE_TOTAL : NORMALIZE_SECOND;
     for (enum side side = 0; side < SIDES; side++) {
-        int64_t total = c->reports[value_column[side]].total;
+        int64_t total = totals[value_column[side]];
         if (total <= 0)
             return -ENODATA;
         uint64_t duration = profile_header_const(sides[side].profile)->duration_ns;
         c->scale[side] =
             c->normalization == NORMALIZE_TOTAL ? 1 / (double)total : 1e9 / (double)duration;
         c->whole.value[side] = total;
-        c->whole.samples[side] = c->reports[samples_column[side]].total;
+        c->whole.samples[side] = totals[samples_column[side]];
         c->whole.amount[side] = (double)total * c->scale[side];
     }
     judge(c, &c->whole);
@@ -142,15 +156,18 @@ int comparison_make(struct comparison *comparison, const struct comparison_side 
     struct pair_side pair[SIDES];
     for (enum side side = 0; side < SIDES; side++)
         pair[side] = (struct pair_side){sides[side].profile, sides[side].summary.column};
-    *comparison = (struct comparison){.cumulative = cumulative};
+    int64_t *amounts[PAIR_COLUMNS] = {NULL}, totals[PAIR_COLUMNS] = {0};
+    *comparison = (struct comparison){.cumulative = cumulative, .report.by = by};
     comparison->pair = profile_pair(&pair[SIDE_BASE], &pair[SIDE_NEW]);
     int status = comparison->pair ? 0 : -ENOMEM;
     for (enum pair_column i = 0; !status && i < PAIR_COLUMNS; i++)
-        status = report_count(&comparison->reports[i], comparison->pair, by, i);
+        status = count_column(comparison, i, amounts, totals);
     if (!status)
-        status = normalize(comparison, sides, wanted);
+        status = normalize(comparison, sides, wanted, totals);
     if (!status)
-        status = make_rows(comparison);
+        status = make_rows(comparison, amounts);
+    for (enum pair_column i = 0; i < PAIR_COLUMNS; i++)
+        free(amounts[i]);
     if (status)
         comparison_free(comparison);
     return status;
@@ -158,8 +175,7 @@ int comparison_make(struct comparison *comparison, const struct comparison_side 
 
 void comparison_free(struct comparison *comparison)
 {
-    for (enum pair_column i = 0; i < PAIR_COLUMNS; i++)
-        report_free(&comparison->reports[i]);
+    report_free(&comparison->report);
     free(comparison->rows);
     profile_free(comparison->pair);
     *comparison = (struct comparison){0};

@@ -47,8 +47,8 @@ struct comparison_row {
 };
 
 struct comparison {
-    struct profile *pair; /* owned */
-    struct report reports[PAIR_COLUMNS];
+    struct profile *pair;             /* owned */
+    struct report report;             /* of PAIR_NEW: what the rows are */
     enum normalization normalization; /* never NORMALIZE_AUTO */
     bool cumulative;                  /* values are totals, not self */
     double scale[SIDES];              /* value → amount */

@@ -117,8 +117,7 @@ static void print_heading(const struct printer *p)
             "new", AMOUNT_WIDTH, "delta", per_second ? SHARE_WIDTH : 0,
             per_second ? "of base" : "");
     fprintf(terminal->file, "%*s%*s%s%s\n", CONFIDENCE_WIDTH, "confidence", GAP_WIDTH, "",
-            report_by_word(p->comparison->reports[PAIR_NEW].by),
-            terminal_reset(terminal, STYLE_DIM));
+            report_by_word(p->comparison->report.by), terminal_reset(terminal, STYLE_DIM));
 }
 
 static void print_side(const struct terminal *terminal, const char *word, const char *name,
@@ -161,7 +160,7 @@ void comparison_print(const struct comparison *comparison,
     struct printer p = {
         .comparison = comparison,
         .terminal = terminal_of(stdout),
-        .layout.cut = table_cut(comparison->reports[PAIR_NEW].by),
+        .layout.cut = table_cut(comparison->report.by),
         .unit = unit_of(&sides[SIDE_NEW]),
     };
     static const struct report_row whole_row = {

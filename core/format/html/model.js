@@ -199,13 +199,9 @@ class Model {
         return weight;
     }
 
-    /* Whether a key, or a box's node, has anything: on either side of a comparison. */
+    /* Whether a key has anything, on either side of a comparison. */
     has(key) {
         return this.measures.some((measure) => measure.totalOf[key] > 0);
-    }
-
-    #hasNode(node) {
-        return this.measures.some((measure) => measure.sum[node] !== 0);
     }
 
     /* What changed in a box with all it calls, and in a key's self. */
@@ -267,10 +263,11 @@ class Model {
     #link() {
         const {owner, up} = this;
         const nodes = owner.length;
+        const sums = this.measures.map((measure) => measure.sum);
         this.firstChild = new Int32Array(nodes);
         this.nextSibling = new Int32Array(nodes);
         for (let node = nodes - 1; node > 0; node--) {
-            if (owner[node] !== node || !this.#hasNode(node))
+            if (owner[node] !== node || !sums.some((sum) => sum[node] !== 0))
                 continue;
             this.nextSibling[node] = this.firstChild[up[node]];
             this.firstChild[up[node]] = node;
