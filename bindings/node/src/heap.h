@@ -1,7 +1,7 @@
 /*
  * Handler code, and the naming's: reading V8's heap objects. A tagged word is a small integer
- * (bit 0 clear, value in the upper half) or a pointer plus 1. Whether memory can be read at all is
- * the caller's business.
+ * (bit 0 clear, value in the upper half) or a pointer plus 1. Whether memory can be read at all
+ * is the caller's business.
  */
 #ifndef CPROF_NODE_HEAP_H
 #define CPROF_NODE_HEAP_H

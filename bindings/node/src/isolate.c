@@ -39,7 +39,8 @@ static uint32_t serials;
 
 /* ---- handler code: learning ---- */
 
-uint32_t isolate_learn(struct isolate *isolate, uint64_t key, uintptr_t function, uintptr_t code)
+uint32_t isolate_learn(struct isolate *isolate, uint64_t key, uintptr_t function,
+                       uintptr_t code)
 {
     uint64_t hash = key * 0x9e3779b97f4a7c15u;
     size_t home = (size_t)(hash >> 32) & (SEEN_SLOTS - 1);
@@ -106,14 +107,14 @@ bool isolate_find_v8(char *why, size_t size)
     } wanted[] = {
         {(void **)&v8.current, "_ZN2v87Isolate10GetCurrentEv"},
         {(void **)&v8.request_interrupt, "_ZN2v87Isolate16RequestInterruptEPFvPS0_PvES2_"},
-        {(void **)&v8.add_prologue,
-         "_ZN2v87Isolate21AddGCPrologueCallbackEPFvPS0_NS_6GCTypeENS_15GCCallbackFlagsEPvES4_S2_"},
-        {(void **)&v8.add_epilogue,
-         "_ZN2v87Isolate21AddGCEpilogueCallbackEPFvPS0_NS_6GCTypeENS_15GCCallbackFlagsEPvES4_S2_"},
-        {(void **)&v8.remove_prologue,
-         "_ZN2v87Isolate24RemoveGCPrologueCallbackEPFvPS0_NS_6GCTypeENS_15GCCallbackFlagsEPvES4_"},
-        {(void **)&v8.remove_epilogue,
-         "_ZN2v87Isolate24RemoveGCEpilogueCallbackEPFvPS0_NS_6GCTypeENS_15GCCallbackFlagsEPvES4_"},
+        {(void **)&v8.add_prologue, "_ZN2v87Isolate21AddGCPrologueCallbackEPFvPS0_NS_"
+                                    "6GCTypeENS_15GCCallbackFlagsEPvES4_S2_"},
+        {(void **)&v8.add_epilogue, "_ZN2v87Isolate21AddGCEpilogueCallbackEPFvPS0_NS_"
+                                    "6GCTypeENS_15GCCallbackFlagsEPvES4_S2_"},
+        {(void **)&v8.remove_prologue, "_ZN2v87Isolate24RemoveGCPrologueCallbackEPFvPS0_NS_"
+                                       "6GCTypeENS_15GCCallbackFlagsEPvES4_"},
+        {(void **)&v8.remove_epilogue, "_ZN2v87Isolate24RemoveGCEpilogueCallbackEPFvPS0_NS_"
+                                       "6GCTypeENS_15GCCallbackFlagsEPvES4_"},
         {(void **)&v8.copy_code_pages, "_ZN2v87Isolate13CopyCodePagesEmPNS_11MemoryRangeE"},
         {(void **)&v8.code_range, "_ZN2v87Isolate12GetCodeRangeEPPvPm"},
         {(void **)&v8.detailed_positions,
@@ -132,8 +133,8 @@ bool isolate_find_v8(char *why, size_t size)
 
 /* From now on V8 keeps the positions of what it compiles, also of inlined functions. Asked for
  * alone it would at once compile all functions of the heap again, which takes tens of
- * milliseconds: unless it thinks that it has their positions. The flag goes back at once, as it is
- * part of what makes code caches valid. */
+ * milliseconds: unless it thinks that it has their positions. The flag goes back at once, as it
+ * is part of what makes code caches valid. */
 static void keep_positions(struct isolate *isolate)
 {
     v8.set_flags("--no-enable-lazy-source-positions");
@@ -214,57 +215,100 @@ static void on_wake(napi_env env, napi_value callback, void *context, void *data
     if (env == NULL || !atomic_load(&isolate->open))
         return;
     atomic_store(&isolate->asked, false);
-    if (!cprof_is_running())
+    if (!cprof_is_running()) {
         isolate_detach(isolate);
-    else if (isolate->attached)
+    } else if (isolate_attach(isolate) && isolate->attached) {
         names_pending(isolate);
-    else
-        isolate_attach(isolate);
+    }
 }
 
 static void on_interrupt(void *v8_isolate, void *data)
 {
     struct isolate *isolate = data;
-    (void)v8_isolate;
+    if (isolate->v8 != v8_isolate) /* another's by now */
+        return;
     atomic_store(&isolate->asked, false);
     if (atomic_load(&isolate->open) && isolate->attached)
         names_pending(isolate);
 }
 
-struct isolate *isolate_open(napi_env env, uint32_t thread_id)
+/* One whose environment has ended, and whose samples have all been named. */
+static struct isolate *take_unused(void)
 {
-    struct isolate *isolate = calloc(1, sizeof *isolate);
-    napi_value name;
+    pthread_mutex_lock(&lock);
+    struct isolate *at = isolates;
+    while (at != NULL && (atomic_load(&at->open) || at->records != NULL))
+        at = at->next;
+    if (at != NULL)
+        atomic_store(&at->open, true); /* taken; its serial is still nobody's */
+    pthread_mutex_unlock(&lock);
+    return at;
+}
+
+static struct isolate *add_isolate(void)
+{
+    struct isolate *isolate = take_unused();
+    if (isolate != NULL)
+        return isolate;
+    isolate = calloc(1, sizeof *isolate);
     if (isolate == NULL)
         return NULL;
-    if (napi_create_string_utf8(env, "cprof", NAPI_AUTO_LENGTH, &name) != napi_ok ||
-        napi_create_threadsafe_function(env, NULL, NULL, name, 0, 1, NULL, NULL, isolate, on_wake,
-                                        &isolate->waker) != napi_ok) {
-        free(isolate);
-        return NULL;
-    }
-    napi_unref_threadsafe_function(env, isolate->waker);
-    isolate->thread_id = thread_id;
-    if (thread_id == 0)
-        snprintf(isolate->thread_name, sizeof isolate->thread_name, "main");
-    else
-        snprintf(isolate->thread_name, sizeof isolate->thread_name, "worker %u", thread_id);
-    atomic_store(&isolate->open, true);
     pthread_mutex_lock(&lock);
-    isolate->serial = ++serials;
     isolate->next = isolates;
     isolates = isolate;
     pthread_mutex_unlock(&lock);
     return isolate;
 }
 
-static void free_tables(struct isolate *isolate)
+static void describe_thread(struct isolate *isolate, uint32_t thread_id)
+{
+    isolate->thread_id = thread_id;
+    if (thread_id == 0)
+        snprintf(isolate->thread_name, sizeof isolate->thread_name, "main");
+    else
+        snprintf(isolate->thread_name, sizeof isolate->thread_name, "worker %u", thread_id);
+}
+
+/* What the new owner must not inherit; the tables are gone already. */
+static void renew(struct isolate *isolate, napi_threadsafe_function waker, uint32_t thread_id)
 {
     pthread_mutex_lock(&lock);
-    names_forget(isolate);
-    free(isolate->records);
-    isolate->records = NULL;
+    isolate->serial = ++serials;
+    isolate->waker = waker;
+    isolate->v8 = NULL;
+    isolate->opaque = false;
+    isolate->next_number = isolate->oldest = 0;
+    isolate->stream_map = 0;
+    isolate->rests = 0;
+    memset(isolate->pages, 0, sizeof isolate->pages);
+    atomic_store(&isolate->asked, false);
+    atomic_store(&isolate->collecting, 0);
+    atomic_store(&isolate->label_set, 0);
+    describe_thread(isolate, thread_id);
+    atomic_store(&isolate->open, true);
     pthread_mutex_unlock(&lock);
+}
+
+struct isolate *isolate_open(napi_env env, uint32_t thread_id)
+{
+    struct isolate *isolate = add_isolate();
+    napi_threadsafe_function waker;
+    napi_value name;
+    if (isolate == NULL)
+        return NULL;
+    if (napi_create_string_utf8(env, "cprof", NAPI_AUTO_LENGTH, &name) != napi_ok ||
+        napi_create_threadsafe_function(env, NULL, NULL, name, 0, 1, NULL, NULL, isolate,
+                                        on_wake, &waker) != napi_ok) {
+        atomic_store(&isolate->open, false);
+        return NULL;
+    }
+    napi_unref_threadsafe_function(env, waker);
+    renew(isolate, waker, thread_id);
+    return isolate;
+}
+
+static void free_handler_tables(struct isolate *isolate)
+{
     free(isolate->seen);
     free(isolate->pending);
     free(isolate->places);
@@ -272,6 +316,22 @@ static void free_tables(struct isolate *isolate)
     isolate->pending = NULL;
     isolate->places = NULL;
     atomic_store(&isolate->pending_count, 0);
+}
+
+/* With the lock held. */
+static void free_records(struct isolate *isolate)
+{
+    names_forget(isolate);
+    free(isolate->records);
+    isolate->records = NULL;
+}
+
+static void free_tables(struct isolate *isolate)
+{
+    pthread_mutex_lock(&lock);
+    free_records(isolate);
+    pthread_mutex_unlock(&lock);
+    free_handler_tables(isolate);
 }
 
 static bool make_tables(struct isolate *isolate)
@@ -292,6 +352,8 @@ static bool make_tables(struct isolate *isolate)
 bool isolate_attach(struct isolate *isolate)
 {
     cprof_thread_enter(isolate->thread_id, isolate->thread_name);
+    if (isolate->attached)
+        cprof_thread_set_data(isolate); /* the engine has been started anew */
     if (isolate->attached || !layout.walkable)
         return true;
     isolate->v8 = v8.current();
@@ -307,32 +369,48 @@ bool isolate_attach(struct isolate *isolate)
     return true;
 }
 
-void isolate_detach(struct isolate *isolate)
+/* The handler sees nothing of it any more. */
+static void let_go(struct isolate *isolate)
 {
-    if (!isolate->attached)
-        return;
     cprof_thread_set_data(NULL);
     v8.remove_prologue(isolate->v8, before_collection, isolate);
     v8.remove_epilogue(isolate->v8, after_collection, isolate);
     isolate->attached = false;
+}
+
+void isolate_detach(struct isolate *isolate)
+{
+    if (!isolate->attached)
+        return;
+    let_go(isolate);
     free_tables(isolate);
 }
 
-/* The struct stays: an interrupt may still be queued for it, and tokens name its serial. */
+/* Its last samples may still wait to be named: the records stay until they have been. */
 void isolate_close(struct isolate *isolate)
 {
-    if (isolate->attached)
+    if (isolate->attached) {
         names_pending(isolate);
+        let_go(isolate);
+        cprof_thread_leave();
+        free_handler_tables(isolate);
+    }
     pthread_mutex_lock(&lock);
+    if (!cprof_is_running())
+        free_records(isolate);
+    isolate->code = isolate->copied_builtins = (struct range){0, 0};
     atomic_store(&isolate->open, false);
     pthread_mutex_unlock(&lock);
-    if (isolate->attached) {
-        cprof_thread_set_data(NULL);
-        cprof_thread_leave();
-        v8.remove_prologue(isolate->v8, before_collection, isolate);
-        v8.remove_epilogue(isolate->v8, after_collection, isolate);
-        isolate->attached = false;
-    }
+}
+
+void isolate_drained(void)
+{
+    enum { RESTS = 2 }; /* the samples of before the last but one time have been named */
+    pthread_mutex_lock(&lock);
+    for (struct isolate *at = isolates; at != NULL; at = at->next)
+        if (!atomic_load(&at->open) && at->records != NULL && ++at->rests >= RESTS)
+            free_records(at);
+    pthread_mutex_unlock(&lock);
 }
 
 /* ---- other threads ---- */

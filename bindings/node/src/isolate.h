@@ -28,11 +28,12 @@
 #include <node_api.h>
 
 enum {
-    SEEN_SLOTS = 8192,    /* a power of two */
+    SEEN_SLOTS = 8192, /* a power of two */
     SEEN_PROBES = 8,
     PENDING_MAX = 1024,
     PAGE_SLOTS = 256,
-    PLACE_SLOTS = 2048,
+    PLACE_BITS = 11,
+    PLACE_SLOTS = 1 << PLACE_BITS,
     RECORD_SLOTS = 8192,
     LINES_SLOTS = 8,
 };
@@ -58,10 +59,12 @@ struct pending {
     uintptr_t code;     /* tagged: BytecodeArray, Code, or 0 */
 };
 
-/* What a program counter in compiled code was found to be, until the next collection. */
+/* What a program counter in compiled code, or an interpreted JSFunction, was found to be; until
+ * the next collection. */
 struct place {
-    uintptr_t pc;
-    uint64_t token, position;
+    uintptr_t pc; /* or the function */
+    uint64_t token;
+    uint64_t position; /* or the bytecode */
 };
 
 struct record; /* names.c */
@@ -74,17 +77,18 @@ struct script_lines {
 };
 
 struct isolate {
-    uint32_t serial;     /* upper half of its tokens; never used again */
-    _Atomic bool open;   /* false: its environment is gone */
+    uint32_t serial;   /* upper half of its tokens; never used again */
+    _Atomic bool open; /* false: its environment is gone */
     _Atomic bool attached;
-    bool opaque;         /* the self-test failed: frames are not named */
-    void *v8;            /* v8::Isolate * */
+    bool opaque; /* the self-test failed: frames are not named */
+    void *v8;    /* v8::Isolate * */
     uintptr_t stack_high;
-    struct range builtins, copied_builtins; /* embedded in the binary; remapped beside the code */
-    uintptr_t copy_distance;                /* from a builtin to its copy; 0 = unknown */
-    struct range code;                      /* what V8 compiles */
-    _Atomic int collecting;                 /* depth of garbage collections */
-    uintptr_t collection_sp;                /* of the JavaScript frame last met in one */
+    struct range builtins,
+        copied_builtins;     /* embedded in the binary; remapped beside the code */
+    uintptr_t copy_distance; /* from a builtin to its copy; 0 = unknown */
+    struct range code;       /* what V8 compiles */
+    _Atomic int collecting;  /* depth of garbage collections */
+    uintptr_t collection_sp; /* of the JavaScript frame last met in one */
     _Atomic uint32_t label_set;
 
     uint32_t next_number;
@@ -105,11 +109,13 @@ struct isolate {
     char thread_name[32];
     napi_threadsafe_function waker;
     _Atomic bool asked; /* a request to name is under way */
+    unsigned rests;     /* drains since it was closed */
     struct isolate *next;
 };
 
 /* The handler's: gives the function a number. 0: no room. */
-uint32_t isolate_learn(struct isolate *isolate, uint64_t key, uintptr_t function, uintptr_t code);
+uint32_t isolate_learn(struct isolate *isolate, uint64_t key, uintptr_t function,
+                       uintptr_t code);
 
 /* Finds V8's functions. False: `why` says what is missing. */
 bool isolate_find_v8(char *why, size_t size);
@@ -120,6 +126,8 @@ struct isolate *isolate_open(napi_env env, uint32_t thread_id);
 bool isolate_attach(struct isolate *isolate);
 void isolate_detach(struct isolate *isolate);
 void isolate_close(struct isolate *isolate);
+/* [collector] runtime.drained: frees what was kept of those that have ended. */
+void isolate_drained(void);
 
 /* [any thread, locked] Asks an isolate's thread to name what is pending, whether it runs
  * JavaScript or waits for events. False: it has ended. */

@@ -1,7 +1,7 @@
 /*
  * Sets of labels by number: JavaScript hands one in and makes its number the current one of
- * its thread; the handler copies the number; the collector asks for the pairs. A set lives as long
- * as the process; there are at most LABEL_SETS_MAX, further ones are number 0: no labels.
+ * its thread; the handler copies the number; the collector asks for the pairs. A set lives as
+ * long as the process; there are at most LABEL_SETS_MAX, further ones are number 0: no labels.
  */
 #ifndef CPROF_NODE_LABELS_H
 #define CPROF_NODE_LABELS_H

@@ -6,7 +6,8 @@
 
 struct layout layout;
 
-/* Versions whose unexported offsets were looked at. */
+/* The unexported offsets were looked at in 10.2, 11.3, 12.4, 13.6 and 14.6; on others between
+ * them the self-test decides. */
 enum { OLDEST_V8 = 10, OLDEST_V8_WITH_CODE = 12, NEWEST_V8 = 14 };
 
 enum { MISSING = INT32_MIN };
@@ -111,7 +112,8 @@ static void fill_unexported(void)
     layout.bytecode_positions = trusted ? 24 : 32;
     layout.code_deopt = 8;
     layout.code_positions = 16;
-    layout.type_wrapper = constant("type_SharedFunctionInfoWrapper__SHARED_FUNCTION_INFO_WRAPPER_TYPE");
+    layout.type_wrapper =
+        constant("type_SharedFunctionInfoWrapper__SHARED_FUNCTION_INFO_WRAPPER_TYPE");
     layout.wrapper_shared = 8;
     layout.frame_regexp = constant("frametype_IrregexpFrame");
     layout.type_function_first = constant("FirstJSFunctionType");
@@ -126,8 +128,9 @@ static bool fits(char *why, size_t size)
 {
     if (layout.v8_major < OLDEST_V8 || layout.v8_major > NEWEST_V8)
         snprintf(why, size, "V8 %d is not one that cprof knows", layout.v8_major);
-    else if (constant("off_fp_context_or_frame_type") != -8 || constant("off_fp_function") != -16 ||
-             constant("off_fp_bytecode_array") != -32 || constant("off_fp_bytecode_offset") != -40)
+    else if (constant("off_fp_context_or_frame_type") != -8 ||
+             constant("off_fp_function") != -16 || constant("off_fp_bytecode_array") != -32 ||
+             constant("off_fp_bytecode_offset") != -40)
         snprintf(why, size, "the frames of this V8 are not as expected");
     else if (constant("SmiShiftSize") != 31 || constant("HeapObjectTag") != 1 ||
              constant("TaggedSize") != 8)
@@ -139,7 +142,8 @@ static bool fits(char *why, size_t size)
 
 bool layout_find(char *why, size_t size)
 {
-    const char *(*version)(void) = (const char *(*)(void))dlsym(RTLD_DEFAULT, "_ZN2v82V810GetVersionEv");
+    const char *(*version)(void) =
+        (const char *(*)(void))dlsym(RTLD_DEFAULT, "_ZN2v82V810GetVersionEv");
     if (version == NULL) {
         snprintf(why, size, "this node does not export V8's functions");
         return false;

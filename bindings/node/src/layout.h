@@ -1,6 +1,6 @@
 /*
- * Where V8 keeps what the walk and the naming read: offsets into heap objects, instance types and
- * frame types, of the V8 this process runs.
+ * Where V8 keeps what the walk and the naming read: offsets into heap objects, instance types
+ * and frame types, of the V8 this process runs.
  *
  * Nearly all come from the v8dbg_* constants that V8 exports for debuggers. What it does not
  * export is written here for the V8 versions that were looked at; with any other version, or
@@ -17,7 +17,7 @@
 struct layout {
     int v8_major;
     bool walkable; /* all below that is needed to tell functions apart is known */
-    bool code;     /* optimised and baseline code can be found and its positions read (V8 12+) */
+    bool code; /* optimised and baseline code can be found and its positions read (V8 12+) */
 
     /* offsets of fields */
     int map_instance_type;

@@ -1,6 +1,6 @@
 /*
- * The addon behind index.js: it takes plain values and passes them on; what options mean and how
- * they are spelled is the business of index.js. One instance for each environment (the main
+ * The addon behind index.js: it takes plain values and passes them on; what options mean and
+ * how they are spelled is the business of index.js. One instance for each environment (the main
  * thread and every worker that loads cprof), one engine for the process.
  */
 #include <dlfcn.h>
@@ -28,6 +28,7 @@ static struct cprof_runtime runtime = {
     .role_at = names_role_at,
     .context = walk_context,
     .labels = labels_of,
+    .drained = isolate_drained,
 };
 
 static char no_walk[256]; /* why JavaScript frames can't be shown; "" when they can */
@@ -123,7 +124,8 @@ static napi_value first_argument(napi_env env, napi_callback_info info)
 
 /* ---- start ---- */
 
-static int start_engine(struct arguments *arguments, napi_value object, char *error, size_t size)
+static int start_engine(struct arguments *arguments, napi_value object, char *error,
+                        size_t size)
 {
     struct cprof_pair headers[PAIRS_MAX], labels[PAIRS_MAX], resource[PAIRS_MAX];
     const struct cprof_options options = {
@@ -311,8 +313,8 @@ static napi_value module_probe(napi_env env, napi_callback_info info)
     size_t found = 0;
     (void)info;
     napi_create_array(env, &names);
-    for (size_t i = 0; i < DISTANCE && found == 0 && (uintptr_t)&stack[i + 2] < isolate->stack_high;
-         i++) {
+    for (size_t i = 0;
+         i < DISTANCE && found == 0 && (uintptr_t)&stack[i + 2] < isolate->stack_high; i++) {
         struct cprof_registers at = {
             .pc = stack[i + 1], .fp = stack[i], .sp = (uintptr_t)&stack[i + 2]};
         while (found < FRAMES && walk_step(&thread, &at, &frames[found]))
@@ -389,17 +391,22 @@ NAPI_MODULE_INIT()
         const char *name;
         napi_callback call;
     } functions[] = {
-        {"init", module_init},           {"start", module_start},
-        {"flush", module_flush},         {"stop", module_stop},
-        {"stopNow", module_stop_now},    {"isRunning", module_is_running},
-        {"stats", module_stats},         {"labelSet", module_label_set},
-        {"useLabels", module_use_labels}, {"probe", module_probe},
+        {"init", module_init},
+        {"start", module_start},
+        {"flush", module_flush},
+        {"stop", module_stop},
+        {"stopNow", module_stop_now},
+        {"isRunning", module_is_running},
+        {"stats", module_stats},
+        {"labelSet", module_label_set},
+        {"useLabels", module_use_labels},
+        {"probe", module_probe},
         {"opaque", module_opaque},
     };
     for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
         napi_value function;
-        if (napi_create_function(env, functions[i].name, NAPI_AUTO_LENGTH, functions[i].call, NULL,
-                                 &function) != napi_ok)
+        if (napi_create_function(env, functions[i].name, NAPI_AUTO_LENGTH, functions[i].call,
+                                 NULL, &function) != napi_ok)
             return NULL;
         napi_set_named_property(env, exports, functions[i].name, function);
     }

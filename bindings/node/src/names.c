@@ -156,8 +156,8 @@ static void copy_name(const struct scope *scope, char *out, size_t size)
 {
     char inferred[NAME_MAX_BYTES];
     size_t length = scope->name != 0 ? strings_copy(scope->name, out, size) : 0;
-    size_t more = scope->inferred != 0 ? strings_copy(scope->inferred, inferred, sizeof inferred)
-                                       : 0;
+    size_t more =
+        scope->inferred != 0 ? strings_copy(scope->inferred, inferred, sizeof inferred) : 0;
     bool method = length > 0 && more > length + 1 && inferred[more - length - 1] == '.' &&
                   strcmp(inferred + more - length, out) == 0;
     if (method || (length == 0 && more > 0))
@@ -178,7 +178,8 @@ static bool name_function(struct isolate *isolate, uintptr_t shared, struct name
         scope.name = word;
     copy_name(&scope, text, NAME_MAX_BYTES);
     named->name = strdup(text);
-    if (script != 0 && strings_copy(heap_word(script, layout.script_name), text, sizeof text) > 0)
+    if (script != 0 &&
+        strings_copy(heap_word(script, layout.script_name), text, sizeof text) > 0)
         named->file = strdup(text);
     if (script != 0)
         named->start_line = line_at(lines_of(isolate, script), script, scope.start);
@@ -223,8 +224,8 @@ static bool next_signed(struct bytes *bytes, int64_t *value)
     return true;
 }
 
-/* A position in the source: bit 0 says that it lies elsewhere (wasm), then the offset plus 1, then the
- * number of the inlined call plus 1. */
+/* A position in the source: bit 0 says that it lies elsewhere (wasm), then the offset plus 1,
+ * then the number of the inlined call plus 1. */
 static int32_t source_offset(int64_t position)
 {
     return (position & 1) != 0 ? -1 : (int32_t)(position >> 1 & 0x3fffffff) - 1;
@@ -266,9 +267,9 @@ static void read_positions(struct isolate *isolate, struct record *record, uintp
         uintptr_t script = script_at(record, scripts, site);
         record->positions[record->position_count++] = (struct position){
             .offset = (uint32_t)offset,
-            .line = script != 0 ? line_at(lines_of(isolate, script), script,
-                                          source_offset(position))
-                                : 0,
+            .line = script != 0
+                        ? line_at(lines_of(isolate, script), script, source_offset(position))
+                        : 0,
             .site = site < (int32_t)record->site_count ? site : -1,
         };
     }
@@ -291,8 +292,8 @@ static uintptr_t inlined_function(uintptr_t literals, int32_t id)
 }
 
 /* The entry of `functions` for a function that was inlined, perhaps more than once. */
-static uint32_t function_index(struct isolate *isolate, struct record *record, uintptr_t *shareds,
-                               uintptr_t shared)
+static uint32_t function_index(struct isolate *isolate, struct record *record,
+                               uintptr_t *shareds, uintptr_t shared)
 {
     for (uint32_t i = 0; i < record->function_count; i++)
         if (shareds[i] == shared)
@@ -324,15 +325,14 @@ static void read_sites(struct isolate *isolate, struct record *record, uintptr_t
         int32_t parent = source_site(position);
         parent = parent < (int32_t)i ? parent : -1; /* callers come first */
         uintptr_t shared = id >= 0 ? inlined_function(literals, id) : shareds[0];
-        uint32_t function =
-            shared != 0 ? function_index(isolate, record, shareds, shared) : 0;
+        uint32_t function = shared != 0 ? function_index(isolate, record, shareds, shared) : 0;
         scripts[function] = script_of(shareds[function]);
         uintptr_t script = script_at(record, scripts, parent);
         record->sites[record->site_count++] = (struct site){
             .function = function,
-            .line = script != 0 ? line_at(lines_of(isolate, script), script,
-                                          source_offset(position))
-                                : 0,
+            .line = script != 0
+                        ? line_at(lines_of(isolate, script), script, source_offset(position))
+                        : 0,
             .parent = parent,
         };
     }
@@ -347,16 +347,15 @@ static void read_optimized(struct isolate *isolate, struct record *record, uintp
     read_positions(isolate, record, heap_word(code, layout.code_positions), scripts);
 }
 
-/* ---- baseline code ---- */
+/* ---- bytecode ---- */
 
-/* How V8 lays out bytecode is not known here: its table says for each bytecode, in order, how
- * much code it became. Whose positions are by bytecode, so both are needed. */
 static void read_bytecode(struct isolate *isolate, struct record *record, uintptr_t bytecode,
                           uintptr_t shared)
 {
     const uintptr_t scripts[] = {script_of(shared)};
     if (heap_has_type(bytecode, layout.type_bytecode))
-        read_positions(isolate, record, heap_word(bytecode, layout.bytecode_positions), scripts);
+        read_positions(isolate, record, heap_word(bytecode, layout.bytecode_positions),
+                       scripts);
 }
 
 /* ---- records ---- */
@@ -394,7 +393,8 @@ static struct record *make_record(struct isolate *isolate, const struct pending 
         read_optimized(isolate, record, pending->code, pending->function);
     else if (kind == WALK_FUNCTION)
         read_bytecode(isolate, record, pending->code, pending->function);
-    record->bytes = sizeof *record + record->function_count * (sizeof *record->functions + 128) +
+    record->bytes = sizeof *record +
+                    record->function_count * (sizeof *record->functions + 128) +
                     record->position_count * sizeof *record->positions +
                     record->site_count * sizeof *record->sites;
     struct named *fitting =
@@ -406,7 +406,7 @@ static struct record *make_record(struct isolate *isolate, const struct pending 
 /* The handler will give its function a new number when it meets it again. */
 static void forget_key(struct isolate *isolate, const struct record *record)
 {
-    for (size_t i = 0; i < SEEN_SLOTS; i++)
+    for (size_t i = 0; isolate->seen != NULL && i < SEEN_SLOTS; i++)
         if (atomic_load_explicit(&isolate->seen[i].key, memory_order_relaxed) == record->key &&
             isolate->seen[i].number == record->number)
             atomic_store_explicit(&isolate->seen[i].key, 0, memory_order_relaxed);
@@ -472,7 +472,8 @@ static const struct record *find(const struct isolate *isolate, uint32_t number)
 static const struct position *position_at(const struct record *record, uint64_t offset)
 {
     const struct position *found = NULL;
-    for (uint32_t i = 0; i < record->position_count && record->positions[i].offset <= offset; i++)
+    for (uint32_t i = 0; i < record->position_count && record->positions[i].offset <= offset;
+         i++)
         found = &record->positions[i];
     return found;
 }
@@ -566,10 +567,10 @@ static bool ends(const char *text, const char *with)
 
 enum cprof_role names_role(const char *symbol, const char *module)
 {
-    static const char *const carriers[] = {"Call",   "Construct", "JSEntry",     "CEntry",
-                                           "JSConstruct", "Interpreter", "Baseline", "Adaptor",
-                                           "HandleApiCall", "LoadIC", "StoreIC", "KeyedLoadIC",
-                                           "KeyedStoreIC", "Resume", "StackCheck"};
+    static const char *const carriers[] = {
+        "Call",        "Construct",   "JSEntry",      "CEntry",        "JSConstruct",
+        "Interpreter", "Baseline",    "Adaptor",      "HandleApiCall", "LoadIC",
+        "StoreIC",     "KeyedLoadIC", "KeyedStoreIC", "Resume",        "StackCheck"};
     static const char prefix[] = "Builtins_";
     (void)module;
     if (symbol == NULL || !begins(symbol, prefix))

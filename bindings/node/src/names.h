@@ -10,17 +10,19 @@
 #include "isolate.h"
 
 /* [isolate's thread] Names all functions that are pending. Called before a collection, in an
- * interrupt of V8, or from the event loop: never while JavaScript could run or the heap move. */
+ * interrupt of V8, or from the event loop: never while JavaScript could run or the heap move.
+ */
 void names_pending(struct isolate *isolate);
 
 /* [isolate's thread, with isolate_lock()] Frees all records. */
 void names_forget(struct isolate *isolate);
 
-/* [collector] runtime.resolve. -EAGAIN for a function that is pending: its isolate's thread has been
- * asked. */
+/* [collector] runtime.resolve. -EAGAIN for a function that is pending: its isolate's thread has
+ * been asked. */
 int names_resolve(const struct cprof_frame *frame, struct cprof_function *function);
 
-/* [collector] runtime.role and role_at: parts of V8 that only carry JavaScript are not shown. */
+/* [collector] runtime.role and role_at: parts of V8 that only carry JavaScript are not shown.
+ */
 enum cprof_role names_role(const char *symbol, const char *module);
 enum cprof_role names_role_at(uintptr_t pc);
 

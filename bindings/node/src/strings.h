@@ -1,6 +1,6 @@
 /*
- * Strings of V8's heap as they are needed here: copied as UTF-8, bounded; and looked at in place.
- * Only on the isolate's own thread, between collections.
+ * Strings of V8's heap as they are needed here: copied as UTF-8, bounded; and looked at in
+ * place. Only on the isolate's own thread, between collections.
  */
 #ifndef CPROF_NODE_STRINGS_H
 #define CPROF_NODE_STRINGS_H

@@ -14,12 +14,13 @@ enum {
     CODE_ALIGNMENT = 64,
     CODE_REACH = 256 << 10, /* how far before a pc its function's start is looked for */
     FRAME_MAX = 1 << 20,
+    PLACE_SHIFT = 64 - PLACE_BITS,
 };
 
 /* ---- memory ---- */
 
-/* The kernel copies the new mask in before it rejects `how`: no effect, no fault. Without libc's
- * wrapper, which would set errno. */
+/* The kernel copies the new mask in before it rejects `how`: no effect, no fault. Without
+ * libc's wrapper, which would set errno. */
 static bool kernel_reads(uintptr_t address)
 {
 #ifdef __x86_64__
@@ -128,7 +129,8 @@ static uint64_t bytecode_offset(const struct stack_frame *at, uintptr_t bytecode
     if (at->live && at->thread->ucontext != NULL) {
         const greg_t *registers = ((const ucontext_t *)at->thread->ucontext)->uc_mcontext.gregs;
         intptr_t current = (intptr_t)registers[REG_R9];
-        intptr_t limit = layout.bytecode_data + heap_smi(heap_word(bytecode, layout.array_length));
+        intptr_t limit =
+            layout.bytecode_data + heap_smi(heap_word(bytecode, layout.array_length));
         if ((uintptr_t)registers[REG_R12] == bytecode && current >= layout.bytecode_data - 1 &&
             current < limit)
             offset = current;
@@ -138,22 +140,38 @@ static uint64_t bytecode_offset(const struct stack_frame *at, uintptr_t bytecode
     return offset >= 0 ? (uint64_t)offset : WALK_NOWHERE;
 }
 
+/* The slot of what is kept till the next collection under a pc or a function. */
+static struct place *place_of(struct isolate *isolate, uintptr_t key)
+{
+    return &isolate->places[key * 0x9e3779b97f4a7c15u >> PLACE_SHIFT];
+}
+
 /* A JavaScript function whose code is not its own: the interpreter runs it, or it is itself a
  * builtin, or calls one that needs no frame. */
 static void name_function(const struct stack_frame *at, struct cprof_frame *frame)
 {
     struct isolate *isolate = at->isolate;
-    uintptr_t shared = shared_of(isolate, slot(at, -16));
+    uintptr_t function = slot(at, -16);
+    uintptr_t bytecode = slot(at, -32);
+    struct place *place = place_of(isolate, function);
+    if (function != 0 && place->pc == function && place->position == bytecode &&
+        heap_is_smi(slot(at, -40))) {
+        frame->token = place->token;
+        frame->position = bytecode_offset(at, bytecode);
+        return;
+    }
+    uintptr_t shared = shared_of(isolate, function);
     uint64_t key = shared != 0 ? key_of(isolate, shared, WALK_FUNCTION) : 0;
     if (key == 0) {
         name_as(frame, shared != 0 ? 0 : WALK_OPAQUE);
         return;
     }
-    uintptr_t bytecode = slot(at, -32);
-    bool interpreted = heap_is_smi(slot(at, -40)) &&
-                       object_of(isolate, bytecode, layout.type_bytecode);
+    bool interpreted =
+        heap_is_smi(slot(at, -40)) && object_of(isolate, bytecode, layout.type_bytecode);
     number_as(frame, isolate, isolate_learn(isolate, key, shared, interpreted ? bytecode : 0),
               interpreted ? bytecode_offset(at, bytecode) : WALK_NOWHERE);
+    if (interpreted && frame->token != WALK_OPAQUE)
+        *place = (struct place){.pc = function, .token = frame->token, .position = bytecode};
 }
 
 /* ---- compiled code ---- */
@@ -181,7 +199,8 @@ static uintptr_t find_code(struct isolate *isolate, uintptr_t pc)
     if (low < isolate->code.start)
         low = isolate->code.start;
     for (uintptr_t start = pc & ~(uintptr_t)(CODE_ALIGNMENT - 1);
-         start >= low + CODE_ALIGNMENT && page_readable(isolate, start & ~(uintptr_t)(PAGE - 1)) &&
+         start >= low + CODE_ALIGNMENT &&
+         page_readable(isolate, start & ~(uintptr_t)(PAGE - 1)) &&
          page_readable(isolate, (start - CODE_ALIGNMENT) & ~(uintptr_t)(PAGE - 1));
          start -= CODE_ALIGNMENT) {
         uintptr_t code = code_at(isolate, start);
@@ -207,7 +226,7 @@ static void name_compiled(const struct stack_frame *at, struct cprof_frame *fram
 {
     struct isolate *isolate = at->isolate;
     uintptr_t inside = at->live ? at->pc : at->pc - 1;
-    struct place *place = &isolate->places[inside * 0x9e3779b97f4a7c15u >> 53];
+    struct place *place = place_of(isolate, inside);
     if (place->pc == inside) {
         frame->token = place->token;
         frame->position = place->position;
@@ -239,8 +258,8 @@ static bool leave_frameless(struct stack_frame *at, struct cprof_registers *regi
 {
     const uint8_t *code = (const uint8_t *)at->pc;
     const uintptr_t *stack = (const uintptr_t *)at->sp;
-    bool pushes = code[0] == 0x55;                                          /* push rbp */
-    bool returns = code[0] == 0xc3 || code[0] == 0xc2;                      /* ret */
+    bool pushes = code[0] == 0x55;                                           /* push rbp */
+    bool returns = code[0] == 0xc3 || code[0] == 0xc2;                       /* ret */
     bool moves = code[0] == 0x48 && ((code[1] == 0x89 && code[2] == 0xe5) || /* mov rbp, rsp */
                                      (code[1] == 0x8b && code[2] == 0xec));
     if (!at->live || at->sp + 2 * WORD > at->isolate->stack_high ||
@@ -283,7 +302,8 @@ static void name_frame(const struct stack_frame *at, bool compiled, struct cprof
     else if ((marker & 1) == 0 && marker >> 1 == (uintptr_t)layout.frame_wasm)
         name_as(frame, WALK_WASM);
     else if ((marker & 1) == 0)
-        name_as(frame, compiled && marker >> 1 == (uintptr_t)layout.frame_regexp ? WALK_REGEXP : 0);
+        name_as(frame,
+                compiled && marker >> 1 == (uintptr_t)layout.frame_regexp ? WALK_REGEXP : 0);
     else if (isolate->opaque)
         name_as(frame, WALK_OPAQUE);
     else if (compiled)

@@ -1,6 +1,6 @@
 /*
- * The walk over V8's frames, which lie on the native stack: runtime.step. Signal-safe; walk.c is
- * handler code.
+ * The walk over V8's frames, which lie on the native stack: runtime.step. Signal-safe; walk.c
+ * is handler code.
  *
  * A V8 frame begins with the caller's frame pointer and return address; below them stands the
  * context of a JavaScript function, or a small integer that tells what other kind of frame it
@@ -26,9 +26,9 @@ enum walk_token {
 
 /* What the upper two bits of a function's key say of its positions. */
 enum walk_kind {
-    WALK_FUNCTION = 1,  /* script and literal number; bytecode offsets, if any */
-    WALK_BASELINE,      /* the same; offsets into its baseline code */
-    WALK_OPTIMIZED,     /* V8's number of the optimisation; offsets into its code */
+    WALK_FUNCTION = 1, /* script and literal number; bytecode offsets, if any */
+    WALK_BASELINE,     /* the same; offsets into its baseline code */
+    WALK_OPTIMIZED,    /* V8's number of the optimisation; offsets into its code */
 };
 
 static inline enum walk_kind walk_kind_of(uint64_t key)
