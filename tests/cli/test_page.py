@@ -468,11 +468,16 @@ def pan(page):
     return times[len(times) // 2], times[int(len(times) * 0.95)]
 
 
-def test_200000_stacks_open_in_two_seconds_and_pan_smoothly(page, large):
+def test_200000_stacks_open_in_two_seconds_and_pan_smoothly(page, large, tmp_path):
     opened = page(large)
-    shown = opened.run("return performance.getEntriesByName('profile shown')[0].startTime")
-    assert opened.run("return window.page.model.profile.stackEnd.length") == 200_000
+
+    def reopen():
+        opened.open(tmp_path / "page.html")
+        return opened.run("return performance.getEntriesByName('profile shown')[0].startTime")
+
     # A busy machine can spoil one try.
+    shown = min(reopen() for _ in range(3))
+    assert opened.run("return window.page.model.profile.stackEnd.length") == 200_000
     median, worst = min((pan(opened) for _ in range(3)), key=lambda times: times[0])
     print(f"opened in {shown:.0f} ms; panning: {median:.1f} ms a frame, 95 % within {worst:.1f} ms")
     assert shown < 2000
