@@ -29,10 +29,9 @@ enum engine_state {
     ENGINE_STUCK, /* a handler or the collector never came back: what they use stays for ever */
 };
 
-/* Between the hooks around one fork. */
+/* From just before a fork to just after. */
 struct fork_view {
-    pthread_t thread; /* the one that forks */
-    bool prepared;
+    bool running;
     bool lifecycle; /* held: nobody starts, stops or flushes */
     bool at_rest;   /* the collector is paused */
     sigset_t mask;  /* of the thread before */
@@ -53,9 +52,10 @@ static struct {
     struct handler_view view;
     _Atomic uint32_t wake;
     struct cprof_stats last; /* of the run that ended last */
-    bool hooked;             /* our pthread_atfork handler is in place */
-    pthread_mutex_t forking; /* held from prepare to parent; guards `fork` */
+    bool hooked;             /* our pthread_atfork handlers are in place */
+    pthread_mutex_t forking; /* held across an announced fork; guards `fork` */
     struct fork_view fork;
+    bool restart; /* [child] the parent's engine ran: cprof_fork_child() starts ours */
 } engine = {.lifecycle = PTHREAD_MUTEX_INITIALIZER,
             .lock = PTHREAD_MUTEX_INITIALIZER,
             .forking = PTHREAD_MUTEX_INITIALIZER};
@@ -207,13 +207,16 @@ static uint64_t deadline_in(double timeout)
 
 /* ---- start, stop, flush ---- */
 
-static void forget_parent(bool at_rest);
+static void before_fork(void);
+static void after_fork_in_parent(void);
+static void after_fork_in_child(void);
 
-/* The child of a fork that none of our hooks announced stays dormant. */
-static void on_fork_in_child(void)
+static int hook_fork(void)
 {
-    if (!engine.fork.prepared || !pthread_equal(engine.fork.thread, pthread_self()))
-        forget_parent(false);
+    if (!engine.hooked)
+        engine.hooked =
+            pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) == 0;
+    return engine.hooked ? 0 : -ENOMEM;
 }
 
 int cprof_start(const struct cprof_options *options, const struct cprof_runtime *runtime,
@@ -227,11 +230,14 @@ int cprof_start(const struct cprof_options *options, const struct cprof_runtime 
         status = report(error, error_size, -EBUSY, "the last run has not come to its end");
     else
         status = config_load(&engine.config, options, error, error_size);
+    if (status == 0 && hook_fork() != 0) {
+        config_free(&engine.config);
+        status = report(error, error_size, -ENOMEM, strerror(ENOMEM));
+    }
     if (status == 0) {
-        if (!engine.hooked)
-            engine.hooked = pthread_atfork(NULL, NULL, on_fork_in_child) == 0;
         engine.runtime = runtime;
-        budget_init(&engine.budget, engine.config.memory_limit);
+        /* Only the limit: what a run that ended late still holds stays counted. */
+        engine.budget.limit = engine.config.memory_limit;
         atomic_store(&engine.state, ENGINE_STARTING);
         status = build(engine.config.output, error, error_size);
         if (status != 0)
@@ -355,26 +361,55 @@ void cprof_thread_set_data(void *data)
 
 /* ---- fork ---- */
 
-/* What the child needs is brought to rest, within bounds; our signal is kept away so that no
- * handler is under way on this thread. */
+/* A runtime runs code of its own between its hooks and the fork itself, other threads' too: a
+ * lock held there could wait for the interpreter's for ever. So the hooks only announce the
+ * fork, and all is locked and brought to rest in the C library's handlers, right at it. */
+static _Thread_local bool announced;
+
 void cprof_fork_prepare(void)
 {
+    announced = true;
+}
+
+void cprof_fork_parent(void)
+{
+    announced = false;
+}
+
+/* What the child needs is brought to rest, within bounds; our signal is kept away so that no
+ * handler is under way on this thread. The runtime's locks are taken last: the collector
+ * may want them until it is at rest. */
+static void before_fork(void)
+{
+    if (!announced)
+        return;
     pthread_mutex_lock(&engine.forking);
-    engine.fork = (struct fork_view){.thread = pthread_self(), .prepared = true};
+    engine.fork = (struct fork_view){.running = cprof_is_running()};
     sigset_t ours;
     sigemptyset(&ours);
-    if (cprof_is_running())
+    if (engine.fork.running)
         sigaddset(&ours, handler_choose());
     pthread_sigmask(SIG_BLOCK, &ours, &engine.fork.mask);
     engine.fork.lifecycle = lock_within(&engine.lifecycle, FORK_PATIENCE);
     pthread_mutex_lock(&engine.lock);
     engine.fork.at_rest =
-        cprof_is_running() && collector_pause(engine.collector, FORK_PATIENCE);
+        engine.fork.running && collector_pause(engine.collector, FORK_PATIENCE);
     threads_fork_prepare();
+    if (engine.fork.running && engine.runtime != NULL && engine.runtime->fork_lock != NULL)
+        engine.runtime->fork_lock();
 }
 
-void cprof_fork_parent(void)
+static void unlock_runtime(void)
 {
+    if (engine.fork.running && engine.runtime != NULL && engine.runtime->fork_unlock != NULL)
+        engine.runtime->fork_unlock();
+}
+
+static void after_fork_in_parent(void)
+{
+    if (!announced)
+        return;
+    unlock_runtime();
     threads_fork_parent();
     if (engine.fork.at_rest)
         collector_resume(engine.collector);
@@ -382,7 +417,6 @@ void cprof_fork_parent(void)
     if (engine.fork.lifecycle)
         pthread_mutex_unlock(&engine.lifecycle);
     sigset_t mask = engine.fork.mask;
-    engine.fork.prepared = false;
     pthread_mutex_unlock(&engine.forking);
     pthread_sigmask(SIG_SETMASK, &mask, NULL);
 }
@@ -414,6 +448,20 @@ static void forget_parent(bool at_rest)
     atomic_store(&engine.state, ENGINE_IDLE);
 }
 
+/* The child of a fork that no hook announced stays dormant. */
+static void after_fork_in_child(void)
+{
+    if (!announced) {
+        forget_parent(false);
+        return;
+    }
+    unlock_runtime();
+    engine.restart |= engine.fork.running;
+    sigset_t mask = engine.fork.mask;
+    forget_parent(engine.fork.at_rest);
+    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+}
+
 /* The engine anew, with the parent's options. */
 static void start_in_child(void)
 {
@@ -435,11 +483,8 @@ static void start_in_child(void)
 
 void cprof_fork_child(void)
 {
-    bool running = cprof_is_running();
-    sigset_t mask = engine.fork.mask;
-    engine.fork.prepared = false;
-    forget_parent(engine.fork.at_rest);
-    if (running)
+    announced = false;
+    if (engine.restart)
         start_in_child();
-    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    engine.restart = false;
 }

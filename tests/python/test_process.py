@@ -196,3 +196,32 @@ for t in threads: t.join()
 print("ran")
 """, by="environment")
     assert (outcome.code, outcome.out) == (0, "ran\n")
+
+
+def test_fork_hooks_of_others_may_let_the_gil_go(execute):
+    """A hook registered earlier runs after ours and lets other threads run: they must not meet
+    a lock that is held for the fork."""
+    outcome = execute("""
+        import os, threading, time
+        os.register_at_fork(before=lambda: time.sleep(0.01))
+        import cprof
+        cprof.start(exporter="none")
+        stop = False
+        def churn():
+            n = 0
+            while not stop:
+                n += 1
+                exec(compile(f"def f{n}(): return {n}\\nf{n}()", "generated", "exec"))
+                cprof.stats()
+        thread = threading.Thread(target=churn)
+        thread.start()
+        for _ in range(10):
+            child = os.fork()
+            if child == 0:
+                os._exit(0)
+            os.waitpid(child, 0)
+        stop = True
+        thread.join()
+        print("done")
+        """, by=None, timeout=60)
+    assert outcome.out.strip() == "done", outcome.err

@@ -27,6 +27,20 @@ static void drained(void)
 }
 
 /* What reads the interpreter's structures is added at import, where they are as expected. */
+static void fork_lock(void)
+{
+    graves_lock();
+    labels_lock();
+    cfunctions_lock();
+}
+
+static void fork_unlock(void)
+{
+    cfunctions_unlock();
+    labels_unlock();
+    graves_unlock();
+}
+
 static struct cprof_runtime runtime = {
     .name = "cpython",
     .resolve = names_resolve,
@@ -34,6 +48,8 @@ static struct cprof_runtime runtime = {
     .native_name = cfunctions_name,
     .labels = labels_of,
     .drained = drained,
+    .fork_lock = fork_lock,
+    .fork_unlock = fork_unlock,
 };
 
 /* Filled once, at import: NULL when frames can be walked, else why not. */
@@ -239,23 +255,16 @@ static PyObject *module_hide_below(PyObject *self, PyObject *code)
     Py_RETURN_NONE;
 }
 
-/* Our locks are taken last: until the core has paused its collector, that may want them. */
 static PyObject *module_fork_prepare(PyObject *self, PyObject *unused)
 {
     (void)self, (void)unused;
     cprof_fork_prepare();
-    graves_lock();
-    labels_lock();
-    cfunctions_lock();
     Py_RETURN_NONE;
 }
 
 static PyObject *module_fork_parent(PyObject *self, PyObject *unused)
 {
     (void)self, (void)unused;
-    cfunctions_unlock();
-    labels_unlock();
-    graves_unlock();
     cprof_fork_parent();
     Py_RETURN_NONE;
 }
@@ -264,9 +273,6 @@ static PyObject *module_fork_child(PyObject *self, PyObject *unused)
 {
     (void)self, (void)unused;
     cfunctions_child();
-    cfunctions_unlock();
-    labels_unlock();
-    graves_unlock();
     cprof_fork_child();
     Py_RETURN_NONE;
 }

@@ -98,9 +98,11 @@ void cprof_thread_leave(void);
 /* A pointer handed to the runtime's handler functions for samples of the calling thread. */
 void cprof_thread_set_data(void *data);
 
-/* Around fork, by the runtime's own fork hooks, in this order. The child starts a fresh
- * engine with the same options (own timers, threads, rings and process attributes; nothing of
- * the parent's unsent data). A child made behind the runtime's back stays dormant. */
+/* Around fork, by the runtime's own hooks, on the thread that forks: prepare announces the
+ * fork and takes no lock, so other hooks may run in between; parent and child follow it in their
+ * process. The child starts a fresh engine with the same options (own timers, threads, rings
+ * and process attributes; nothing of the parent's unsent data). A child made behind the
+ * runtime's back stays dormant. */
 void cprof_fork_prepare(void);
 void cprof_fork_parent(void);
 void cprof_fork_child(void);

@@ -143,6 +143,12 @@ struct cprof_runtime {
     /* [collector] Every sample taken before the previous drained() call has been resolved:
      * what was kept only to name those samples may go. NULL: not interested. */
     void (*drained)(void);
+
+    /* [fork] Takes and releases the locks that the binding's own code holds for moments, so
+     * that a forked child finds none of them held. Called inside fork(2) itself, on the thread
+     * that forks, with the collector at rest: must not run interpreter code. NULL: none. */
+    void (*fork_lock)(void);
+    void (*fork_unlock)(void);
 };
 
 #endif

@@ -31,6 +31,18 @@ static void drained(void)
         jit_find();
 }
 
+static void fork_lock(void)
+{
+    code_fork_prepare();
+    labels_fork_prepare();
+}
+
+static void fork_unlock(void)
+{
+    labels_fork_done();
+    code_fork_done();
+}
+
 static const struct cprof_runtime runtime = {
     .name = "ruby",
     .walk = walk,
@@ -41,6 +53,8 @@ static const struct cprof_runtime runtime = {
     .role_at = roles_at,
     .labels = labels_of,
     .drained = drained,
+    .fork_lock = fork_lock,
+    .fork_unlock = fork_unlock,
 };
 
 static void give_names(void *unused)
@@ -227,21 +241,16 @@ static VALUE native_describe_thread(VALUE self, VALUE tid, VALUE name)
     return Qnil;
 }
 
-/* Our locks are taken last: the core's collector, which it waits for, may want them. */
 static VALUE native_fork_prepare(VALUE self)
 {
     (void)self;
     cprof_fork_prepare();
-    code_fork_prepare();
-    labels_fork_prepare();
     return Qnil;
 }
 
 static VALUE native_fork_parent(VALUE self)
 {
     (void)self;
-    labels_fork_done();
-    code_fork_done();
     cprof_fork_parent();
     return Qnil;
 }
@@ -249,8 +258,6 @@ static VALUE native_fork_parent(VALUE self)
 static VALUE native_fork_child(VALUE self)
 {
     (void)self;
-    labels_fork_done();
-    code_fork_done();
     cprof_fork_child();
     if (cprof_is_running())
         threads_enter_current();
