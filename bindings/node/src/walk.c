@@ -316,7 +316,7 @@ bool walk_step(const struct cprof_interrupted *thread, struct cprof_registers *r
                struct cprof_frame *frame)
 {
     struct isolate *isolate = thread->thread_data;
-    if (isolate == NULL)
+    if (isolate == NULL || !atomic_load_explicit(&isolate->attached, memory_order_acquire))
         return false;
     bool copied = range_holds(&isolate->copied_builtins, registers->pc);
     bool compiled = range_holds(&isolate->code, registers->pc) && !copied;
