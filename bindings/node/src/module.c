@@ -303,7 +303,7 @@ static napi_value module_use_labels(napi_env env, napi_callback_info info)
  * saved frame pointer and return address, and gives the functions as ["name:line", …]. */
 static napi_value module_probe(napi_env env, napi_callback_info info)
 {
-    enum { DISTANCE = 1024, FRAMES = 16 };
+    enum { DISTANCE = 1024, FRAMES = 16, KNOWN = 4 };
     struct isolate *isolate = own_isolate(env);
     struct cprof_frame frames[FRAMES];
     const struct cprof_interrupted thread = {.thread_data = isolate};
@@ -314,9 +314,10 @@ static napi_value module_probe(napi_env env, napi_callback_info info)
     (void)info;
     napi_create_array(env, &names);
     for (size_t i = 0;
-         i < DISTANCE && found == 0 && (uintptr_t)&stack[i + 2] < isolate->stack_high; i++) {
+         i < DISTANCE && found < KNOWN && (uintptr_t)&stack[i + 2] < isolate->stack_high; i++) {
         struct cprof_registers at = {
             .pc = stack[i + 1], .fp = stack[i], .sp = (uintptr_t)&stack[i + 2]};
+        found = 0; /* what had been found was a remnant of earlier calls */
         while (found < FRAMES && walk_step(&thread, &at, &frames[found]))
             found += frames[found].token != 0;
     }

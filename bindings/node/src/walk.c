@@ -253,17 +253,20 @@ static void name_compiled(const struct stack_frame *at, struct cprof_frame *fram
 /* ---- the step ---- */
 
 /* Before a function has made its frame, and after it has given it up, the caller's return
- * address lies at the stack pointer: told by the instruction that comes next. */
-static bool leave_frameless(struct stack_frame *at, struct cprof_registers *registers)
+ * address lies at the stack pointer: told by the instruction that comes next. Only code that
+ * runs is looked at: a return address on a broken stack may point to where nothing is mapped.
+ */
+static bool leave_frameless(const struct stack_frame *at, struct cprof_registers *registers)
 {
+    if (!at->live || at->sp + 2 * WORD > at->isolate->stack_high)
+        return false;
     const uint8_t *code = (const uint8_t *)at->pc;
     const uintptr_t *stack = (const uintptr_t *)at->sp;
-    bool pushes = code[0] == 0x55;                                           /* push rbp */
-    bool returns = code[0] == 0xc3 || code[0] == 0xc2;                       /* ret */
-    bool moves = code[0] == 0x48 && ((code[1] == 0x89 && code[2] == 0xe5) || /* mov rbp, rsp */
-                                     (code[1] == 0x8b && code[2] == 0xec));
-    if (!at->live || at->sp + 2 * WORD > at->isolate->stack_high ||
-        !(pushes || returns || moves))
+    bool pushes = code[0] == 0x55;                     /* push rbp */
+    bool returns = code[0] == 0xc3 || code[0] == 0xc2; /* ret */
+    bool moves = code[0] == 0x48 && ((code[1] == 0x89 && code[2] == 0xe5) ||
+                                     (code[1] == 0x8b && code[2] == 0xec)); /* mov rbp, rsp */
+    if (!pushes && !returns && !moves)
         return false;
     registers->pc = stack[moves ? 1 : 0];
     registers->sp = at->sp + (moves ? 2u : 1u) * WORD;
