@@ -177,10 +177,11 @@ static void attach_metrics(struct collector *collector, struct profile *profile)
     }
 }
 
-static void close_interval(struct collector *collector)
+static void close_interval(struct collector *collector, bool last)
 {
     publish(collector);
-    struct profile *profile = gather_close(collector->gather);
+    struct profile *profile =
+        last ? gather_end(collector->gather) : gather_close(collector->gather);
     if (profile == NULL)
         return; /* no memory for the next one: this one goes on */
     struct profile_header *header = profile_header(profile);
@@ -209,7 +210,7 @@ static bool turn(struct collector *collector)
     look_around(collector);
     uint64_t age = clock_ns(CLOCK_MONOTONIC) - collector->began;
     if (stopping || flush || age >= interval_ns(collector))
-        close_interval(collector);
+        close_interval(collector, stopping);
     naming_rest(gather_naming(collector->gather));
     publish(collector);
     pthread_mutex_unlock(&collector->work);

@@ -302,7 +302,8 @@ int cprof_stop(double timeout)
     uint64_t deadline = deadline_in(timeout);
     if (!cprof_is_running())
         return -ENOENT;
-    pthread_mutex_lock(&engine.lifecycle);
+    if (!lock_within(&engine.lifecycle, seconds_until(deadline)))
+        return -ETIMEDOUT; /* another thread's flush or start takes longer */
     int status = cprof_is_running() ? stop_running(deadline) : -ENOENT;
     pthread_mutex_unlock(&engine.lifecycle);
     return status;
@@ -313,7 +314,8 @@ int cprof_flush(double timeout)
     uint64_t deadline = deadline_in(timeout);
     if (!cprof_is_running())
         return -ENOENT;
-    pthread_mutex_lock(&engine.lifecycle);
+    if (!lock_within(&engine.lifecycle, seconds_until(deadline)))
+        return -ETIMEDOUT;
     int status = -ENOENT;
     if (cprof_is_running()) {
         status = collector_flush(engine.collector, seconds_until(deadline));
@@ -384,14 +386,15 @@ static void before_fork(void)
     if (!announced)
         return;
     pthread_mutex_lock(&engine.forking);
-    engine.fork = (struct fork_view){.running = cprof_is_running()};
+    engine.fork = (struct fork_view){0};
     sigset_t ours;
     sigemptyset(&ours);
-    if (engine.fork.running)
+    if (cprof_is_running())
         sigaddset(&ours, handler_choose());
     pthread_sigmask(SIG_BLOCK, &ours, &engine.fork.mask);
     engine.fork.lifecycle = lock_within(&engine.lifecycle, FORK_PATIENCE);
     pthread_mutex_lock(&engine.lock);
+    engine.fork.running = cprof_is_running(); /* only now does it stay so */
     engine.fork.at_rest =
         engine.fork.running && collector_pause(engine.collector, FORK_PATIENCE);
     threads_fork_prepare();

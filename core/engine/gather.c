@@ -322,6 +322,13 @@ struct profile *gather_close(struct gather *gather)
     return closed;
 }
 
+struct profile *gather_end(struct gather *gather)
+{
+    struct profile *last = gather->profile;
+    gather->profile = NULL;
+    return last;
+}
+
 void gather_count(const struct gather *gather, struct gather_counts *counts)
 {
     *counts = gather->counts;
@@ -329,5 +336,5 @@ void gather_count(const struct gather *gather, struct gather_counts *counts)
 
 size_t gather_stacks(const struct gather *gather)
 {
-    return profile_stack_count(gather->profile) - 1;
+    return gather->profile != NULL ? profile_stack_count(gather->profile) - 1 : 0;
 }

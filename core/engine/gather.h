@@ -55,6 +55,9 @@ struct naming *gather_naming(struct gather *gather);
  * there is no memory for a fresh one: the old one goes on. */
 struct profile *gather_close(struct gather *gather);
 
+/* Ends the last interval, for which no memory is needed. Nothing may be added any more. */
+struct profile *gather_end(struct gather *gather);
+
 void gather_count(const struct gather *gather, struct gather_counts *counts);
 size_t gather_stacks(const struct gather *gather); /* unique ones in the running profile */
 

@@ -274,9 +274,8 @@ void naming_modules_changed(struct naming *naming, const struct module_map *map)
         const struct module *module = module_find(map, entry->key);
         if (entry->serial == (module ? module->serial : 0))
             (void)table_add(&naming->native, entry, naming->budget); /* else asked again */
-        else if (entry->serial != 0)
-            symbolizer_forget(naming->symbolizer, entry->serial);
     }
+    symbolizer_keep(naming->symbolizer, map);
     table_free(&old, naming->budget);
 }
 

@@ -143,6 +143,21 @@ void symbolizer_forget(struct symbolizer *symbolizer, uint64_t module_serial)
     memmove(slot, slot + 1, (symbolizer->count - at) * sizeof *slot);
 }
 
+static bool is_mapped(const struct module_map *map, uint64_t serial)
+{
+    for (size_t i = 0; i < map->count; i++)
+        if (map->modules[i]->serial == serial)
+            return true;
+    return false;
+}
+
+void symbolizer_keep(struct symbolizer *symbolizer, const struct module_map *map)
+{
+    for (size_t i = symbolizer->count; i-- > 0;)
+        if (!is_mapped(map, symbolizer->modules[i]->serial))
+            symbolizer_forget(symbolizer, symbolizer->modules[i]->serial);
+}
+
 static bool make_room(struct symbolizer *symbolizer)
 {
     size_t size = sizeof *symbolizer->modules;

@@ -72,6 +72,9 @@ const struct module_identity *symbolizer_identity(struct symbolizer *symbolizer,
 /* A module is gone (dlclose): its tables may go. */
 void symbolizer_forget(struct symbolizer *symbolizer, uint64_t module_serial);
 
+/* Forgets every module that is not in the map. */
+void symbolizer_keep(struct symbolizer *symbolizer, const struct module_map *map);
+
 /* The batch is over: closes what is costly to keep open. */
 void symbolizer_rest(struct symbolizer *symbolizer);
 
