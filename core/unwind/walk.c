@@ -289,7 +289,9 @@ static bool leave_by_frame_pointer(struct walk *walk)
     uintptr_t fp = walk->at.fp;
     uintptr_t caller_fp;
     uintptr_t pc;
-    if (fp == 0 && !walk->at.live) /* ABIs have it cleared for a thread's first function */
+    /* ABIs have it cleared for a thread's first function. In code that no module covers it says
+     * nothing: compilers keep other things in that register. */
+    if (fp == 0 && !walk->at.live && walk->module)
         return leave_to(walk, 0, walk->at.sp, UNKNOWN, UNKNOWN);
     if (fp < walk->at.sp || !load(walk->bounds, fp, &caller_fp) ||
         !load(walk->bounds, fp + WORD, &pc) || !ascends(walk, fp + 2 * WORD))
