@@ -1,5 +1,6 @@
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -10,6 +11,12 @@ sys.path.insert(0, os.path.dirname(__file__))
 import profiles  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+# Whoever runs the tests in the background has these ignored (nohup, a shell's &), and so would
+# every program that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
 COMMAND = os.environ.get("CPROF_COMMAND", str(ROOT / "build" / "cli" / "cprof"))
 
 
