@@ -10,6 +10,7 @@ file for each there.
 """
 
 import argparse
+import concurrent.futures
 import os
 import re
 import shutil
@@ -106,11 +107,11 @@ class Rooted:
         return [str(headers / f"python{self.minor}"), str(shim.parent)]
 
     def pytest(self, arguments):
-        """/proc is there while the tests run; one that somebody else mounted stays."""
-        script = "if [ ! -e /proc/self ]; then mount -t proc proc /proc; " \
-                 "trap 'umount /proc' EXIT; fi; " \
-                 f"cd {self.inside}/tests && {self.inside}/venv/bin/python -m pytest \"$@\""
-        return ["chroot", str(self.root), "sh", "-c", script, "sh", *arguments], {}
+        """In a mount namespace of its own, where /proc is there while the tests run."""
+        script = 'mount -t proc proc "$0/proc" && exec chroot "$0" "$@"'
+        inside = f'cd {self.inside}/tests && exec {self.inside}/venv/bin/python -m pytest "$@"'
+        return ["unshare", "--mount", "sh", "-c", script, str(self.root), "sh", "-c", inside, "sh",
+                *arguments], {}
 
 
 def find_all(quick):
@@ -175,23 +176,30 @@ def report(python, options, kind, message, text=""):
             options.reports / f"python-{python.version}.xml", encoding="unicode")
 
 
+def prepare(python, options):
+    """True when it is ready, False when that failed, None when it is skipped."""
+    try:
+        python.prepare()
+    except PermissionError as error:
+        report(python, options, "skipped", str(error))
+        return None
+    except RuntimeError as error:
+        report(python, options, "failure", "cannot be prepared", str(error))
+        return False
+    return True
+
+
 def main():
     options = parse_arguments()
     WORK.mkdir(parents=True, exist_ok=True)
-    failed = False
-    for python in find_all(options.quick):
-        if options.versions and not {python.minor, python.version} & set(options.versions):
-            continue
-        try:
-            python.prepare()
-        except PermissionError as error:
-            report(python, options, "skipped", str(error))
-        except RuntimeError as error:
-            failed = True
-            report(python, options, "failure", "cannot be prepared", str(error))
-        else:
-            failed = not test(python, options) or failed
-    return 1 if failed else 0
+    wanted = [python for python in find_all(options.quick)
+              if not options.versions or {python.minor, python.version} & set(options.versions)]
+    prepared = [prepare(python, options) for python in wanted]
+    ready = [python for python, state in zip(wanted, prepared) if state]
+    # Two at a time: most of a test is a small program that keeps one processor busy.
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        passed = list(pool.map(lambda python: test(python, options), ready))
+    return 0 if all(passed) and False not in prepared else 1
 
 
 if __name__ == "__main__":
