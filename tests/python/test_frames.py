@@ -149,8 +149,8 @@ for _ in range(5):
         while time.thread_time() < end: work()
 """)
     profile = outcome.profile
-    # From 3.14 on list.sort may be a mere jump into its body, which nobody has a name for.
-    sort = ["list.sort"] if sys.version_info < (3, 14) else []
+    # From 3.13 on list.sort may be a mere jump into its body, which nobody has a name for.
+    sort = ["list.sort"] if sys.version_info < (3, 13) else []
     for caller, callees in (("adds", ["sum"]), ("sorts", ["sorted", *sort]),
                             ("sorts_in_place", sort), ("squeezes", ["zlib.compress"]),
                             ("dumps", ["_json.Encoder.__call__"]),
