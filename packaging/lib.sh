@@ -38,6 +38,11 @@ need_packages() {
         die "could not install:$missing"
 }
 
+# need_node: Node and npm, from Debian unless they came from elsewhere.
+need_node() {
+    { command -v node && command -v npm; } >/dev/null 2>&1 || need_packages nodejs npm
+}
+
 # What cprof is built from, and what a Python package is built with.
 build_packages="build-essential cmake ninja-build pkg-config
     libprotobuf-c-dev protobuf-c-compiler libcurl4-openssl-dev zlib1g-dev libiberty-dev

@@ -10,6 +10,7 @@ file for each there.
 """
 
 import argparse
+import concurrent.futures
 import os
 import shutil
 import subprocess
@@ -22,6 +23,7 @@ BINDING = HERE.parent.parent / "bindings" / "node"
 NODES = Path(os.environ.get("CPROF_TEST_NODES", Path.home() / ".cache/cprof-test/node"))
 WORK = Path(os.environ.get("CPROF_TEST_WORK", "/tmp/cprof-test-node"))
 VERSIONS = ("18", "20", "22", "24", "26")
+AT_A_TIME = 2  # the tests of one Node run one after the other
 
 
 def quietly(*command, **keywords):
@@ -54,7 +56,7 @@ def find_all(options):
             found.append((node, quietly(node, "--version")))
         except (RuntimeError, OSError) as error:
             print(f"Node {version}: skipped, not obtainable: {str(error).splitlines()[-1]}")
-    return found
+    return list({version: (node, version) for node, version in found}.values())
 
 
 def prepare():
@@ -106,7 +108,8 @@ def main():
         print("no Node to test with")
         return 1
     modules = prepare()
-    results = [test(node, version, modules, options) for node, version in nodes]
+    with concurrent.futures.ThreadPoolExecutor(AT_A_TIME) as pool:
+        results = list(pool.map(lambda found: test(*found, modules, options), nodes))
     return 0 if all(results) else 1
 
 
