@@ -45,7 +45,7 @@ need_node() {
 
 # What cprof is built from, and what a Python package is built with.
 build_packages="build-essential cmake ninja-build pkg-config
-    libprotobuf-c-dev protobuf-c-compiler libcurl4-openssl-dev zlib1g-dev libiberty-dev
+    libprotobuf-c-dev protobuf-c-compiler libcurl4-openssl-dev zlib1g-dev libzstd-dev libiberty-dev
     libelf-dev libdw-dev libunwind-dev"
 python_packages="python3-dev python3-venv python3-pip python3-setuptools python3-wheel"
 ruby_packages="ruby ruby-dev ruby-rack ruby-minitest puma"

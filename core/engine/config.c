@@ -5,12 +5,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
+#include "engine/endpoint.h"
 #include "format/format.h"
 
 #define PROFILES_PATH "/v1development/profiles"
+#define PROFILES_METHOD                                                                        \
+    "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export"
 #define MAX_FRAMES_LIMIT 4096
 #define MIN_MEMORY ((size_t)4 << 20)
 
@@ -202,30 +204,41 @@ static bool ends_with(const char *text, const char *end)
 /* The base endpoint gets the path of profiles; the PROFILES form is used as it is. */
 static int load_endpoint(const struct loader *loader)
 {
+    struct config *config = loader->config;
     struct setting setting = from_variable("OTEL_EXPORTER_OTLP_PROFILES_ENDPOINT");
-    bool complete = true;
+    struct setting insecure =
+        otlp_setting("OTEL_EXPORTER_OTLP_PROFILES_INSECURE", "OTEL_EXPORTER_OTLP_INSECURE");
     const char *argument = loader->options->endpoint;
+    bool grpc = config->otlp_protocol == TRANSPORT_GRPC;
+    struct endpoint_rules rules = {.path = grpc ? PROFILES_METHOD : PROFILES_PATH,
+                                   .grpc = grpc};
+    struct endpoint endpoint;
     if ((argument != NULL && argument[0] != '\0') || setting.value == NULL) {
         setting = choose("endpoint", argument, "OTEL_EXPORTER_OTLP_ENDPOINT");
-        complete = false;
+        rules.path_is_ours = true;
     }
     if (setting.value == NULL)
-        setting.value = "http://localhost:4318";
-    if (strncasecmp(setting.value, "http://", 7) != 0 &&
-        strncasecmp(setting.value, "https://", 8) != 0)
-        return value_refuse(&loader->complaint, setting,
-                            "must be a URL that begins with http:// or https://");
-    if (complete || ends_with(setting.value, PROFILES_PATH))
-        return value_copy(&loader->complaint, &loader->config->otlp_endpoint, setting.value);
-    size_t length = strlen(setting.value);
-    while (setting.value[length - 1] == '/')
-        length--;
-    size_t size = length + sizeof PROFILES_PATH;
-    char *url = malloc(size);
-    if (url == NULL)
-        return value_no_memory(&loader->complaint);
-    snprintf(url, size, "%.*s%s", (int)length, setting.value, PROFILES_PATH);
-    loader->config->otlp_endpoint = url;
+        setting.value = grpc ? "http://localhost:4317" : "http://localhost:4318";
+    rules.insecure = insecure.value != NULL && value_is_true(insecure.value);
+    int status = endpoint_parse(&loader->complaint, setting, &rules, &endpoint);
+    config->otlp_endpoint = endpoint.url;
+    config->otlp_socket = endpoint.socket;
+    return status;
+}
+
+static int load_packing(const struct loader *loader)
+{
+    struct config *config = loader->config;
+    struct setting setting = otlp_setting("OTEL_EXPORTER_OTLP_PROFILES_COMPRESSION",
+                                          "OTEL_EXPORTER_OTLP_COMPRESSION");
+    if (setting.value == NULL || strcmp(setting.value, "gzip") == 0)
+        config->otlp_packing = PACK_GZIP;
+    else if (strcmp(setting.value, "zstd") == 0)
+        config->otlp_packing = PACK_ZSTD;
+    else if (strcmp(setting.value, "none") == 0)
+        config->otlp_packing = PACK_NONE;
+    else
+        return value_refuse(&loader->complaint, setting, "must be gzip, zstd or none");
     return 0;
 }
 
@@ -239,12 +252,7 @@ static int load_otlp_values(const struct loader *loader)
         return value_refuse(&loader->complaint, setting,
                             "must be milliseconds from 1 to 10000000");
     config->otlp_timeout = milliseconds / 1000;
-    setting = otlp_setting("OTEL_EXPORTER_OTLP_PROFILES_COMPRESSION",
-                           "OTEL_EXPORTER_OTLP_COMPRESSION");
-    config->otlp_gzip = setting.value == NULL || strcmp(setting.value, "gzip") == 0;
-    if (!config->otlp_gzip && strcmp(setting.value, "none") != 0)
-        return value_refuse(&loader->complaint, setting, "must be gzip or none");
-    return 0;
+    return load_packing(loader);
 }
 
 static int load_otlp_files(const struct loader *loader)
@@ -267,19 +275,16 @@ static int load_otlp_files(const struct loader *loader)
     return status;
 }
 
-/* Takes otlp out of the sinks when it wants the protocol that is not there yet. */
 static int load_protocol(const struct loader *loader)
 {
     struct setting setting =
         otlp_setting("OTEL_EXPORTER_OTLP_PROFILES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL");
+    loader->config->otlp_protocol = TRANSPORT_HTTP;
     if (setting.value == NULL || strcmp(setting.value, "http/protobuf") == 0)
         return 0;
     if (strcmp(setting.value, "grpc") != 0)
-        return value_refuse(&loader->complaint, setting, "must be http/protobuf");
-    log_warn("%s=grpc: not available in this version; set OTEL_EXPORTER_OTLP_PROFILES_PROTOCOL="
-             "http/protobuf to send profiles over HTTP",
-             setting.name);
-    loader->config->otlp = false;
+        return value_refuse(&loader->complaint, setting, "must be http/protobuf or grpc");
+    loader->config->otlp_protocol = TRANSPORT_GRPC;
     return 0;
 }
 
@@ -287,9 +292,8 @@ static int load_otlp(const struct loader *loader)
 {
     struct pairs *headers = &loader->config->otlp_headers;
     int status = load_protocol(loader);
-    if (status != 0 || !loader->config->otlp)
-        return status;
-    status = load_endpoint(loader);
+    if (status == 0)
+        status = load_endpoint(loader);
     if (status == 0)
         status = load_otlp_values(loader);
     if (status == 0)
@@ -367,10 +371,10 @@ int config_load(struct config *config, const struct cprof_options *options, char
 
 void config_free(struct config *config)
 {
-    char *const texts[] = {config->service_name,  config->library_directory,
-                           config->otlp_endpoint, config->certificate,
-                           config->client_key,    config->client_certificate,
-                           config->output};
+    char *const texts[] = {config->service_name,       config->library_directory,
+                           config->otlp_endpoint,      config->otlp_socket,
+                           config->certificate,        config->client_key,
+                           config->client_certificate, config->output};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         free(texts[i]);
     pairs_free(&config->labels);

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "cprof/cprof.h"
 #include "engine/values.h"
+#include "export/transport.h"
 
 struct config {
     char *service_name;
@@ -30,10 +31,12 @@ struct config {
     char *library_directory;
     /* sinks */
     bool otlp;
-    char *otlp_endpoint; /* the full URL */
+    char *otlp_endpoint; /* the full URL, with the path of profiles or of the gRPC method */
+    char *otlp_socket;   /* path of a unix socket that stands for the URL's host, or NULL */
+    enum transport_protocol otlp_protocol;
+    enum transport_packing otlp_packing;
     struct pairs otlp_headers;
     double otlp_timeout; /* seconds */
-    bool otlp_gzip;
     char *certificate, *client_key, *client_certificate;
     char *output; /* NULL: no file sink */
 };

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/clock.h"
+
 struct reader {
     const unsigned char *at, *end;
 };
@@ -89,6 +91,62 @@ bool answer_partial_success(const void *body, size_t size, struct answer *answer
             return false;
     }
     return true;
+}
+
+static bool same_text(struct reader content, const char *text)
+{
+    size_t length = (size_t)(content.end - content.at);
+    return content.at != NULL && length == strlen(text) &&
+           memcmp(content.at, text, length) == 0;
+}
+
+/* google.protobuf.Duration {seconds = 1, nanos = 2} */
+static uint64_t read_duration(struct reader reader)
+{
+    struct field field;
+    int64_t seconds = 0, nanoseconds = 0;
+    while (reader.at < reader.end && read_field(&reader, &field)) {
+        if (field.number == 1)
+            seconds = (int64_t)field.value;
+        else if (field.number == 2)
+            nanoseconds = (int64_t)field.value;
+    }
+    if (seconds < 0 || nanoseconds < 0)
+        return 0;
+    if (seconds >= ANSWER_LONGEST_WISH || nanoseconds >= (int64_t)NS_PER_SECOND)
+        return ANSWER_LONGEST_WISH * NS_PER_SECOND;
+    return (uint64_t)seconds * NS_PER_SECOND + (uint64_t)nanoseconds;
+}
+
+/* google.protobuf.Any {type_url = 1, value = 2} */
+static bool read_retry_info(struct reader reader, uint64_t *delay_ns)
+{
+    struct field field;
+    struct reader value = {0};
+    bool is_retry_info = false;
+    while (reader.at < reader.end && read_field(&reader, &field)) {
+        if (field.number == 1)
+            is_retry_info =
+                same_text(field.content, "type.googleapis.com/google.rpc.RetryInfo");
+        else if (field.number == 2)
+            value = field.content;
+    }
+    *delay_ns = 0;
+    while (is_retry_info && value.at < value.end && read_field(&value, &field))
+        if (field.number == 1) /* retry_delay */
+            *delay_ns = read_duration(field.content);
+    return is_retry_info;
+}
+
+bool answer_retry_info(const void *body, size_t size, uint64_t *delay_ns)
+{
+    const unsigned char *bytes = body;
+    struct reader reader = {bytes, bytes + size};
+    struct field field;
+    while (reader.at < reader.end && read_field(&reader, &field))
+        if (field.number == 3 && read_retry_info(field.content, delay_ns))
+            return true;
+    return false;
 }
 
 void answer_printable(char *to, size_t to_size, const void *text, size_t length)

@@ -248,7 +248,8 @@ static bool add_sinks(struct exporter *exporter, const struct exporter_options *
 {
     if (options->output && !add_sink(exporter, sink_file_new(options, error, error_size)))
         return false;
-    return !options->otlp || add_sink(exporter, sink_otlp_new(options, error, error_size));
+    return options->otlp.url == NULL ||
+           add_sink(exporter, sink_otlp_new(options, error, error_size));
 }
 
 /* The host's signal handlers must never run on our thread: it inherits a full mask. Nor does

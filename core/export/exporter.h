@@ -18,24 +18,13 @@
 #include <stdint.h>
 
 #include "base/budget.h"
-#include "cprof/cprof.h"
+#include "export/transport.h"
 #include "profile/profile.h"
-
-enum exporter_protocol { EXPORT_HTTP_PROTOBUF, EXPORT_GRPC };
 
 /* Already checked values; strings borrowed until exporter_new() returns. */
 struct exporter_options {
-    /* otlp */
-    bool otlp;
-    const char *otlp_endpoint; /* the full URL that profiles are posted to */
-    enum exporter_protocol otlp_protocol;
-    const struct cprof_pair *otlp_headers;
-    size_t otlp_header_count;
-    double otlp_timeout; /* seconds for one request */
-    bool otlp_gzip;
-    const char *certificate, *client_key, *client_certificate; /* paths; NULL = system's */
-    /* file */
-    const char *output; /* pattern with %p %n %t %s; NULL = no file sink */
+    struct transport_options otlp; /* .url is where profiles are posted to; NULL: no OTLP */
+    const char *output;            /* pattern with %p %n %t %s; NULL = no file sink */
     const char *service_name;
     const char *library_directory; /* where libcprof_http.so lies; NULL = loader's search */
     struct budget *budget;

@@ -20,12 +20,15 @@
 #include "cprof/cprof.h" /* struct cprof_pair */
 
 #define HTTP_MAX_BODY ((size_t)64 << 10) /* of an answer; more is not read */
-#define HTTP_LIBRARY_VERSION 1           /* of this header: core and module must agree */
+#define HTTP_MAX_VALUE 2048              /* of a wanted header; cut off when longer */
+#define HTTP_LIBRARY_VERSION 2           /* of this header: core and module must agree */
 
 /* Where and how to connect. Strings are borrowed until open() returns; NULL = none. */
 struct http_options {
     const char *url;         /* http:// or https:// */
     const char *unix_socket; /* path; the url's host is then only a name */
+    bool http2;              /* and nothing older: in clear text from the first byte on, over
+                                TLS by ALPN. A proxy is asked for a tunnel. */
     const char *proxy;       /* NULL or "" = direct */
     const char *no_proxy;    /* hosts that are reached directly */
     const char *user_agent;
@@ -36,11 +39,12 @@ struct http_options {
 /* A header of the answer (or trailer) that the caller wants to see. */
 struct http_wanted {
     const char *name;
-    char value[256]; /* "" when absent; cut off when longer */
+    char value[HTTP_MAX_VALUE]; /* "" when absent */
 };
 
 struct http_request {
     const char *method;
+    const char *url; /* on the client's server; NULL = the client's own */
     const struct cprof_pair *headers;
     size_t header_count;
     const void *body;
@@ -72,6 +76,9 @@ struct http_client;
 struct http_library {
     unsigned version;              /* HTTP_LIBRARY_VERSION */
     const char *(*describe)(void); /* "libcurl/7.88.1 OpenSSL/3.0.15", static */
+    /* Packs with zstd into *packed, to be freed by the caller. 0 or -ENOMEM. NULL: the module
+     * was built without it. */
+    int (*zstd)(const void *data, size_t size, void **packed, size_t *packed_size);
     struct http_client *(*open)(const struct http_options *options); /* NULL: no memory */
     void (*perform)(struct http_client *client, const struct http_request *request,
                     struct http_response *response);

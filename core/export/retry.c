@@ -5,10 +5,10 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "export/answer.h"
 
 #define FIRST_DELAY NS_PER_SECOND
 #define LONGEST_DELAY (30 * NS_PER_SECOND)
-#define LONGEST_WISH 3600 /* seconds */
 
 uint64_t retry_backoff(unsigned failures, uint64_t random)
 {
@@ -53,5 +53,6 @@ uint64_t retry_after(const char *value, time_t now)
             return 0;
         seconds = date - now;
     }
-    return (uint64_t)(seconds < LONGEST_WISH ? seconds : LONGEST_WISH) * NS_PER_SECOND;
+    return (uint64_t)(seconds < ANSWER_LONGEST_WISH ? seconds : ANSWER_LONGEST_WISH) *
+           NS_PER_SECOND;
 }

@@ -2,6 +2,7 @@
 #include "export/http.h"
 
 #include <curl/curl.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -12,6 +13,9 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#ifdef CPROF_ZSTD
+#include <zstd.h>
+#endif
 
 #include "base/clock.h"
 
@@ -24,6 +28,8 @@ struct canary {
 
 struct http_client {
     CURL *easy;
+    bool http2;
+    char *url;
     _Atomic bool cancelled;
     char error[CURL_ERROR_SIZE];
     pthread_mutex_t lock; /* for cancel(): the two below */
@@ -103,6 +109,22 @@ static curl_socket_t open_socket(void *context, curlsocktype purpose,
     return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
+/* libcurl before 8.0 fails (error 16) when it uses a clear-text HTTP/2 connection again:
+ * https://github.com/curl/curl/issues/10634 */
+#define REUSES_CLEAR_HTTP2 0x080000
+
+static void set_up_http2(CURL *easy, const struct http_options *options)
+{
+    const curl_version_info_data *about = curl_version_info(CURLVERSION_NOW);
+    bool secure = strncasecmp(options->url, "https:", 6) == 0;
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
+                     secure ? (long)CURL_HTTP_VERSION_2TLS
+                            : (long)CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE);
+    curl_easy_setopt(easy, CURLOPT_HTTPPROXYTUNNEL, 1L);
+    if (!secure && about->version_num < REUSES_CLEAR_HTTP2)
+        curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
+}
+
 static void set_up(CURL *easy, const struct http_options *options)
 {
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
@@ -111,11 +133,12 @@ static void set_up(CURL *easy, const struct http_options *options)
 #endif
     allow_only_http(easy);
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(easy, CURLOPT_URL, options->url);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, options->user_agent);
     /* Empty texts, not NULL: NULL lets libcurl look into the environment. */
     curl_easy_setopt(easy, CURLOPT_PROXY, options->proxy ? options->proxy : "");
     curl_easy_setopt(easy, CURLOPT_NOPROXY, options->no_proxy ? options->no_proxy : "");
+    if (options->http2)
+        set_up_http2(easy, options);
     if (options->unix_socket)
         curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, options->unix_socket);
     if (options->certificate)
@@ -183,6 +206,7 @@ static void close_client(struct http_client *client)
         close(client->canary.file);
     }
     pthread_mutex_destroy(&client->lock);
+    free(client->url);
     free(client);
 }
 
@@ -192,8 +216,12 @@ static struct http_client *open_client(const struct http_options *options)
     struct http_client *client = calloc(1, sizeof *client);
     if (client == NULL)
         return NULL;
+    client->http2 = options->http2;
+    client->url = strdup(options->url);
     client->easy = curl_easy_init();
-    if (client->easy == NULL) {
+    if (client->easy == NULL || client->url == NULL) {
+        curl_easy_cleanup(client->easy);
+        free(client->url);
         free(client);
         return NULL;
     }
@@ -291,9 +319,11 @@ static CURLcode transfer(struct http_client *client, uint64_t deadline)
     }
 }
 
-static void set_request(CURL *easy, const struct http_request *request,
+static void set_request(const struct http_client *client, const struct http_request *request,
                         struct http_response *response, struct curl_slist *headers)
 {
+    CURL *easy = client->easy;
+    curl_easy_setopt(easy, CURLOPT_URL, request->url ? request->url : client->url);
     curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_size);
@@ -315,6 +345,23 @@ static void explain(const struct http_client *client, CURLcode code,
                  client->error[0] ? client->error : curl_easy_strerror(code));
 }
 
+static bool came_as_http2(const struct http_client *client)
+{
+    long version = 0;
+    curl_easy_getinfo(client->easy, CURLINFO_HTTP_VERSION, &version);
+    return version >= CURL_HTTP_VERSION_2_0;
+}
+
+/* Over TLS the server may choose; and a libcurl without HTTP/2 does not ask for it. */
+static void refuse_old_http(struct http_response *response)
+{
+    const curl_version_info_data *about = curl_version_info(CURLVERSION_NOW);
+    response->outcome = HTTP_IMPOSSIBLE;
+    snprintf(response->error, sizeof response->error, "%s HTTP/2",
+             about->features & CURL_VERSION_HTTP2 ? "the server does not speak"
+                                                  : "this libcurl was built without");
+}
+
 static void perform(struct http_client *client, const struct http_request *request,
                     struct http_response *response)
 {
@@ -327,7 +374,7 @@ static void perform(struct http_client *client, const struct http_request *reque
 
     CURLcode code = CURLE_OUT_OF_MEMORY;
     if (make_multi(client) && make_headers(request, &headers)) {
-        set_request(client->easy, request, response, headers);
+        set_request(client, request, response, headers);
         curl_multi_add_handle(client->multi, client->easy);
         code = transfer(client, deadline_after(request->timeout));
         curl_multi_remove_handle(client->multi, client->easy);
@@ -339,6 +386,8 @@ static void perform(struct http_client *client, const struct http_request *reque
         code == CURLE_ABORTED_BY_CALLBACK ? HTTP_CANCELLED : outcome_of(code, response);
     if (response->outcome != HTTP_ANSWERED)
         explain(client, code, request, response);
+    else if (client->http2 && !came_as_http2(client))
+        refuse_old_http(response);
     curl_easy_setopt(client->easy, CURLOPT_HTTPHEADER, NULL);
     curl_slist_free_all(headers);
 }
@@ -352,11 +401,31 @@ static void cancel(struct http_client *client)
     pthread_mutex_unlock(&client->lock);
 }
 
+#ifdef CPROF_ZSTD
+#define ZSTD_LEVEL 1
+
+static int pack_zstd(const void *data, size_t size, void **packed, size_t *packed_size)
+{
+    size_t bound = ZSTD_compressBound(size);
+    *packed = malloc(bound);
+    if (*packed == NULL)
+        return -ENOMEM;
+    *packed_size = ZSTD_compress(*packed, bound, data, size, ZSTD_LEVEL);
+    if (!ZSTD_isError(*packed_size))
+        return 0;
+    free(*packed); /* with room enough, nothing but memory can be missing */
+    return -ENOMEM;
+}
+#endif
+
 __attribute__((visibility("default"))) extern const struct http_library cprof_http;
 
 const struct http_library cprof_http = {
     .version = HTTP_LIBRARY_VERSION,
     .describe = describe,
+#ifdef CPROF_ZSTD
+    .zstd = pack_zstd,
+#endif
     .open = open_client,
     .perform = perform,
     .cancel = cancel,

@@ -57,7 +57,7 @@ static void defaults_are_those_of_the_interface(void **state)
     assert_null(config.output);
     assert_string_equal(config.otlp_endpoint, "http://localhost:4318/v1development/profiles");
     assert_true(config.otlp_timeout == 10.0);
-    assert_true(config.otlp_gzip);
+    assert_int_equal(config.otlp_packing, PACK_GZIP);
     assert_string_equal(config.service_name, "unknown_service:engine_config_test");
 }
 
@@ -94,14 +94,19 @@ nonsense_is_one_line_that_names_the_variable_the_value_and_what_is_allowed(void 
         {"CPROF_LABELS", "=eu", "CPROF_LABELS: must be a list key=value,key=value"},
         {"OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4317",
          "OTEL_EXPORTER_OTLP_ENDPOINT=localhost:4317: must be a URL that begins with http:// "
-         "or "
-         "https://"},
+         "or https://, or unix:/path"},
+        {"OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://me:secret@host?key=secret",
+         "OTEL_EXPORTER_OTLP_ENDPOINT=ftp://host: must be a URL that begins with http:// "
+         "or https://, or unix:/path"},
+        {"OTEL_EXPORTER_OTLP_ENDPOINT", "unix:otel.sock",
+         "OTEL_EXPORTER_OTLP_ENDPOINT=unix:otel.sock: must be unix: and an absolute path of at "
+         "most 107 bytes"},
         {"OTEL_EXPORTER_OTLP_TIMEOUT", "soon",
          "OTEL_EXPORTER_OTLP_TIMEOUT=soon: must be milliseconds from 1 to 10000000"},
         {"OTEL_EXPORTER_OTLP_COMPRESSION", "zip",
-         "OTEL_EXPORTER_OTLP_COMPRESSION=zip: must be gzip or none"},
+         "OTEL_EXPORTER_OTLP_COMPRESSION=zip: must be gzip, zstd or none"},
         {"OTEL_EXPORTER_OTLP_PROFILES_PROTOCOL", "http/json",
-         "OTEL_EXPORTER_OTLP_PROFILES_PROTOCOL=http/json: must be http/protobuf"},
+         "OTEL_EXPORTER_OTLP_PROFILES_PROTOCOL=http/json: must be http/protobuf or grpc"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         clearenv();
@@ -160,6 +165,47 @@ static void the_base_endpoint_gets_the_path_and_the_profiles_form_does_not(void 
     config_free(&config);
     load(&(struct cprof_options){.endpoint = "http://mine:1/v1development/profiles"});
     assert_string_equal(config.otlp_endpoint, "http://mine:1/v1development/profiles");
+}
+
+static void grpc_has_its_own_port_path_and_bare_addresses(void **state)
+{
+    (void)state;
+    static const char method[] =
+        "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export";
+    static const struct {
+        const char *endpoint, *insecure, *host;
+    } cases[] = {
+        {"", "", "http://localhost:4317"},
+        {"https://collector:4317/", "", "https://collector:4317"},
+        {"http://collector:4317/v1/profiles?x", "", "http://collector:4317"},
+        {"collector:4317", "", "https://collector:4317"},
+        {"collector:4317", "true", "http://collector:4317"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char url[256];
+        setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", 1);
+        setenv("OTEL_EXPORTER_OTLP_ENDPOINT", cases[i].endpoint, 1);
+        setenv("OTEL_EXPORTER_OTLP_INSECURE", cases[i].insecure, 1);
+        load(NULL);
+        assert_int_equal(config.otlp_protocol, TRANSPORT_GRPC);
+        snprintf(url, sizeof url, "%s%s", cases[i].host, method);
+        assert_string_equal(config.otlp_endpoint, url);
+        assert_null(config.otlp_socket);
+        config_free(&config);
+    }
+}
+
+static void a_unix_socket_stands_for_the_host(void **state)
+{
+    (void)state;
+    static const char *const addresses[] = {"unix:/run/otel.sock", "unix:///run/otel.sock"};
+    for (size_t i = 0; i < 2; i++) {
+        setenv("OTEL_EXPORTER_OTLP_PROFILES_ENDPOINT", addresses[i], 1);
+        load(NULL);
+        assert_string_equal(config.otlp_endpoint, "http://localhost/v1development/profiles");
+        assert_string_equal(config.otlp_socket, "/run/otel.sock");
+        config_free(&config);
+    }
 }
 
 static void headers_are_decoded_and_the_special_ones_win(void **state)
@@ -255,6 +301,8 @@ int main(void)
         TEST(an_empty_variable_counts_as_unset),
         TEST(the_disabled_sdk_stays_disabled),
         TEST(the_base_endpoint_gets_the_path_and_the_profiles_form_does_not),
+        TEST(grpc_has_its_own_port_path_and_bare_addresses),
+        TEST(a_unix_socket_stands_for_the_host),
         TEST(headers_are_decoded_and_the_special_ones_win),
         TEST(the_service_name_comes_from_the_most_special_source),
         TEST(output_alone_means_a_file),

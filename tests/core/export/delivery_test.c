@@ -21,10 +21,7 @@
 
 static struct exporter_options options_for(const char *url)
 {
-    return (struct exporter_options){.otlp = true,
-                                     .otlp_endpoint = url,
-                                     .otlp_timeout = 5,
-                                     .otlp_gzip = true,
+    return (struct exporter_options){.otlp = {.url = url, .timeout = 5, .packing = PACK_GZIP},
                                      .service_name = "test",
                                      .library_directory = HTTP_MODULE_DIRECTORY};
 }
@@ -63,8 +60,8 @@ static void a_healthy_server_gets_the_profile_as_it_is(void **state)
     struct server *server = server_start(script, 1);
     const struct cprof_pair headers[] = {{"X-Scope-OrgID", "tenant-1"}, {"X-Empty", ""}};
     struct exporter_options options = options_for(server_url(server));
-    options.otlp_headers = headers;
-    options.otlp_header_count = 2;
+    options.otlp.headers = headers;
+    options.otlp.header_count = 2;
     struct exporter *exporter = start(&options);
     struct exporter_stats stats;
     exporter_submit(exporter, make_profile(70, NULL));
@@ -98,7 +95,7 @@ static void without_gzip_the_body_is_plain(void **state)
     const struct reply script[] = {OK_REPLY};
     struct server *server = server_start(script, 1);
     struct exporter_options options = options_for(server_url(server));
-    options.otlp_gzip = false;
+    options.otlp.packing = PACK_NONE;
     struct exporter *exporter = start(&options);
     exporter_submit(exporter, make_profile(5, NULL));
     assert_int_equal(exporter_stop(exporter, 10, NULL), 0);
@@ -131,7 +128,7 @@ static void passing_trouble_is_retried_until_the_profile_is_delivered(void **sta
         const struct reply script[] = {troubles[i], OK_REPLY};
         struct server *server = server_start(script, 2);
         struct exporter_options options = options_for(server_url(server));
-        options.otlp_timeout = 0.5;
+        options.otlp.timeout = 0.5;
         struct exporter *exporter = start(&options);
         struct exporter_stats stats;
         exporter_submit(exporter, make_profile(11, NULL));
@@ -170,7 +167,7 @@ static void refusals_are_counted_and_never_retried(void **state)
          "this one goes to https://elsewhere/x"},
         {SEND("HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n"
               "Content-Length: 13\r\n\r\n<html></html>"),
-         "no OTLP server"},
+         "no server for profiles"},
         {SEND("HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\n"
               "Content-Length: 12\r\n\r\n\x0a\x0a\x08\x01\x12\x06no cpu"),
          "rejected by the server: no cpu"},
@@ -367,8 +364,8 @@ static void secrets_stay_out_of_every_line(void **state)
     const struct cprof_pair good[] = {{"Authorization-Extra", "Bearer hunter2"}};
     const struct cprof_pair bad[] = {{"Authorization", "hunter2\r\nX: y"}};
     struct exporter_options options = options_for(url);
-    options.otlp_headers = good;
-    options.otlp_header_count = 1;
+    options.otlp.headers = good;
+    options.otlp.header_count = 1;
     log_set_level(LOG_DEBUG);
     capture_errors();
     struct exporter *exporter = start(&options);
@@ -380,7 +377,7 @@ static void secrets_stay_out_of_every_line(void **state)
     assert_null(strstr(told, "hunter2"));
     assert_non_null(strstr(told, "OTLP profiles 1.10"));
     assert_non_null(strstr(server_request(server, 0)->head, "\r\nAuthorization: Basic "));
-    options.otlp_headers = bad;
+    options.otlp.headers = bad;
     assert_null(exporter_new(&options, error, sizeof error));
     assert_null(strstr(error, "hunter2"));
     assert_non_null(strstr(error, "OTEL_EXPORTER_OTLP_HEADERS"));

@@ -37,9 +37,7 @@ static void the_programs_own_tls_functions_are_never_called(void **state)
     const struct reply script[] = {{REPLY_CLOSE, "no TLS here", 11}};
     struct server *server = server_start(script, 1);
     stpcpy(stpcpy(url, "https"), server_url(server) + strlen("http"));
-    const struct exporter_options options = {.otlp = true,
-                                             .otlp_endpoint = url,
-                                             .otlp_timeout = 1,
+    const struct exporter_options options = {.otlp = {.url = url, .timeout = 1},
                                              .library_directory = HTTP_MODULE_DIRECTORY};
     struct exporter *exporter = exporter_new(&options, error, sizeof error);
     assert_non_null(exporter);

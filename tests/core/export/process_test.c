@@ -27,10 +27,7 @@
 
 static struct exporter_options otlp_options(const char *url)
 {
-    return (struct exporter_options){.otlp = true,
-                                     .otlp_endpoint = url,
-                                     .otlp_timeout = 5,
-                                     .otlp_gzip = true,
+    return (struct exporter_options){.otlp = {.url = url, .timeout = 5, .packing = PACK_GZIP},
                                      .library_directory = HTTP_MODULE_DIRECTORY};
 }
 

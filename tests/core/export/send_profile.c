@@ -1,6 +1,7 @@
 /* send_profile URL FILE [KEY=VALUE…]: sends a profile, in any format that can be read, the way
- * a profiled program does, with these resource attributes. The environment may name TLS files:
- * CERTIFICATE, CLIENT_KEY, CLIENT_CERTIFICATE. Exit status 0: delivered. */
+ * a profiled program does, with these resource attributes. The environment may name TLS files
+ * (CERTIFICATE, CLIENT_KEY, CLIENT_CERTIFICATE), a unix SOCKET, PROTOCOL=grpc (then the URL
+ * ends in the method's path) and PACKING (gzip, zstd, none). Exit status 0: delivered. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,28 @@ static struct profile *read_profile(const char *path, char **attributes, int cou
     return profile;
 }
 
+static bool environment_says(const char *name, const char *value)
+{
+    const char *found = getenv(name);
+    return found != NULL && strcmp(found, value) == 0;
+}
+
+static struct transport_options server_of(const char *url)
+{
+    return (struct transport_options){
+        .url = url,
+        .unix_socket = getenv("SOCKET"),
+        .protocol = environment_says("PROTOCOL", "grpc") ? TRANSPORT_GRPC : TRANSPORT_HTTP,
+        .packing = environment_says("PACKING", "none")   ? PACK_NONE
+                   : environment_says("PACKING", "zstd") ? PACK_ZSTD
+                                                         : PACK_GZIP,
+        .timeout = 10,
+        .certificate = getenv("CERTIFICATE"),
+        .client_key = getenv("CLIENT_KEY"),
+        .client_certificate = getenv("CLIENT_CERTIFICATE"),
+    };
+}
+
 int main(int argc, char **argv)
 {
     char error[256] = "";
@@ -33,13 +56,7 @@ int main(int argc, char **argv)
         return 2;
     }
     log_set_level(LOG_DEBUG);
-    const struct exporter_options options = {.otlp = true,
-                                             .otlp_endpoint = argv[1],
-                                             .otlp_timeout = 10,
-                                             .otlp_gzip = true,
-                                             .certificate = getenv("CERTIFICATE"),
-                                             .client_key = getenv("CLIENT_KEY"),
-                                             .client_certificate = getenv("CLIENT_CERTIFICATE"),
+    const struct exporter_options options = {.otlp = server_of(argv[1]),
                                              .library_directory = HTTP_MODULE_DIRECTORY};
     struct profile *profile = read_profile(argv[2], argv + 3, argc - 3);
     struct exporter *exporter = profile ? exporter_new(&options, error, sizeof error) : NULL;
