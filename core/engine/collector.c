@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/random.h"
 #include "engine/loader.h"
 #include "engine/own_thread.h"
 #include "engine/patience.h"
@@ -35,13 +36,15 @@ struct collector {
     bool missed;         /* a sample met code that no module covers */
     bool rename;         /* the interval is new: read threads' names again */
     bool told_taken, told_dropped, told_proc;
-    struct cprof_stats exported; /* the counters at the last close */
+    struct cprof_stats exported;   /* the counters at the last close */
+    struct gather_counts gathered; /* the same of those that only profiles carry */
 
     /* What the thread last published. */
     pthread_mutex_t published_lock;
     struct {
         struct gather_counts gathered;
         uint64_t stacks, cpu_ns;
+        uint64_t profile_id[2]; /* of the running interval */
     } published;
 };
 
@@ -145,6 +148,12 @@ static void begin_interval(struct collector *collector)
     collector->began = clock_ns(CLOCK_MONOTONIC);
     collector->began_unix = clock_ns(CLOCK_REALTIME);
     collector->rename = true;
+    uint64_t id[2];
+    random_words(id);
+    id[0] |= id[0] == 0; /* all zero would be none */
+    pthread_mutex_lock(&collector->published_lock);
+    memcpy(collector->published.profile_id, id, sizeof id);
+    pthread_mutex_unlock(&collector->published_lock);
 }
 
 /* Counters go out as what the interval added, the others as they stand. */
@@ -170,6 +179,13 @@ static void attach_metrics(struct collector *collector, struct profile *profile)
     CPROF_STATS_FIELDS(ATTACH)
 #undef ATTACH
     collector->exported = now;
+    struct gather_counts gathered;
+    gather_count(collector->gather, &gathered);
+    profile_set_number(profile, PROFILE_ATTRIBUTES, "cprof.samples_unlinked",
+                       (int64_t)(gathered.unlinked - collector->gathered.unlinked));
+    profile_set_number(profile, PROFILE_ATTRIBUTES, "cprof.samples_unlabelled",
+                       (int64_t)(gathered.unlabelled - collector->gathered.unlabelled));
+    collector->gathered = gathered;
     if (out.samples_dropped != 0 && !collector->told_dropped) {
         collector->told_dropped = true;
         log_warn("%llu samples were dropped: a thread's buffer was full",
@@ -187,6 +203,7 @@ static void close_interval(struct collector *collector, bool last)
     struct profile_header *header = profile_header(profile);
     header->time_ns = collector->began_unix;
     header->duration_ns = clock_ns(CLOCK_MONOTONIC) - collector->began;
+    collector_profile_id(collector, header->profile_id);
     attach_metrics(collector, profile);
     exporter_submit(collector->config.exporter, profile);
     begin_interval(collector);
@@ -292,6 +309,13 @@ void collector_free(struct collector *collector)
 {
     gather_free(collector->gather);
     free(collector);
+}
+
+void collector_profile_id(struct collector *collector, uint8_t id[16])
+{
+    pthread_mutex_lock(&collector->published_lock);
+    memcpy(id, collector->published.profile_id, sizeof collector->published.profile_id);
+    pthread_mutex_unlock(&collector->published_lock);
 }
 
 void collector_stats(struct collector *collector, struct cprof_stats *stats)

@@ -49,6 +49,9 @@ int collector_stop(struct collector *collector, double timeout);
 /* After collector_stop(), or in the child of a fork that held `work`. */
 void collector_free(struct collector *collector);
 
+/* The OTLP profile_id that the running interval's profile is going to have. */
+void collector_profile_id(struct collector *collector, uint8_t id[16]);
+
 /* What it and what it borrows have counted. */
 void collector_stats(struct collector *collector, struct cprof_stats *stats);
 

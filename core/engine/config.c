@@ -116,15 +116,37 @@ static int load_interval(const struct loader *loader)
     return 0;
 }
 
+/* A setting that is on or off; *chosen holds the default. */
+static int load_switch(const struct loader *loader, struct setting setting, bool *chosen)
+{
+    if (setting.value == NULL)
+        return 0;
+    *chosen = strcmp(setting.value, "on") == 0;
+    if (!*chosen && strcmp(setting.value, "off") != 0)
+        return value_refuse(&loader->complaint, setting, "must be on or off");
+    return 0;
+}
+
+static int load_switches(const struct loader *loader)
+{
+    struct config *config = loader->config;
+    config->native = config->share_context = true;
+    int status = load_switch(loader, choose("native", loader->options->native, "CPROF_NATIVE"),
+                             &config->native);
+    if (status == 0)
+        status =
+            load_switch(loader, from_variable("CPROF_SHARE_CONTEXT"), &config->share_context);
+    if (status == 0)
+        status = load_switch(loader, from_variable("CPROF_SPAN_PROFILE_ID"),
+                             &config->span_profile_id);
+    return status;
+}
+
 static int load_limits(const struct loader *loader)
 {
     struct config *config = loader->config;
-    struct setting setting = choose("native", loader->options->native, "CPROF_NATIVE");
-    config->native = setting.value == NULL || strcmp(setting.value, "on") == 0;
-    if (!config->native && strcmp(setting.value, "off") != 0)
-        return value_refuse(&loader->complaint, setting, "must be on or off");
     config->max_frames = 512;
-    setting = from_variable("CPROF_MAX_FRAMES");
+    struct setting setting = from_variable("CPROF_MAX_FRAMES");
     if (setting.value != NULL &&
         !value_count(setting.value, 1, MAX_FRAMES_LIMIT, &config->max_frames))
         return value_refuse(&loader->complaint, setting,
@@ -139,8 +161,7 @@ static int load_limits(const struct loader *loader)
 
 static void tell_missing(void)
 {
-    static const char *const names[] = {"CPROF_SPOOL_DIR", "CPROF_LISTEN",
-                                        "CPROF_SPAN_PROFILE_ID"};
+    static const char *const names[] = {"CPROF_SPOOL_DIR", "CPROF_LISTEN"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (variable(names[i]) != NULL)
             log_warn("%s: not available in this version", names[i]);
@@ -350,8 +371,8 @@ int config_load(struct config *config, const struct cprof_options *options, char
                 size_t error_size)
 {
     static int (*const steps[])(const struct loader *) = {
-        load_log,    load_disabled, load_types,    load_rate,  load_interval,
-        load_limits, load_labels,   load_resource, load_sinks,
+        load_log,      load_disabled, load_types,  load_rate,     load_interval,
+        load_switches, load_limits,   load_labels, load_resource, load_sinks,
     };
     static const struct cprof_options none;
     *config = (struct config){0};

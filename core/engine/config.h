@@ -24,6 +24,8 @@ struct config {
     unsigned rate;
     double interval; /* seconds */
     bool native;
+    bool share_context;   /* publish the context for other readers on the host */
+    bool span_profile_id; /* bindings set profile.id on root spans */
     size_t max_frames;
     size_t memory_limit; /* bytes */
     struct pairs labels;

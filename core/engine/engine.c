@@ -10,6 +10,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "context/process.h"
+#include "cprof/context.h"
 #include "engine/collector.h"
 #include "engine/config.h"
 #include "engine/loader.h"
@@ -37,7 +39,8 @@ struct fork_view {
     sigset_t mask;  /* of the thread before */
 };
 
-/* Lock order: forking, lifecycle, lock, the collector's work, the thread registry's mutex. */
+/* Lock order: forking, lifecycle, lock, the collector's work, the thread registry's mutex, the
+ * runtime's, the process context's. */
 static struct {
     pthread_mutex_t lifecycle; /* held by start, stop and flush from beginning to end */
     pthread_mutex_t lock;      /* held for moments: guards what stats() reads */
@@ -182,6 +185,8 @@ static int build(const char *output, char *error, size_t error_size)
         status = start_collector();
         if (status == 0) {
             threads_scan(false); /* the collector tells when that fails */
+            if (engine.config.share_context)
+                process_context_publish(engine.model);
             return 0;
         }
         end_sampling();
@@ -277,6 +282,7 @@ static int stop_exporter(uint64_t deadline)
 /* Takes the running engine down; 0 or -ETIMEDOUT. */
 static int stop_running(uint64_t deadline)
 {
+    process_context_withdraw();
     collector_quiet(engine.collector);
     bool clean = end_sampling();
     if (collector_stop(engine.collector, seconds_until(deadline)) != 0) {
@@ -341,6 +347,16 @@ void cprof_stats(struct cprof_stats *stats)
     pthread_mutex_unlock(&engine.lock);
 }
 
+bool cprof_span_profile_id(uint8_t id[16])
+{
+    pthread_mutex_lock(&engine.lock);
+    bool wanted = cprof_is_running() && engine.config.span_profile_id;
+    if (wanted)
+        collector_profile_id(engine.collector, id);
+    pthread_mutex_unlock(&engine.lock);
+    return wanted;
+}
+
 void cprof_thread_enter(uint64_t id, const char *name)
 {
     threads_enter(id, name);
@@ -400,10 +416,12 @@ static void before_fork(void)
     threads_fork_prepare();
     if (engine.fork.running && engine.runtime != NULL && engine.runtime->fork_lock != NULL)
         engine.runtime->fork_lock();
+    process_context_fork_lock();
 }
 
 static void unlock_runtime(void)
 {
+    process_context_fork_unlock();
     if (engine.fork.running && engine.runtime != NULL && engine.runtime->fork_unlock != NULL)
         engine.runtime->fork_unlock();
 }
@@ -434,6 +452,7 @@ static void forget_parent(bool at_rest)
         (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     loader_doubt();
     handler_show(NULL);
+    process_context_forget();
     threads_fork_child();
     if (running)
         exporter_abandon(engine.exporter);

@@ -9,12 +9,20 @@
 
 #define MAX_LABELS 64          /* of one sample */
 #define CACHED_LABEL_SETS 1024 /* a power of two */
+#define MAX_LABEL_SETS 1024    /* of the runtime, in an interval */
 
 /* The label set made for a thread's identity and a runtime's label set. */
 struct cached_labels {
     uint64_t identity;
     uint32_t label_set;
+    bool overflow; /* the runtime's labels are not among them */
     profile_id id; /* 0: the slot is empty */
+};
+
+/* The contents of the runtime's label sets in the running interval, by hash. */
+struct known_sets {
+    size_t count;
+    uint64_t hashes[2 * MAX_LABEL_SETS]; /* open addressing; 0: free */
 };
 
 struct gather {
@@ -26,6 +34,7 @@ struct gather {
     profile_id *carried;
     size_t carried_count;
     struct cached_labels labels[CACHED_LABEL_SETS];
+    struct known_sets sets;
     /* One sample's work: room for max_frames of each kind, and the truncated root. */
     struct name *native_names;
     enum cprof_role *roles;
@@ -40,6 +49,7 @@ static void begin_interval(struct gather *gather, struct profile *profile)
 {
     gather->profile = profile;
     memset(gather->labels, 0, sizeof gather->labels);
+    gather->sets = (struct known_sets){0};
     if (gather->carried != NULL)
         memset(gather->carried, 0, gather->carried_count * sizeof *gather->carried);
 }
@@ -188,34 +198,66 @@ static void add_text_label(void *closure, const char *key, const char *value)
                                            .text = profile_string(list->profile, value)});
 }
 
-static profile_id make_labels(struct gather *gather, const struct thread_view *thread,
-                              uint32_t label_set)
+/* The order of the pairs makes another set of the same labels, which costs no more than its
+ * place: runtimes tell them in the order in which they were given. */
+static void hash_label(void *closure, const char *key, const char *value)
+{
+    uint64_t *hash = closure;
+    *hash = hash_combine(*hash, hash_bytes(key, strlen(key)));
+    *hash = hash_combine(*hash, hash_bytes(value, strlen(value)));
+}
+
+/* Is the content of the runtime's set one of those that this interval keeps apart? */
+static bool admit_set(struct gather *gather, uint32_t label_set)
+{
+    struct known_sets *sets = &gather->sets;
+    uint64_t hash = 1;
+    gather->config.runtime->labels(label_set, hash_label, &hash);
+    hash |= hash == 0;
+    size_t slot = hash & (2 * MAX_LABEL_SETS - 1);
+    while (sets->hashes[slot] != 0 && sets->hashes[slot] != hash)
+        slot = (slot + 1) & (2 * MAX_LABEL_SETS - 1);
+    if (sets->hashes[slot] == hash)
+        return true;
+    if (sets->count == MAX_LABEL_SETS)
+        return false;
+    sets->hashes[slot] = hash;
+    sets->count++;
+    return true;
+}
+
+static void make_labels(struct gather *gather, const struct thread_view *thread,
+                        struct cached_labels *made)
 {
     const struct gather_config *config = &gather->config;
+    bool labelled = made->label_set != 0 && config->runtime->labels != NULL;
+    made->overflow = labelled && !admit_set(gather, made->label_set);
     struct label_list list = {.profile = gather->profile};
     add_label(&list, (struct profile_label){.key = profile_string(gather->profile, "thread.id"),
                                             .number = (int64_t)thread->id,
                                             .is_number = true});
     if (thread->name[0] != '\0')
         add_text_label(&list, "thread.name", thread->name);
-    if (label_set != 0 && config->runtime != NULL && config->runtime->labels != NULL)
-        config->runtime->labels(label_set, add_text_label, &list);
+    if (made->overflow)
+        add_text_label(&list, "labels", PROFILE_OVERFLOW);
+    else if (labelled)
+        config->runtime->labels(made->label_set, add_text_label, &list);
     for (size_t i = 0; i < config->label_count; i++)
         add_text_label(&list, config->labels[i].key, config->labels[i].value);
-    return profile_labels(gather->profile, list.labels, list.count);
+    made->id = profile_labels(gather->profile, list.labels, list.count);
 }
 
-static profile_id labels_of(struct gather *gather, const struct thread_view *thread,
-                            uint32_t label_set)
+static const struct cached_labels *
+labels_of(struct gather *gather, const struct thread_view *thread, uint32_t label_set)
 {
     size_t slot = hash_combine(thread->identity, label_set) & (CACHED_LABEL_SETS - 1);
     struct cached_labels *cached = &gather->labels[slot];
     if (cached->id == 0 || cached->identity != thread->identity ||
-        cached->label_set != label_set)
-        *cached = (struct cached_labels){.identity = thread->identity,
-                                         .label_set = label_set,
-                                         .id = make_labels(gather, thread, label_set)};
-    return cached->id;
+        cached->label_set != label_set) {
+        *cached = (struct cached_labels){.identity = thread->identity, .label_set = label_set};
+        make_labels(gather, thread, cached);
+    }
+    return cached;
 }
 
 static profile_id link_of(struct gather *gather, const struct cprof_context *context)
@@ -293,14 +335,16 @@ int gather_add(struct gather *gather, const struct thread_view *thread,
         return -EAGAIN;
     profile_id stack = profile_stack(gather->profile, gather->locations, depth);
     profile_id link = link_of(gather, &record->context);
-    profile_id labels = labels_of(gather, thread, record->context.label_set);
+    const struct cached_labels *labels = labels_of(gather, thread, record->context.label_set);
     const int64_t values[] = {record->weight,
                               (int64_t)(record->weight * gather->config.period_ns)};
     /* -ENOMEM has counted the sample on "[overflow]". */
-    (void)profile_add(gather->profile, stack, link, labels, values);
+    (void)profile_add(gather->profile, stack, link, labels->id, values);
     gather->counts.samples += record->weight;
     gather->counts.truncated += finding.truncated ? record->weight : 0;
     gather->counts.failed += finding.failed ? record->weight : 0;
+    gather->counts.unlinked += record->context.unreadable ? record->weight : 0;
+    gather->counts.unlabelled += labels->overflow ? record->weight : 0;
     return finding.missed;
 }
 

@@ -5,6 +5,9 @@
  * Belongs to the collector's thread. A stack deeper than max_frames keeps its innermost
  * frames; it and one whose root could not be reached end in the frame "[truncated]". What has
  * no room in the budget is counted on "[overflow]".
+ *
+ * An interval keeps the first 1,024 distinct sets of the runtime's labels apart. The samples of
+ * all others carry labels="[overflow]" in place of theirs, and are counted.
  */
 #ifndef CPROF_ENGINE_GATHER_H
 #define CPROF_ENGINE_GATHER_H
@@ -34,6 +37,8 @@ struct gather_config {
 /* Weights of samples since gather_new(). */
 struct gather_counts {
     uint64_t samples, truncated, failed;
+    uint64_t unlinked;   /* without the span that was active: it was not to be read */
+    uint64_t unlabelled; /* under labels="[overflow]" */
 };
 
 struct gather;

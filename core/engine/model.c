@@ -3,13 +3,12 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/hash.h"
+#include "base/random.h"
 
 static void set_text(struct profile *model, const char *key, const char *value)
 {
@@ -20,10 +19,7 @@ static void set_text(struct profile *model, const char *key, const char *value)
 static void set_instance(struct profile *model)
 {
     uint64_t random[2];
-    if (getrandom(random, sizeof random, GRND_NONBLOCK) != (ssize_t)sizeof random) {
-        random[0] = hash_combine((uint64_t)getpid(), clock_ns(CLOCK_REALTIME));
-        random[1] = hash_combine(random[0], clock_ns(CLOCK_MONOTONIC));
-    }
+    random_words(random);
     uint64_t high = (random[0] & ~0xf000ULL) | 0x4000;
     uint64_t low = (random[1] & ~(3ULL << 62)) | 1ULL << 63;
     char text[37];

@@ -422,6 +422,18 @@ static int otlp_write(const struct profile *p, struct buffer *out)
     return failed ? -ENOMEM : out->error;
 }
 
+int otlp_write_resource(const struct profile *p, struct buffer *out)
+{
+    struct writer w;
+    bool failed = true;
+    if (writer_init(&w, p)) {
+        put_resource(&w, out);
+        failed = w.names.failed || w.values.failed;
+    }
+    writer_free(&w);
+    return failed ? -ENOMEM : out->error;
+}
+
 static const char *const endings[] = {".otlp", NULL};
 
 const struct format format_otlp = {

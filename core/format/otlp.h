@@ -11,6 +11,10 @@
 #define OTLP_BUILD_ID "process.executable.build_id.gnu"
 #define OTLP_HTLHASH "process.executable.build_id.htlhash"
 
+/* Appends the profile's resource as field 1 of a message, where ResourceProfiles and
+ * ProcessContext both have theirs. 0 or -ENOMEM. */
+int otlp_write_resource(const struct profile *p, struct buffer *out);
+
 /* struct format's read. */
 struct profile *otlp_read(const unsigned char *data, size_t size,
                           char error[FORMAT_ERROR_SIZE]);

@@ -115,6 +115,8 @@ static enum metric metric_of(const struct profile *p, const struct profile_label
         {"samples_dropped", METRIC_COUNT},
         {"samples_truncated", METRIC_COUNT},
         {"samples_failed", METRIC_COUNT},
+        {"samples_unlinked", METRIC_COUNT},
+        {"samples_unlabelled", METRIC_COUNT},
         {"timer_overruns", METRIC_COUNT},
         {"threads", METRIC_LEVEL},
         {"stacks", METRIC_LEVEL},

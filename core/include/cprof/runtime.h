@@ -67,6 +67,7 @@ struct cprof_context {
     uint8_t trace_id[16];
     uint8_t span_id[8];
     uint32_t label_set; /* the binding's own number for a set of labels; 0 = none */
+    bool unreadable;    /* a span is active, but could not be read: counted */
 };
 
 /* What the collector wants to know of an interpreter frame. The strings belong to the binding
@@ -107,8 +108,8 @@ struct cprof_runtime {
     bool (*step)(const struct cprof_interrupted *thread, struct cprof_registers *registers,
                  struct cprof_frame *frame);
 
-    /* [handler] Reads the active span and labels. Returns false when there are none. NULL:
-     * never. */
+    /* [handler] Reads the active span and labels, into a context that is all zero. Returns
+     * false when there is nothing to tell. NULL: never. */
     bool (*context)(const struct cprof_interrupted *thread, struct cprof_context *context);
 
     /* [collector] Names a frame. Must answer for code that has died since it was sampled.
@@ -135,7 +136,8 @@ struct cprof_runtime {
     int (*native_name)(uintptr_t start, char *name, size_t size);
 
     /* [collector] The labels of a set that context() reported: calls `each` for every pair.
-     * The strings need to live only during the call. NULL: there are no label sets. */
+     * The strings need to live only during the call; one set is told alike each time. Sets
+     * with other numbers but the same pairs are one. NULL: there are no label sets. */
     void (*labels)(uint32_t label_set,
                    void (*each)(void *closure, const char *key, const char *value),
                    void *closure);

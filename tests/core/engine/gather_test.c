@@ -27,7 +27,18 @@ static int resolve(const struct cprof_frame *frame, struct cprof_function *funct
     return 0;
 }
 
-static const struct cprof_runtime runtime = {.name = "churn", .resolve = resolve};
+/* Odd and even numbers are the same labels told by two numbers. */
+static void labels(uint32_t set,
+                   void (*each)(void *closure, const char *key, const char *value),
+                   void *closure)
+{
+    char value[16];
+    snprintf(value, sizeof value, "%u", set / 2);
+    each(closure, "request", value);
+}
+
+static const struct cprof_runtime runtime = {
+    .name = "churn", .resolve = resolve, .labels = labels};
 
 static void begin(size_t limit)
 {
@@ -52,7 +63,7 @@ static void end(void)
 }
 
 /* A sample of `depth` frames; `first` is the token of the innermost, the next ones follow. */
-static void add_sample(uint64_t first, uint16_t depth)
+static void add_sample_in(struct cprof_context context, uint64_t first, uint16_t depth)
 {
     static const struct module_map nothing_mapped;
     static const struct thread_view thread = {.id = 1, .identity = 1};
@@ -62,6 +73,7 @@ static void add_sample(uint64_t first, uint16_t depth)
     } sample = {.record = {.size = (uint32_t)(sizeof(struct record) +
                                               depth * sizeof(struct cprof_frame)),
                            .weight = 1,
+                           .context = context,
                            .frame_count = depth,
                            .native_end = WALK_COMPLETE,
                            .frames_complete = true}};
@@ -70,6 +82,11 @@ static void add_sample(uint64_t first, uint16_t depth)
     assert_int_not_equal(gather_add(gather, &thread, &sample.record, &nothing_mapped, false),
                          -EAGAIN);
     assert_true(budget_used(&budget) <= budget.limit);
+}
+
+static void add_sample(uint64_t first, uint16_t depth)
+{
+    add_sample_in((struct cprof_context){0}, first, depth);
 }
 
 static const char *leaf_name(const struct profile *p, const struct profile_sample *sample)
@@ -143,11 +160,68 @@ static void without_memory_every_sample_is_counted_on_the_overflow_stack(void **
     end();
 }
 
+static int64_t samples_labelled(const struct profile *p, const char *key, const char *value)
+{
+    int64_t sum = 0;
+    for (size_t i = 0; i < profile_sample_count(p); i++) {
+        const struct profile_sample sample = profile_get_sample(p, i);
+        const char *label = profile_label_text(p, sample.labels, key);
+        if (label != NULL && (value == NULL || strcmp(label, value) == 0))
+            sum += sample.values[0];
+    }
+    return sum;
+}
+
+static void label_sets_past_the_limit_of_an_interval_are_merged_and_counted(void **state)
+{
+    enum { KEPT = 1024, MORE = 500 };
+    struct gather_counts counts;
+    (void)state;
+    begin((size_t)16 << 20);
+    for (uint32_t set = 2; set < 2 + 2 * (KEPT + MORE); set++)
+        add_sample_in((struct cprof_context){.label_set = set}, 1, 1);
+    add_sample_in((struct cprof_context){.label_set = 2}, 1, 1);
+    gather_count(gather, &counts);
+    assert_int_equal(counts.unlabelled, 2 * MORE);
+    struct profile *p = gather_close(gather);
+    assert_non_null(p);
+    assert_int_equal(samples_in(p, NULL), 2 * (KEPT + MORE) + 1);
+    assert_int_equal(samples_labelled(p, "labels", PROFILE_OVERFLOW), 2 * MORE);
+    assert_int_equal(samples_labelled(p, "request", NULL), 2 * KEPT + 1);
+    assert_int_equal(samples_labelled(p, "request", "1"), 3);
+    profile_free(p);
+    /* Each interval has its own first ones. */
+    add_sample_in((struct cprof_context){.label_set = 2 * (KEPT + MORE)}, 1, 1);
+    p = gather_close(gather);
+    assert_int_equal(samples_labelled(p, "request", NULL), 1);
+    profile_free(p);
+    end();
+}
+
+static void a_span_that_cannot_be_read_costs_the_link_and_not_the_sample(void **state)
+{
+    struct gather_counts counts;
+    (void)state;
+    begin((size_t)16 << 20);
+    add_sample_in((struct cprof_context){.unreadable = true}, 1, 1);
+    add_sample_in((struct cprof_context){.trace_id = {1}, .span_id = {2}}, 1, 1);
+    gather_count(gather, &counts);
+    assert_int_equal(counts.samples, 2);
+    assert_int_equal(counts.unlinked, 1);
+    struct profile *p = gather_close(gather);
+    assert_int_equal(samples_in(p, NULL), 2);
+    assert_int_equal(profile_link_count(p), 2);
+    profile_free(p);
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_million_names_stay_within_the_limit_and_the_newest_are_right),
         cmocka_unit_test(without_memory_every_sample_is_counted_on_the_overflow_stack),
+        cmocka_unit_test(label_sets_past_the_limit_of_an_interval_are_merged_and_counted),
+        cmocka_unit_test(a_span_that_cannot_be_read_costs_the_link_and_not_the_sample),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

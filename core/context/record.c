@@ -1,0 +1,109 @@
+#include "context/record.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "context/process.h"
+
+static _Atomic bool sharing;
+
+/* The calling thread's record. Not read back from the symbol, in which another library of the
+ * process, having a symbol of that name, may have put a record of its own. */
+static _Thread_local struct thread_context *mine;
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_key_t owner; /* frees a thread's record when the thread ends */
+static bool have_owner;
+
+void record_share(bool on)
+{
+    atomic_store(&sharing, on);
+}
+
+static void free_record(void *record)
+{
+    otel_thread_ctx_v1 = mine = NULL;
+    atomic_signal_fence(memory_order_seq_cst);
+    free(record);
+}
+
+static void make_owner(void)
+{
+    have_owner = pthread_key_create(&owner, free_record) == 0;
+}
+
+/* The calling thread's first record; NULL: it goes without. */
+static struct thread_context *make_record(void)
+{
+    pthread_once(&once, make_owner);
+    struct thread_context *record = have_owner ? calloc(1, sizeof *record) : NULL;
+    if (record != NULL && pthread_setspecific(owner, record) != 0) {
+        free(record);
+        record = NULL;
+    }
+    if (record != NULL) {
+        process_context_tell_records();
+        otel_thread_ctx_v1 = mine = record;
+    }
+    return record;
+}
+
+static void set_valid(struct thread_context *record, bool valid)
+{
+    atomic_signal_fence(memory_order_seq_cst);
+    *(volatile uint8_t *)&record->valid = valid;
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+void cprof_context_attach(const struct cprof_span *span, const uint8_t *attributes, size_t size)
+{
+    static const struct cprof_span none;
+    struct thread_context *record = mine;
+    if (!atomic_load_explicit(&sharing, memory_order_relaxed)) {
+        if (record != NULL)
+            set_valid(record, false); /* it must not be found stale when sharing goes on */
+        return;
+    }
+    if (record == NULL && (record = make_record()) == NULL)
+        return;
+    if (span == NULL)
+        span = &none;
+    if (size > sizeof record->attributes)
+        size = 0;
+    set_valid(record, false);
+    memcpy(record->trace_id, span->trace_id, sizeof record->trace_id);
+    memcpy(record->span_id, span->span_id, sizeof record->span_id);
+    record->flags = span->flags;
+    record->size = (uint16_t)size;
+    if (size > 0)
+        memcpy(record->attributes, attributes, size);
+    set_valid(record, true);
+}
+
+void cprof_context_detach(void)
+{
+    struct thread_context *record = mine;
+    if (record != NULL)
+        set_valid(record, false);
+}
+
+size_t cprof_context_encode(const struct cprof_pair *labels, size_t count,
+                            uint8_t attributes[CPROF_ATTRIBUTES_MAX])
+{
+    size_t used = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t length = strnlen(labels[i].value, UINT8_MAX);
+        if (length + 2 > CPROF_ATTRIBUTES_MAX - used)
+            continue;
+        int key = process_context_key(labels[i].key);
+        if (key < 0)
+            continue;
+        attributes[used] = (uint8_t)key;
+        attributes[used + 1] = (uint8_t)length;
+        memcpy(attributes + used + 2, labels[i].value, length);
+        used += length + 2;
+    }
+    return used;
+}
