@@ -169,8 +169,8 @@ static void tell_missing(void)
 
 static int load_labels(const struct loader *loader)
 {
-    int status =
-        value_pairs(&loader->complaint, from_variable("CPROF_LABELS"), &loader->config->labels);
+    int status = value_pairs(&loader->complaint, from_variable("CPROF_LABELS"), PAIRS_LENIENT,
+                             &loader->config->labels);
     if (status == 0)
         status = pairs_copy(&loader->complaint, "labels", &loader->config->labels,
                             loader->options->labels, loader->options->label_count);
@@ -196,6 +196,54 @@ static int default_service_name(const struct loader *loader)
     return value_copy(&loader->complaint, &loader->config->service_name, name);
 }
 
+/* What the downward API is told to put into variables has no standard names. These are in use:
+ * those of semantic conventions in capitals, of the OpenTelemetry operator, and short ones,
+ * which mean a pod only inside of one. */
+static int load_kubernetes(const struct loader *loader)
+{
+    static const struct {
+        const char *attribute, *variables[4];
+    } facts[] = {
+        {"k8s.pod.name", {"K8S_POD_NAME", "OTEL_RESOURCE_ATTRIBUTES_POD_NAME", "POD_NAME"}},
+        {"k8s.pod.uid", {"K8S_POD_UID", "OTEL_RESOURCE_ATTRIBUTES_POD_UID", "POD_UID"}},
+        {"k8s.namespace.name", {"K8S_NAMESPACE_NAME", "K8S_NAMESPACE", "POD_NAMESPACE"}},
+        {"k8s.node.name", {"K8S_NODE_NAME", "OTEL_RESOURCE_ATTRIBUTES_NODE_NAME", "NODE_NAME"}},
+        {"k8s.container.name", {"K8S_CONTAINER_NAME", "CONTAINER_NAME"}},
+        {"k8s.deployment.name", {"K8S_DEPLOYMENT_NAME"}},
+        {"k8s.cluster.name", {"K8S_CLUSTER_NAME"}},
+    };
+    int status = 0;
+    if (variable("KUBERNETES_SERVICE_HOST") == NULL)
+        return 0;
+    for (size_t i = 0; i < sizeof facts / sizeof *facts && status == 0; i++) {
+        struct cprof_pair fact = {.key = facts[i].attribute};
+        for (const char *const *name = facts[i].variables; *name && !fact.value; name++)
+            fact.value = variable(*name);
+        if (fact.value != NULL)
+            status =
+                pairs_copy(&loader->complaint, "resource", &loader->config->resource, &fact, 1);
+    }
+    return status;
+}
+
+/* The variable speaks to every SDK in the process. When it makes no sense it is ignored as a
+ * whole, as OpenTelemetry wants it, and nothing else changes. */
+static int load_attributes(const struct loader *loader)
+{
+    struct pairs given = {0};
+    char line[128] = "";
+    const struct complaint own = {.line = line, .size = sizeof line};
+    int status =
+        value_pairs(&own, from_variable("OTEL_RESOURCE_ATTRIBUTES"), PAIRS_STRICT, &given);
+    if (status == 0)
+        status = pairs_copy(&own, "OTEL_RESOURCE_ATTRIBUTES", &loader->config->resource,
+                            given.list, given.count);
+    pairs_free(&given);
+    if (status == -EINVAL)
+        log_warn("%s; it is ignored", line);
+    return status == -ENOMEM ? value_no_memory(&loader->complaint) : 0;
+}
+
 static int load_resource(const struct loader *loader)
 {
     struct config *config = loader->config;
@@ -203,8 +251,9 @@ static int load_resource(const struct loader *loader)
     int status = pairs_copy(&loader->complaint, "resource", &config->resource,
                             options->resource, options->resource_count);
     if (status == 0)
-        status = value_pairs(&loader->complaint, from_variable("OTEL_RESOURCE_ATTRIBUTES"),
-                             &config->resource);
+        status = load_kubernetes(loader);
+    if (status == 0)
+        status = load_attributes(loader);
     if (status != 0)
         return status;
     const char *name = choose("service_name", options->service_name, "OTEL_SERVICE_NAME").value;
@@ -322,10 +371,11 @@ static int load_otlp(const struct loader *loader)
     /* The common headers first, so that the special ones win key by key. */
     if (status == 0)
         status = value_pairs(&loader->complaint, from_variable("OTEL_EXPORTER_OTLP_HEADERS"),
-                             headers);
+                             PAIRS_LENIENT, headers);
     if (status == 0)
         status = value_pairs(&loader->complaint,
-                             from_variable("OTEL_EXPORTER_OTLP_PROFILES_HEADERS"), headers);
+                             from_variable("OTEL_EXPORTER_OTLP_PROFILES_HEADERS"),
+                             PAIRS_LENIENT, headers);
     if (status == 0)
         status = pairs_copy(&loader->complaint, "headers", headers, loader->options->headers,
                             loader->options->header_count);

@@ -29,7 +29,7 @@ struct config {
     size_t max_frames;
     size_t memory_limit; /* bytes */
     struct pairs labels;
-    struct pairs resource; /* the binding's, then OTEL_RESOURCE_ATTRIBUTES */
+    struct pairs resource; /* the binding's, Kubernetes', then OTEL_RESOURCE_ATTRIBUTES */
     char *library_directory;
     /* sinks */
     bool otlp;

@@ -1,6 +1,6 @@
 /*
- * The model of every profile of a run: value types, period, and the resource attributes that
- * say which process this is. Made at start, and anew in a forked child.
+ * The model of every profile of a run: value types, period, and the resource attributes
+ * (resource.h) that say which process this is. Made at start, and anew in a forked child.
  */
 #ifndef CPROF_ENGINE_MODEL_H
 #define CPROF_ENGINE_MODEL_H

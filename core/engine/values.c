@@ -149,8 +149,9 @@ static int hex_digit(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* A copy of [from, to) without outer blanks and with %XX decoded; NULL: out of memory. */
-static char *decode(const char *from, const char *to)
+/* A copy of [from, to) without outer blanks and with %XX decoded; NULL: out of memory. Sets
+ * *damaged for a '%' without two digits, or with those of NUL. */
+static char *decode(const char *from, const char *to, bool *damaged)
 {
     while (from < to && isspace((unsigned char)*from))
         from++;
@@ -165,6 +166,7 @@ static char *decode(const char *from, const char *to)
             *out++ = (char)(high << 4 | low);
             from += 3;
         } else {
+            *damaged |= *from == '%';
             *out++ = *from++;
         }
     }
@@ -173,27 +175,40 @@ static char *decode(const char *from, const char *to)
     return text;
 }
 
-int value_pairs(const struct complaint *complaint, struct setting setting, struct pairs *pairs)
+/* One k=v of a list, [at, end). 0, -EINVAL, -E2BIG or -ENOMEM. */
+static int read_pair(const char *at, const char *end, enum pairs_form form, struct pairs *pairs)
+{
+    bool damaged = false;
+    const char *equals = memchr(at, '=', (size_t)(end - at));
+    if (equals == NULL)
+        return -EINVAL;
+    char *key = decode(at, equals, &damaged);
+    char *value = decode(equals + 1, end, &damaged);
+    if (key != NULL && (key[0] == '\0' || (damaged && form == PAIRS_STRICT))) {
+        free(key);
+        free(value);
+        return -EINVAL;
+    }
+    return pairs_set(pairs, key, value);
+}
+
+int value_pairs(const struct complaint *complaint, struct setting setting, enum pairs_form form,
+                struct pairs *pairs)
 {
     const char *at = setting.value;
     while (at != NULL && *at != '\0') {
         const char *end = at + strcspn(at, ",");
-        const char *equals = memchr(at, '=', (size_t)(end - at));
-        char *key = equals != NULL ? decode(at, equals) : NULL;
-        bool blank = strspn(at, " \t,") > (size_t)(end - at) || at == end;
-        if (!blank && (key == NULL || key[0] == '\0')) {
-            free(key);
-            return value_complain(complaint, -EINVAL, "%s: must be a list key=value,key=value",
-                                  setting.name);
-        }
-        if (!blank) {
-            int status = pairs_set(pairs, key, decode(equals + 1, end));
-            if (status == -E2BIG)
-                return value_complain(complaint, -EINVAL, "%s: more than %d pairs",
-                                      setting.name, VALUE_MAX_PAIRS);
-            if (status != 0)
-                return value_no_memory(complaint);
-        }
+        bool blank = strspn(at, " \t") >= (size_t)(end - at);
+        int status = blank ? 0 : read_pair(at, end, form, pairs);
+        if (status == -EINVAL)
+            return value_complain(complaint, status, "%s: must be a list key=value,key=value%s",
+                                  setting.name,
+                                  form == PAIRS_STRICT ? ", percent-encoded" : "");
+        if (status == -E2BIG)
+            return value_complain(complaint, -EINVAL, "%s: more than %d pairs", setting.name,
+                                  VALUE_MAX_PAIRS);
+        if (status != 0)
+            return value_no_memory(complaint);
         at = *end == ',' ? end + 1 : end;
     }
     return 0;

@@ -59,8 +59,10 @@ int pairs_copy(const struct complaint *complaint, const char *argument, struct p
                const struct cprof_pair *list, size_t count);
 
 /* Adds k=v,k2=v2, percent-encoded. The value itself is not repeated in an error: headers hold
- * secrets. */
-int value_pairs(const struct complaint *complaint, struct setting setting, struct pairs *pairs);
+ * secrets. A '%' that begins no code stands for itself, unless the form is strict. */
+enum pairs_form { PAIRS_LENIENT, PAIRS_STRICT };
+int value_pairs(const struct complaint *complaint, struct setting setting, enum pairs_form form,
+                struct pairs *pairs);
 
 struct word {
     const char *text;

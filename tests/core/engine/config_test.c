@@ -237,6 +237,25 @@ static void the_service_name_comes_from_the_most_special_source(void **state)
     assert_string_equal(config.service_name, "from name");
 }
 
+static void broken_resource_attributes_are_ignored_as_a_whole(void **state)
+{
+    (void)state;
+    static const char *const broken[] = {"a=1,b",     "a=1,=2",    "a=1,b=%", "a=1,b=%4",
+                                         "a=1,b=%zz", "a=1,b=%00", "a=1,%=2"};
+    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
+        setenv("OTEL_RESOURCE_ATTRIBUTES", broken[i], 1);
+        load(NULL);
+        assert_int_equal(config.resource.count, 0);
+        config_free(&config);
+    }
+    setenv("OTEL_RESOURCE_ATTRIBUTES", " a = 1%2c%20 , ,b=,c=x=y,\t", 1);
+    load(NULL);
+    assert_int_equal(config.resource.count, 3);
+    assert_string_equal(value_of(&config.resource, "a"), "1, ");
+    assert_string_equal(value_of(&config.resource, "b"), "");
+    assert_string_equal(value_of(&config.resource, "c"), "x=y");
+}
+
 static void output_alone_means_a_file(void **state)
 {
     (void)state;
@@ -305,6 +324,7 @@ int main(void)
         TEST(a_unix_socket_stands_for_the_host),
         TEST(headers_are_decoded_and_the_special_ones_win),
         TEST(the_service_name_comes_from_the_most_special_source),
+        TEST(broken_resource_attributes_are_ignored_as_a_whole),
         TEST(output_alone_means_a_file),
         TEST(an_output_asked_for_in_the_program_is_written_whatever_the_environment),
         TEST(sizes_take_units),
