@@ -33,6 +33,8 @@ struct collector {
     uint64_t began;      /* of the interval: CLOCK_MONOTONIC */
     uint64_t began_unix; /* Unix time */
     uint64_t cpu_seen;   /* the process's CPU clock at the last look around */
+    uint64_t heeded;     /* when handlers were last allowed to wake us for unknown code */
+    bool more;           /* tables to compile: no time to sleep */
     bool missed;         /* a sample met code that no module covers */
     bool rename;         /* the interval is new: read threads' names again */
     bool told_taken, told_dropped, told_proc;
@@ -91,6 +93,17 @@ static void publish(struct collector *collector)
 
 /* ---- looking around ---- */
 
+/* A handler wakes us at the first sample in code that no module covers, so that what was just
+ * loaded is known at the next. Once a tick: some code stays unknown for ever. */
+static void heed_unknown(struct collector *collector)
+{
+    uint64_t now = clock_ns(CLOCK_MONOTONIC);
+    if (now - collector->heeded < TICK_NS)
+        return;
+    collector->heeded = now;
+    atomic_store_explicit(collector->config.unknown, false, memory_order_relaxed);
+}
+
 /* Where the loader is locked for ever nothing is loaded any more, and what is known stays. */
 static void follow_modules(struct collector *collector)
 {
@@ -128,9 +141,12 @@ static void check_handler(struct collector *collector)
 
 static void look_around(struct collector *collector)
 {
+    collector->more = false;
     if (atomic_load(&collector->stopping))
         return;
     check_handler(collector);
+    heed_unknown(collector);
+    collector->more = loader_answers(0) && modules_compile(collector->config.modules);
     /* A process that has hardly run since has no new threads or code worth looking for. */
     uint64_t cpu = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
     uint64_t period = collector->config.gather.period_ns;
@@ -246,7 +262,7 @@ static void *run(void *argument)
     while (again) {
         uint32_t seen = atomic_load(wake);
         again = turn(collector);
-        if (again)
+        if (again && !collector->more)
             wake_wait(wake, seen, TICK_NS);
     }
     return NULL;

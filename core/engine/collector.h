@@ -1,7 +1,8 @@
 /*
- * The collector: the thread that reads the rings. A few times a second, or when a ring is half
- * full, it drains all rings into the running profile, follows the loader's changes, and finds
- * new and ended threads; every interval it closes the profile and submits it.
+ * The collector: the thread that reads the rings. A few times a second, when a ring is half
+ * full, or when a handler met code that no module covers, it drains all rings into the
+ * running profile, follows the loader's changes, compiles unwind tables, and finds new and
+ * ended threads; every interval it closes the profile and submits it.
  *
  * Owns the gatherer; borrows the rest, which must outlive collector_stop(). The thread blocks
  * all signals and is never sampled. An idle process costs it one short wake-up a tick.
@@ -28,6 +29,7 @@ struct collector_config {
     struct exporter *exporter;
     double interval;        /* seconds */
     _Atomic uint32_t *wake; /* posted by handlers */
+    atomic_bool *unknown;   /* see struct handler_view; cleared once a tick */
 };
 
 struct collector;

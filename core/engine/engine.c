@@ -54,6 +54,7 @@ static struct {
     struct collector *collector;
     struct handler_view view;
     _Atomic uint32_t wake;
+    atomic_bool unknown;     /* see struct handler_view */
     struct cprof_stats last; /* of the run that ended last */
     bool hooked;             /* our pthread_atfork handlers are in place */
     pthread_mutex_t forking; /* held across an announced fork; guards `fork` */
@@ -109,6 +110,7 @@ static int start_collector(void)
         .exporter = engine.exporter,
         .interval = config->interval,
         .wake = &engine.wake,
+        .unknown = &engine.unknown,
     };
     return collector_start(&collector, &engine.collector);
 }
@@ -120,7 +122,8 @@ static void start_sampling(int signal)
                                         .modules = engine.modules,
                                         .native = config->native,
                                         .max_frames = (uint16_t)config->max_frames,
-                                        .wake = &engine.wake};
+                                        .wake = &engine.wake,
+                                        .unknown = &engine.unknown};
     const struct threads_config threads = {.signal = signal,
                                            .period_ns = NS_PER_SECOND / config->rate,
                                            .record_max = handler_record_max(config->max_frames),

@@ -28,12 +28,19 @@ static struct walk_result walk_native(const struct handler_view *view, struct th
                                       struct native_frame *native, struct cprof_frame *frames)
 {
     struct walk_result result = {.end = WALK_BAD_STACK};
+    const struct walk_room room = {.native = native,
+                                   .native_capacity = view->max_frames,
+                                   .stepped = frames,
+                                   .stepped_capacity = view->max_frames,
+                                   .bounds = &thread->bounds,
+                                   .scratch = &thread->ring->scratch};
     if (walk_bounds(&thread->bounds, interrupted->registers.sp)) {
         const struct module_map *map = modules_enter(view->modules, &thread->reader);
-        result = walk_frames(map, &thread->bounds, interrupted, view->runtime, native,
-                             view->max_frames, frames, view->max_frames);
+        result = walk_frames(map, interrupted, view->runtime, &room);
         modules_leave(&thread->reader);
     }
+    if (result.missed && !atomic_exchange(view->unknown, true))
+        wake_post(view->wake);
     return result;
 }
 

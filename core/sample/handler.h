@@ -32,7 +32,8 @@ struct handler_view {
     struct modules *modules;
     bool native;            /* keep native frames */
     uint16_t max_frames;    /* of each kind in one record */
-    _Atomic uint32_t *wake; /* posted when a ring is half full */
+    _Atomic uint32_t *wake; /* posted when a ring is half full, and */
+    atomic_bool *unknown;   /* when this was false and code was met that no module covers */
 };
 
 /* Bytes of the largest record. */

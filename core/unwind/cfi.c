@@ -1,3 +1,4 @@
+/* Handler code too: mapped.c runs it inside the sampling signal. See cfi.h. */
 #include "unwind/cfi.h"
 
 #include <errno.h>
@@ -286,15 +287,36 @@ static bool read_common(const struct cfi_section *section, size_t offset,
     return !body->failed;
 }
 
-int cfi_entry_read(const struct cfi_section *section, size_t offset, struct cfi_entry *entry)
+/* False when there is no frame description at the offset. */
+static bool read_description(const struct cfi_section *section, size_t offset,
+                             struct frame_record *record)
+{
+    return record_read(section, offset, record) && record->id != 0;
+}
+
+static uint64_t common_address(const struct cfi_section *section,
+                               const struct frame_record *record)
+{
+    return section->address + record->id_offset - record->id;
+}
+
+uint64_t cfi_common_address(const struct cfi_section *section, size_t offset)
+{
+    struct frame_record record;
+    return read_description(section, offset, &record) ? common_address(section, &record) : 0;
+}
+
+int cfi_entry_read(const struct cfi_section *section, size_t offset,
+                   const struct cfi_section *common, struct cfi_entry *entry)
 {
     struct frame_record record;
     bool augmented;
     *entry = (struct cfi_entry){.encoding = FORMAT_ABSOLUTE};
-    if (!record_read(section, offset, &record) || record.id == 0 ||
-        record.id > record.id_offset)
+    if (!read_description(section, offset, &record))
         return -EINVAL;
-    if (!read_common(section, record.id_offset - (size_t)record.id, entry, &augmented))
+    uint64_t common_offset = common_address(section, &record) - common->address;
+    if (common_offset >= common->size ||
+        !read_common(common, (size_t)common_offset, entry, &augmented))
         return -EINVAL;
     struct reader *body = &record.body;
     entry->start = take_address(body, entry->encoding);
@@ -665,17 +687,9 @@ int cfi_index_read(const struct cfi_section *section, uint64_t header, struct cf
     if (count_encoding == ENCODING_OMIT || pair_encoding != INDEX_ENCODING)
         return 0;
     uint64_t count = take_address(&reader, count_encoding);
-    if (reader.failed || count > (uint64_t)(reader.end - reader.at) / 8)
+    if (reader.failed || count > UINT32_MAX)
         return 0;
-    index->pairs = reader.at;
-    index->count = (size_t)count;
+    index->pairs = reader.address;
+    index->count = count;
     return 0;
-}
-
-void cfi_index_pair(const struct cfi_index *index, size_t i, uint64_t *pc, uint64_t *entry)
-{
-    int32_t pair[2];
-    memcpy(pair, index->pairs + i * sizeof(pair), sizeof(pair));
-    *pc = index->base + (uint64_t)(int64_t)pair[0];
-    *entry = index->base + (uint64_t)(int64_t)pair[1];
 }

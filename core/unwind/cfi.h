@@ -4,7 +4,9 @@
  *
  * The reader works on a private copy of the bytes and trusts none of them: every read is
  * bounded, a number that makes no sense ends the entry it is in, and what the rules below
- * cannot express becomes "no rule". It allocates nothing and has no state between calls.
+ * cannot express becomes "no rule". It allocates nothing and has no state between calls: the
+ * collector compiles whole modules with it (table.h), handlers look up single frames
+ * (mapped.h).
  */
 #ifndef CPROF_UNWIND_CFI_H
 #define CPROF_UNWIND_CFI_H
@@ -68,8 +70,13 @@ struct cfi_entry {
     bool signal;      /* a signal trampoline's */
 };
 
-/* Reads the entry at `offset` of the section. -EINVAL when it is none that can be read. */
-int cfi_entry_read(const struct cfi_section *section, size_t offset, struct cfi_entry *entry);
+/* Where the common information of the entry at `offset` lies; 0 when there is no entry. */
+uint64_t cfi_common_address(const struct cfi_section *section, size_t offset);
+
+/* Reads the entry at `offset` of the section; its common information is looked for in `common`,
+ * which may be the same section. -EINVAL when it is none that can be read. */
+int cfi_entry_read(const struct cfi_section *section, size_t offset,
+                   const struct cfi_section *common, struct cfi_entry *entry);
 
 /* Steps over the record at *offset. False at the end of the section; *is_entry tells a frame
  * description from common information. */
@@ -80,19 +87,22 @@ void cfi_entry_rows(const struct cfi_entry *entry,
                     void (*row)(void *closure, uint64_t pc, const struct unwind_rule *rule),
                     void *closure);
 
-/* The search table that linkers write into .eh_frame_hdr. */
+/* What .eh_frame_hdr says: where .eh_frame begins, and of the search table that linkers write
+ * there, which is sorted by pc. */
 struct cfi_index {
-    uint64_t eh_frame;    /* address of .eh_frame */
-    const uint8_t *pairs; /* count × (int32 pc, int32 entry), both relative to `base`; NULL
-                             when there is none in the usual encoding */
-    size_t count;
-    uint64_t base;
+    uint64_t eh_frame; /* address of .eh_frame */
+    uint64_t base;     /* of .eh_frame_hdr: what the pairs are relative to */
+    uint64_t pairs;    /* address of `count` pairs; 0: no table in the usual encoding */
+    uint64_t count;
 };
 
-/* Reads the .eh_frame_hdr at address `header` of the section; -EINVAL when there is none. */
-int cfi_index_read(const struct cfi_section *section, uint64_t header, struct cfi_index *index);
+/* One pair of the search table: where an entry's code begins, and where the entry lies. */
+struct cfi_pair {
+    int32_t pc, entry;
+};
 
-/* Pair number i as two addresses. */
-void cfi_index_pair(const struct cfi_index *index, size_t i, uint64_t *pc, uint64_t *entry);
+/* Reads the .eh_frame_hdr at address `header` of the section; -EINVAL when there is none. The
+ * table behind it need not lie in the section. */
+int cfi_index_read(const struct cfi_section *section, uint64_t header, struct cfi_index *index);
 
 #endif

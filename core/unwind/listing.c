@@ -14,37 +14,47 @@
 
 #include "base/hash.h"
 #include "unwind/cfi.h"
+#include "unwind/mapped.h"
 
 enum {
     INITIAL_MAPPINGS = 256,
     INITIAL_TEXT = 32 << 10,
     NOTE_BYTES = 256,  /* of a module's notes (the build id is among them) that identify it */
     HEADER_BYTES = 64, /* of .eh_frame_hdr, likewise */
+    PIECES = 64,       /* of memory, read at once */
 };
 
 static const uintptr_t PAGE = 4096;
 
 /* ---- under the loader's lock: nothing here allocates ---- */
 
-/* Reads our own memory, but fails where a load would crash: program headers may be wrong, and
- * a file may have been cut off under its mapping. */
-static int read_memory(uintptr_t from, void *to, size_t size)
+/* Reads pieces of our own memory one behind the other, but fails where a load would crash:
+ * program headers may be wrong, and a file may have been cut off under its mapping. At most
+ * PIECES at once. */
+static int read_pieces(const struct iovec *pieces, size_t count, void *to)
 {
-    while (size > 0) {
-        struct iovec local = {.iov_base = to, .iov_len = size};
-        struct iovec remote = {.iov_base = (void *)from, .iov_len = size};
-        ssize_t got = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
-        if (got < 0 && (errno == ENOSYS || errno == EPERM)) {
-            memcpy(to, (const void *)from, size); /* a sandbox forbids the careful way */
-            return 0;
-        }
-        if (got <= 0)
-            return got < 0 ? -errno : -EFAULT;
-        from += (size_t)got;
-        to = (char *)to + got;
-        size -= (size_t)got;
+    size_t size = 0;
+    for (size_t i = 0; i < count; i++)
+        size += pieces[i].iov_len;
+    struct iovec local = {.iov_base = to, .iov_len = size};
+    ssize_t got = process_vm_readv(getpid(), &local, 1, pieces, count, 0);
+    if (got == (ssize_t)size)
+        return 0;
+    if (got >= 0)
+        return -EFAULT;
+    if (errno != ENOSYS && errno != EPERM)
+        return -errno;
+    for (size_t i = 0; i < count; i++) { /* a sandbox forbids the careful way */
+        memcpy(to, pieces[i].iov_base, pieces[i].iov_len);
+        to = (char *)to + pieces[i].iov_len;
     }
     return 0;
+}
+
+static int read_memory(uintptr_t from, void *to, size_t size)
+{
+    const struct iovec piece = {.iov_base = (void *)from, .iov_len = size};
+    return size == 0 ? 0 : read_pieces(&piece, 1, to);
 }
 
 static uint64_t hash_memory(uint64_t hash, uintptr_t from, size_t size)
@@ -81,6 +91,17 @@ static bool describe_code(const struct dl_phdr_info *info, struct mapping *mappi
     return mapping->start < mapping->limit;
 }
 
+/* The search table, if all of it lies in the memory that will be read. */
+static void describe_pairs(const struct cfi_index *index, struct mapping *mapping)
+{
+    uint64_t room = mapping->unwind_limit - (uintptr_t)index->pairs;
+    if (index->pairs < mapping->unwind || index->pairs >= mapping->unwind_limit ||
+        index->count > room / sizeof(struct cfi_pair))
+        return;
+    mapping->pairs = (uintptr_t)index->pairs;
+    mapping->pair_count = (size_t)index->count;
+}
+
 /* Where the header and .eh_frame lie together in one segment; linkers put them so. */
 static void describe_unwind(const struct dl_phdr_info *info, struct mapping *mapping)
 {
@@ -104,6 +125,7 @@ static void describe_unwind(const struct dl_phdr_info *info, struct mapping *map
         mapping->header = section.address;
         mapping->unwind = first;
         mapping->unwind_limit = start + segment->p_filesz;
+        describe_pairs(&index, mapping);
     }
 }
 
@@ -148,24 +170,49 @@ static int read_state(struct dl_phdr_info *info, size_t size, void *closure)
     return 1;
 }
 
-struct copy {
+/* A look at one object again, if it is still the one that was listed. */
+struct visit {
     const struct mapping *wanted;
+    int (*read)(const struct mapping *mapping, void *to);
     void *to;
     int error;
 };
 
-static int copy_object(struct dl_phdr_info *info, size_t size, void *closure)
+static int visit_object(struct dl_phdr_info *info, size_t size, void *closure)
 {
-    struct copy *copy = closure;
+    struct visit *visit = closure;
     struct mapping mapping;
     (void)size;
-    if (info->dlpi_addr != copy->wanted->bias || !describe_code(info, &mapping))
+    if (info->dlpi_addr != visit->wanted->bias || !describe_code(info, &mapping))
         return 0;
     describe_unwind(info, &mapping);
-    if (mapping.fingerprint != copy->wanted->fingerprint)
+    if (mapping.fingerprint != visit->wanted->fingerprint)
         return 0;
-    copy->error = read_memory(mapping.unwind, copy->to, mapping.unwind_limit - mapping.unwind);
+    visit->error = visit->read(&mapping, visit->to);
     return 1;
+}
+
+static int read_unwind(const struct mapping *mapping, void *to)
+{
+    return read_memory(mapping->unwind, to, mapping->unwind_limit - mapping->unwind);
+}
+
+static int read_pivots(const struct mapping *mapping, void *to)
+{
+    int32_t *pivots = to;
+    size_t count = mapped_pivot_count(mapping->pair_count);
+    struct iovec pieces[PIECES];
+    int error = 0;
+    for (size_t done = 0, now; done < count && error == 0; done += now) {
+        now = count - done < PIECES ? count - done : PIECES;
+        for (size_t i = 0; i < now; i++) {
+            uintptr_t pair = (done + i) * MAPPED_STRIDE * sizeof(struct cfi_pair);
+            pieces[i] = (struct iovec){.iov_base = (void *)(mapping->pairs + pair),
+                                       .iov_len = sizeof(*pivots)};
+        }
+        error = read_pieces(pieces, now, pivots + done);
+    }
+    return error;
 }
 
 /* ---- what the kernel knows besides ---- */
@@ -313,7 +360,15 @@ void loader_state_read(struct loader_state *state)
 
 int listing_copy_unwind(const struct mapping *mapping, void *to)
 {
-    struct copy copy = {.wanted = mapping, .to = to, .error = -ESTALE};
-    dl_iterate_phdr(copy_object, &copy);
-    return copy.error;
+    struct visit visit = {.wanted = mapping, .read = read_unwind, .to = to, .error = -ESTALE};
+    dl_iterate_phdr(visit_object, &visit);
+    return visit.error;
+}
+
+int listing_copy_pivots(const struct mapping *mapping, int32_t *pivots)
+{
+    struct visit visit = {
+        .wanted = mapping, .read = read_pivots, .to = pivots, .error = -ESTALE};
+    dl_iterate_phdr(visit_object, &visit);
+    return visit.error;
 }

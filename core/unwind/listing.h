@@ -22,6 +22,8 @@ struct mapping {
     uint64_t file_offset;           /* of start */
     uintptr_t header;               /* address of .eh_frame_hdr; 0: none that we can use */
     uintptr_t unwind, unwind_limit; /* the memory that holds it and .eh_frame */
+    uintptr_t pairs;                /* the search table in it, wholly there; 0: none */
+    size_t pair_count;
     uint64_t fingerprint; /* of the place, program headers, notes and name: tells an object
                              from another that was loaded in its place */
     size_t path;          /* offset in the listing's text */
@@ -43,8 +45,13 @@ void loader_state_read(struct loader_state *state);
 int listing_new(struct listing *listing, bool with_unknown);
 void listing_free(struct listing *listing);
 
-/* Copies the unwind information of a listed object to `to`, which has room for it. -ESTALE
- * when the object is no longer there, else 0 or the errno of reading its memory. */
+/* Both read the unwind information of a listed object. -ESTALE when the object is no longer
+ * there, else 0 or the errno of reading its memory.
+ *
+ * All of it to `to`, which has room for it. */
 int listing_copy_unwind(const struct mapping *mapping, void *to);
+
+/* The pivots of its search table (mapped.h). */
+int listing_copy_pivots(const struct mapping *mapping, int32_t *pivots);
 
 #endif

@@ -17,6 +17,7 @@ enum {
     MODULES_SHARE = 2,           /* of the budget all modules may take half, */
     TABLE_SHARE = 4,             /* one table a quarter, */
     UNLIMITED_TABLE = 256 << 20, /* of no budget this much */
+    SLICE = 2048,                /* entries compiled in one go: some milliseconds */
 };
 
 /* Between two looks for unknown code, or two tries after one that failed, pass a thousand
@@ -28,12 +29,21 @@ static const uint64_t REST_MOST = 60 * NS_PER_SECOND;
 
 /* A module that snapshots share. Counted by the collector alone. */
 struct shared_module {
-    struct module module; /* first: what the public type points to */
-    uint64_t fingerprint; /* see listing.h */
-    bool without_table;   /* though it has unwind information */
-    size_t bytes;         /* taken from the budget */
-    size_t references;    /* snapshots that hold it */
-    char path[];
+    struct module module;   /* first: what the public type points to */
+    struct mapping mapping; /* as it was listed */
+    atomic_bool met;        /* see struct module */
+    bool refused;           /* though met: it can't have a table */
+    size_t bytes;           /* taken from the budget */
+    size_t references;      /* snapshots that hold it, and the job */
+    int32_t pivots[];       /* and its path behind them */
+};
+
+/* The table that is being compiled. */
+struct compile_job {
+    struct shared_module *shared; /* NULL: none is */
+    void *bytes;                  /* a copy of its unwind information, mapped, so that it */
+    size_t size;                  /* goes back to the system */
+    struct unwind_builder *builder;
 };
 
 struct snapshot {
@@ -54,6 +64,7 @@ struct modules {
     uint64_t rest_until_ns;   /* see REST_SHARE */
     atomic_bool missed;
     uint64_t serials;
+    struct compile_job job;
 };
 
 /* ---- modules ---- */
@@ -63,44 +74,14 @@ static struct shared_module *shared_of(const struct module *module)
     return (struct shared_module *)(uintptr_t)module;
 }
 
-static void module_release(struct modules *modules, const struct module *module)
+static void module_release(struct modules *modules, struct shared_module *shared)
 {
-    struct shared_module *shared = shared_of(module);
     if (--shared->references > 0)
         return;
-    unwind_table_free((struct unwind_table *)(uintptr_t)module->table, &modules->budget);
+    const struct unwind_table *table = module_table(&shared->module);
+    unwind_table_free((struct unwind_table *)(uintptr_t)table, &modules->budget);
     budget_give(&modules->budget, shared->bytes);
     free(shared);
-}
-
-static size_t table_limit(const struct budget *budget)
-{
-    return budget->limit ? budget->limit / (TABLE_SHARE / MODULES_SHARE) : UNLIMITED_TABLE;
-}
-
-/* NULL when there is nothing to compile, or no room. The copy that is compiled is as large as
- * the table may become, or larger; it is mapped, so that it goes back to the system. */
-static const struct unwind_table *compile(const struct mapping *mapping, struct budget *budget)
-{
-    size_t limit = table_limit(budget);
-    size_t size = mapping->unwind_limit - mapping->unwind;
-    struct unwind_table *table = NULL;
-    if (mapping->header == 0 || size > 2 * limit)
-        return NULL;
-    void *bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (bytes == MAP_FAILED)
-        return NULL;
-    const struct unwind_source source = {
-        .start = mapping->start,
-        .limit = mapping->limit,
-        .bytes = {.bytes = bytes, .size = size, .address = mapping->unwind},
-        .header = mapping->header,
-    };
-    if (listing_copy_unwind(mapping, bytes) != 0 ||
-        unwind_table_new(&source, limit, budget, &table) != 0)
-        table = NULL;
-    munmap(bytes, size);
-    return table;
 }
 
 /* Looks for the code that handlers return to: in the C library, or in the vDSO. Neither is ever
@@ -116,10 +97,24 @@ static uintptr_t find_signal_return(const struct mapping *mapping)
                              sizeof(ARCH_SIGNAL_RETURN));
 }
 
+static struct mapped_unwind look_at_unwind(struct shared_module *shared, uint64_t serial)
+{
+    const struct mapping *mapping = &shared->mapping;
+    bool known = mapping->pair_count > 0 && listing_copy_pivots(mapping, shared->pivots) == 0;
+    return (struct mapped_unwind){.start = mapping->unwind,
+                                  .limit = mapping->unwind_limit,
+                                  .base = mapping->header,
+                                  .pairs = mapping->pairs,
+                                  .count = mapping->pair_count,
+                                  .pivots = known ? shared->pivots : NULL,
+                                  .serial = serial};
+}
+
 static struct shared_module *module_make(struct modules *modules, const struct mapping *mapping,
                                          const char *path)
 {
-    size_t bytes = sizeof(struct shared_module) + strlen(path) + 1;
+    size_t pivots = mapped_pivot_count(mapping->pair_count);
+    size_t bytes = sizeof(struct shared_module) + pivots * sizeof(int32_t) + strlen(path) + 1;
     if (!budget_take(&modules->budget, bytes))
         return NULL;
     struct shared_module *shared = calloc(1, bytes);
@@ -127,21 +122,23 @@ static struct shared_module *module_make(struct modules *modules, const struct m
         budget_give(&modules->budget, bytes);
         return NULL;
     }
-    memcpy(shared->path, path, strlen(path));
+    uint64_t serial = ++modules->serials;
+    char *name = (char *)(shared->pivots + pivots);
+    memcpy(name, path, strlen(path));
     shared->bytes = bytes;
-    shared->fingerprint = mapping->fingerprint;
+    shared->mapping = *mapping;
     shared->module = (struct module){
         .start = mapping->start,
         .limit = mapping->limit,
         .bias = mapping->bias,
         .shift = mapping->shift,
         .file_offset = mapping->file_offset,
-        .path = shared->path,
-        .serial = ++modules->serials,
-        .table = compile(mapping, &modules->budget),
+        .path = name,
+        .serial = serial,
+        .met = &shared->met,
+        .mapped = look_at_unwind(shared, serial),
         .signal_return = find_signal_return(mapping),
     };
-    shared->without_table = mapping->header != 0 && !shared->module.table;
     return shared;
 }
 
@@ -151,7 +148,7 @@ static struct shared_module *known_module(const struct modules *modules,
 {
     const struct module *module = module_find(modules_current(modules), mapping->start);
     struct shared_module *shared = shared_of(module);
-    return module && shared->fingerprint == mapping->fingerprint ? shared : NULL;
+    return module && shared->mapping.fingerprint == mapping->fingerprint ? shared : NULL;
 }
 
 /* ---- snapshots ---- */
@@ -178,7 +175,7 @@ static struct snapshot *snapshot_new(struct modules *modules, size_t capacity)
 static void snapshot_free(struct modules *modules, struct snapshot *snapshot)
 {
     for (size_t i = 0; i < snapshot->map.count; i++)
-        module_release(modules, snapshot->map.modules[i]);
+        module_release(modules, shared_of(snapshot->map.modules[i]));
     budget_give(&modules->budget, snapshot->bytes);
     free(snapshot);
 }
@@ -199,7 +196,7 @@ static void snapshot_sort(struct modules *modules, struct snapshot *snapshot)
     for (size_t i = 0; i < snapshot->map.count; i++) {
         const struct module *module = snapshot->modules[i];
         if (kept > 0 && module->start < snapshot->modules[kept - 1]->limit) {
-            module_release(modules, module);
+            module_release(modules, shared_of(module));
             continue;
         }
         snapshot->starts[kept] = module->start;
@@ -208,8 +205,8 @@ static void snapshot_sort(struct modules *modules, struct snapshot *snapshot)
     snapshot->map.count = kept;
 }
 
-/* What the listing names, sharing what is known already; *fresh tells whether anything is new.
- * Modules are made in the listing's order: the first ones find the budget full. */
+/* What the listing names, sharing what is known already; *fresh tells whether anything is
+ * new. */
 static struct snapshot *snapshot_of(struct modules *modules, const struct listing *listing,
                                     bool *fresh)
 {
@@ -347,6 +344,92 @@ int modules_refresh(struct modules *modules,
     return result;
 }
 
+/* ---- compiling ---- */
+
+static size_t table_limit(const struct budget *budget)
+{
+    return budget->limit ? budget->limit / (TABLE_SHARE / MODULES_SHARE) : UNLIMITED_TABLE;
+}
+
+/* The copy that is compiled is as large as the table may become, or larger. */
+static int copy_unwind(struct compile_job *job, size_t limit)
+{
+    const struct mapping *mapping = &job->shared->mapping;
+    size_t size = mapping->unwind_limit - mapping->unwind;
+    if (mapping->header == 0 || size > 2 * limit)
+        return -EINVAL;
+    void *bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (bytes == MAP_FAILED)
+        return -ENOMEM;
+    job->bytes = bytes;
+    job->size = size;
+    return listing_copy_unwind(mapping, bytes);
+}
+
+static void end_job(struct modules *modules)
+{
+    struct compile_job *job = &modules->job;
+    unwind_builder_free(job->builder);
+    if (job->bytes)
+        munmap(job->bytes, job->size);
+    if (job->shared)
+        module_release(modules, job->shared);
+    *job = (struct compile_job){.shared = NULL};
+}
+
+static int begin_job(struct modules *modules, struct shared_module *shared)
+{
+    struct compile_job *job = &modules->job;
+    const struct mapping *mapping = &shared->mapping;
+    size_t limit = table_limit(&modules->budget);
+    *job = (struct compile_job){.shared = shared};
+    shared->references++;
+    int error = copy_unwind(job, limit);
+    const struct unwind_source source = {
+        .start = mapping->start,
+        .limit = mapping->limit,
+        .bytes = {.bytes = job->bytes, .size = job->size, .address = mapping->unwind},
+        .header = mapping->header,
+    };
+    return error != 0 ? error : unwind_builder_new(&source, limit, &job->builder);
+}
+
+/* A module that was met and has no table, but could have one; NULL: none. */
+static struct shared_module *next_to_compile(const struct modules *modules)
+{
+    const struct module_map *map = modules_current(modules);
+    for (size_t i = 0; i < map->count; i++) {
+        struct shared_module *shared = shared_of(map->modules[i]);
+        if (!shared->refused && !module_table(&shared->module) &&
+            atomic_load_explicit(&shared->met, memory_order_relaxed))
+            return shared;
+    }
+    return NULL;
+}
+
+bool modules_compile(struct modules *modules)
+{
+    struct compile_job *job = &modules->job;
+    int status = 1;
+    if (!job->shared) {
+        struct shared_module *shared = next_to_compile(modules);
+        if (!shared)
+            return false;
+        status = begin_job(modules, shared) == 0 ? 1 : -EINVAL;
+    }
+    if (status == 1)
+        status = unwind_builder_run(job->builder, SLICE);
+    if (status == 1)
+        return true;
+    struct unwind_table *table = NULL;
+    if (status == 0 && unwind_builder_finish(job->builder, &modules->budget, &table) == 0)
+        atomic_store_explicit(&job->shared->module.table, table, memory_order_release);
+    else
+        job->shared->refused = true;
+    end_job(modules);
+    return next_to_compile(modules) != NULL;
+}
+
 void modules_miss(struct modules *modules)
 {
     atomic_store_explicit(&modules->missed, true, memory_order_relaxed);
@@ -362,7 +445,7 @@ size_t modules_without_table(const struct modules *modules)
     const struct module_map *map = modules_current(modules);
     size_t count = 0;
     for (size_t i = 0; i < map->count; i++)
-        count += shared_of(map->modules[i])->without_table;
+        count += shared_of(map->modules[i])->refused;
     return count;
 }
 
@@ -393,6 +476,7 @@ void modules_free(struct modules *modules)
 {
     if (!modules)
         return;
+    end_job(modules);
     reclaim(modules, no_reader, NULL);
     snapshot_free(modules, (struct snapshot *)(uintptr_t)modules_current(modules));
     free(modules);

@@ -12,17 +12,21 @@
  * for in /proc/self/maps after somebody reported a miss, at most once a second and, where
  * that is slow, for a thousandth of the time. Such modules have no table.
  *
- * A module's unwind information is copied while dl_iterate_phdr holds the loader's lock, so
- * that no dlclose can unmap it meanwhile, with a system call that fails where a load would
- * crash; it is compiled from the copy, after the lock is released. Nothing is read from
- * files, which may have been replaced since they were mapped. No memory is allocated under
- * the lock: an allocator may take the two locks the other way round.
+ * A refresh only finds out where modules and their unwind information are, which is quick:
+ * a walk through a module without a table looks its frames up where the loader mapped them
+ * (mapped.h), and marks the module as met. Those that were met are compiled by
+ * modules_compile(), a slice at a time; from then on walks use the table. So start() waits
+ * for nothing, a module that no stack goes through costs nothing, and the first sample is as
+ * good as the last.
  *
- * Modules are compiled in the loader's order: the program, the libraries it was linked with,
- * then what it loaded later. All modules may take half of the budget, so that samples find
- * room in the rest. One whose table would take more than a quarter of the budget, or
- * more than is left of that half, has none: its frames are walked by frame pointer where that holds,
- * or end the stack (counted by the caller as truncated).
+ * What is compiled is copied while dl_iterate_phdr holds the loader's lock, so that no dlclose
+ * can unmap it meanwhile, with a system call that fails where a load would crash. Nothing is
+ * read from files, which may have been replaced since they were mapped. No memory is
+ * allocated under the lock: an allocator may take the two locks the other way round.
+ *
+ * All modules may take half of the budget, so that samples find room in the rest. One whose
+ * table would take more than a quarter of the budget, or more than is left of that half, has
+ * none: its frames are looked up in every sample, where they lie.
  */
 #ifndef CPROF_UNWIND_MODULES_H
 #define CPROF_UNWIND_MODULES_H
@@ -33,6 +37,7 @@
 #include <stdint.h>
 
 #include "base/budget.h"
+#include "unwind/mapped.h"
 
 struct unwind_table; /* unwind/table.h */
 
@@ -44,7 +49,9 @@ struct module {
     uint64_t file_offset;   /* of `start` */
     char *path;             /* as mapped; "[vdso]"; "" for anonymous code */
     uint64_t serial;        /* unique for the life of the process: never reused */
-    const struct unwind_table *table; /* NULL: none */
+    _Atomic(const struct unwind_table *) table; /* NULL: none, or not yet; stays for good */
+    atomic_bool *met;                           /* set by a walk that found no table */
+    struct mapped_unwind mapped;                /* what to use instead */
     uintptr_t signal_return; /* the code that returns from signal handlers, where it has no
                                 unwind information (musl, the vDSO of AArch64); 0 = none */
 };
@@ -98,11 +105,27 @@ static inline const struct module *module_find(const struct module_map *map, uin
  * the loader does not know of. */
 void modules_miss(struct modules *modules);
 
+/* [collector] Compiles, for some milliseconds, the table of a module that walks have met.
+ * True when there is more to do. */
+bool modules_compile(struct modules *modules);
+
+/* [handler] */
+static inline const struct unwind_table *module_table(const struct module *module)
+{
+    return atomic_load_explicit(&module->table, memory_order_acquire);
+}
+
+static inline void module_meet(const struct module *module)
+{
+    if (!atomic_load_explicit(module->met, memory_order_relaxed))
+        atomic_store_explicit(module->met, true, memory_order_relaxed);
+}
+
 /* [collector] The current snapshot; valid until the next refresh. */
 const struct module_map *modules_current(const struct modules *modules);
 
-/* [collector] How many modules of the current snapshot the loader knows with unwind
- * information that was not compiled: broken, or larger than the budget allows. */
+/* [collector] How many modules of the current snapshot were met, but can't have a table: their
+ * unwind information is broken, or the table would be larger than the budget allows. */
 size_t modules_without_table(const struct modules *modules);
 
 #endif

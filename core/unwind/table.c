@@ -23,9 +23,10 @@ struct entry_list {
     bool sorted;
 };
 
-/* A table in the making. */
-struct builder {
-    const struct unwind_source *source;
+struct unwind_builder {
+    struct unwind_source source;
+    struct entry_list list;
+    size_t done; /* entries of the list */
     size_t max_rows;
     uint32_t *offsets;
     uint16_t *numbers;
@@ -68,15 +69,24 @@ static int list_add(struct entry_list *list, uint64_t pc, uint64_t offset)
 static int list_from_index(struct entry_list *list, const struct cfi_index *index,
                            const struct cfi_section *section)
 {
+    const uint8_t *pairs = section->bytes + (index->pairs - section->address);
     int error = 0;
     for (size_t i = 0; i < index->count && error == 0; i++) {
-        uint64_t pc;
-        uint64_t entry;
-        cfi_index_pair(index, i, &pc, &entry);
-        if (entry - section->address < section->size)
-            error = list_add(list, pc, entry - section->address);
+        struct cfi_pair pair;
+        memcpy(&pair, pairs + i * sizeof(pair), sizeof(pair));
+        uint64_t entry = index->base + (uint64_t)(int64_t)pair.entry - section->address;
+        if (entry < section->size)
+            error = list_add(list, index->base + (uint64_t)(int64_t)pair.pc, entry);
     }
     return error;
+}
+
+/* Does all of the search table lie in the section? */
+static bool has_index(const struct cfi_section *section, const struct cfi_index *index)
+{
+    uint64_t offset = index->pairs - section->address;
+    return index->pairs != 0 && offset < section->size &&
+           index->count <= (section->size - offset) / sizeof(struct cfi_pair);
 }
 
 static int list_by_scanning(struct entry_list *list, uint64_t first,
@@ -89,7 +99,7 @@ static int list_by_scanning(struct entry_list *list, uint64_t first,
         struct cfi_entry entry;
         if (!cfi_next(section, &offset, &is_entry))
             break;
-        if (is_entry && cfi_entry_read(section, at, &entry) == 0)
+        if (is_entry && cfi_entry_read(section, at, section, &entry) == 0)
             error = list_add(list, entry.start, at);
     }
     return error;
@@ -112,7 +122,7 @@ static int list_entries(struct entry_list *list, const struct unwind_source *sou
     if (index.eh_frame - section->address >= section->size)
         return -EINVAL;
     *list = (struct entry_list){.sorted = true};
-    if (index.pairs)
+    if (has_index(section, &index))
         error = list_from_index(list, &index, section);
     else
         error = list_by_scanning(list, index.eh_frame - section->address, section);
@@ -135,7 +145,7 @@ static uint32_t rule_hash(const struct unwind_rule *rule)
 
 /* The number of a rule, new or known. A module with more rules than numbers (none is known)
  * has "no rule" for the rest. */
-static uint16_t rule_number(struct builder *builder, const struct unwind_rule *rule)
+static uint16_t rule_number(struct unwind_builder *builder, const struct unwind_rule *rule)
 {
     if (rule->cfa_kind == CFA_NONE)
         return 0;
@@ -159,7 +169,7 @@ static uint16_t rule_number(struct builder *builder, const struct unwind_rule *r
     return number;
 }
 
-static void add_row(struct builder *builder, uint32_t offset, uint16_t number)
+static void add_row(struct unwind_builder *builder, uint32_t offset, uint16_t number)
 {
     size_t last = builder->rows - 1;
     if (builder->rows > 0 && offset <= builder->offsets[last]) {
@@ -183,25 +193,25 @@ static void add_row(struct builder *builder, uint32_t offset, uint16_t number)
 
 static void add_rule_row(void *closure, uint64_t pc, const struct unwind_rule *rule)
 {
-    struct builder *builder = closure;
+    struct unwind_builder *builder = closure;
     if (builder->error == 0)
-        add_row(builder, (uint32_t)(pc - builder->source->start), rule_number(builder, rule));
+        add_row(builder, (uint32_t)(pc - builder->source.start), rule_number(builder, rule));
 }
 
 /* Ends the entry before where it ended, unless the next one follows at once. Even the padding
  * between functions is kept apart: the walker tells by it whether a return address follows
  * a call. */
-static void close_gap(struct builder *builder, uint64_t next)
+static void close_gap(struct unwind_builder *builder, uint64_t next)
 {
     if (next > builder->covered)
-        add_row(builder, (uint32_t)(builder->covered - builder->source->start), 0);
+        add_row(builder, (uint32_t)(builder->covered - builder->source.start), 0);
 }
 
-static void add_entry(struct builder *builder, const struct entry_place *place)
+static void add_entry(struct unwind_builder *builder, const struct entry_place *place)
 {
-    const struct unwind_source *source = builder->source;
+    const struct unwind_source *source = &builder->source;
     struct cfi_entry entry;
-    if (cfi_entry_read(&source->bytes, (size_t)place->offset, &entry) != 0 ||
+    if (cfi_entry_read(&source->bytes, (size_t)place->offset, &source->bytes, &entry) != 0 ||
         entry.start < builder->covered || entry.limit > source->limit)
         return; /* not our code, or claimed by an entry before */
     close_gap(builder, entry.start);
@@ -227,10 +237,10 @@ static void fill_pages(uint32_t *pages, size_t count, const uint32_t *offsets, s
 }
 
 /* Packs everything into one allocation that the budget knows. */
-static int finish(const struct builder *builder, struct budget *budget,
-                  struct unwind_table **out)
+int unwind_builder_finish(const struct unwind_builder *builder, struct budget *budget,
+                          struct unwind_table **out)
 {
-    const struct unwind_source *source = builder->source;
+    const struct unwind_source *source = &builder->source;
     size_t pages = page_count(source);
     size_t bytes = sizeof(**out) + builder->rule_count * sizeof(struct unwind_rule) +
                    (pages + 1) * sizeof(uint32_t) + builder->rows * ROW_BYTES;
@@ -265,7 +275,10 @@ static int finish(const struct builder *builder, struct budget *budget,
     return 0;
 }
 
-static int build(struct builder *builder, const struct entry_list *list)
+/* ---- the whole ---- */
+
+/* Rule 0 is "no rule", and holds until the first entry begins. */
+static int begin(struct unwind_builder *builder)
 {
     static const struct unwind_rule none = {.cfa_kind = CFA_NONE};
     if (!grow((void **)&builder->rules, 0, &(size_t){0}, sizeof(none)) ||
@@ -273,33 +286,66 @@ static int build(struct builder *builder, const struct entry_list *list)
         return -ENOMEM;
     builder->rules[0] = none;
     builder->rule_count = 1;
-    builder->covered = builder->source->start;
+    builder->covered = builder->source.start;
     add_row(builder, 0, 0);
-    for (size_t i = 0; i < list->count && builder->error == 0; i++)
-        add_entry(builder, &list->places[i]);
-    close_gap(builder, builder->source->limit);
     return builder->error;
+}
+
+int unwind_builder_new(const struct unwind_source *source, size_t limit,
+                       struct unwind_builder **out)
+{
+    if (source->limit <= source->start || source->limit - source->start > UINT32_MAX)
+        return -EINVAL;
+    struct unwind_builder *builder = calloc(1, sizeof(*builder));
+    if (!builder)
+        return -ENOMEM;
+    builder->source = *source;
+    builder->max_rows = limit / ROW_BYTES;
+    int error = list_entries(&builder->list, source);
+    if (error == 0)
+        error = builder->list.count == 0 ? -EINVAL : begin(builder);
+    if (error == 0)
+        *out = builder;
+    else
+        unwind_builder_free(builder);
+    return error;
+}
+
+int unwind_builder_run(struct unwind_builder *builder, size_t entries)
+{
+    const struct entry_list *list = &builder->list;
+    size_t left = list->count - builder->done;
+    size_t end = builder->done + (entries < left ? entries : left);
+    while (builder->done < end && builder->error == 0)
+        add_entry(builder, &list->places[builder->done++]);
+    if (builder->error == 0 && builder->done < list->count)
+        return 1;
+    close_gap(builder, builder->source.limit);
+    return builder->error;
+}
+
+void unwind_builder_free(struct unwind_builder *builder)
+{
+    if (!builder)
+        return;
+    free(builder->list.places);
+    free(builder->offsets);
+    free(builder->numbers);
+    free(builder->rules);
+    free(builder->next_rule);
+    free(builder);
 }
 
 int unwind_table_new(const struct unwind_source *source, size_t limit, struct budget *budget,
                      struct unwind_table **table)
 {
-    if (source->limit <= source->start || source->limit - source->start > UINT32_MAX)
-        return -EINVAL;
-    struct entry_list list = {.places = NULL};
-    struct builder builder = {.source = source, .max_rows = limit / ROW_BYTES};
-    int error = list_entries(&list, source);
-    if (error == 0 && list.count == 0)
-        error = -EINVAL;
+    struct unwind_builder *builder = NULL;
+    int error = unwind_builder_new(source, limit, &builder);
     if (error == 0)
-        error = build(&builder, &list);
+        error = unwind_builder_run(builder, SIZE_MAX);
     if (error == 0)
-        error = finish(&builder, budget, table);
-    free(list.places);
-    free(builder.offsets);
-    free(builder.numbers);
-    free(builder.rules);
-    free(builder.next_rule);
+        error = unwind_builder_finish(builder, budget, table);
+    unwind_builder_free(builder);
     return error;
 }
 

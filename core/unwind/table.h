@@ -39,8 +39,24 @@ struct unwind_source {
     uint64_t header;          /* the address of .eh_frame_hdr within it */
 };
 
-/* [collector] 0; -EINVAL when there is nothing to compile; -ENOMEM when the table would be
- * larger than `limit` bytes, or than the budget has left. */
+/* [collector] A table in the making: a large module's takes some tenths of a second, so it is
+ * compiled a few thousand entries at a time. What the source points to must outlive it. */
+struct unwind_builder;
+
+/* 0; -EINVAL when there is nothing to compile; -ENOMEM. */
+int unwind_builder_new(const struct unwind_source *source, size_t limit,
+                       struct unwind_builder **builder);
+
+/* Compiles at most so many entries more. 1: there are more; 0: that was all; -ENOMEM when the
+ * table would be larger than `limit` bytes. */
+int unwind_builder_run(struct unwind_builder *builder, size_t entries);
+
+/* The table, after unwind_builder_run() returned 0. -ENOMEM when the budget has no room. */
+int unwind_builder_finish(const struct unwind_builder *builder, struct budget *budget,
+                          struct unwind_table **table);
+void unwind_builder_free(struct unwind_builder *builder);
+
+/* [collector] All of that at once. */
 int unwind_table_new(const struct unwind_source *source, size_t limit, struct budget *budget,
                      struct unwind_table **table);
 void unwind_table_free(struct unwind_table *table, struct budget *budget);

@@ -30,7 +30,7 @@ static const uintptr_t FOREIGN_STACK_MAX = 8UL << 20;
 static bool readable(uintptr_t address)
 {
     const uintptr_t no_such_way = (uintptr_t)-1;
-    return arch_syscall(SYS_rt_sigprocmask, no_such_way, address, 0, 8) == -EINVAL;
+    return arch_syscall(SYS_rt_sigprocmask, no_such_way, address, 0, 8, 0, 0) == -EINVAL;
 }
 
 /* Extends `from` page by page to `to`, as far as memory is readable. */
@@ -46,8 +46,8 @@ static uintptr_t readable_until(uintptr_t from, uintptr_t to)
  * the name of the program there. */
 static uintptr_t own_stack_end(uintptr_t sp)
 {
-    long pid = arch_syscall(SYS_getpid, 0, 0, 0, 0);
-    bool main_thread = arch_syscall(SYS_gettid, 0, 0, 0, 0) == pid;
+    long pid = arch_syscall(SYS_getpid, 0, 0, 0, 0, 0, 0);
+    bool main_thread = arch_syscall(SYS_gettid, 0, 0, 0, 0, 0, 0) == pid;
     uintptr_t end = main_thread ? (uintptr_t)getauxval(AT_EXECFN) : arch_thread_pointer();
     end &= ~(uintptr_t)(WORD - 1);
     return sp < end && end - sp <= OWN_STACK_MAX ? end : 0;
@@ -118,12 +118,14 @@ struct cursor {
 struct walk {
     const struct module_map *map;
     struct stack_bounds *bounds;
+    struct mapped_scratch *scratch;
     const struct cprof_interrupted *thread;
     const struct cprof_runtime *runtime;
     const struct module *module; /* of the frame before: most frames stay in it */
     struct cursor at;
     uintptr_t cfa;     /* of the frame that was just left */
     enum walk_end end; /* why it could not be left */
+    bool missed;       /* see struct walk_result */
 };
 
 static bool stop(struct walk *walk, enum walk_end end)
@@ -275,6 +277,17 @@ static bool leave_by_rule(struct walk *walk, const struct unwind_rule *rule)
 
 /* ---- without a rule ---- */
 
+/* The rule at a pc of the module: from its table, or from where the table will be made of. */
+static inline const struct unwind_rule *find_rule(const struct walk *walk,
+                                                  const struct module *module, uintptr_t pc)
+{
+    const struct unwind_table *table = module_table(module);
+    if (table)
+        return unwind_table_find(table, pc);
+    module_meet(module);
+    return walk->scratch ? mapped_find(&module->mapped, walk->scratch, pc) : NULL;
+}
+
 static const struct module *find_module(struct walk *walk, uintptr_t pc)
 {
     if (!walk->module || pc - walk->module->start >= walk->module->limit - walk->module->start)
@@ -321,25 +334,26 @@ static bool leave_failed_call(struct walk *walk)
 
 /* A return address with a function behind it, but none before it, follows no call: somebody
  * laid the function's address on a new stack, as makecontext does. Nothing called it. */
-static bool never_called(const struct walk *walk, const struct unwind_table *table)
+static bool never_called(const struct walk *walk, const struct module *module)
 {
-    return !walk->at.live && unwind_table_find(table, walk->at.pc);
+    return !walk->at.live && find_rule(walk, module, walk->at.pc);
 }
 
 /* Moves to the caller of the frame at walk->at. False: walk->end says why not. */
 static bool leave(struct walk *walk, uintptr_t pc)
 {
     const struct module *module = find_module(walk, pc);
-    if (module && module->table) {
-        const struct unwind_rule *rule = unwind_table_find(module->table, pc);
+    if (module) {
+        const struct unwind_rule *rule = find_rule(walk, module, pc);
         if (rule)
             return leave_by_rule(walk, rule);
-        if (never_called(walk, module->table))
+        if (never_called(walk, module))
             return leave_to(walk, 0, walk->at.sp, UNKNOWN, UNKNOWN);
     }
     if (module && walk->at.pc == module->signal_return)
         return leave_signal(walk);
     walk->end = module ? WALK_NO_RULE : WALK_NO_MODULE;
+    walk->missed |= !module;
     if (!module && pc < PAGE && leave_failed_call(walk))
         return true;
     if (leave_by_frame_pointer(walk))
@@ -373,20 +387,23 @@ static bool leave_frame(struct walk *walk, struct native_frame *frame, struct cp
     return leave_to_registers(walk, &registers);
 }
 
-struct walk_result walk_frames(const struct module_map *map, struct stack_bounds *bounds,
+struct walk_result walk_frames(const struct module_map *map,
                                const struct cprof_interrupted *thread,
-                               const struct cprof_runtime *runtime, struct native_frame *native,
-                               size_t native_capacity, struct cprof_frame *stepped,
-                               size_t stepped_capacity)
+                               const struct cprof_runtime *runtime,
+                               const struct walk_room *room)
 {
-    struct walk walk = {.map = map, .bounds = bounds, .thread = thread, .runtime = runtime};
+    struct walk walk = {.map = map,
+                        .bounds = room->bounds,
+                        .scratch = room->scratch,
+                        .thread = thread,
+                        .runtime = runtime};
     struct walk_result result = {.end = WALK_FULL};
     bool steps = runtime && runtime->step;
     walk.at = cursor_of(thread->ucontext);
-    while (result.native_count < native_capacity &&
-           (!steps || result.stepped_count < stepped_capacity)) {
-        struct native_frame *frame = &native[result.native_count++];
-        struct cprof_frame *own = steps ? &stepped[result.stepped_count] : NULL;
+    while (result.native_count < room->native_capacity &&
+           (!steps || result.stepped_count < room->stepped_capacity)) {
+        struct native_frame *frame = &room->native[result.native_count++];
+        struct cprof_frame *own = steps ? &room->stepped[result.stepped_count] : NULL;
         frame->pc = walk.at.live ? walk.at.pc : walk.at.pc - 1;
         frame->cfa = walk.at.sp;
         if (!leave_frame(&walk, frame, own, &result.stepped_count)) {
@@ -399,6 +416,7 @@ struct walk_result walk_frames(const struct module_map *map, struct stack_bounds
             break;
         }
     }
+    result.missed = walk.missed;
     return result;
 }
 

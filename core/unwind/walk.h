@@ -2,8 +2,9 @@
  * The native stack walker. Signal-safe: walk.c is handler code.
  *
  * Walks from an interrupted thread's registers to its first function with the compiled tables
- * of a module snapshot, by frame pointer where a module has none. Never reads outside the
- * bounds it is given or has verified; never calls libunwind.
+ * of a module snapshot, with its mapped unwind information where a module has none (yet), by
+ * frame pointer where it has neither. Never reads outside the bounds it is given or has
+ * verified; never calls libunwind.
  */
 #ifndef CPROF_UNWIND_WALK_H
 #define CPROF_UNWIND_WALK_H
@@ -42,23 +43,34 @@ enum walk_end {
     WALK_FULL,      /* more than `capacity` frames */
     WALK_NO_MODULE, /* a pc, or its caller's, that no module of the snapshot covers (new code:
                        modules_miss(), refresh soon) */
-    WALK_NO_RULE,   /* no table or a rule that tables can't express, and no frame pointer */
+    WALK_NO_RULE,   /* no unwind information or more than rules can express, and no frame
+                       pointer */
     WALK_BAD_STACK, /* a frame address that is out of bounds or does not ascend */
+};
+
+/* Where a walk writes, and the thread's memory that it works with. */
+struct walk_room {
+    struct native_frame *native;
+    size_t native_capacity;
+    struct cprof_frame *stepped; /* for the frames of runtime->step() */
+    size_t stepped_capacity;
+    struct stack_bounds *bounds;    /* fitting the interrupted stack pointer */
+    struct mapped_scratch *scratch; /* NULL: no look-ups where there is no table */
 };
 
 struct walk_result {
     size_t native_count;
     size_t stepped_count; /* frames written by `step` */
     enum walk_end end;
+    bool missed; /* a pc that no module covers was met, even if the walk went on */
 };
 
-/* [handler] `step` may be NULL (see runtime.h); stepped frames go to `stepped` with their stack
- * field set to lie inside the native_frame that is recorded for them. */
-struct walk_result walk_frames(const struct module_map *map, struct stack_bounds *bounds,
+/* [handler] `runtime` may be NULL, as its `step` may be (see runtime.h); stepped frames have
+ * their stack field set to lie inside the native_frame that is recorded for them. */
+struct walk_result walk_frames(const struct module_map *map,
                                const struct cprof_interrupted *thread,
-                               const struct cprof_runtime *runtime, struct native_frame *native,
-                               size_t native_capacity, struct cprof_frame *stepped,
-                               size_t stepped_capacity);
+                               const struct cprof_runtime *runtime,
+                               const struct walk_room *room);
 
 /* [handler] The registers of a ucontext_t. */
 struct cprof_registers walk_registers(const void *ucontext);

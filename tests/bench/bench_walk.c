@@ -23,6 +23,7 @@ enum { CAPACITY = 256, ROUNDS = 2001, WALKS = 20 };
 
 static const struct module_map *map;
 static size_t frames;
+static bool forgetful; /* look-ups where there is no table: none is remembered */
 static uint64_t nanoseconds[ROUNDS];
 
 static struct modules_reader *no_readers(void *closure, size_t index)
@@ -44,7 +45,10 @@ static int compare(const void *a, const void *b)
 static void measure(int signo, siginfo_t *info, void *context)
 {
     static struct native_frame native[CAPACITY];
+    static struct mapped_scratch scratch;
     struct stack_bounds bounds = {0};
+    const struct walk_room room = {
+        .native = native, .native_capacity = CAPACITY, .bounds = &bounds, .scratch = &scratch};
     const struct cprof_interrupted thread = {.ucontext = context,
                                              .registers = walk_registers(context)};
     (void)signo;
@@ -52,9 +56,10 @@ static void measure(int signo, siginfo_t *info, void *context)
     for (size_t round = 0; round < ROUNDS; round++) {
         uint64_t start = clock_ns(CLOCK_MONOTONIC);
         for (int i = 0; i < WALKS; i++) {
+            if (forgetful)
+                memset(scratch.kept, 0, sizeof(scratch.kept));
             walk_bounds(&bounds, thread.registers.sp);
-            frames = walk_frames(map, &bounds, &thread, NULL, native, CAPACITY, NULL, 0)
-                         .native_count;
+            frames = walk_frames(map, &thread, NULL, &room).native_count;
         }
         nanoseconds[round] = (clock_ns(CLOCK_MONOTONIC) - start) / WALKS;
     }
@@ -106,15 +111,31 @@ static void bench_refresh(struct modules *modules, const char *what)
     printf("refresh  %8.3f ms  %s\n", (double)spent / 1e6, what);
 }
 
-static void print_tables(void)
+/* Of all modules, each to its end. */
+static void bench_compile(struct modules *modules)
 {
-    for (size_t i = 0; i < map->count; i++) {
-        const struct module *module = map->modules[i];
-        const struct unwind_table *table = module->table;
+    const struct module_map *modules_now = modules_current(modules);
+    for (size_t i = 0; i < modules_now->count; i++) {
+        const struct module *module = modules_now->modules[i];
+        uint64_t start = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+        module_meet(module);
+        while (modules_compile(modules))
+            ;
+        uint64_t spent = clock_ns(CLOCK_THREAD_CPUTIME_ID) - start;
+        const struct unwind_table *table = module_table(module);
         if (table)
-            printf("table    %8zu bytes  %7zu rows  %4zu rules  %s\n", table->bytes,
-                   table->rows, table->rule_count, module->path);
+            printf("compile  %8.3f ms  %8zu bytes  %7zu rows  %4zu rules  %s\n",
+                   (double)spent / 1e6, table->bytes, table->rows, table->rule_count,
+                   module->path);
     }
+}
+
+static void bench_walks(const char *how)
+{
+    printf("by %s:\n", how);
+    bench_walk(10);
+    bench_walk(30);
+    bench_walk(60);
 }
 
 int main(int argc, char **argv)
@@ -135,13 +156,15 @@ int main(int argc, char **argv)
             printf("refresh  skipped: %s\n", dlerror());
     bench_refresh(modules, "nothing new");
     map = modules_current(modules);
-    print_tables();
-    printf("budget   %zu bytes used\n", budget_used(&budget));
     const struct sigaction action = {.sa_sigaction = measure, .sa_flags = SA_SIGINFO};
     sigaction(SIGUSR1, &action, NULL);
-    bench_walk(10);
-    bench_walk(30);
-    bench_walk(60);
+    forgetful = true;
+    bench_walks("mapped unwind information, each look-up anew");
+    forgetful = false;
+    bench_walks("mapped unwind information, look-ups remembered");
+    bench_compile(modules);
+    printf("budget   %zu bytes used\n", budget_used(&budget));
+    bench_walks("compiled tables");
     modules_free(modules);
     return EXIT_SUCCESS;
 }

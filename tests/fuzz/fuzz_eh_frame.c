@@ -3,7 +3,9 @@
  *   objcopy -O binary -j .eh_frame_hdr -j .eh_frame libm.so.6 seed
  */
 #include <stdlib.h>
+#include <string.h>
 
+#include "unwind/mapped.h"
 #include "unwind/table.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -18,6 +20,38 @@ static void search(const struct unwind_table *table)
             abort();
         if (i > 0 && table->offsets[i] <= table->offsets[i - 1])
             abort();
+    }
+}
+
+/* The same bytes where they lie, as if the loader had mapped them. */
+static void look_up(const uint8_t *data, size_t size)
+{
+    static struct mapped_scratch scratch;
+    int32_t pivots[64];
+    const struct cfi_section section = {
+        .bytes = data, .size = size, .address = (uintptr_t)data};
+    struct cfi_index index;
+    if (cfi_index_read(&section, section.address, &index) != 0 || index.count == 0 ||
+        index.pairs < section.address || index.pairs - section.address > size ||
+        index.count > (size - (index.pairs - section.address)) / sizeof(struct cfi_pair) ||
+        mapped_pivot_count(index.count) > sizeof(pivots) / sizeof(pivots[0]))
+        return;
+    const uint8_t *pairs = data + (index.pairs - section.address);
+    for (size_t i = 0; i < index.count; i += MAPPED_STRIDE)
+        memcpy(&pivots[i / MAPPED_STRIDE], pairs + i * sizeof(struct cfi_pair),
+               sizeof(pivots[0]));
+    const struct mapped_unwind mapped = {.start = (uintptr_t)data,
+                                         .limit = (uintptr_t)data + size,
+                                         .base = section.address,
+                                         .pairs = (uintptr_t)index.pairs,
+                                         .count = index.count,
+                                         .pivots = pivots,
+                                         .serial = 1};
+    memset(scratch.kept, 0, sizeof(scratch.kept));
+    for (size_t i = 0; i < index.count; i++) {
+        struct cfi_pair pair;
+        memcpy(&pair, pairs + i * sizeof(pair), sizeof(pair));
+        mapped_find(&mapped, &scratch, mapped.base + (uintptr_t)(intptr_t)pair.pc + i % 8);
     }
 }
 
@@ -36,5 +70,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         search(table);
         unwind_table_free(table, NULL);
     }
+    look_up(data, size);
     return 0;
 }

@@ -58,14 +58,20 @@ static inline uintptr_t arch_thread_pointer(void)
 }
 
 /* The kernel's answer: a result or a negative errno; errno itself stays untouched. */
-static inline long arch_syscall(long number, uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d)
+static inline long arch_syscall(long number, uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d,
+                                uintptr_t e, uintptr_t f)
 {
     register long x8 __asm__("x8") = number;
     register uintptr_t x0 __asm__("x0") = a;
     register uintptr_t x1 __asm__("x1") = b;
     register uintptr_t x2 __asm__("x2") = c;
     register uintptr_t x3 __asm__("x3") = d;
-    __asm__ volatile("svc #0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3) : "memory");
+    register uintptr_t x4 __asm__("x4") = e;
+    register uintptr_t x5 __asm__("x5") = f;
+    __asm__ volatile("svc #0"
+                     : "+r"(x0)
+                     : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5)
+                     : "memory");
     return (long)x0;
 }
 

@@ -57,13 +57,16 @@ static inline uintptr_t arch_thread_pointer(void)
 }
 
 /* The kernel's answer: a result or a negative errno; errno itself stays untouched. */
-static inline long arch_syscall(long number, uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d)
+static inline long arch_syscall(long number, uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d,
+                                uintptr_t e, uintptr_t f)
 {
     long result;
     register uintptr_t r10 __asm__("r10") = d;
+    register uintptr_t r8 __asm__("r8") = e;
+    register uintptr_t r9 __asm__("r9") = f;
     __asm__ volatile("syscall"
                      : "=a"(result)
-                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10)
+                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
                      : "rcx", "r11", "memory");
     return result;
 }

@@ -23,6 +23,7 @@
 
 #include "unwind/modules.h"
 #include "unwind/walk.h"
+#include "compile_all.h"
 #include "work_code.h"
 
 #ifndef sigev_notify_thread_id
@@ -35,6 +36,7 @@ static struct {
     struct modules *modules;
     struct modules_reader reader;
     struct stack_bounds bounds;
+    struct mapped_scratch scratch;
     unsigned stops, agreed, complete, printed;
     unsigned ends[WALK_BAD_STACK + 1];
 } judge;
@@ -96,8 +98,12 @@ static void compare_walks(int signo, siginfo_t *info, void *context)
                                              .registers = walk_registers(context)};
     const struct module_map *map = modules_enter(judge.modules, &judge.reader);
     struct walk_result result = {.end = WALK_BAD_STACK};
+    const struct walk_room room = {.native = ours,
+                                   .native_capacity = CAPACITY,
+                                   .bounds = &judge.bounds,
+                                   .scratch = &judge.scratch};
     if (walk_bounds(&judge.bounds, thread.registers.sp))
-        result = walk_frames(map, &judge.bounds, &thread, NULL, ours, CAPACITY, NULL, 0);
+        result = walk_frames(map, &thread, NULL, &room);
     modules_leave(&judge.reader);
     size_t count = walk_with_libunwind(context, theirs);
     bool agree = count == result.native_count;
@@ -215,6 +221,13 @@ static int prepare(void **state)
     return judge.modules && modules_refresh(judge.modules, readers, NULL) == 1 ? 0 : -1;
 }
 
+/* What comes after is walked by compiled tables. */
+static void tables_are_compiled(void **state)
+{
+    (void)state;
+    compile_all(judge.modules);
+}
+
 static int clean_up(void **state)
 {
     (void)state;
@@ -225,6 +238,10 @@ static int clean_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_instruction_agrees_with_libunwind),
+        cmocka_unit_test(stacks_of_the_main_thread_agree_with_libunwind),
+        cmocka_unit_test(stacks_of_other_threads_agree_with_libunwind),
+        cmocka_unit_test(tables_are_compiled),
         cmocka_unit_test(every_instruction_agrees_with_libunwind),
         cmocka_unit_test(stacks_of_the_main_thread_agree_with_libunwind),
         cmocka_unit_test(stacks_of_other_threads_agree_with_libunwind),

@@ -1,5 +1,6 @@
 /* The module snapshot: what it finds, what it shares, when it lets go. */
 #include <dlfcn.h>
+#include <errno.h>
 #include <gnu/libc-version.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,6 +13,7 @@
 
 #include "unwind/modules.h"
 #include "unwind/table.h"
+#include "compile_all.h"
 
 static struct modules_reader reader;
 
@@ -26,6 +28,7 @@ static struct modules *refreshed(struct budget *budget)
     struct modules *modules = modules_new(budget);
     assert_non_null(modules);
     assert_int_equal(modules_refresh(modules, readers, NULL), 1);
+    compile_all(modules);
     return modules;
 }
 
@@ -50,15 +53,95 @@ static void program_libraries_and_vdso_have_tables(void **state)
     const struct module *libc = at(modules, (const void *)(uintptr_t)gnu_get_libc_version);
     const struct module *vdso = at(modules, (const void *)getauxval(AT_SYSINFO_EHDR));
     assert_non_null(program);
-    assert_non_null(program->table);
+    assert_non_null(module_table(program));
     assert_non_null(strstr(program->path, "unwind_modules_test"));
     assert_non_null(libc);
-    assert_non_null(libc->table);
+    assert_non_null(module_table(libc));
     assert_non_null(strstr(libc->path, "libc.so"));
     assert_non_null(vdso);
-    assert_non_null(vdso->table);
+    assert_non_null(module_table(vdso));
     assert_string_equal(vdso->path, "[vdso]");
     assert_int_equal(modules_without_table(modules), 0);
+    modules_free(modules);
+}
+
+static void only_modules_that_were_met_are_compiled(void **state)
+{
+    (void)state;
+    struct modules *modules = modules_new(NULL);
+    assert_int_equal(modules_refresh(modules, readers, NULL), 1);
+    const struct module *libc = at(modules, (const void *)(uintptr_t)gnu_get_libc_version);
+    const struct module *program = at(modules, (const void *)(uintptr_t)open_plugin);
+    assert_false(modules_compile(modules));
+    assert_null(module_table(libc));
+    module_meet(libc);
+    bool more = modules_compile(modules);
+    assert_true(more); /* libc has more entries than one slice takes */
+    assert_null(module_table(libc));
+    while (modules_compile(modules))
+        ;
+    assert_non_null(module_table(libc));
+    assert_null(module_table(program));
+    modules_free(modules);
+}
+
+static void module_may_go_while_its_table_is_being_compiled(void **state)
+{
+    (void)state;
+    struct budget budget;
+    budget_init(&budget, 0);
+    struct modules *modules = modules_new(&budget);
+    void *plugin = open_plugin();
+    assert_int_equal(modules_refresh(modules, readers, NULL), 1);
+    module_meet(at(modules, (const void *)(uintptr_t)gnu_get_libc_version));
+    assert_true(modules_compile(modules)); /* libc has begun */
+    module_meet(at(modules, dlsym(plugin, "plugin_call")));
+    dlclose(plugin); /* before its turn */
+    while (modules_compile(modules))
+        ;
+    assert_int_equal(modules_without_table(modules), 1);
+    assert_int_equal(modules_refresh(modules, readers, NULL), 1);
+    assert_int_equal(modules_without_table(modules), 0);
+    module_meet(at(modules, (const void *)(uintptr_t)open_plugin));
+    modules_compile(modules);
+    modules_free(modules); /* perhaps amid a table */
+    assert_int_equal(budget_used(&budget), 0);
+}
+
+static void look_ups_agree_with_the_table_in_every_row(void **state)
+{
+    (void)state;
+    static struct mapped_scratch scratch;
+    struct modules *modules = refreshed(NULL);
+    const struct module *libc = at(modules, (const void *)(uintptr_t)gnu_get_libc_version);
+    const struct unwind_table *table = module_table(libc);
+    assert_true(table->rows > 10000);
+    for (size_t i = 0; i < table->rows; i++) {
+        uintptr_t pc = table->start + table->offsets[i];
+        const struct unwind_rule *rule = unwind_table_find(table, pc);
+        const struct unwind_rule *found = mapped_find(&libc->mapped, &scratch, pc);
+        assert_int_equal(rule == NULL, found == NULL);
+        if (rule)
+            assert_memory_equal(rule, found, sizeof(*rule));
+        assert_ptr_equal(mapped_find(&libc->mapped, &scratch, pc), found); /* remembered */
+    }
+    modules_free(modules);
+}
+
+static void look_ups_in_a_mapping_that_is_gone_find_nothing(void **state)
+{
+    (void)state;
+    static struct mapped_scratch scratch;
+    struct modules *modules = modules_new(NULL);
+    void *plugin = open_plugin();
+    uintptr_t function = (uintptr_t)dlsym(plugin, "plugin_call");
+    assert_int_equal(modules_refresh(modules, readers, NULL), 1);
+    const struct module *module = at(modules, (const void *)function);
+    assert_non_null(mapped_find(&module->mapped, &scratch, function));
+    dlclose(plugin);
+    errno = 77;
+    assert_null(mapped_find(&module->mapped, &scratch, function + 1));
+    assert_int_equal(errno, 77);
     modules_free(modules);
 }
 
@@ -99,7 +182,10 @@ static void library_comes_and_goes_while_others_stay_the_same(void **state)
     assert_null(at(modules, function));
     assert_int_equal(modules_refresh(modules, readers, NULL), 1);
     assert_non_null(at(modules, function));
-    assert_non_null(at(modules, function)->table);
+    assert_non_null(at(modules, function)->mapped.pivots);
+    assert_null(module_table(at(modules, function)));
+    compile_all(modules);
+    assert_non_null(module_table(at(modules, function)));
     assert_ptr_equal(at(modules, (const void *)(uintptr_t)gnu_get_libc_version), libc);
     dlclose(plugin);
     assert_int_equal(modules_refresh(modules, readers, NULL), 1);
@@ -137,7 +223,7 @@ static void snapshot_lives_while_a_reader_holds_it(void **state)
     size_t used = budget_used(&budget);
     const struct module *module = module_find(held, function);
     assert_non_null(module);
-    assert_non_null(unwind_table_find(module->table, function));
+    assert_non_null(unwind_table_find(module_table(module), function));
     modules_leave(&reader);
     assert_int_equal(modules_refresh(modules, readers, NULL), 0);
     assert_true(budget_used(&budget) < used);
@@ -163,8 +249,8 @@ static void module_too_big_for_the_budget_is_there_without_table_and_counted(voi
     struct modules *modules = refreshed(&budget);
     const struct module *libc = at(modules, (const void *)(uintptr_t)gnu_get_libc_version);
     assert_non_null(libc);
-    assert_null(libc->table);
-    assert_non_null(at(modules, (const void *)(uintptr_t)open_plugin)->table);
+    assert_null(module_table(libc));
+    assert_non_null(module_table(at(modules, (const void *)(uintptr_t)open_plugin)));
     assert_true(modules_without_table(modules) >= 1);
     modules_free(modules);
 }
@@ -181,7 +267,7 @@ static void code_without_a_file_is_found_after_a_miss(void **state)
     const struct module *module = at(modules, code);
     assert_non_null(module);
     assert_string_equal(module->path, "");
-    assert_null(module->table);
+    assert_null(module_table(module));
     assert_int_equal(modules_without_table(modules), 0);
     modules_miss(modules); /* again, but within the same second */
     munmap(code, 8192);
@@ -193,6 +279,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(program_libraries_and_vdso_have_tables),
+        cmocka_unit_test(only_modules_that_were_met_are_compiled),
+        cmocka_unit_test(module_may_go_while_its_table_is_being_compiled),
+        cmocka_unit_test(look_ups_agree_with_the_table_in_every_row),
+        cmocka_unit_test(look_ups_in_a_mapping_that_is_gone_find_nothing),
         cmocka_unit_test(modules_are_sorted_and_apart),
         cmocka_unit_test(nothing_is_published_when_nothing_changed),
         cmocka_unit_test(library_comes_and_goes_while_others_stay_the_same),

@@ -32,6 +32,7 @@ struct worker {
     pthread_t thread;
     struct modules_reader reader;
     struct stack_bounds bounds;
+    struct mapped_scratch scratch;
     unsigned samples, complete, bad;
 };
 
@@ -54,9 +55,12 @@ static void sample(int signo, siginfo_t *info, void *context)
     (void)signo;
     if (!walk_bounds(&worker->bounds, thread.registers.sp))
         return;
+    const struct walk_room room = {.native = native,
+                                   .native_capacity = CAPACITY,
+                                   .bounds = &worker->bounds,
+                                   .scratch = &worker->scratch};
     const struct module_map *map = modules_enter(modules, &worker->reader);
-    struct walk_result result =
-        walk_frames(map, &worker->bounds, &thread, NULL, native, CAPACITY, NULL, 0);
+    struct walk_result result = walk_frames(map, &thread, NULL, &room);
     modules_leave(&worker->reader);
     worker->samples++;
     worker->complete += result.end == WALK_COMPLETE;
@@ -123,6 +127,7 @@ static void sampled_threads_may_load_and_unload_libraries(void **state)
     uint64_t end = clock_ns(CLOCK_MONOTONIC) + duration * NS_PER_SECOND;
     while (clock_ns(CLOCK_MONOTONIC) < end) {
         snapshots += modules_refresh(modules, readers, NULL) == 1;
+        modules_compile(modules);
         nanosleep(&pause, NULL);
     }
     atomic_store(&done, true);

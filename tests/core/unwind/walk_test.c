@@ -15,6 +15,7 @@
 
 #include "unwind/modules.h"
 #include "unwind/walk.h"
+#include "compile_all.h"
 
 enum { CAPACITY = 64 };
 
@@ -22,6 +23,7 @@ static struct {
     struct modules *modules;
     const struct cprof_runtime *runtime;
     struct stack_bounds bounds;
+    struct mapped_scratch scratch;
     size_t capacity;
     bool in_bounds;
     struct walk_result result;
@@ -45,11 +47,16 @@ static void take(int signo, siginfo_t *info, void *context)
     (void)signo;
     (void)info;
     int before = errno;
+    const struct walk_room room = {.native = taken.native,
+                                   .native_capacity = taken.capacity,
+                                   .stepped = taken.stepped,
+                                   .stepped_capacity = CAPACITY,
+                                   .bounds = &taken.bounds,
+                                   .scratch = &taken.scratch};
     taken.in_bounds = walk_bounds(&taken.bounds, thread.registers.sp);
     if (taken.in_bounds)
         taken.result =
-            walk_frames(modules_current(taken.modules), &taken.bounds, &thread, taken.runtime,
-                        taken.native, taken.capacity, taken.stepped, CAPACITY);
+            walk_frames(modules_current(taken.modules), &thread, taken.runtime, &room);
     assert_int_equal(errno, before);
     if (taken.restore_pc)
         siglongjmp(taken.back, 1);
@@ -285,8 +292,11 @@ static void no_registers_however_wrong_crash_the_walker(void **state)
         struct stack_bounds bounds = {0};
         if (!walk_bounds(&bounds, thread.registers.sp))
             continue;
-        struct walk_result result =
-            walk_frames(map, &bounds, &thread, NULL, taken.native, CAPACITY, NULL, 0);
+        const struct walk_room room = {.native = taken.native,
+                                       .native_capacity = CAPACITY,
+                                       .bounds = &bounds,
+                                       .scratch = &taken.scratch};
+        struct walk_result result = walk_frames(map, &thread, NULL, &room);
         assert_in_range(result.native_count, 1, CAPACITY);
         assert_in_range(result.end, WALK_COMPLETE, WALK_BAD_STACK);
     }
@@ -301,7 +311,16 @@ static int prepare(void **state)
     taken.restore_pc = false;
     taken.modules = modules_new(NULL);
     take_on(SIGUSR1);
+    memset(&taken.scratch, 0, sizeof(taken.scratch));
     return modules_refresh(taken.modules, no_readers, NULL) == 1 ? 0 : -1;
+}
+
+static int prepare_with_tables(void **state)
+{
+    if (prepare(state) != 0)
+        return -1;
+    compile_all(taken.modules);
+    return 0;
 }
 
 static int clean_up(void **state)
@@ -311,7 +330,12 @@ static int clean_up(void **state)
     return 0;
 }
 
-#define WALK_TEST(name) cmocka_unit_test_setup_teardown(name, prepare, clean_up)
+/* Both by the mapped unwind information and by compiled tables. */
+#define WALK_TEST(name)                                                                        \
+    {#name, name, prepare, clean_up, NULL},                                                    \
+    {                                                                                          \
+#name " (tables)", name, prepare_with_tables, clean_up, NULL                           \
+    }
 
 int main(void)
 {

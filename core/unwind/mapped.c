@@ -1,0 +1,115 @@
+/* Handler code: runs inside the sampling signal. No allocation, locks, stdio or errno. */
+#include "unwind/mapped.h"
+
+#include <sys/syscall.h>
+#include <sys/uio.h>
+
+#include "unwind/arch.h"
+
+enum { FIRST_FETCH = 512 }; /* of an entry: holds nearly all of them */
+
+/* Copies the bytes [from, from + size) of this process; false when not all can be read. */
+static bool fetch(void *to, uintptr_t from, size_t size)
+{
+    struct iovec local = {.iov_base = to, .iov_len = size};
+    struct iovec remote = {.iov_base = (void *)from, .iov_len = size};
+    uintptr_t self = (uintptr_t)arch_syscall(SYS_getpid, 0, 0, 0, 0, 0, 0);
+    return arch_syscall(SYS_process_vm_readv, self, (uintptr_t)&local, 1, (uintptr_t)&remote, 1,
+                        0) == (long)size;
+}
+
+/* Up to `size` bytes of the mapped memory from `address` on, as a section. */
+static bool fetch_section(const struct mapped_unwind *mapped, uint64_t address, uint8_t *to,
+                          size_t size, struct cfi_section *section)
+{
+    if (address < mapped->start || address >= mapped->limit)
+        return false;
+    size_t there = mapped->limit - (uintptr_t)address;
+    *section = (struct cfi_section){
+        .bytes = to, .size = size < there ? size : there, .address = address};
+    return fetch(to, (uintptr_t)address, section->size);
+}
+
+/* The last of `count` ascending numbers, `stride` apart, that is at most `wanted`; 0 if none
+ * is. */
+static size_t last_at_most(const int32_t *numbers, size_t stride, size_t count, int64_t wanted)
+{
+    size_t base = 0;
+    while (count > 1) {
+        size_t half = count / 2;
+        base = numbers[(base + half) * stride] <= wanted ? base + half : base;
+        count -= half;
+    }
+    return base;
+}
+
+/* Where the entry that may cover pc lies; 0: nowhere. */
+static uint64_t find_entry(const struct mapped_unwind *mapped, struct cfi_pair *pairs,
+                           uintptr_t pc)
+{
+    int64_t wanted = (int64_t)(pc - mapped->base);
+    size_t first = MAPPED_STRIDE *
+                   last_at_most(mapped->pivots, 1, mapped_pivot_count(mapped->count), wanted);
+    size_t count =
+        mapped->count - first < MAPPED_STRIDE ? mapped->count - first : MAPPED_STRIDE;
+    if (!fetch(pairs, mapped->pairs + first * sizeof(*pairs), count * sizeof(*pairs)))
+        return 0;
+    size_t stride = sizeof(*pairs) / sizeof(pairs->pc);
+    const struct cfi_pair *pair = &pairs[last_at_most(&pairs->pc, stride, count, wanted)];
+    return pair->pc <= wanted ? mapped->base + (uint64_t)(int64_t)pair->entry : 0;
+}
+
+/* The entry's bytes, and the common information's. */
+static bool read_entry(const struct mapped_unwind *mapped, struct mapped_scratch *scratch,
+                       uint64_t address, struct cfi_entry *entry)
+{
+    struct cfi_section section;
+    struct cfi_section common;
+    uint8_t *bytes = scratch->fetched.entry;
+    if (!fetch_section(mapped, address, bytes, FIRST_FETCH, &section))
+        return false;
+    uint64_t common_address = cfi_common_address(&section, 0);
+    if (common_address == 0) { /* longer than that, perhaps */
+        if (!fetch_section(mapped, address, bytes, MAPPED_ENTRY_MAX, &section))
+            return false;
+        common_address = cfi_common_address(&section, 0);
+    }
+    return fetch_section(mapped, common_address, scratch->common, MAPPED_COMMON_MAX, &common) &&
+           cfi_entry_read(&section, 0, &common, entry) == 0;
+}
+
+struct search {
+    uintptr_t pc;
+    struct unwind_rule rule;
+};
+
+static void look_at_row(void *closure, uint64_t pc, const struct unwind_rule *rule)
+{
+    struct search *search = closure;
+    if (pc <= search->pc)
+        search->rule = *rule;
+}
+
+static void look_up(const struct mapped_unwind *mapped, struct mapped_scratch *scratch,
+                    struct search *search)
+{
+    struct cfi_entry entry;
+    uint64_t address = find_entry(mapped, scratch->fetched.pairs, search->pc);
+    if (address != 0 && read_entry(mapped, scratch, address, &entry) &&
+        search->pc >= entry.start && search->pc < entry.limit)
+        cfi_entry_rows(&entry, look_at_row, search);
+}
+
+const struct unwind_rule *mapped_find(const struct mapped_unwind *mapped,
+                                      struct mapped_scratch *scratch, uintptr_t pc)
+{
+    if (!mapped->pivots)
+        return NULL;
+    struct kept_rule *kept = &scratch->kept[(pc ^ pc >> 8) % MAPPED_KEPT];
+    if (kept->serial != mapped->serial || kept->pc != pc) {
+        struct search search = {.pc = pc, .rule = {.cfa_kind = CFA_NONE}};
+        look_up(mapped, scratch, &search);
+        *kept = (struct kept_rule){.serial = mapped->serial, .pc = pc, .rule = search.rule};
+    }
+    return kept->rule.cfa_kind == CFA_NONE ? NULL : &kept->rule;
+}
