@@ -9,6 +9,7 @@
 #include "comparison.h"
 #include "comparison_table.h"
 #include "page.h"
+#include "progress.h"
 #include "terminal.h"
 
 enum {
@@ -172,6 +173,7 @@ static int write_page(const struct diff_options *options, const struct compariso
         .new = {names[SIDE_NEW], profile_header_const(new)->duration_ns},
     };
     struct buffer content = {0};
+    progress_begin("writing", 0, options->output);
     int status = html_write_comparison(comparison->pair, &page, &options->source, &content);
     return page_write(&content, status, options->output);
 }
@@ -229,12 +231,14 @@ static int compare(const struct diff_options *options, struct comparison_side si
     int status = match_columns(sides, paths);
     if (status != GO_ON)
         return status;
+    progress_begin("comparing", 0, "both profiles");
     status = comparison_make(&comparison, sides, options->normalize, options->by,
                              options->cumulative);
     if (status == -ENODATA)
         return fail("there is nothing to compare: a profile's total is 0");
     if (status)
         return fail("out of memory");
+    progress_end();
     status = show(options, &comparison, sides, paths);
     comparison_free(&comparison);
     return status;

@@ -1,5 +1,6 @@
 /* cprof flame: a flame graph out of profiles. */
 #include "page.h"
+#include "progress.h"
 
 struct flame_options {
     struct selection selection;
@@ -31,7 +32,7 @@ static int take_option(void *closure, int option, char *argument)
 static int run(int argc, char **argv)
 {
     static const struct option known[] = {PAGE_OPTIONS, SELECTION_OPTIONS, {0}};
-    struct flame_options options = {0};
+    struct flame_options options = {.selection.intervals = true};
     int status = parse_options(&command_flame, argc, argv, "o:", known, take_option, &options);
     if (status != GO_ON)
         return status;
@@ -44,6 +45,7 @@ static int run(int argc, char **argv)
     if (!profile)
         return EXIT_FAILED;
     struct buffer content = {0};
+    progress_begin("writing", 0, options.output);
     status = html_write_page(profile, &options.source, &content);
     profile_free(profile);
     return page_write(&content, status, options.output);

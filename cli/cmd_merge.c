@@ -2,6 +2,8 @@
 #include "format/format.h"
 #include "selection.h"
 
+enum { OPTION_INTERVALS = OPTION_OWN };
+
 struct merge_options {
     struct selection selection;
     const char *output;
@@ -12,13 +14,21 @@ static const char help[] =
     "\n"
     "Adds up profiles, whatever formats they have; the ending of OUT picks the format.\n"
     "\n"
-    "  -o OUT          where to write it\n" SELECTION_HELP "\n"
+    "  -o OUT          where to write it\n"
+    "  --intervals     keep apart what each file covers (label cprof.interval): a flame graph "
+    "of\n"
+    "                  OUT then shows the time, and can be narrowed to a part of "
+    "it\n" SELECTION_HELP "\n"
     "Example:\n"
     "  cprof merge worker-*.pb.gz -o all.pb.gz\n";
 
 static int take_option(void *closure, int option, char *argument)
 {
     struct merge_options *options = closure;
+    if (option == OPTION_INTERVALS) {
+        options->selection.intervals = true;
+        return GO_ON;
+    }
     if (option != 'o')
         return selection_take(&options->selection, &command_merge, option, argument);
     options->output = argument;
@@ -30,7 +40,8 @@ static int take_option(void *closure, int option, char *argument)
 
 static int run(int argc, char **argv)
 {
-    static const struct option known[] = {SELECTION_OPTIONS, {0}};
+    static const struct option known[] = {
+        {"intervals", no_argument, NULL, OPTION_INTERVALS}, SELECTION_OPTIONS, {0}};
     struct merge_options options = {0};
     int status = parse_options(&command_merge, argc, argv, "o:", known, take_option, &options);
     if (status != GO_ON)

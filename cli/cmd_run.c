@@ -10,6 +10,7 @@
 #include "autostart.h"
 #include "command.h"
 #include "format/format.h"
+#include "progress.h"
 #include "table.h"
 #include "temporary.h"
 
@@ -136,8 +137,7 @@ static void finish(struct run_options *options, const struct child_end *end)
     signal(SIGPIPE, SIG_IGN); /* the profile matters more than who reads the table */
     int status = temporary_merge(options->start.directory, &profile);
     if (status) {
-        fail("the profiles could not be merged: %s; they are kept in %s", strerror(-status),
-             options->start.directory);
+        fail("the profiles could not be merged; they are kept in %s", options->start.directory);
         return;
     }
     if (!profile) {
@@ -150,6 +150,7 @@ static void finish(struct run_options *options, const struct child_end *end)
         snprintf(standard, sizeof(standard), "cprof.%d.html", (int)end->pid);
         options->outputs[options->output_count++] = standard;
     }
+    progress_end();
     print_table(profile);
     if (write_outputs(options, profile))
         fail("the profiles are kept in %s", options->start.directory);

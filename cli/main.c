@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "progress.h"
 
 const struct command *const commands[] = {
     &command_run,     &command_top,   &command_flame, &command_diff,
@@ -19,6 +20,7 @@ const size_t command_count = sizeof(commands) / sizeof(commands[0]);
 int fail(const char *format, ...)
 {
     va_list arguments;
+    progress_clear();
     va_start(arguments, format);
     fputs("cprof: ", stderr);
     vfprintf(stderr, format, arguments);
@@ -102,6 +104,7 @@ static const struct command *find_command(const char *name)
 /* What goes to a full disk or a closed pipe is an error like any other. */
 static int close_output(int status)
 {
+    progress_end();
     if ((ferror(stdout) || fflush(stdout)) && status == EXIT_DONE)
         return fail("cannot write to standard output");
     return status;

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "progress.h"
+
 /* A link must never run anything. */
 static bool is_safe_url(const char *url)
 {
@@ -43,6 +45,7 @@ int page_write(struct buffer *content, int status, const char *output)
     if (status)
         content->error = status;
     status = buffer_write_file(content, output, error);
+    progress_end();
     buffer_free(content);
     return status ? fail("%s", error) : EXIT_DONE;
 }

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "format/format.h"
+#include "load.h"
+#include "progress.h"
 
 /* Copies an id of `digits` hex digits in lower case. */
 static int take_id(const struct command *command, const char *name, const char *argument,
@@ -53,33 +55,6 @@ int selection_take(struct selection *selection, const struct command *command, i
     }
 }
 
-static struct profile *read_profile(const char *path)
-{
-    char error[FORMAT_ERROR_SIZE] = "";
-    struct profile *profile = format_read_file(path, error);
-    if (!profile)
-        fail("%s", error);
-    return profile;
-}
-
-static struct profile *read_all(char *const *paths, size_t count)
-{
-    struct profile *all = read_profile(paths[0]);
-    for (size_t i = 1; all && i < count; i++) {
-        struct profile *next = read_profile(paths[i]);
-        int status = next ? profile_merge(all, next) : -EINVAL;
-        profile_free(next);
-        if (!status)
-            continue;
-        if (next)
-            fail("%s: cannot be merged with the files before it: %s", paths[i],
-                 status == -ENOSPC ? "too many value types" : strerror(-status));
-        profile_free(all);
-        all = NULL;
-    }
-    return all;
-}
-
 static bool selects(const struct profile_filter *filter)
 {
     return filter->trace_id || filter->span_id || filter->label_key || filter->thread;
@@ -101,7 +76,9 @@ static void fail_type(const struct profile *profile, const char *type)
 struct profile *selection_load(const struct selection *selection, char *const *paths,
                                size_t count)
 {
-    struct profile *profile = read_all(paths, count);
+    const struct load load = {.intervals = selection->intervals};
+    struct profile *profile;
+    load_files(&load, paths, count, &profile);
     if (profile && selection->type) {
         if (profile_value_column(profile, selection->type) < 0) {
             fail_type(profile, selection->type);
@@ -126,7 +103,9 @@ int selection_write(const struct selection *selection, char *const *paths, size_
     struct profile *profile = selection_load(selection, paths, count);
     if (!profile)
         return EXIT_FAILED;
+    progress_begin("writing", 0, output);
     int status = format_write_file(profile, output, error);
+    progress_end();
     profile_free(profile);
     return status ? fail("%s", error) : EXIT_DONE;
 }

@@ -5,6 +5,7 @@
 #ifndef CPROF_CLI_SELECTION_H
 #define CPROF_CLI_SELECTION_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "command.h"
@@ -41,6 +42,7 @@ enum selection_option {
 
 struct selection {
     struct profile_filter filter;
+    bool intervals;   /* what each file covers is kept apart, as load.h tells */
     const char *type; /* NULL = the profile's own default */
     char span[17], trace[33];
 };

@@ -8,6 +8,7 @@
 #include "command.h"
 #include "format/json.h"
 #include "layout.h"
+#include "progress.h"
 #include "terminal.h"
 #include "units.h"
 
@@ -220,9 +221,11 @@ int table_show(const struct profile *profile, enum report_by by, bool cumulative
                bool json)
 {
     struct report report;
+    progress_begin("counting", 0, "samples");
     int status = report_make(&report, profile, by, cumulative);
     if (status)
         return fail("out of memory");
+    progress_end();
     if (json)
         status = print_json(&report, limit);
     else

@@ -8,8 +8,7 @@
 #include <unistd.h>
 
 #include "command.h"
-#include "format/format.h"
-#include "profile/combine.h"
+#include "load.h"
 
 int temporary_make(char path[PATH_MAX])
 {
@@ -21,24 +20,7 @@ int temporary_make(char path[PATH_MAX])
     return mkdtemp(path) ? 0 : -errno;
 }
 
-static int merge_file(const char *path, struct profile **profile)
-{
-    char error[FORMAT_ERROR_SIZE] = "";
-    struct profile *next = format_read_file(path, error);
-    if (!next) {
-        fail("%s", error);
-        return 0;
-    }
-    if (!*profile) {
-        *profile = next;
-        return 0;
-    }
-    int status = profile_merge(*profile, next);
-    profile_free(next);
-    return status;
-}
-
-/* Calls `each` for the entries that are whole profiles, or for all of them. */
+/* Calls `each` for all entries until one fails. */
 static int for_each_entry(const char *folder, int (*each)(const char *path, void *closure),
                           void *closure)
 {
@@ -58,24 +40,51 @@ static int for_each_entry(const char *folder, int (*each)(const char *path, void
     return status;
 }
 
+/* The paths of whole profiles. */
+struct list {
+    char **paths;
+    size_t count, room;
+};
+
 /* What does not end so is a file that a killed process left half written. */
-static int merge_entry(const char *path, void *closure)
+static int list_entry(const char *path, void *closure)
 {
+    struct list *list = closure;
     const char *end = strrchr(path, '/');
     size_t length = strlen(end);
     if (end[1] == '.' || length < 6 || strcmp(end + length - 6, ".pb.gz") != 0)
         return 0;
-    return merge_file(path, closure);
+    if (list->count == list->room) {
+        size_t room = 2 * list->room + 16;
+        char **paths = realloc(list->paths, room * sizeof(*paths));
+        if (!paths)
+            return -ENOMEM;
+        list->paths = paths;
+        list->room = room;
+    }
+    list->paths[list->count] = strdup(path);
+    return list->paths[list->count++] ? 0 : -ENOMEM;
+}
+
+/* Those of one process stand together, in the order of time. */
+static int compare_paths(const void *left, const void *right)
+{
+    return strverscmp(*(char *const *)left, *(char *const *)right);
 }
 
 int temporary_merge(const char *path, struct profile **profile)
 {
+    const struct load load = {.skip_broken = true, .intervals = true};
+    struct list list = {0};
     *profile = NULL;
-    int status = for_each_entry(path, merge_entry, profile);
-    if (status) {
-        profile_free(*profile);
-        *profile = NULL;
+    int status = for_each_entry(path, list_entry, &list);
+    if (!status && list.count > 0) {
+        qsort(list.paths, list.count, sizeof(*list.paths), compare_paths);
+        status = load_files(&load, list.paths, list.count, profile) == GO_ON ? 0 : -EIO;
     }
+    for (size_t i = 0; i < list.count; i++)
+        free(list.paths[i]);
+    free(list.paths);
     return status;
 }
 

@@ -9,8 +9,9 @@
 /* Makes a folder that only this user can enter, below TMPDIR. 0 or -errno. */
 int temporary_make(char path[PATH_MAX]);
 
-/* Merges the profiles in it; *profile is NULL when there are none. A file that can't be read
- * is told about and left out. 0, or -errno when merging failed. */
+/* Merges the profiles in it, with their intervals; *profile is NULL when there are none. A file
+ * that can't be read is told about and left out. 0, or -errno when merging failed, which has
+ * been told. */
 int temporary_merge(const char *path, struct profile **profile);
 
 /* Removes the folder and the files in it. */

@@ -9,13 +9,19 @@
 #define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
 #define ELLIPSIS "\xe2\x80\xa6"    /* … */
 
+bool terminal_can_redraw(FILE *file)
+{
+    const char *kind = getenv("TERM");
+    return isatty(fileno(file)) && kind && strcmp(kind, "dumb") != 0;
+}
+
 struct terminal terminal_of(FILE *file)
 {
     struct terminal terminal = {.file = file, .width = TERMINAL_ENDLESS};
     if (!isatty(fileno(file)))
         return terminal;
-    const char *no_color = getenv("NO_COLOR"), *kind = getenv("TERM");
-    terminal.colours = !(no_color && *no_color) && kind && strcmp(kind, "dumb") != 0;
+    const char *no_color = getenv("NO_COLOR");
+    terminal.colours = !(no_color && *no_color) && terminal_can_redraw(file);
     struct winsize size;
     if (ioctl(fileno(file), TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
         terminal.width = size.ws_col;

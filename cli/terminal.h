@@ -30,6 +30,8 @@ struct terminal {
 #define TERMINAL_ENDLESS ((size_t)-1)
 
 struct terminal terminal_of(FILE *file);
+/* Is it a terminal on which a line can be written over? */
+bool terminal_can_redraw(FILE *file);
 
 /* How many columns the text takes when terminal_print() shows all of it. */
 size_t terminal_columns(const char *text, size_t length);

@@ -20,6 +20,9 @@ void id_map_free(struct id_map *map)
 size_t id_map_find(const struct id_map *map, uint64_t id)
 {
     uint32_t step = 0, row;
+    /* Most producers number their rows from 1. */
+    if (id - 1 < map->count && map->ids[id - 1] == id)
+        return (size_t)id - 1;
     while ((row = index_next(&map->index, (uint32_t)hash_u64(id), &step)) != 0)
         if (map->ids[row - 1] == id)
             return row - 1;

@@ -9,6 +9,7 @@
 #include "format/frame_type.h"
 #include "format/gzip.h"
 #include "format/refuse.h"
+#include "format/row.h"
 #include "format/wire.h"
 #include "profile/clamp.h"
 #include "profile/combine.h"
@@ -25,10 +26,7 @@ struct reader {
     /* By row of the dictionary's tables: */
     profile_id *strings, *mappings, *functions, *locations, *stacks, *links;
     struct profile_label *attributes;
-    /* One row's payload, with room for the longest list. */
-    profile_id *frames;
-    struct profile_line *lines;
-    struct profile_label *labels;
+    struct row lists;
 };
 
 static int check(struct reader *r, int32_t index, size_t count, const char *what)
@@ -149,13 +147,30 @@ static int read_functions(struct reader *r)
     return 0;
 }
 
+static int read_lines(struct reader *r, const Otlp__Location *in, struct profile_line *lines)
+{
+    for (size_t i = 0; i < in->n_lines; i++) {
+        const Otlp__Line *line = in->lines[i];
+        TRY(check(r, line->function_index, r->dictionary->n_function_table, "function"));
+        lines[i] = (struct profile_line){
+            .function = r->functions[line->function_index],
+            .line = line->line,
+            .column = line->column,
+        };
+    }
+    return 0;
+}
+
 static int read_location(struct reader *r, size_t row)
 {
     const Otlp__Location *in = r->dictionary->location_table[row];
+    struct profile_line *lines = row_lines(&r->lists, in->n_lines);
+    if (lines == NULL)
+        return refuse_memory(r->error);
     struct profile_location location = {
         .address = in->address,
         .line_count = (uint32_t)in->n_lines,
-        .lines = r->lines,
+        .lines = lines,
     };
     profile_id type;
     TRY(check(r, in->mapping_index, r->dictionary->n_mapping_table, "mapping"));
@@ -163,15 +178,7 @@ static int read_location(struct reader *r, size_t row)
                        &type));
     location.mapping = r->mappings[in->mapping_index];
     location.type = frame_type_parse(profile_text(r->p, type));
-    for (size_t i = 0; i < in->n_lines; i++) {
-        const Otlp__Line *line = in->lines[i];
-        TRY(check(r, line->function_index, r->dictionary->n_function_table, "function"));
-        r->lines[i] = (struct profile_line){
-            .function = r->functions[line->function_index],
-            .line = line->line,
-            .column = line->column,
-        };
-    }
+    TRY(read_lines(r, in, lines));
     r->locations[row] = profile_location(r->p, &location);
     return 0;
 }
@@ -179,11 +186,14 @@ static int read_location(struct reader *r, size_t row)
 static int read_stack(struct reader *r, size_t row)
 {
     const Otlp__Stack *in = r->dictionary->stack_table[row];
+    profile_id *frames = row_frames(&r->lists, in->n_location_indices);
+    if (frames == NULL)
+        return refuse_memory(r->error);
     for (size_t i = 0; i < in->n_location_indices; i++) {
         TRY(check(r, in->location_indices[i], r->dictionary->n_location_table, "location"));
-        r->frames[i] = r->locations[in->location_indices[i]];
+        frames[i] = r->locations[in->location_indices[i]];
     }
-    r->stacks[row] = profile_stack(r->p, r->frames, in->n_location_indices);
+    r->stacks[row] = profile_stack(r->p, frames, in->n_location_indices);
     return 0;
 }
 
@@ -362,11 +372,14 @@ static int read_sample(struct reader *r, const Otlp__Sample *in, const int64_t *
     /* Index 0 says "no link" even to a table that is missing. */
     if (in->link_index != 0)
         TRY(check(r, in->link_index, r->dictionary->n_link_table, "link"));
+    struct profile_label *read = row_labels(&r->lists, in->n_attribute_indices);
+    if (read == NULL)
+        return refuse_memory(r->error);
     for (size_t i = 0; i < in->n_attribute_indices; i++) {
         TRY(check(r, in->attribute_indices[i], r->dictionary->n_attribute_table, "attribute"));
-        r->labels[i] = r->attributes[in->attribute_indices[i]];
+        read[i] = r->attributes[in->attribute_indices[i]];
     }
-    profile_id labels = profile_labels(r->p, r->labels, in->n_attribute_indices);
+    profile_id labels = profile_labels(r->p, read, in->n_attribute_indices);
     profile_id link = in->link_index != 0 ? r->links[in->link_index] : 0;
     int status = profile_add(r->p, r->stacks[in->stack_index], link, labels, values);
     return status == 0 ? 0 : refuse_memory(r->error);
@@ -445,36 +458,6 @@ static int look_for_cpu(struct reader *r, const Otlp__ResourceProfiles *resource
     return 0;
 }
 
-static int measure_labels(struct reader *r, size_t *labels)
-{
-    for (size_t i = 0; i < r->in->n_resource_profiles; i++)
-        for (size_t k = 0; k < r->in->resource_profiles[i]->n_scope_profiles; k++) {
-            const Otlp__ScopeProfiles *scope = r->in->resource_profiles[i]->scope_profiles[k];
-            for (size_t n = 0; n < scope->n_profiles; n++)
-                for (size_t s = 0; s < scope->profiles[n]->n_samples; s++)
-                    if (scope->profiles[n]->samples[s]->n_attribute_indices > *labels)
-                        *labels = scope->profiles[n]->samples[s]->n_attribute_indices;
-        }
-    return 0;
-}
-
-static bool reader_init_payload(struct reader *r)
-{
-    const Otlp__ProfilesDictionary *d = r->dictionary;
-    size_t frames = 1, lines = 1, labels = 1;
-    for (size_t i = 0; i < d->n_stack_table; i++)
-        if (d->stack_table[i]->n_location_indices > frames)
-            frames = d->stack_table[i]->n_location_indices;
-    for (size_t i = 0; i < d->n_location_table; i++)
-        if (d->location_table[i]->n_lines > lines)
-            lines = d->location_table[i]->n_lines;
-    measure_labels(r, &labels);
-    r->frames = calloc(frames, sizeof(*r->frames));
-    r->lines = calloc(lines, sizeof(*r->lines));
-    r->labels = calloc(labels, sizeof(*r->labels));
-    return r->frames != NULL && r->lines != NULL && r->labels != NULL && lines <= UINT32_MAX;
-}
-
 static bool reader_init(struct reader *r)
 {
     const Otlp__ProfilesDictionary *d = r->dictionary;
@@ -488,7 +471,7 @@ static bool reader_init(struct reader *r)
     r->p = profile_new(NULL);
     return r->strings != NULL && r->mappings != NULL && r->functions != NULL &&
            r->locations != NULL && r->stacks != NULL && r->links != NULL &&
-           r->attributes != NULL && r->p != NULL && reader_init_payload(r);
+           r->attributes != NULL && r->p != NULL;
 }
 
 static void reader_free(struct reader *r)
@@ -500,9 +483,7 @@ static void reader_free(struct reader *r)
     free(r->stacks);
     free(r->links);
     free(r->attributes);
-    free(r->frames);
-    free(r->lines);
-    free(r->labels);
+    row_free(&r->lists);
 }
 
 static int read_data(struct reader *r)
@@ -518,9 +499,11 @@ static int read_data(struct reader *r)
 static struct profile *read_raw(const unsigned char *data, size_t size,
                                 char error[FORMAT_ERROR_SIZE])
 {
-    struct wire_tree tree;
-    if (wire_unpack(&tree, &otlp__profiles_data__descriptor, data, size, error) != 0)
+    struct wire_tree tree = {0};
+    if (wire_unpack(&tree, &otlp__profiles_data__descriptor, data, size, error) != 0) {
+        wire_release(&tree);
         return NULL;
+    }
     struct reader r = {.in = (const Otlp__ProfilesData *)tree.message, .error = error};
     r.dictionary = r.in->dictionary;
     int status;

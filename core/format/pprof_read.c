@@ -11,55 +11,82 @@
 #include "format/gzip.h"
 #include "format/id_map.h"
 #include "format/refuse.h"
+#include "format/row.h"
 #include "format/wire.h"
 #include "pprof.pb-c.h"
 #include "profile/hex.h"
 
+/* The tables are walked where they lie in the input, one pass each, since a row may name
+ * another that comes later in the file: strings, mappings, functions, locations, samples. */
+enum field {
+    FIELD_SAMPLE = 2,
+    FIELD_MAPPING = 3,
+    FIELD_LOCATION = 4,
+    FIELD_FUNCTION = 5,
+    FIELD_STRING = 6,
+    FIELD_TABLES, /* fields below are tables, from FIELD_SAMPLE on */
+};
+
 struct reader {
-    const Pprof__Profile *in;
+    struct wire_cursor in;
+    size_t rows[FIELD_TABLES]; /* of each table */
+    struct wire_tree row;      /* the one that is read */
+    struct wire_tree rest;     /* a profile with everything but the tables */
+    const Pprof__Profile *head;
     struct profile *p;
     char *error;
     profile_id *strings; /* by row of the input's string table, as are the arrays below */
     struct id_map mapping_ids, function_ids, location_ids;
     profile_id *mappings, *functions, *locations;
     enum cprof_frame_type *mapping_types; /* of the frames that lie in it */
-    profile_id *frames;                   /* of one sample; room for the deepest */
-    struct profile_label *labels;         /* of one sample; room for the most */
-    struct profile_line *lines;           /* of one location; room for the most */
+    struct row lists;
 };
 
 static int read_string(struct reader *r, int64_t index, profile_id *id)
 {
     *id = 0;
-    if (index < 0 || (uint64_t)index >= r->in->n_string_table)
+    if (index < 0 || (uint64_t)index >= r->rows[FIELD_STRING])
         return refuse(r->error, "names string %" PRId64 " of %zu", index,
-                      r->in->n_string_table);
+                      r->rows[FIELD_STRING]);
     *id = r->strings[index];
     return 0;
 }
 
+/* The next row of a table; false at the end. */
+static bool next_row(struct wire_cursor *cursor, enum field table, struct wire_field *row)
+{
+    while (wire_next(cursor, row) > 0)
+        if (row->number == table)
+            return true;
+    return false;
+}
+
 static int read_strings(struct reader *r)
 {
-    for (size_t i = 0; i < r->in->n_string_table; i++) {
-        const ProtobufCBinaryData *text = &r->in->string_table[i];
-        r->strings[i] = profile_string_n(r->p, (const char *)text->data, text->len);
+    struct wire_cursor cursor = r->in;
+    struct wire_field text;
+    for (size_t i = 0; next_row(&cursor, FIELD_STRING, &text); i++) {
+        if (i == 0 && text.size != 0)
+            break;
+        r->strings[i] = profile_string_n(r->p, (const char *)text.data, text.size);
     }
-    if (r->in->n_string_table == 0 || r->in->string_table[0].len != 0)
+    if (cursor.at != cursor.end || r->rows[FIELD_STRING] == 0)
         return refuse(r->error, "the string table does not begin with the empty string");
     return 0;
 }
 
 static int read_value_types(struct reader *r)
 {
-    if (r->in->n_sample_type == 0)
+    const Pprof__Profile *in = r->head;
+    if (in->n_sample_type == 0)
         return refuse(r->error, "no sample types");
-    if (r->in->n_sample_type > PROFILE_MAX_VALUES)
-        return refuse(r->error, "%zu sample types; at most %d are supported",
-                      r->in->n_sample_type, PROFILE_MAX_VALUES);
-    for (size_t i = 0; i < r->in->n_sample_type; i++) {
+    if (in->n_sample_type > PROFILE_MAX_VALUES)
+        return refuse(r->error, "%zu sample types; at most %d are supported", in->n_sample_type,
+                      PROFILE_MAX_VALUES);
+    for (size_t i = 0; i < in->n_sample_type; i++) {
         profile_id type, unit;
-        TRY(read_string(r, r->in->sample_type[i]->type, &type));
-        TRY(read_string(r, r->in->sample_type[i]->unit, &unit));
+        TRY(read_string(r, in->sample_type[i]->type, &type));
+        TRY(read_string(r, in->sample_type[i]->unit, &unit));
         int status =
             profile_add_value_type(r->p, profile_text(r->p, type), profile_text(r->p, unit));
         if (status == -EEXIST)
@@ -106,7 +133,7 @@ static void take_htlhash(struct reader *r, struct profile_mapping *mapping)
 
 static int read_mapping(struct reader *r, size_t row)
 {
-    const Pprof__Mapping *in = r->in->mapping[row];
+    const Pprof__Mapping *in = (const Pprof__Mapping *)r->row.message;
     struct profile_mapping mapping = {
         .start = in->memory_start,
         .limit = in->memory_limit,
@@ -131,7 +158,7 @@ static int read_mapping(struct reader *r, size_t row)
 
 static int read_function(struct reader *r, size_t row)
 {
-    const Pprof__Function *in = r->in->function[row];
+    const Pprof__Function *in = (const Pprof__Function *)r->row.message;
     struct profile_function function = {.start_line = in->start_line};
     TRY(name_row(r, &r->function_ids, in->id, "function"));
     TRY(read_string(r, in->name, &function.name));
@@ -141,14 +168,35 @@ static int read_function(struct reader *r, size_t row)
     return 0;
 }
 
+static int read_lines(struct reader *r, const Pprof__Location *in, struct profile_line *lines)
+{
+    for (size_t i = 0; i < in->n_line; i++) {
+        const Pprof__Line *line = in->line[i];
+        size_t function = id_map_find(&r->function_ids, line->function_id);
+        if (function == ID_MAP_NONE && line->function_id != 0)
+            return refuse(r->error,
+                          "location %" PRIu64 " names function %" PRIu64 ", which is missing",
+                          in->id, line->function_id);
+        lines[i] = (struct profile_line){
+            .function = line->function_id != 0 ? r->functions[function] : 0,
+            .line = line->line,
+            .column = line->column,
+        };
+    }
+    return 0;
+}
+
 static int read_location(struct reader *r, size_t row)
 {
-    const Pprof__Location *in = r->in->location[row];
+    const Pprof__Location *in = (const Pprof__Location *)r->row.message;
+    struct profile_line *lines = row_lines(&r->lists, in->n_line);
+    if (lines == NULL)
+        return refuse_memory(r->error);
     struct profile_location location = {
         .address = in->address,
         .folded = in->is_folded != 0,
         .line_count = (uint32_t)in->n_line,
-        .lines = r->lines,
+        .lines = lines,
     };
     TRY(name_row(r, &r->location_ids, in->id, "location"));
     if (in->mapping_id != 0) {
@@ -160,19 +208,7 @@ static int read_location(struct reader *r, size_t row)
         location.mapping = r->mappings[mapping];
         location.type = r->mapping_types[mapping];
     }
-    for (size_t i = 0; i < in->n_line; i++) {
-        const Pprof__Line *line = in->line[i];
-        size_t function = id_map_find(&r->function_ids, line->function_id);
-        if (function == ID_MAP_NONE && line->function_id != 0)
-            return refuse(r->error,
-                          "location %" PRIu64 " names function %" PRIu64 ", which is missing",
-                          in->id, line->function_id);
-        r->lines[i] = (struct profile_line){
-            .function = line->function_id != 0 ? r->functions[function] : 0,
-            .line = line->line,
-            .column = line->column,
-        };
-    }
+    TRY(read_lines(r, in, lines));
     r->locations[row] = profile_location(r->p, &location);
     return 0;
 }
@@ -198,43 +234,112 @@ static bool read_link_label(struct reader *r, const Pprof__Label *in, struct pro
     return false;
 }
 
-static int read_labels(struct reader *r, const Pprof__Sample *in, profile_id *link,
-                       profile_id *labels)
+/* --- samples ---
+ *
+ * They are nearly all of a file, and nearly all of them are small numbers: these are read where
+ * they lie. Only labels are unpacked. */
+
+/* What is put together of one sample. */
+struct sample {
+    size_t number; /* in the file */
+    profile_id *frames;
+    struct profile_label *labels;
+    size_t depth, label_count, value_count;
+    struct profile_link link;
+    int64_t values[PROFILE_MAX_VALUES];
+};
+
+static int read_frames(struct reader *r, struct wire_cursor ids, struct sample *sample)
 {
-    struct profile_link read = {0};
-    size_t count = 0;
-    for (size_t i = 0; i < in->n_label; i++) {
-        const Pprof__Label *label = in->label[i];
-        struct profile_label *to = &r->labels[count];
-        *to = (struct profile_label){.number = label->num, .is_number = label->str == 0};
-        TRY(read_string(r, label->key, &to->key));
-        TRY(read_string(r, label->str, &to->text));
-        TRY(read_string(r, label->num_unit, &to->unit));
-        if (!read_link_label(r, label, &read))
-            count++;
+    uint64_t id;
+    while (ids.at != ids.end) {
+        if (!wire_next_number(&ids, &id))
+            return refuse(r->error, "sample %zu is damaged", sample->number);
+        size_t location = id_map_find(&r->location_ids, id);
+        if (location == ID_MAP_NONE)
+            return refuse(r->error, "sample %zu names location %" PRIu64 ", which is missing",
+                          sample->number, id);
+        sample->frames[sample->depth++] = r->locations[location];
     }
-    *link = profile_link(r->p, &read);
-    *labels = profile_labels(r->p, r->labels, count);
     return 0;
 }
 
-static int read_sample(struct reader *r, size_t row)
+static int read_values(struct reader *r, struct wire_cursor values, struct sample *sample)
 {
-    const Pprof__Sample *in = r->in->sample[row];
-    profile_id link, labels;
-    if (in->n_value != r->in->n_sample_type)
-        return refuse(r->error, "sample %zu has %zu values for %zu sample types", row,
-                      in->n_value, r->in->n_sample_type);
-    for (size_t i = 0; i < in->n_location_id; i++) {
-        size_t location = id_map_find(&r->location_ids, in->location_id[i]);
-        if (location == ID_MAP_NONE)
-            return refuse(r->error, "sample %zu names location %" PRIu64 ", which is missing",
-                          row, in->location_id[i]);
-        r->frames[i] = r->locations[location];
+    uint64_t value;
+    while (values.at != values.end) {
+        if (!wire_next_number(&values, &value))
+            return refuse(r->error, "sample %zu is damaged", sample->number);
+        if (sample->value_count < PROFILE_MAX_VALUES)
+            sample->values[sample->value_count] = (int64_t)value;
+        sample->value_count++;
     }
-    TRY(read_labels(r, in, &link, &labels));
-    profile_id stack = profile_stack(r->p, r->frames, in->n_location_id);
-    return profile_add(r->p, stack, link, labels, in->value) == 0 ? 0 : refuse_memory(r->error);
+    return 0;
+}
+
+static int read_label(struct reader *r, const struct wire_field *field, struct sample *sample)
+{
+    TRY(wire_unpack(&r->row, &pprof__label__descriptor, field->data, field->size, r->error));
+    const Pprof__Label *in = (const Pprof__Label *)r->row.message;
+    struct profile_label *to = &sample->labels[sample->label_count];
+    *to = (struct profile_label){.number = in->num, .is_number = in->str == 0};
+    TRY(read_string(r, in->key, &to->key));
+    TRY(read_string(r, in->str, &to->text));
+    TRY(read_string(r, in->num_unit, &to->unit));
+    if (!read_link_label(r, in, &sample->link))
+        sample->label_count++;
+    return 0;
+}
+
+static int read_sample_field(struct reader *r, const struct wire_field *field,
+                             struct sample *sample)
+{
+    enum { LOCATION_ID = 1, VALUE = 2, LABEL = 3 };
+    const struct wire_cursor content = {field->data, field->data + field->size};
+    bool is_list = field->type == WIRE_LENGTH || field->type == WIRE_VARINT;
+    if (field->number == LOCATION_ID && is_list)
+        return read_frames(r, content, sample);
+    if (field->number == VALUE && is_list)
+        return read_values(r, content, sample);
+    if (field->number == LABEL && field->type == WIRE_LENGTH)
+        return read_label(r, field, sample);
+    return 0;
+}
+
+static int read_sample(struct reader *r, const struct wire_field *row, size_t number)
+{
+    struct wire_cursor cursor = {row->data, row->data + row->size};
+    struct wire_field field;
+    /* A location takes a byte at least, a label two. */
+    struct sample sample = {
+        .number = number,
+        .frames = row_frames(&r->lists, row->size),
+        .labels = row_labels(&r->lists, row->size / 2),
+    };
+    int status;
+    if (sample.frames == NULL || sample.labels == NULL)
+        return refuse_memory(r->error);
+    while ((status = wire_next(&cursor, &field)) > 0)
+        TRY(read_sample_field(r, &field, &sample));
+    if (status != 0)
+        return refuse(r->error, "sample %zu is damaged", number);
+    if (sample.value_count != r->head->n_sample_type)
+        return refuse(r->error, "sample %zu has %zu values for %zu sample types", number,
+                      sample.value_count, r->head->n_sample_type);
+    profile_id link = profile_link(r->p, &sample.link);
+    profile_id labels = profile_labels(r->p, sample.labels, sample.label_count);
+    profile_id stack = profile_stack(r->p, sample.frames, sample.depth);
+    status = profile_add(r->p, stack, link, labels, sample.values);
+    return status == 0 ? 0 : refuse_memory(r->error);
+}
+
+static int read_samples(struct reader *r)
+{
+    struct wire_cursor cursor = r->in;
+    struct wire_field row;
+    for (size_t i = 0; next_row(&cursor, FIELD_SAMPLE, &row); i++)
+        TRY(read_sample(r, &row, i));
+    return 0;
 }
 
 /* Header and comments */
@@ -292,7 +397,7 @@ static int read_comment(struct reader *r, int64_t index)
 
 static int read_header(struct reader *r)
 {
-    const Pprof__Profile *in = r->in;
+    const Pprof__Profile *in = r->head;
     struct profile_header *h = profile_header(r->p);
     h->time_ns = in->time_nanos > 0 ? (uint64_t)in->time_nanos : 0;
     h->duration_ns = in->duration_nanos > 0 ? (uint64_t)in->duration_nanos : 0;
@@ -312,40 +417,48 @@ static int read_header(struct reader *r)
 
 /* The whole */
 
-static bool reader_init_payload(struct reader *r)
+/* Counts the rows of each table, and unpacks all else. */
+static int read_head(struct reader *r)
 {
-    size_t frames = 1, labels = 1, lines = 1;
-    for (size_t i = 0; i < r->in->n_sample; i++) {
-        if (r->in->sample[i]->n_location_id > frames)
-            frames = r->in->sample[i]->n_location_id;
-        if (r->in->sample[i]->n_label > labels)
-            labels = r->in->sample[i]->n_label;
+    struct wire_cursor cursor = r->in;
+    struct wire_field field;
+    struct buffer head = {0};
+    int status;
+    while ((status = wire_next(&cursor, &field)) > 0) {
+        if (field.number < FIELD_SAMPLE || field.number >= FIELD_TABLES)
+            buffer_append(&head, field.start, (size_t)(cursor.at - field.start));
+        else if (field.type == WIRE_LENGTH)
+            r->rows[field.number]++;
+        else
+            break;
     }
-    for (size_t i = 0; i < r->in->n_location; i++)
-        if (r->in->location[i]->n_line > lines)
-            lines = r->in->location[i]->n_line;
-    r->frames = calloc(frames, sizeof(*r->frames));
-    r->labels = calloc(labels, sizeof(*r->labels));
-    r->lines = calloc(lines, sizeof(*r->lines));
-    return r->frames != NULL && r->labels != NULL && r->lines != NULL && lines <= UINT32_MAX;
+    if (status != 0)
+        status = refuse(r->error, "not a valid pprof.Profile message: damaged at byte %zu",
+                        (size_t)(field.start - r->in.at));
+    else if (head.error != 0)
+        status = refuse_memory(r->error);
+    else
+        status =
+            wire_unpack(&r->rest, &pprof__profile__descriptor, head.data, head.size, r->error);
+    buffer_free(&head);
+    r->head = (const Pprof__Profile *)r->rest.message;
+    return status;
 }
 
 static bool reader_init(struct reader *r)
 {
-    const Pprof__Profile *in = r->in;
-    r->strings = calloc(in->n_string_table + 1, sizeof(*r->strings));
-    r->mappings = calloc(in->n_mapping + 1, sizeof(*r->mappings));
-    r->mapping_types = calloc(in->n_mapping + 1, sizeof(*r->mapping_types));
-    r->functions = calloc(in->n_function + 1, sizeof(*r->functions));
-    r->locations = calloc(in->n_location + 1, sizeof(*r->locations));
+    r->strings = calloc(r->rows[FIELD_STRING] + 1, sizeof(*r->strings));
+    r->mappings = calloc(r->rows[FIELD_MAPPING] + 1, sizeof(*r->mappings));
+    r->mapping_types = calloc(r->rows[FIELD_MAPPING] + 1, sizeof(*r->mapping_types));
+    r->functions = calloc(r->rows[FIELD_FUNCTION] + 1, sizeof(*r->functions));
+    r->locations = calloc(r->rows[FIELD_LOCATION] + 1, sizeof(*r->locations));
     /* Each of these is initialised, so that each can be freed. */
-    bool maps = id_map_init(&r->mapping_ids, in->n_mapping);
-    maps = id_map_init(&r->function_ids, in->n_function) && maps;
-    maps = id_map_init(&r->location_ids, in->n_location) && maps;
+    bool maps = id_map_init(&r->mapping_ids, r->rows[FIELD_MAPPING]);
+    maps = id_map_init(&r->function_ids, r->rows[FIELD_FUNCTION]) && maps;
+    maps = id_map_init(&r->location_ids, r->rows[FIELD_LOCATION]) && maps;
     r->p = profile_new(NULL);
     return maps && r->strings != NULL && r->mappings != NULL && r->mapping_types != NULL &&
-           r->functions != NULL && r->locations != NULL && r->p != NULL &&
-           reader_init_payload(r);
+           r->functions != NULL && r->locations != NULL && r->p != NULL;
 }
 
 static void reader_free(struct reader *r)
@@ -355,26 +468,35 @@ static void reader_free(struct reader *r)
     free(r->mapping_types);
     free(r->functions);
     free(r->locations);
-    free(r->frames);
-    free(r->labels);
-    free(r->lines);
     id_map_free(&r->mapping_ids);
     id_map_free(&r->function_ids);
     id_map_free(&r->location_ids);
+    row_free(&r->lists);
+    wire_release(&r->row);
+    wire_release(&r->rest);
+}
+
+static int read_table(struct reader *r, enum field table,
+                      const ProtobufCMessageDescriptor *type,
+                      int (*read)(struct reader *r, size_t row))
+{
+    struct wire_cursor cursor = r->in;
+    struct wire_field field;
+    for (size_t row = 0; next_row(&cursor, table, &field); row++) {
+        TRY(wire_unpack(&r->row, type, field.data, field.size, r->error));
+        TRY(read(r, row));
+    }
+    return 0;
 }
 
 static int read_profile(struct reader *r)
 {
     TRY(read_strings(r));
     TRY(read_value_types(r));
-    for (size_t i = 0; i < r->in->n_mapping; i++)
-        TRY(read_mapping(r, i));
-    for (size_t i = 0; i < r->in->n_function; i++)
-        TRY(read_function(r, i));
-    for (size_t i = 0; i < r->in->n_location; i++)
-        TRY(read_location(r, i));
-    for (size_t i = 0; i < r->in->n_sample; i++)
-        TRY(read_sample(r, i));
+    TRY(read_table(r, FIELD_MAPPING, &pprof__mapping__descriptor, read_mapping));
+    TRY(read_table(r, FIELD_FUNCTION, &pprof__function__descriptor, read_function));
+    TRY(read_table(r, FIELD_LOCATION, &pprof__location__descriptor, read_location));
+    TRY(read_samples(r));
     TRY(read_header(r));
     return profile_error(r->p) == 0 ? 0 : refuse_memory(r->error);
 }
@@ -382,13 +504,11 @@ static int read_profile(struct reader *r)
 static struct profile *read_raw(const unsigned char *data, size_t size,
                                 char error[FORMAT_ERROR_SIZE])
 {
-    struct wire_tree tree;
-    if (wire_unpack(&tree, &pprof__profile__descriptor, data, size, error) != 0)
-        return NULL;
-    struct reader r = {.in = (const Pprof__Profile *)tree.message, .error = error};
-    int status = reader_init(&r) ? read_profile(&r) : refuse_memory(r.error);
+    struct reader r = {.in = {data, data + size}, .error = error};
+    int status = read_head(&r);
+    if (status == 0)
+        status = reader_init(&r) ? read_profile(&r) : refuse_memory(r.error);
     reader_free(&r);
-    wire_release(&tree);
     if (status == 0)
         return r.p;
     profile_free(r.p);

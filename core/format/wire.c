@@ -6,8 +6,7 @@
 
 #define UNPACK_FACTOR 64             /* bytes of memory for a byte of input */
 #define UNPACK_SLACK ((size_t)65536) /* what a tiny input may take beyond that */
-
-enum wire_type { WIRE_VARINT = 0, WIRE_LENGTH = 2 };
+#define BLOCK_SIZE ((size_t)65536)   /* of what messages lie in, but for larger ones */
 
 static void put_varint(struct buffer *out, uint64_t value)
 {
@@ -64,35 +63,127 @@ void wire_varint(struct buffer *out, unsigned field, uint64_t value)
     put_varint(out, value);
 }
 
-/* A block carries its size, so that what is freed can be used again: while it scans,
- * protobuf-c holds lists that it lets go before the end. */
-union block {
-    size_t size;
-    max_align_t aligned;
+/* --- walking --- */
+
+bool wire_next_number(struct wire_cursor *cursor, uint64_t *number)
+{
+    const unsigned char *at = cursor->at;
+    uint64_t value = 0;
+    for (unsigned shift = 0; at != cursor->end && shift < 64; shift += 7) {
+        value |= (uint64_t)(*at & 0x7f) << shift;
+        if (*at++ < 0x80) {
+            cursor->at = at;
+            *number = value;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* How much content a field has behind its tag, and for those that tell it, its size. */
+static bool take_size(struct wire_cursor *cursor, enum wire_type type, uint64_t *size)
+{
+    struct wire_cursor ahead = *cursor;
+    uint64_t number;
+    switch (type) {
+    case WIRE_VARINT:
+        if (!wire_next_number(&ahead, &number))
+            return false;
+        *size = (uint64_t)(ahead.at - cursor->at);
+        return true;
+    case WIRE_LENGTH:
+        return wire_next_number(cursor, size);
+    case WIRE_FIXED64:
+        *size = sizeof(uint64_t);
+        return true;
+    case WIRE_FIXED32:
+        *size = sizeof(uint32_t);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool take_content(struct wire_cursor *cursor, struct wire_field *field)
+{
+    uint64_t size;
+    if (!take_size(cursor, field->type, &size) || size > (size_t)(cursor->end - cursor->at))
+        return false;
+    field->data = cursor->at;
+    field->size = (size_t)size;
+    cursor->at += size;
+    return true;
+}
+
+int wire_next(struct wire_cursor *cursor, struct wire_field *field)
+{
+    uint64_t tag;
+    if (cursor->at == cursor->end)
+        return 0;
+    field->start = cursor->at;
+    if (!wire_next_number(cursor, &tag) || tag >> 3 == 0 || tag >> 3 > UINT32_MAX >> 3)
+        return -EBADMSG;
+    field->number = (uint32_t)(tag >> 3);
+    field->type = (enum wire_type)(tag & 7);
+    return take_content(cursor, field) ? 1 : -EBADMSG;
+}
+
+/* --- unpacking --- */
+
+/* What a message's parts lie in, one after the other: thousands of them are made and let go
+ * together, for which malloc() would take longer than the decoding. */
+struct wire_block {
+    struct wire_block *next;
+    size_t size, used;
+    max_align_t content[];
 };
+
+static struct wire_block *new_block(struct wire_tree *tree, size_t size)
+{
+    struct wire_block *block = malloc(sizeof(*block) + size);
+    if (block == NULL)
+        return NULL;
+    *block = (struct wire_block){.next = tree->blocks, .size = size};
+    tree->blocks = block;
+    return block;
+}
 
 static void *bounded_alloc(void *closure, size_t size)
 {
     struct wire_tree *tree = closure;
-    if (size > tree->limit - tree->used ||
-        sizeof(union block) > tree->limit - tree->used - size)
+    struct wire_block *block = tree->blocks;
+    if (size > tree->limit - tree->used)
         return NULL;
-    union block *block = malloc(sizeof(*block) + size);
+    size_t rounded = (size + sizeof(max_align_t) - 1) & ~(sizeof(max_align_t) - 1);
+    if (block == NULL || rounded > block->size - block->used)
+        block = new_block(tree, rounded > BLOCK_SIZE ? rounded : BLOCK_SIZE);
     if (block == NULL)
         return NULL;
-    block->size = sizeof(*block) + size;
-    tree->used += block->size;
-    return block + 1;
+    void *part = (unsigned char *)block->content + block->used;
+    block->used += rounded;
+    tree->used += rounded < tree->limit - tree->used ? rounded : tree->limit - tree->used;
+    return part;
 }
 
+/* All parts go together, with the next message. */
 static void bounded_free(void *closure, void *data)
 {
-    struct wire_tree *tree = closure;
-    if (data == NULL)
-        return;
-    union block *block = (union block *)data - 1;
-    tree->used -= block->size;
-    free(block);
+    (void)closure;
+    (void)data;
+}
+
+/* Keeps the oldest block, which is enough for most rows. */
+static void clear(struct wire_tree *tree)
+{
+    while (tree->blocks != NULL && tree->blocks->next != NULL) {
+        struct wire_block *block = tree->blocks;
+        tree->blocks = block->next;
+        free(block);
+    }
+    if (tree->blocks != NULL)
+        tree->blocks->used = 0;
+    tree->used = 0;
+    tree->message = NULL;
 }
 
 int wire_unpack(struct wire_tree *tree, const ProtobufCMessageDescriptor *type,
@@ -100,10 +191,10 @@ int wire_unpack(struct wire_tree *tree, const ProtobufCMessageDescriptor *type,
 {
     size_t limit =
         size < FORMAT_MAX_INFLATED / UNPACK_FACTOR ? size * UNPACK_FACTOR : FORMAT_MAX_INFLATED;
-    *tree = (struct wire_tree){
-        .allocator = {.alloc = bounded_alloc, .free = bounded_free, .allocator_data = tree},
-        .limit = limit + UNPACK_SLACK,
-    };
+    clear(tree);
+    tree->limit = limit + UNPACK_SLACK;
+    tree->allocator = (ProtobufCAllocator){
+        .alloc = bounded_alloc, .free = bounded_free, .allocator_data = tree};
     tree->message = protobuf_c_message_unpack(type, &tree->allocator, size, data);
     if (tree->message != NULL)
         return 0;
@@ -114,6 +205,7 @@ int wire_unpack(struct wire_tree *tree, const ProtobufCMessageDescriptor *type,
 
 void wire_release(struct wire_tree *tree)
 {
-    protobuf_c_message_free_unpacked(tree->message, &tree->allocator);
-    tree->message = NULL;
+    clear(tree);
+    free(tree->blocks);
+    tree->blocks = NULL;
 }

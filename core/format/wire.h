@@ -1,13 +1,15 @@
 /*
  * Protobuf, one message at a time. Writers pack each row of a table as soon as it is put
  * together, so that an encoding never exists as a tree of objects beside its bytes. Readers
- * unpack the whole input with an allocator that says no past a bound: a small input cannot
+ * walk the fields of a message where they lie, and unpack row after row into the same memory;
+ * or unpack the whole input, with an allocator that says no past a bound: a small input cannot
  * unfold into a large tree.
  */
 #ifndef CPROF_FORMAT_WIRE_H
 #define CPROF_FORMAT_WIRE_H
 
 #include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
 
 #include "format/format.h"
 
@@ -21,16 +23,39 @@ void wire_varint(struct buffer *out, unsigned field, uint64_t value);
 void wire_append(struct buffer *out, const ProtobufCMessage *message);
 void wire_concatenate(struct buffer *out, const struct buffer *message);
 
-/* A decoded message and the memory it may take. */
+enum wire_type { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_LENGTH = 2, WIRE_FIXED32 = 5 };
+
+struct wire_field {
+    uint32_t number;
+    enum wire_type type;
+    const unsigned char *start; /* of its tag */
+    const unsigned char *data;  /* of its content; of a varint its bytes */
+    size_t size;                /* of the content */
+};
+
+/* What is left of a message. */
+struct wire_cursor {
+    const unsigned char *at, *end;
+};
+
+/* 1 with the next field, 0 at the end, -EBADMSG for bytes that are no field. */
+int wire_next(struct wire_cursor *cursor, struct wire_field *field);
+
+/* The next number of a field, of which a packed one has several: begin with a cursor over its
+ * content. False for a varint that does not end. */
+bool wire_next_number(struct wire_cursor *cursor, uint64_t *number);
+
+/* A decoded message and the memory that it lies in, which the next one takes over. Begins as
+ * {0}; must not move while it holds a message. */
 struct wire_tree {
     ProtobufCMessage *message;
     ProtobufCAllocator allocator;
-    size_t limit, used; /* bytes */
+    struct wire_block *blocks; /* the newest first */
+    size_t limit, used;        /* bytes of the message */
 };
 
 /* 0; -EBADMSG with a line in `error` for bytes that are no such message, or that would take
- * more than 64 times their size. After 0 the caller ends with wire_release(). `tree` must not
- * move in between. */
+ * more than 64 times their size. Ends what the tree held before. */
 int wire_unpack(struct wire_tree *tree, const ProtobufCMessageDescriptor *type,
                 const unsigned char *data, size_t size, char error[FORMAT_ERROR_SIZE]);
 void wire_release(struct wire_tree *tree);

@@ -32,7 +32,7 @@ static bool carrier_init_payload(struct carrier *c)
     struct profile_extent extent = profile_extent(c->from);
     c->frames = malloc((extent.depth + 1) * sizeof(*c->frames));
     c->lines = malloc((extent.lines + 1) * sizeof(*c->lines));
-    c->labels = malloc((extent.labels + 1) * sizeof(*c->labels));
+    c->labels = malloc((extent.labels + 2) * sizeof(*c->labels));
     return c->frames != NULL && c->lines != NULL && c->labels != NULL;
 }
 
@@ -127,12 +127,15 @@ static struct profile_label carry_label(struct carrier *c, const struct profile_
 
 static profile_id carry_labels(struct carrier *c, profile_id id)
 {
-    if (id == 0 || c->label_sets[id] != 0)
+    if (c->label_sets[id] != 0 || (id == 0 && c->extra == NULL))
         return c->label_sets[id];
     struct profile_label_set set = profile_get_labels(c->from, id);
+    struct profile_label *next = c->labels;
+    if (c->extra != NULL)
+        *next++ = *c->extra; /* the first, so that the sample's own wins */
     for (uint32_t i = 0; i < set.count; i++)
-        c->labels[i] = carry_label(c, &set.labels[i]);
-    return c->label_sets[id] = profile_labels(c->to, c->labels, set.count);
+        *next++ = carry_label(c, &set.labels[i]);
+    return c->label_sets[id] = profile_labels(c->to, c->labels, (size_t)(next - c->labels));
 }
 
 int carry_values(struct carrier *c, const struct profile_sample *sample, const int64_t *values)

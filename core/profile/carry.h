@@ -13,6 +13,7 @@ struct carrier {
     struct profile *to;
     profile_id *strings, *mappings, *functions, *locations, *stacks, *links, *label_sets;
     size_t column[PROFILE_MAX_VALUES]; /* of the target, for each column of the source */
+    const struct profile_label *extra; /* of the target: each sample gets it; NULL = none */
     profile_id *ids;                   /* what the maps above lie in; 0 = not carried yet */
     /* One row's payload on its way, with room for the longest of the source. */
     profile_id *frames;

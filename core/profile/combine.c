@@ -249,17 +249,18 @@ static bool is_blank(const struct profile *p)
            profile_attribute_count(p, PROFILE_ATTRIBUTES) == 0;
 }
 
-int profile_merge(struct profile *target, const struct profile *source)
+/* `label` is of the target, or NULL. */
+static int merge(struct profile *target, const struct profile *source,
+                 const struct profile_label *label)
 {
     struct carrier c;
     bool blank = is_blank(target);
-    if (is_blank(source))
-        return 0;
     int status = blank ? profile_adopt(target, source) : 0;
     if (status == 0)
         status = carrier_init(&c, target, source);
     if (status != 0)
         return status;
+    c.extra = label;
     status = match_columns(&c);
     if (status == 0) {
         if (!blank)
@@ -272,6 +273,21 @@ int profile_merge(struct profile *target, const struct profile *source)
     }
     carrier_free(&c);
     return status;
+}
+
+int profile_merge(struct profile *target, const struct profile *source)
+{
+    return is_blank(source) ? 0 : merge(target, source, NULL);
+}
+
+int profile_merge_labelled(struct profile *target, const struct profile *source,
+                           const char *key, const char *text)
+{
+    struct profile_label label = {.key = profile_string(target, key),
+                                  .text = profile_string(target, text)};
+    if (label.key == 0 || label.text == 0)
+        return -ENOMEM;
+    return is_blank(source) ? 0 : merge(target, source, &label);
 }
 
 /* Select */

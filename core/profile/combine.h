@@ -27,6 +27,11 @@
  * PROFILE_MAX_ATTRIBUTES are left out. */
 int profile_merge(struct profile *target, const struct profile *source);
 
+/* The same, and each sample of `source` gets the label `key` with that text, but for those that
+ * have one of that key: what came from where is told apart in the sum. */
+int profile_merge_labelled(struct profile *target, const struct profile *source,
+                           const char *key, const char *text);
+
 /* Is the attribute one of cprof's own metrics, which merging adds up? */
 bool profile_is_metric(const struct profile *p, const struct profile_label *attribute);
 

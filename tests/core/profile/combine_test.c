@@ -338,6 +338,34 @@ static void selects_by_trace_span_and_label(void **state)
     profile_free(p);
 }
 
+/* Merging twice with a label tells both apart; what has the label already keeps its own. */
+static void labelled_merges_can_be_taken_apart_again(void **state)
+{
+    (void)state;
+    struct profile *parts[] = {cpu_profile(NULL), cpu_profile(NULL)};
+    static const char *const texts[] = {"first", "second"};
+    struct profile *sum = profile_new(NULL), *again = profile_new(NULL);
+    add_random_samples(parts[0], 21, 300);
+    add_random_samples(parts[1], 22, 200);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(profile_merge_labelled(sum, parts[i], "part", texts[i]), 0);
+    assert_int_equal(profile_merge_labelled(again, sum, "part", "third"), 0);
+    for (int i = 0; i < 2; i++) {
+        struct profile_filter filter = {.label_key = "part", .label_value = texts[i]};
+        struct profile *part = profile_select(again, &filter);
+        assert_true(column_total(part, 0) > 0);
+        assert_int_equal(column_total(part, 0), column_total(parts[i], 0));
+        assert_int_equal(column_total(part, 1), column_total(parts[i], 1));
+        profile_free(part);
+    }
+    assert_int_equal(column_total(again, 1),
+                     column_total(parts[0], 1) + column_total(parts[1], 1));
+    for (int i = 0; i < 2; i++)
+        profile_free(parts[i]);
+    profile_free(sum);
+    profile_free(again);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -355,6 +383,7 @@ int main(void)
         cmocka_unit_test(compacting_drops_what_no_sample_reaches),
         cmocka_unit_test(selections_by_thread_add_up_to_the_whole),
         cmocka_unit_test(selects_by_trace_span_and_label),
+        cmocka_unit_test(labelled_merges_can_be_taken_apart_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

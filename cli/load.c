@@ -1,0 +1,203 @@
+#include "load.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "format/format.h"
+#include "profile/combine.h"
+#include "progress.h"
+
+#define MOST_THREADS 8       /* each has a sum in memory */
+#define FILES_FOR_A_THREAD 4 /* fewer are read sooner than a thread is worth */
+
+/* A run of files, and what came of it. */
+struct part {
+    const struct load *load;
+    char *const *paths;
+    size_t count, group; /* `group` files share an interval */
+    bool intervals;
+    struct profile *sum;
+    int status;                         /* 0 or -errno */
+    char error[FORMAT_ERROR_SIZE + 64]; /* why, in a line; of what was skipped, lines */
+    pthread_t thread;
+};
+
+static void tell(struct part *part, const char *error)
+{
+    if (part->load->skip_broken)
+        fail("%s", error);
+    else
+        snprintf(part->error, sizeof(part->error), "%s", error);
+}
+
+static void tell_merge(struct part *part, const char *path, int status)
+{
+    char error[FORMAT_ERROR_SIZE];
+    snprintf(error, sizeof(error), "%.120s: cannot be merged with the files before it: %s",
+             path, status == -ENOSPC ? "too many value types" : strerror(-status));
+    tell(part, error);
+}
+
+/* Adds a file to *sum. */
+static int add_file(struct part *part, const char *path, struct profile **sum)
+{
+    char error[FORMAT_ERROR_SIZE] = "";
+    struct profile *next = format_read_file(path, error);
+    progress_step();
+    if (!next) {
+        tell(part, error);
+        return part->load->skip_broken ? 0 : -EBADMSG;
+    }
+    if (!*sum) {
+        *sum = next;
+        return 0;
+    }
+    int status = profile_merge(*sum, next);
+    profile_free(next);
+    if (status)
+        tell_merge(part, path, status);
+    return status;
+}
+
+static size_t write_time(char *text, size_t size, uint64_t time_ns)
+{
+    time_t seconds = (time_t)(time_ns / 1000000000);
+    struct tm utc;
+    size_t length =
+        gmtime_r(&seconds, &utc) ? strftime(text, size, "%Y-%m-%dT%H:%M:%S", &utc) : 0;
+    return length + (size_t)snprintf(text + length, size - length, ".%03uZ",
+                                     (unsigned)(time_ns / 1000000 % 1000));
+}
+
+/* Adds a group of files to the part's sum, with their interval as a label. */
+static int add_interval(struct part *part, struct profile *group)
+{
+    const struct profile_header *header = profile_header_const(group);
+    char text[80];
+    if (!part->sum)
+        part->sum = profile_new(NULL);
+    if (!part->sum)
+        return -ENOMEM;
+    if (header->time_ns == 0 || header->duration_ns == 0)
+        return profile_merge(part->sum, group);
+    size_t length = write_time(text, sizeof(text), header->time_ns);
+    text[length++] = '/';
+    write_time(text + length, sizeof(text) - length, header->time_ns + header->duration_ns);
+    return profile_merge_labelled(part->sum, group, LOAD_INTERVAL, text);
+}
+
+static int add_group(struct part *part, size_t first, size_t last)
+{
+    struct profile *group = NULL;
+    int status = 0;
+    for (size_t i = first; !status && i < last; i++)
+        status = add_file(part, part->paths[i], &group);
+    if (!status && group) {
+        status = add_interval(part, group);
+        if (status)
+            tell_merge(part, part->paths[first], status);
+    }
+    profile_free(group);
+    return status;
+}
+
+static void *read_part(void *closure)
+{
+    struct part *part = closure;
+    for (size_t i = 0; !part->status && i < part->count; i += part->group) {
+        size_t last = i + part->group < part->count ? i + part->group : part->count;
+        part->status = part->intervals ? add_group(part, i, last)
+                                       : add_file(part, part->paths[i], &part->sum);
+    }
+    return NULL;
+}
+
+/* How many parts are worth while. */
+static size_t count_parts(size_t files)
+{
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    size_t most = processors < 1 ? 1 : (size_t)processors;
+    if (most > MOST_THREADS)
+        most = MOST_THREADS;
+    if (most > files / FILES_FOR_A_THREAD)
+        most = files / FILES_FOR_A_THREAD;
+    return most > 0 ? most : 1;
+}
+
+/* Divides the files, whole groups each, and reads all parts but the first in threads. */
+static void read_parts(const struct load *load, char *const *paths, size_t count,
+                       struct part *parts, size_t part_count)
+{
+    bool intervals = load->intervals && count > 1;
+    size_t group = intervals ? (count + LOAD_INTERVALS - 1) / LOAD_INTERVALS : 1;
+    size_t groups = (count + group - 1) / group;
+    bool threaded[MOST_THREADS] = {false};
+    for (size_t i = part_count; i-- > 0;) {
+        size_t from = groups * i / part_count * group;
+        size_t to = groups * (i + 1) / part_count * group;
+        to = to < count ? to : count;
+        parts[i] = (struct part){.load = load,
+                                 .paths = paths + from,
+                                 .count = to - from,
+                                 .group = group,
+                                 .intervals = intervals};
+        threaded[i] =
+            i > 0 && pthread_create(&parts[i].thread, NULL, read_part, &parts[i]) == 0;
+        if (!threaded[i])
+            read_part(&parts[i]);
+    }
+    for (size_t i = 0; i < part_count; i++)
+        if (threaded[i])
+            pthread_join(parts[i].thread, NULL);
+}
+
+/* Adds up the parts in the order of their files; the first that failed is told. */
+static int join_parts(struct part *parts, size_t count, struct profile **sum)
+{
+    int status = GO_ON;
+    for (size_t i = 0; i < count; i++) {
+        struct part *part = &parts[i];
+        if (status == GO_ON && part->status) {
+            status = EXIT_FAILED;
+            progress_end();
+            if (*part->error)
+                fail("%s", part->error);
+        }
+        if (status == GO_ON && *sum && part->sum && profile_merge(*sum, part->sum)) {
+            tell_merge(part, part->paths[0], -ENOMEM);
+            status = fail("%s", part->error);
+        }
+        if (!*sum) {
+            *sum = part->sum;
+            part->sum = NULL;
+        }
+        profile_free(part->sum);
+    }
+    if (status == GO_ON)
+        return GO_ON;
+    profile_free(*sum);
+    *sum = NULL;
+    return status;
+}
+
+int load_files(const struct load *load, char *const *paths, size_t count,
+               struct profile **profile)
+{
+    struct part parts[MOST_THREADS];
+    size_t part_count = count_parts(count);
+    *profile = NULL;
+    if (count == 0)
+        return GO_ON;
+    if (count > 1)
+        progress_begin("reading", count, "files");
+    else
+        progress_begin("reading", 0, paths[0]);
+    read_parts(load, paths, count, parts, part_count);
+    return join_parts(parts, part_count, profile);
+}

@@ -1,0 +1,31 @@
+/*
+ * Many profiles read and added up: by as many threads as there are processors, each a run of
+ * files one after the other, so that memory holds the sums and one file a thread.
+ */
+#ifndef CPROF_CLI_LOAD_H
+#define CPROF_CLI_LOAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "profile/profile.h"
+
+struct load {
+    bool skip_broken; /* tells about files that can't be read, and leaves them out; else they
+                         are the end */
+    bool intervals;   /* keeps apart what was when: see below */
+};
+
+/* The label that `intervals` gives the samples: the time that their file covers, as
+ * "2026-01-31T12:00:00.000Z/2026-01-31T12:00:10.000Z" (ISO 8601). Samples that have one keep
+ * it, files that tell no time have none, nor has a file that is alone. Of many files,
+ * neighbours share one, so that there are at most about LOAD_INTERVALS. */
+#define LOAD_INTERVAL "cprof.interval"
+#define LOAD_INTERVALS 240
+
+/* *profile is the sum, owned by the caller; NULL when every file was left out. An exit code,
+ * with the reason told, or GO_ON. */
+int load_files(const struct load *load, char *const *paths, size_t count,
+               struct profile **profile);
+
+#endif
