@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "engine/endpoint.h"
-#include "format/format.h"
+#include "export/sink_file.h"
 
 #define PROFILES_PATH "/v1development/profiles"
 #define PROFILES_METHOD                                                                        \
@@ -265,12 +265,6 @@ static int load_resource(const struct loader *loader)
 
 /* ---- sinks ---- */
 
-static bool ends_with(const char *text, const char *end)
-{
-    size_t length = strlen(text), end_length = strlen(end);
-    return length >= end_length && strcmp(text + length - end_length, end) == 0;
-}
-
 /* The base endpoint gets the path of profiles; the PROFILES form is used as it is. */
 static int load_endpoint(const struct loader *loader)
 {
@@ -414,7 +408,11 @@ static int load_sinks(const struct loader *loader)
     if (!file && output.value != NULL)
         log_warn("%s=%.100s: no file is written, since %s=%s does not name file", output.name,
                  output.value, setting.name, setting.value);
-    return file ? value_copy(&loader->complaint, &config->output, output.value) : 0;
+    if (file)
+        config->output = sink_file_absolute(output.value);
+    return file && config->output == NULL
+               ? value_refuse(&loader->complaint, output, strerror(errno))
+               : 0;
 }
 
 int config_load(struct config *config, const struct cprof_options *options, char *error,
@@ -452,25 +450,4 @@ void config_free(struct config *config)
     pairs_free(&config->resource);
     pairs_free(&config->otlp_headers);
     *config = (struct config){0};
-}
-
-/* The length of the ending that picks the format, with its dot. */
-static size_t ending_length(const char *path)
-{
-    const struct format *format = format_by_path(path);
-    for (size_t i = 0; format != NULL && format->endings[i] != NULL; i++)
-        if (ends_with(path, format->endings[i]))
-            return strlen(format->endings[i]);
-    return 0;
-}
-
-char *config_child_output(const char *output, long pid)
-{
-    if (strstr(output, "%p") != NULL)
-        return strdup(output);
-    size_t stem = strlen(output) - ending_length(output);
-    char *adjusted = NULL;
-    if (asprintf(&adjusted, "%.*s.%ld%s", (int)stem, output, pid, output + stem) < 0)
-        return NULL;
-    return adjusted;
 }

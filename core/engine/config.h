@@ -40,7 +40,7 @@ struct config {
     struct pairs otlp_headers;
     double otlp_timeout; /* seconds */
     char *certificate, *client_key, *client_certificate;
-    char *output; /* NULL: no file sink */
+    char *output; /* absolute; NULL: no file sink */
 };
 
 /* 0, -EINVAL, -ECANCELED (OTEL_SDK_DISABLED) or -ENOMEM, with a line in `error`; the config is
@@ -48,9 +48,5 @@ struct config {
 int config_load(struct config *config, const struct cprof_options *options, char *error,
                 size_t error_size);
 void config_free(struct config *config);
-
-/* The output pattern for a forked child: one without %p gets the pid before its ending, so
- * that the child does not write over its parent's file. NULL: out of memory. */
-char *config_child_output(const char *output, long pid);
 
 #endif

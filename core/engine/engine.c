@@ -16,6 +16,7 @@
 #include "engine/config.h"
 #include "engine/loader.h"
 #include "engine/model.h"
+#include "engine/output.h"
 #include "engine/patience.h"
 #include "sample/handler.h"
 #include "sample/threads.h"
@@ -55,6 +56,7 @@ static struct {
     struct handler_view view;
     _Atomic uint32_t wake;
     atomic_bool unknown;     /* see struct handler_view */
+    char *output;            /* the pattern of this process's file; NULL = none */
     struct cprof_stats last; /* of the run that ended last */
     bool hooked;             /* our pthread_atfork handlers are in place */
     pthread_mutex_t forking; /* held across an announced fork; guards `fork` */
@@ -73,7 +75,7 @@ static int report(char *error, size_t error_size, int status, const char *line)
     return status;
 }
 
-static struct exporter *make_exporter(const char *output, char *error, size_t error_size)
+static struct exporter *make_exporter(char *error, size_t error_size)
 {
     const struct config *config = &engine.config;
     const struct exporter_options options = {
@@ -87,7 +89,7 @@ static struct exporter *make_exporter(const char *output, char *error, size_t er
                  .certificate = config->certificate,
                  .client_key = config->client_key,
                  .client_certificate = config->client_certificate},
-        .output = output,
+        .output = engine.output,
         .service_name = config->service_name,
         .library_directory = config->library_directory,
         .budget = &engine.budget,
@@ -172,17 +174,36 @@ static int see_modules(void)
     return status < 0 ? status : 0;
 }
 
-/* Starts with engine.config; `output` is the file sink's pattern. */
-static int build(const char *output, char *error, size_t error_size)
+/* Settles which file this process writes. */
+static int choose_output(bool forked)
+{
+    const char *told = engine.config.output;
+    char *own = told == NULL ? NULL
+                : forked     ? output_beside(told, (long)getpid())
+                             : output_claim(told);
+    if (told != NULL && own == NULL)
+        return -ENOMEM;
+    pthread_mutex_lock(&engine.lock);
+    free(engine.output);
+    engine.output = own;
+    pthread_mutex_unlock(&engine.lock);
+    return 0;
+}
+
+/* Starts with engine.config. */
+static int build(bool forked, char *error, size_t error_size)
 {
     int signal = handler_choose();
     if (signal < 0)
         return report(error, error_size, signal, "no real-time signal is free");
-    engine.exporter = make_exporter(output, error, error_size);
+    int status = choose_output(forked);
+    if (status != 0)
+        return report(error, error_size, status, strerror(-status));
+    engine.exporter = make_exporter(error, error_size);
     if (engine.exporter == NULL)
         return -EINVAL;
     engine.model = model_new(&engine.config, &engine.budget);
-    int status = see_modules();
+    status = see_modules();
     if (status == 0) {
         start_sampling(signal);
         status = start_collector();
@@ -247,7 +268,7 @@ int cprof_start(const struct cprof_options *options, const struct cprof_runtime 
         /* Only the limit: what a run that ended late still holds stays counted. */
         engine.budget.limit = engine.config.memory_limit;
         atomic_store(&engine.state, ENGINE_STARTING);
-        status = build(engine.config.output, error, error_size);
+        status = build(false, error, error_size);
         if (status != 0)
             config_free(&engine.config);
         atomic_store(&engine.state, status == 0 ? ENGINE_RUNNING : ENGINE_IDLE);
@@ -338,6 +359,14 @@ int cprof_flush(double timeout)
 bool cprof_is_running(void)
 {
     return atomic_load(&engine.state) == ENGINE_RUNNING;
+}
+
+int cprof_output(char *pattern, size_t size)
+{
+    pthread_mutex_lock(&engine.lock);
+    int length = engine.output ? snprintf(pattern, size, "%s", engine.output) : -1;
+    pthread_mutex_unlock(&engine.lock);
+    return length < 0 ? -ENOENT : (size_t)length < size ? 0 : -ENAMETOOLONG;
 }
 
 void cprof_stats(struct cprof_stats *stats)
@@ -454,6 +483,7 @@ static void forget_parent(bool at_rest)
     engine.forking = engine.lifecycle = engine.lock =
         (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     loader_doubt();
+    output_fork_child();
     handler_show(NULL);
     process_context_forget();
     threads_fork_child();
@@ -490,19 +520,13 @@ static void after_fork_in_child(void)
 /* The engine anew, with the parent's options. */
 static void start_in_child(void)
 {
-    char error[256] = "out of memory";
-    char *output = NULL;
-    int status = -ENOMEM;
+    char error[256] = "";
     atomic_store(&engine.state, ENGINE_STARTING);
-    if (engine.config.output != NULL)
-        output = config_child_output(engine.config.output, (long)getpid());
-    if (engine.config.output == NULL || output != NULL)
-        status = build(output, error, sizeof error);
+    int status = build(true, error, sizeof error);
     if (status != 0)
         log_warn("not profiling the forked process %ld: %s", (long)getpid(), error);
-    else if (output != NULL && strcmp(output, engine.config.output) != 0)
-        log_info("the forked process %ld writes to %s", (long)getpid(), output);
-    free(output);
+    else if (engine.output != NULL)
+        log_info("the forked process %ld writes to %s", (long)getpid(), engine.output);
     atomic_store(&engine.state, status == 0 ? ENGINE_RUNNING : ENGINE_IDLE);
 }
 

@@ -95,11 +95,11 @@ int sink_file_expand(const char *pattern, const struct file_name *name, char *pa
     return 0;
 }
 
-bool sink_file_has_sequence(const char *pattern)
+bool sink_file_has(const char *pattern, char which)
 {
     for (const char *c = strchr(pattern, '%'); c != NULL && c[1] != '\0';
          c = strchr(c + 2, '%'))
-        if (c[1] == 'n')
+        if (c[1] == which)
             return true;
     return false;
 }
@@ -252,7 +252,7 @@ static void file_close(struct sink *sink)
     free(file);
 }
 
-static char *absolute(const char *path)
+char *sink_file_absolute(const char *path)
 {
     char folder[4096], *joined;
     if (*path == '/')
@@ -309,7 +309,7 @@ struct sink *sink_file_new(const struct exporter_options *options, char *error,
         snprintf(error, error_size, "out of memory");
         return NULL;
     }
-    file->pattern = absolute(options->output);
+    file->pattern = sink_file_absolute(options->output);
     file->service = strdup(service && *service ? service : "unknown_service");
     /* Read here, in the thread that starts us: the program may change its environment. */
     const char *temporary = secure_getenv("TMPDIR");
@@ -319,7 +319,7 @@ struct sink *sink_file_new(const struct exporter_options *options, char *error,
         file_close(&file->sink);
         return NULL;
     }
-    file->whole_run = !sink_file_has_sequence(file->pattern);
+    file->whole_run = !sink_file_has(file->pattern, 'n');
     file->started = time(NULL);
     budget_init_share(&file->budget, options->budget, RUN_SHARE);
     file->sink = (struct sink){.name = "file",

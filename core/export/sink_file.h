@@ -18,7 +18,10 @@ struct file_name {
 int sink_file_expand(const char *pattern, const struct file_name *name, char *path,
                      size_t size);
 
-/* Is there a %n, so that each interval gets a file of its own? */
-bool sink_file_has_sequence(const char *pattern);
+/* The path from the root on: the program may change its directory. NULL with errno. */
+char *sink_file_absolute(const char *path);
+
+/* Is there a %p, or a %n (each interval gets a file of its own)? */
+bool sink_file_has(const char *pattern, char which);
 
 #endif

@@ -6,14 +6,15 @@ import sys
 
 import pytest
 
+import cprof
 from conftest import BURN
 from pprof import Profile
 
 LONG_ENOUGH = {"CPROF_OUTPUT": "out-%p.pb.gz"}
 
 
-def profiles_in(folder):
-    return [Profile(path) for path in sorted(folder.glob("out-*.pb.gz"))]
+def profiles_in(folder, pattern="out-*.pb.gz"):
+    return [Profile(path) for path in sorted(folder.glob(pattern))]
 
 
 # ---- python -m cprof ----
@@ -155,6 +156,68 @@ print(subprocess.run([sys.executable, "-c", "print(1)"], capture_output=True).st
 print(subprocess.run(["sh", "-c", "sleep 0.2; echo done"], capture_output=True).stdout)
 """, by="environment", env=LONG_ENOUGH)
     assert outcome.out == "b'1\\n'\nb'done\\n'\n"
+
+
+def test_programs_started_by_the_program_do_not_write_over_its_profile(execute, tmp_path):
+    """All inherit the same CPROF_OUTPUT, without a %p."""
+    outcome = execute(BURN + """
+import multiprocessing, os, subprocess, sys
+def in_spawned(): burn(0.3)
+def in_parent(): burn(0.3)
+if __name__ == "__main__":
+    multiprocessing.set_start_method("spawn")
+    process = multiprocessing.Process(target=in_spawned)
+    process.start(); process.join()
+    in_started = "import prog\\ndef in_started(): prog.burn(0.3)\\nin_started()"
+    subprocess.run([sys.executable, "-c", in_started], check=True)
+    in_parent()
+""", by="environment", env={"PYTHONPATH": str(tmp_path), "CPROF_LOG": "info"})
+    assert outcome.code == 0, outcome.err
+    assert outcome.profile.stacks_with("in_parent")
+    assert not outcome.profile.names() & {"in_spawned", "in_started"}
+    for function in ("in_spawned", "in_started"):
+        assert len([p for p in profiles_in(tmp_path, "out.*.pb.gz")
+                    if p.stacks_with(function)]) == 1, os.listdir(tmp_path)
+    assert f"another process writes {outcome.output}: this one writes beside it" in outcome.err
+
+
+def test_cprof_run_makes_one_profile_of_a_program_and_its_children(tmp_path):
+    (tmp_path / "prog.py").write_text(BURN + """
+import multiprocessing, os, subprocess, sys
+def in_spawned(): burn(0.3)
+def in_forked(): burn(0.3)
+def in_parent(): burn(0.3)
+def in_started(): burn(0.3)
+if len(sys.argv) > 1:
+    in_started()
+elif __name__ == "__main__":
+    for method, function in (("spawn", in_spawned), ("fork", in_forked)):
+        process = multiprocessing.get_context(method).Process(target=function)
+        process.start(); process.join()
+    subprocess.run([sys.executable, __file__, "started"], check=True)
+    in_parent()
+""")
+    command = os.path.join(os.path.dirname(cprof.__file__), "bin", "cprof")
+    done = subprocess.run([command, "run", "-o", "all.pb.gz", "--", sys.executable, "prog.py"],
+                          cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    profile = Profile(tmp_path / "all.pb.gz")
+    for function in ("in_spawned", "in_forked", "in_started", "in_parent"):
+        seconds = sum(s.nanoseconds for s in profile.stacks_with(function)) / 1e9
+        assert 0.2 < seconds < 0.4, (function, seconds)
+    assert {path.name for path in tmp_path.iterdir()} - {"__pycache__"} == {"all.pb.gz", "prog.py"}
+
+
+def test_the_name_of_the_file_written_is_the_one_told(execute, tmp_path):
+    outcome = execute(BURN + """
+import os, subprocess, sys
+if "again" not in sys.argv:
+    subprocess.run([sys.executable, "-m", "cprof", "-o", "out.pb.gz", __file__, "again"], check=True)
+burn(0.1)
+""")
+    written = [line.rpartition(" ")[2] for line in outcome.err.splitlines()]
+    assert len(written) == 2 and written[1] == str(outcome.output)
+    assert all(Profile(path).stacks_with("burn") for path in written)
 
 
 # ---- living together ----

@@ -86,9 +86,10 @@ def _hide_ourselves():
     sys.excepthook = excepthook
 
 
-def _say_where(output):
-    if output:
-        path = output.replace("%p", str(os.getpid()))
+def _say_where():
+    pattern = cprof._cprof.output()
+    if pattern:
+        path = pattern.replace("%p", str(os.getpid()))
         print(f"cprof: profile written to {path}", file=sys.stderr)
 
 
@@ -109,7 +110,7 @@ def main():
         run()
     finally:
         if cprof.stop():
-            _say_where(output or os.environ.get("CPROF_OUTPUT"))
+            _say_where()
 
 
 if __name__ == "__main__":

@@ -207,6 +207,16 @@ static PyObject *module_is_running(PyObject *self, PyObject *unused)
     return PyBool_FromLong(cprof_is_running());
 }
 
+static PyObject *module_output(PyObject *self, PyObject *unused)
+{
+    char pattern[4096];
+
+    (void)self, (void)unused;
+    if (cprof_output(pattern, sizeof pattern) != 0)
+        Py_RETURN_NONE;
+    return PyUnicode_DecodeFSDefault(pattern);
+}
+
 static PyObject *module_stats(PyObject *self, PyObject *unused)
 {
     struct cprof_stats stats;
@@ -283,6 +293,8 @@ static PyMethodDef methods[] = {
     {"flush", module_flush, METH_O, "True when everything has been delivered."},
     {"stop", module_stop, METH_O, "True when everything has been delivered."},
     {"is_running", module_is_running, METH_NOARGS, NULL},
+    {"output", module_output, METH_NOARGS,
+     "The pattern of the file that this process writes, or None."},
     {"stats", module_stats, METH_NOARGS, NULL},
     {"describe_thread", module_describe_thread, METH_VARARGS,
      "Tells the name and identity of a running thread by its native id."},

@@ -86,6 +86,10 @@ int cprof_flush(double timeout);
 bool cprof_is_running(void);
 void cprof_stats(struct cprof_stats *stats); /* zeros when never started; else the last run's */
 
+/* The pattern of the file that this process writes, or wrote last: what it was told, with its
+ * pid where another process writes that (engine/output.h). 0, -ENOENT, -ENAMETOOLONG. */
+int cprof_output(char *pattern, size_t size);
+
 /* Registers the calling thread: arms its timer at once instead of at the next scan, so that
  * short-lived threads are sampled in proportion. `id` is the runtime's own thread id, `name`
  * may be NULL. May be called again to rename. No effect when not running. */

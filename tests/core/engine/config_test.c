@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <errno.h>
+#include <unistd.h>
 #include <setjmp.h>
 #include <cmocka.h>
 
@@ -270,6 +271,15 @@ static void output_alone_means_a_file(void **state)
     assert_non_null(config.output);
 }
 
+static void a_relative_output_stays_where_the_program_started(void **state)
+{
+    (void)state;
+    char folder[4096], expected[4200];
+    load(&(struct cprof_options){.output = "y.html"});
+    snprintf(expected, sizeof expected, "%s/y.html", getcwd(folder, sizeof folder));
+    assert_string_equal(config.output, expected);
+}
+
 static void an_output_asked_for_in_the_program_is_written_whatever_the_environment(void **state)
 {
     (void)state;
@@ -291,25 +301,6 @@ static void sizes_take_units(void **state)
     assert_int_equal(config.memory_limit, 5000000);
 }
 
-static void a_child_does_not_write_over_its_parents_file(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *pattern, *adjusted;
-    } cases[] = {
-        {"out.pb.gz", "out.42.pb.gz"},
-        {"out-%p.html", "out-%p.html"},
-        {"a/b.speedscope.json", "a/b.42.speedscope.json"},
-        {"x.folded", "x.42.folded"},
-        {"run-%n.otlp", "run-%n.42.otlp"},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        char *adjusted = config_child_output(cases[i].pattern, 42);
-        assert_string_equal(adjusted, cases[i].adjusted);
-        free(adjusted);
-    }
-}
-
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, empty_environment, release)
@@ -326,9 +317,9 @@ int main(void)
         TEST(the_service_name_comes_from_the_most_special_source),
         TEST(broken_resource_attributes_are_ignored_as_a_whole),
         TEST(output_alone_means_a_file),
+        TEST(a_relative_output_stays_where_the_program_started),
         TEST(an_output_asked_for_in_the_program_is_written_whatever_the_environment),
         TEST(sizes_take_units),
-        TEST(a_child_does_not_write_over_its_parents_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -172,9 +172,9 @@ static void output_patterns_become_file_names(void **state)
     assert_int_equal(sink_file_expand("/o/%", &name, path, sizeof path), -EINVAL);
     assert_int_equal(sink_file_expand("/o/%t%t%t%t%t%t%t", &name, path, sizeof path),
                      -ENAMETOOLONG);
-    assert_true(sink_file_has_sequence("a%%%n"));
-    assert_false(sink_file_has_sequence("a%%n"));
-    assert_false(sink_file_has_sequence("a%"));
+    assert_true(sink_file_has("a%%%n", 'n'));
+    assert_false(sink_file_has("a%%n", 'n'));
+    assert_false(sink_file_has("a%", 'n'));
 }
 
 int main(void)
