@@ -3,7 +3,7 @@
 of this folder with each: Debian's own Ruby with the JIT off and on, and a newer one in the
 Debian root of the tests (--sid). Writes JUnit files; every skip is printed with its reason.
 
-    tests/ruby/run_all.py [--reports DIR] [--sid ROOT] [--only NAME]
+    tests/ruby/run_all.py [--reports DIR] [--sid ROOT] [--only TEST] [--ruby NAME]
 """
 
 import argparse
@@ -17,8 +17,11 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 BINDING = ROOT / "bindings" / "ruby"
-TESTS = ("api", "build", "frames", "process", "puma", "stress")
+TESTS = ("api", "build", "frames", "process", "puma", "spans", "stress")
 
+# A checkout of opentelemetry-ruby, for machines without the gems.
+CHECKOUT = os.environ.get("CPROF_TEST_OTEL")
+CHECKOUT_PARTS = ("api", "sdk", "common", "registry", "semantic_conventions")
 
 # Runs "$@" in the root "$0", in a mount namespace of its own, where /proc is mounted.
 IN_ROOT = """mountpoint -q "$0/proc" || mount -t proc proc "$0/proc"; exec chroot "$0" "$@" """
@@ -27,9 +30,10 @@ IN_ROOT = """mountpoint -q "$0/proc" || mount -t proc proc "$0/proc"; exec chroo
 class Ruby:
     """One Ruby: how to call it, and where its root is."""
 
-    def __init__(self, name, root=None, options=(), stress=20):
+    def __init__(self, name, root=None, program="ruby", options=(), stress=20):
         self.name = name
         self.root = root
+        self.program = program
         self.options = options
         self.stress = stress
 
@@ -41,15 +45,15 @@ class Ruby:
 
     def missing(self):
         """Why this Ruby can't be tested, or None."""
-        for tool in ("ruby", "cmake", "cc"):
+        for tool in (self.program, "cmake", "cc"):
             if self.root and not os.path.lexists(self.root / "usr/bin" / tool):
                 return f"there is no {tool} in {self.root}"
         if self.root and os.geteuid() != 0:
             return "chroot needs root"
-        if not self.root and not shutil.which("ruby"):
-            return "there is no ruby"
+        if not self.root and not shutil.which(self.program):
+            return f"there is no {self.program}"
         if "--yjit" in self.options:
-            out = subprocess.run(["ruby", "--yjit", "-v"], capture_output=True, text=True)
+            out = subprocess.run([self.program, "--yjit", "-v"], capture_output=True, text=True)
             if "+YJIT" not in out.stdout:
                 return "this ruby was built without YJIT"
         return None
@@ -67,11 +71,14 @@ def prepare(ruby, gem):
     seen = pathlib.Path(tempfile.mkdtemp(prefix="cprof-ruby-", dir=(ruby.root or pathlib.Path("/")) / "tmp"))
     shutil.copy(gem, seen / "cprof.gem")
     shutil.copytree(HERE, seen / "tests")
+    if CHECKOUT:
+        for part in CHECKOUT_PARTS:
+            shutil.copytree(pathlib.Path(CHECKOUT) / part / "lib", seen / "otel" / part / "lib")
     return seen, pathlib.Path("/") / seen.relative_to(ruby.root or "/")
 
 
 def install(ruby, inside):
-    result = ruby.run(["gem", "install", "--local", "--no-document", "--silent", "--force",
+    result = ruby.run([ruby.program, "-S", "gem", "install", "--local", "--no-document", "--silent", "--force",
                        "--install-dir", inside / "gems", inside / "cprof.gem"])
     return result.returncode == 0
 
@@ -94,11 +101,12 @@ def run_tests(ruby, reports, gem, only):
             name = f"ruby-{ruby.name}-{test}"
             print(f"-- {name}", flush=True)
             result = ruby.run(
-                ["ruby", "-e", "require 'minitest/autorun'; require ARGV.shift",
+                [ruby.program, "-e", "require 'minitest/autorun'; require ARGV.shift",
                  inside / "tests" / f"test_{test}.rb"],
                 GEM_PATH=f"{inside / 'gems'}:{default_path(ruby)}",
                 CPROF_TEST_REPORT=inside / f"{name}.xml",
                 CPROF_TEST_GEM=inside / "cprof.gem",
+                **({"CPROF_TEST_OTEL": inside / "otel"} if CHECKOUT else {}),
                 CPROF_TEST_RUBY_OPTIONS=" ".join(ruby.options),
                 CPROF_TEST_STRESS_SECONDS=ruby.stress)
             passed &= result.returncode == 0
@@ -112,7 +120,7 @@ def run_tests(ruby, reports, gem, only):
 
 
 def default_path(ruby):
-    return ruby.run(["ruby", "-e", "print Gem.path.join(':')"], capture=True).stdout
+    return ruby.run([ruby.program, "-e", "print Gem.path.join(':')"], capture=True).stdout
 
 
 def write_single(reports, name, outcome, message):
@@ -126,13 +134,16 @@ def main():
     parser.add_argument("--reports", type=pathlib.Path, default=ROOT / "build" / "reports")
     parser.add_argument("--sid", type=pathlib.Path, default=pathlib.Path("/var/cache/cprof-test/sid"))
     parser.add_argument("--only", choices=TESTS)
+    parser.add_argument("--ruby", help="the name of one of the Rubies, as in ruby-NAME-…")
     arguments = parser.parse_args()
     arguments.reports.mkdir(parents=True, exist_ok=True)
     rubies = [Ruby("debian", stress=60), Ruby("debian-yjit", options=("--yjit",)),
-              Ruby("sid", root=arguments.sid)]
+              Ruby("sid", root=arguments.sid),
+              Ruby("sid-3.4", root=arguments.sid, program="ruby3.4")]
     with tempfile.TemporaryDirectory() as folder:
         gem = build_gem(pathlib.Path(folder))
-        results = [run_tests(ruby, arguments.reports, gem, arguments.only) for ruby in rubies]
+        results = [run_tests(ruby, arguments.reports, gem, arguments.only) for ruby in rubies
+                   if arguments.ruby in (None, ruby.name)]
     sys.exit(0 if all(results) else 1)
 
 

@@ -7,8 +7,8 @@ require_relative "helper"
 class TestBuild < CprofTest
   # What the handler's part of the binding may refer to: the first three are Ruby's, and neither
   # lock nor allocate; the others are the binding's own data.
-  HANDLER_MAY_USE = %w[ruby_thread_has_gvl_p rb_during_gc rb_gc_count layout labels_current
-                       threads_over _GLOBAL_OFFSET_TABLE_].freeze
+  HANDLER_MAY_USE = %w[ruby_thread_has_gvl_p rb_during_gc rb_gc_count layout context_here
+                       context_age context_seen threads_over _GLOBAL_OFFSET_TABLE_].freeze
 
   def gem_folder
     Gem.loaded_specs["cprof"]&.gem_dir || Gem::Specification.find_by_name("cprof").gem_dir
@@ -44,7 +44,7 @@ class TestBuild < CprofTest
     built = ENV["CPROF_TEST_GEM"] or skip "CPROF_TEST_GEM does not name the gem"
     Dir.mktmpdir do |folder|
       environment = { "CPROF_SKIP_BUILD" => "1", "RUBYOPT" => nil }
-      out, errors, status = run_for(120, environment, "gem", "install", "--local", "--no-document",
+      out, errors, status = run_for(120, environment, RbConfig.ruby, "-S", "gem", "install", "--local", "--no-document",
                                     "--install-dir", folder, built)
       assert status.success?, out + errors
       environment = { "GEM_PATH" => folder, "GEM_HOME" => folder, "RUBYOPT" => "-rcprof/auto" }

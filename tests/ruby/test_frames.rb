@@ -149,6 +149,8 @@ class TestFrames < CprofTest
     seen = outcome.output.lines.to_h { |line| line.split.then { |key, *lines| [key, lines] } }
     stacks = outcome.profile.samples.filter_map do |sample|
       ruby = sample.stack.select { |f| f.file.end_with?(".rb") || f.file == "program.rb" }
+      # Since 3.4 Ruby's backtraces leave out the method around its own rescue.
+      ruby = ruby.reject.with_index { |_, i| i.positive? && ruby[i - 1].name.start_with?("rescue in ") } if RUBY_VERSION >= "3.4"
       at = ruby.index { |f| f.name == "Object#leaf" && f.line == 3 }
       ruby[at + 1..].map { |f| "#{File.basename(f.file)}:#{f.line}" } if at
     end

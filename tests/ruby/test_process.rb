@@ -46,7 +46,7 @@ class TestProcess < CprofTest
       busy = Thread.new { spin(2) }
       burn = "i = 0; i += 1 while i < 2_000_000"
       20.times { system("/bin/sh", "-c", "i=0; while [ $i -lt 2000 ]; do i=$((i+1)); done") or abort "system #{$?}" }
-      pids = 5.times.map { spawn({ "RUBYOPT" => nil }, "ruby", "-e", burn) }
+      pids = 5.times.map { spawn({ "RUBYOPT" => nil }, RbConfig.ruby, "-e", burn) }
       pids.each { |pid| Process.wait(pid); abort "spawn #{$?}" unless $?.success? }
       5.times { pid = fork { exec("/bin/sh", "-c", "i=0; while [ $i -lt 9000 ]; do i=$((i+1)); done") }; Process.wait(pid); abort "exec #{$?}" unless $?.success? }
       IO.popen(["/bin/echo", "popen"]) { |io| print io.read }

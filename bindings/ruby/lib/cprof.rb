@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require_relative "cprof/spans"
 require_relative "cprof/version"
 
 # An always-on profiler: one stack per sample, Ruby and native frames woven together.
@@ -110,7 +111,7 @@ module Cprof
 
     private
 
-    LABELS = :__cprof_label_stack
+    LABELS = :__cprof_labels
     private_constant :LABELS
 
     def enter_labels(current)

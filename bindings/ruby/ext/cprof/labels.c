@@ -1,19 +1,14 @@
 #include "labels.h"
 
 #include <pthread.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <ruby/debug.h>
 
 /* All pairs of a set, one after the other: key, NUL, value, NUL. */
 struct label_set {
     size_t size;
     char *text;
 };
-
-__thread uint32_t labels_current;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards the two below */
 static struct label_set sets[LABEL_SETS_MAX];            /* number 1 is at index 0 */
@@ -58,34 +53,17 @@ uint32_t labels_intern(VALUE pairs)
     return set;
 }
 
-static ID fiber_local(void)
+/* Cprof.labels keeps the pairs and their number there. */
+uint32_t labels_of_fiber(void)
 {
     static ID id;
     if (id == 0)
         id = rb_intern("__cprof_labels");
-    return id;
-}
-
-static void on_fiber_switch(rb_event_flag_t event, VALUE unused, VALUE self, ID id, VALUE class)
-{
-    (void)event;
-    (void)unused;
-    (void)self;
-    (void)id;
-    (void)class;
-    VALUE set = rb_thread_local_aref(rb_thread_current(), fiber_local());
-    labels_current = NIL_P(set) ? 0 : NUM2UINT(set);
-}
-
-void labels_set(uint32_t set)
-{
-    static bool following;
-    if (!following) { /* programs without labels do not pay for them */
-        following = true;
-        rb_add_event_hook(on_fiber_switch, RUBY_EVENT_FIBER_SWITCH, Qnil);
-    }
-    rb_thread_local_aset(rb_thread_current(), fiber_local(), set == 0 ? Qnil : UINT2NUM(set));
-    labels_current = set;
+    VALUE labels = rb_thread_local_aref(rb_thread_current(), id);
+    if (!RB_TYPE_P(labels, T_ARRAY))
+        return 0;
+    VALUE number = rb_ary_entry(labels, 1);
+    return RB_FIXNUM_P(number) ? (uint32_t)FIX2ULONG(number) : 0;
 }
 
 void labels_of(uint32_t set, void (*each)(void *closure, const char *key, const char *value),

@@ -14,11 +14,13 @@
 #include <cprof/cprof.h>
 #include <cprof/runtime.h>
 
+#include "context.h"
 #include "jit.h"
 #include "labels.h"
 #include "layout.h"
 #include "names.h"
 #include "roles.h"
+#include "spans.h"
 #include "threads.h"
 #include "walk.h"
 
@@ -47,7 +49,7 @@ static const struct cprof_runtime runtime = {
     .name = "ruby",
     .walk = walk,
     .step = walk_step,
-    .context = walk_labels,
+    .context = walk_request,
     .resolve = code_resolve,
     .role = roles_of,
     .role_at = roles_at,
@@ -57,10 +59,15 @@ static const struct cprof_runtime runtime = {
     .fork_unlock = fork_unlock,
 };
 
+/* New code has been met, which may be OpenTelemetry's; or a thread whose context is not known.
+ */
 static void give_names(void *unused)
 {
     (void)unused;
     code_give_names();
+    spans_find();
+    if (context_is_stale())
+        context_reload();
 }
 
 /* Asks Ruby to call give_names() at its next safe point. */
@@ -157,6 +164,8 @@ static VALUE native_start(int count, VALUE *v, VALUE self)
     if (start.result == 0) {
         threads_hook();
         threads_enter_current();
+        spans_find();
+        context_renew();
         return Qnil;
     }
     const char *why = start.error[0] != '\0' ? start.error : strerror(-start.result);
@@ -230,7 +239,8 @@ static VALUE native_intern_labels(VALUE self, VALUE pairs)
 static VALUE native_set_labels(VALUE self, VALUE set)
 {
     (void)self;
-    labels_set(NUM2UINT(set));
+    context_follow();
+    context_set_labels(NUM2UINT(set));
     return Qnil;
 }
 
@@ -270,6 +280,7 @@ static VALUE native_prepare(VALUE self)
     char why[160] = "";
     prepare_asking();
     code_init();
+    context_init();
     if (!layout_check(why, sizeof why))
         return rb_str_new_cstr(why);
     roles_learn(self);

@@ -9,6 +9,7 @@
 
 #include <cprof/cprof.h>
 
+#include "context.h"
 #include "layout.h"
 
 __thread bool threads_over;
@@ -20,14 +21,16 @@ static void enter(VALUE thread, const char *name)
 {
     threads_over = false;
     running = layout_thread(thread);
+    context_enter(thread);
     cprof_thread_enter((uint64_t)gettid(), name);
     cprof_thread_set_data(running);
 }
 
-static void leave(void)
+static void leave(VALUE thread)
 {
     threads_over = true;
     running = NULL;
+    context_leave(thread);
     cprof_thread_set_data(NULL);
     cprof_thread_leave();
 }
@@ -52,7 +55,7 @@ static void on_event(rb_event_flag_t event, const rb_internal_thread_event_data_
 {
     (void)unused;
     if (event == RUBY_INTERNAL_THREAD_EVENT_EXITED)
-        leave();
+        leave(data->thread);
     else if (running != layout_thread(data->thread))
         enter(data->thread, NULL);
 }
@@ -78,7 +81,7 @@ static void on_event(rb_event_flag_t event, VALUE unused, VALUE thread, ID id, V
     (void)id;
     (void)class;
     if (event == RUBY_EVENT_THREAD_END)
-        leave();
+        leave(thread);
     else
         enter(thread, NULL);
 }

@@ -4,7 +4,7 @@
  * the heap is being compacted. */
 #include "walk.h"
 
-#include "labels.h"
+#include "context.h"
 #include "layout.h"
 #include "threads.h"
 
@@ -262,7 +262,8 @@ size_t walk(const struct cprof_interrupted *thread, struct cprof_frame *out, siz
         }
         out[count++] = read;
     }
-    if (has_gvl && atomic_load_explicit(&code_met, memory_order_relaxed) > 0)
+    if (has_gvl &&
+        (atomic_load_explicit(&code_met, memory_order_relaxed) > 0 || context_is_stale()))
         walk_ask_for_names();
     return count;
 }
@@ -281,11 +282,15 @@ void walk_objects(const void *thread_data, void (*each)(uintptr_t object))
     }
 }
 
-bool walk_labels(const struct cprof_interrupted *thread, struct cprof_context *context)
+bool walk_request(const struct cprof_interrupted *thread, struct cprof_context *context)
 {
     (void)thread;
-    *context = (struct cprof_context){.label_set = labels_current};
-    return labels_current != 0;
+    const struct context_record *record = context_here;
+    if (record == NULL || context_is_stale())
+        return false;
+    *context =
+        record->versions[atomic_load_explicit(&record->current, memory_order_relaxed) & 1];
+    return true;
 }
 
 #ifdef TAG_RESUME

@@ -63,7 +63,7 @@ extern void (*walk_ask_for_names)(void); /* signal-safe; called with the GVL hel
 size_t walk(const struct cprof_interrupted *thread, struct cprof_frame *frames, size_t capacity,
             bool *complete);
 
-bool walk_labels(const struct cprof_interrupted *thread, struct cprof_context *context);
+bool walk_request(const struct cprof_interrupted *thread, struct cprof_context *context);
 
 /* Where code of Ruby's JIT lies, from when its size is set on. */
 struct walk_range {

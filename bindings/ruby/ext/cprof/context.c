@@ -1,0 +1,188 @@
+#include "context.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <ruby/debug.h>
+#include <ruby/thread.h>
+#include <ruby/version.h>
+
+#include <cprof/cprof.h>
+
+#include "labels.h"
+#include "spans.h"
+
+__thread struct context_record *context_here;
+__thread uint32_t context_seen;
+_Atomic uint32_t context_age;
+
+/* From 3.3 on Ruby may move a thread between native ones: there its record moves along. Before,
+ * a native thread has one of its own. */
+#if RUBY_API_VERSION_CODE >= 30300
+
+static rb_internal_thread_specific_key_t key;
+static bool have_key;
+
+static VALUE make_key(VALUE unused)
+{
+    key = rb_internal_thread_specific_key_create();
+    return unused;
+}
+
+void context_init(void)
+{
+    int failed = 0; /* it is too late for keys where there are several Ractors */
+    rb_protect(make_key, Qnil, &failed);
+    if (failed)
+        rb_set_errinfo(Qnil);
+    have_key = !failed;
+}
+
+static struct context_record *record_of(VALUE thread)
+{
+    return have_key ? rb_internal_thread_specific_get(thread, key) : NULL;
+}
+
+static struct context_record *make_record(void)
+{
+    struct context_record *record = have_key ? calloc(1, sizeof *record) : NULL;
+    if (record != NULL)
+        rb_internal_thread_specific_set(rb_thread_current(), key, record);
+    return record;
+}
+
+static void free_record(VALUE thread, struct context_record *record)
+{
+    if (record != NULL)
+        rb_internal_thread_specific_set(thread, key, NULL);
+    free(record);
+}
+
+#else
+
+static __thread struct context_record own;
+
+void context_init(void)
+{
+}
+
+static struct context_record *record_of(VALUE thread)
+{
+    (void)thread;
+    return NULL; /* a native thread runs one Ruby thread after the other, each from its start */
+}
+
+static struct context_record *make_record(void)
+{
+    memset(&own, 0, sizeof own);
+    return &own;
+}
+
+static void free_record(VALUE thread, struct context_record *record)
+{
+    (void)thread;
+    (void)record;
+}
+
+#endif
+
+void context_enter(VALUE thread)
+{
+    context_here = record_of(thread);
+}
+
+void context_leave(VALUE thread)
+{
+    struct context_record *record = context_here;
+    context_here = NULL;
+    atomic_signal_fence(memory_order_seq_cst);
+    free_record(thread, record);
+}
+
+static const struct cprof_context nothing;
+
+static void publish(const struct cprof_context *context)
+{
+    struct context_record *record = context_here;
+    uint32_t age = atomic_load(&context_age);
+    if (record == NULL) {
+        bool needed = memcmp(context, &nothing, sizeof nothing) != 0;
+        if (!needed || (record = make_record()) == NULL) {
+            context_seen = age;
+            return;
+        }
+    }
+    unsigned next = 1 - atomic_load_explicit(&record->current, memory_order_relaxed);
+    record->versions[next] = *context;
+    atomic_signal_fence(memory_order_seq_cst);
+    atomic_store_explicit(&record->current, next, memory_order_relaxed);
+    record->age = age;
+    atomic_signal_fence(memory_order_seq_cst);
+    context_here = record;
+}
+
+/* What was published last, to change a part of; false: all of it has been published anew. */
+static bool begin_change(struct cprof_context *context)
+{
+    if (context_is_stale()) {
+        context_reload();
+        return false;
+    }
+    const struct context_record *record = context_here;
+    *context = record != NULL ? record->versions[record->current] : nothing;
+    return true;
+}
+
+void context_set_labels(uint32_t set)
+{
+    struct cprof_context context;
+    if (begin_change(&context)) {
+        context.label_set = set;
+        publish(&context);
+    }
+}
+
+void context_set_span(const struct cprof_context *span)
+{
+    struct cprof_context before;
+    if (begin_change(&before)) {
+        struct cprof_context context = *span;
+        context.label_set = before.label_set;
+        publish(&context);
+    }
+}
+
+void context_reload(void)
+{
+    struct cprof_context context = {0};
+    spans_current(&context);
+    context.label_set = labels_of_fiber();
+    publish(&context);
+}
+
+static void on_fiber_switch(rb_event_flag_t event, VALUE unused, VALUE self, ID id, VALUE class)
+{
+    (void)event;
+    (void)unused;
+    (void)self;
+    (void)id;
+    (void)class;
+    if (cprof_is_running())
+        context_reload();
+}
+
+void context_follow(void)
+{
+    static bool following; /* programs with neither spans nor labels do not pay for them */
+    if (!following) {
+        following = true;
+        rb_add_event_hook(on_fiber_switch, RUBY_EVENT_FIBER_SWITCH, Qnil);
+        context_renew();
+    }
+}
+
+void context_renew(void)
+{
+    atomic_fetch_add(&context_age, 1);
+    context_reload();
+}

@@ -1,0 +1,201 @@
+#include "spans.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include <ruby.h>
+
+#include <cprof/cprof.h>
+
+#include "context.h"
+
+/* Where the API keeps a fiber's stack of contexts. */
+enum storage {
+    STORAGE_UNKNOWN, /* nothing has been attached yet since we look */
+    STORAGE_FIBER,   /* since 1.5 */
+    STORAGE_THREAD,  /* before */
+    STORAGE_FOREIGN, /* somewhere else: Context.current is asked */
+};
+
+/* What of the API was found. */
+static struct {
+    VALUE context;      /* OpenTelemetry::Context; 0 = not found yet */
+    VALUE span_context; /* OpenTelemetry::Trace::SpanContext */
+    VALUE span_key;     /* of a context's entries; 0 = there is none by that name */
+    enum storage storage;
+} api;
+
+static struct {
+    ID fiber_stack, thread_stack, current, entries, context, trace_id, span_id, ask;
+} ids;
+
+static VALUE last_of(VALUE stack)
+{
+    return RB_TYPE_P(stack, T_ARRAY) ? rb_ary_entry(stack, -1) : Qnil;
+}
+
+static VALUE last_in(enum storage storage)
+{
+    return last_of(storage == STORAGE_FIBER
+                       ? rb_attr_get(rb_fiber_current(), ids.fiber_stack)
+                       : rb_thread_local_aref(rb_thread_current(), ids.thread_stack));
+}
+
+/* The running fiber's context, or nil. */
+static VALUE current_context(void)
+{
+    if (api.storage == STORAGE_FOREIGN)
+        return rb_funcall(api.context, ids.current, 0);
+    if (api.storage != STORAGE_UNKNOWN)
+        return last_in(api.storage);
+    VALUE context = last_in(STORAGE_FIBER);
+    return NIL_P(context) ? last_in(STORAGE_THREAD) : context;
+}
+
+/* A context has just been attached: where is it now? */
+static void learn_storage(VALUE context)
+{
+    api.storage = last_in(STORAGE_FIBER) == context    ? STORAGE_FIBER
+                  : last_in(STORAGE_THREAD) == context ? STORAGE_THREAD
+                                                       : STORAGE_FOREIGN;
+}
+
+static bool copy_id(VALUE id, uint8_t *to, size_t size)
+{
+    if (!RB_TYPE_P(id, T_STRING) || (size_t)RSTRING_LEN(id) != size)
+        return false;
+    memcpy(to, RSTRING_PTR(id), size);
+    return true;
+}
+
+/* Of a context as the API makes it. False when this is none, or its span is not one. */
+static bool read_span(VALUE context, struct cprof_context *out)
+{
+    if (rb_obj_class(context) != api.context || api.span_key == 0)
+        return false;
+    VALUE entries = rb_attr_get(context, ids.entries);
+    if (!RB_TYPE_P(entries, T_HASH))
+        return false;
+    VALUE span = rb_hash_lookup(entries, api.span_key);
+    if (NIL_P(span))
+        return true;
+    VALUE span_context = rb_attr_get(span, ids.context);
+    return rb_obj_class(span_context) == api.span_context &&
+           copy_id(rb_attr_get(span_context, ids.trace_id), out->trace_id,
+                   sizeof out->trace_id) &&
+           copy_id(rb_attr_get(span_context, ids.span_id), out->span_id, sizeof out->span_id);
+}
+
+/* Of any other: Cprof::Spans.ids_of() runs whatever code it brings. */
+static void ask_for_span(VALUE context, struct cprof_context *out)
+{
+    VALUE spans = rb_const_get(rb_path2class("Cprof"), rb_intern("Spans"));
+    VALUE answer = rb_funcall(spans, ids.ask, 1, context);
+    if (RB_TYPE_P(answer, T_STRING) && RSTRING_LEN(answer) == 16 + 8) {
+        memcpy(out->trace_id, RSTRING_PTR(answer), 16);
+        memcpy(out->span_id, RSTRING_PTR(answer) + 16, 8);
+    }
+}
+
+static void find_span(VALUE context, struct cprof_context *out)
+{
+    if (NIL_P(context) || read_span(context, out))
+        return;
+    memset(out, 0, sizeof *out);
+    ask_for_span(context, out);
+}
+
+void spans_current(struct cprof_context *context)
+{
+    if (api.context != 0)
+        find_span(current_context(), context);
+}
+
+static void publish(VALUE context)
+{
+    struct cprof_context found = {0};
+    if (!cprof_is_running())
+        return;
+    find_span(context, &found);
+    context_set_span(&found);
+}
+
+static VALUE attach(int count, VALUE *arguments, VALUE self)
+{
+    (void)self;
+    VALUE token = rb_call_super_kw(count, arguments, rb_keyword_given_p());
+    VALUE context = count > 0 ? arguments[0] : Qnil;
+    if (api.storage == STORAGE_UNKNOWN)
+        learn_storage(context);
+    publish(context);
+    return token;
+}
+
+static VALUE detach(int count, VALUE *arguments, VALUE self)
+{
+    (void)self;
+    VALUE matched = rb_call_super_kw(count, arguments, rb_keyword_given_p());
+    publish(current_context());
+    return matched;
+}
+
+static void prepend_hooks(void)
+{
+    VALUE hooks = rb_define_module_under(rb_path2class("Cprof"), "ContextHooks");
+    rb_define_method(hooks, "attach", attach, -1);
+    rb_define_method(hooks, "detach", detach, -1);
+    rb_define_method(hooks, "clear", detach, -1);
+    rb_prepend_module(rb_singleton_class(api.context), hooks);
+}
+
+/* The constant at the end of a path, or 0. */
+static VALUE constant(const char *const *path)
+{
+    VALUE value = rb_cObject;
+    for (; *path != NULL; path++) {
+        ID name = rb_intern(*path);
+        /* Without autoload: what is not loaded is not used. */
+        if (!RB_TYPE_P(value, T_CLASS) && !RB_TYPE_P(value, T_MODULE))
+            return 0;
+        if (!rb_const_defined_at(value, name) || rb_autoload_p(value, name) != Qnil)
+            return 0;
+        value = rb_const_get_at(value, name);
+    }
+    return value;
+}
+
+static void name_things(void)
+{
+    ids.fiber_stack = rb_intern("@opentelemetry_context");
+    ids.thread_stack = rb_intern("__opentelemetry_context_storage__");
+    ids.current = rb_intern("current");
+    ids.entries = rb_intern("@entries");
+    ids.context = rb_intern("@context");
+    ids.trace_id = rb_intern("@trace_id");
+    ids.span_id = rb_intern("@span_id");
+    ids.ask = rb_intern("ids_of");
+}
+
+void spans_find(void)
+{
+    static const char *const context[] = {"OpenTelemetry", "Context", NULL};
+    static const char *const span_context[] = {"OpenTelemetry", "Trace", "SpanContext", NULL};
+    static const char *const key[] = {"OpenTelemetry", "Trace", "CURRENT_SPAN_KEY", NULL};
+    if (api.context != 0)
+        return;
+    /* The last of the three to be defined: the API is whole, or as good as. */
+    VALUE found = constant(span_context);
+    if (found == 0 || constant(context) == 0)
+        return;
+    name_things();
+    api.span_context = found;
+    api.span_key = constant(key);
+    api.context = constant(context);
+    rb_gc_register_mark_object(api.span_context);
+    rb_gc_register_mark_object(api.context);
+    if (api.span_key != 0)
+        rb_gc_register_mark_object(api.span_key);
+    prepend_hooks();
+    context_follow();
+    context_renew();
+}

@@ -1,0 +1,25 @@
+/*
+ * Which span OpenTelemetry has active in the running fiber.
+ *
+ * The API keeps a stack of contexts for each fiber: before 1.5 as a fiber-local variable, since
+ * then as an attribute of Fiber. Every change of it goes through attach, detach and clear of
+ * OpenTelemetry::Context, which are wrapped once the API is there; what a fiber has when
+ * it is switched to is looked up in that stack. A context's span and its ids are read from the
+ * instance variables that the API has had since 1.0, which costs no call of Ruby code. What is
+ * not as the API makes it (other tracers' spans) is asked for its ids, with interrupts held
+ * back; whatever fails there is told as unreadable.
+ */
+#ifndef CPROF_RUBY_SPANS_H
+#define CPROF_RUBY_SPANS_H
+
+#include <cprof/runtime.h>
+
+/* Under the GVL; cheap. Looks whether the API has been loaded and, when it has for the first
+ * time, follows it. */
+void spans_find(void);
+
+/* Under the GVL. Fills in the ids of the running fiber's span; leaves them zero if there is
+ * none. */
+void spans_current(struct cprof_context *context);
+
+#endif

@@ -1,0 +1,293 @@
+# frozen_string_literal: true
+
+require_relative "helper"
+
+# Samples and the OpenTelemetry spans they are taken in. Every test runs with a double of each
+# of the API's two storages, and with the real gems where these are installed or where
+# CPROF_TEST_OTEL names a checkout of opentelemetry-ruby.
+class TestSpans < CprofTest
+  CHECKOUT = ENV.fetch("CPROF_TEST_OTEL", nil)
+  PARTS = %w[api sdk common registry semantic_conventions].freeze
+
+  # What the programs call the API by. `span` runs a block in a span and tells whose it is.
+  PREPARE = <<~RUBY
+    require ENV.fetch("OTEL_LIBRARY")
+    OpenTelemetry::SDK.configure if defined?(OpenTelemetry::SDK)
+    TRACER = OpenTelemetry.tracer_provider.tracer("test")
+    $stdout.sync = true
+    def tell(name, span) = $stdout.write("\#{name} \#{span.context.hex_trace_id} \#{span.context.hex_span_id}\\n")
+    def span(name) = TRACER.in_span(name) { |span| tell(name, span); yield span }
+  RUBY
+
+  def self.real?
+    CHECKOUT || Gem::Specification.any? { |gem| gem.name == "opentelemetry-sdk" }
+  end
+
+  # What selects an API: for the double its storage.
+  def self.environments
+    double = { "OTEL_LIBRARY" => File.join(__dir__, "otel_double.rb") }
+    paths = CHECKOUT ? PARTS.map { |part| File.join(CHECKOUT, part, "lib") } : []
+    { "fiber_storage" => double.merge("CPROF_TEST_OTEL_STORAGE" => "fiber"),
+      "thread_storage" => double.merge("CPROF_TEST_OTEL_STORAGE" => "thread"),
+      "the_real_gems" => { "OTEL_LIBRARY" => "opentelemetry-sdk", "OTEL_TRACES_EXPORTER" => "none",
+                           "RUBYLIB" => [*paths, ENV.fetch("RUBYLIB", nil)].compact.join(":") } }
+  end
+
+  # Declares a test for each API.
+  def self.with_each_api(name, &body)
+    environments.each do |api, environment|
+      define_method("test_#{name}_#{api}") do
+        skip "opentelemetry-sdk is not installed, and CPROF_TEST_OTEL names no checkout" if api == "the_real_gems" && !self.class.real?
+        instance_exec(environment, &body)
+      end
+    end
+  end
+
+  # The spans that a program told of: its name for them => [trace id, span id].
+  def told(outcome)
+    outcome.output.lines.to_h { |line| line.split.then { |name, *ids| [name, ids] } }
+  end
+
+  def link_of(sample)
+    sample.labels.values_at("trace_id", "span_id")
+  end
+
+  # Asserts that samples carry the span that the block finds for their stack, nil for none; where
+  # it says :any they are left out. Returns the weight looked at, by span.
+  def assert_linked(profile, spans)
+    wrong = Hash.new(0)
+    right = Hash.new(0)
+    profile.samples.each do |sample|
+      name = yield sample.root_first
+      next if name == :any
+
+      expected = name ? spans.fetch(name) : [nil, nil]
+      (link_of(sample) == expected ? right : wrong)[name] += sample.weight
+    end
+    assert_operator wrong.values.sum, :<=, right.values.sum / 1000, "wrong: #{wrong.first(5)}, right: #{right.first(5)}"
+    right
+  end
+
+  SERVER = <<~'RUBY'
+    require "socket"
+    REQUESTS = 240
+    REQUESTS.times { |n| eval "def request_#{n}(pieces) = pieces.times { spin(0.002); Thread.pass }" }
+    server = TCPServer.new("127.0.0.1", 0)
+    client = fork do
+      Cprof.stop if defined?(Cprof)
+      queue = Queue.new
+      REQUESTS.times { |n| queue << n }
+      queue.close
+      8.times.map do
+        Thread.new do
+          while (n = queue.pop)
+            TCPSocket.open("127.0.0.1", server.addr[1]) { |socket| socket.puts n; exit! 1 unless socket.gets == "done #{n}\n" }
+          end
+        end
+      end.each(&:join)
+    end
+    sockets = Queue.new
+    handlers = 8.times.map do
+      Thread.new do
+        while (socket = sockets.pop)
+          n = Integer(socket.gets)
+          span("request_#{n}") { send("request_#{n}", 4 * 2**(n % 3)) }
+          socket.puts "done #{n}"
+          socket.close
+        end
+      end
+    end
+    REQUESTS.times { sockets << server.accept }
+    sockets.close
+    handlers.each(&:join)
+    Process.wait(client)
+    exit $?.exitstatus
+  RUBY
+
+  # Runs the server; returns the weight of the samples in requests of one, two and four parts.
+  def serve(environment)
+    outcome = run_profiled(PREPARE + SERVER, environment: environment, rate: 500)
+    assert_clean outcome
+    spans = told(outcome)
+    assert_equal 240, spans.size
+    found = assert_linked(outcome.profile, spans) do |names|
+      names.find { |n| n.match?(/#request_\d+\z/) }&.delete_prefix("Object#") ||
+        (names.any? { |n| n.match?(/in_span|Object#span/) } ? :any : nil)
+    end
+    found.delete(nil)
+    found.each_with_object([0, 0, 0]) { |(name, weight), kinds| kinds[name[/\d+/].to_i % 3] += weight }
+  end
+
+  with_each_api("samples_of_concurrent_requests_carry_their_own_span") do |environment|
+    work = [0, 0, 0]
+    # A thousand kernel ticks a run make for an error of 1.5 points: more runs, added up, for less.
+    3.times do
+      work = work.zip(serve(environment)).map(&:sum)
+      break if [1, 2, 4].zip(work).all? { |share, weight| (weight.fdiv(work.sum) - share / 7.0).abs < 0.02 }
+    end
+    [1, 2, 4].zip(work) { |share, weight| assert_share share / 7.0, weight.fdiv(work.sum), 0.03, "requests of #{share}" }
+  end
+
+  FIBERS = <<~'RUBY'
+    def in_a() = spin(0.1)
+    def in_b() = spin(0.1)
+    def in_c() = spin(0.1)
+    def in_nothing() = spin(0.1)
+    def in_attached() = spin(0.1)
+    in_nothing
+    span("in_a") do
+      in_a
+      fiber = Fiber.new do
+        in_nothing
+        span("in_b") { in_b; Fiber.yield; in_b; Fiber.yield }
+        in_nothing
+      end
+      fiber.resume
+      in_a
+      span("in_c") { in_c; fiber.resume; in_c }
+      in_a
+      each = Enumerator.new { |y| in_nothing; y << 1; in_nothing; y << 2 }
+      each.next
+      in_a
+      each.next
+      fiber.resume
+      Thread.new { in_nothing }.join
+      [1].each { in_a }
+      begin
+        span("unseen") { raise "through" }
+      rescue RuntimeError
+        in_a
+      end
+      catch(:out) { span("unseen") { throw :out } }
+      in_a
+    end
+    in_nothing
+    attached = TRACER.start_span("attached")
+    tell("in_attached", attached)
+    token = OpenTelemetry::Context.attach(OpenTelemetry::Trace.context_with_span(attached))
+    in_attached
+    OpenTelemetry::Context.with_current(OpenTelemetry::Context::ROOT) { in_nothing }
+    in_attached
+    OpenTelemetry::Context.detach(token)
+    in_nothing
+    OpenTelemetry::Context.attach(OpenTelemetry::Trace.context_with_span(attached))
+    OpenTelemetry::Context.clear
+    in_nothing
+  RUBY
+
+  with_each_api("fibers_enumerators_and_threads_have_spans_of_their_own") do |environment|
+    outcome = run_profiled(PREPARE + FIBERS, environment: environment, rate: 500)
+    assert_clean outcome
+    right = assert_linked(outcome.profile, told(outcome)) do |names|
+      name = names.reverse.find { |n| n.start_with?("Object#in_") }&.delete_prefix("Object#")
+      name == "in_nothing" ? nil : name || :any
+    end
+    # A second of in_nothing, and so on: every situation was met.
+    { nil => 450, "in_a" => 350, "in_b" => 100, "in_c" => 100, "in_attached" => 100 }.each do |name, weight|
+      assert_in_delta weight, right[name], weight * 0.2 + 10, name.inspect
+    end
+  end
+
+  ORDER = <<~'RUBY'
+    def in_main() = spin(0.3)
+    def in_thread() = spin(0.3)
+    def in_fiber() = spin(0.3)
+    def in_later() = spin(0.2)
+    fiber = Fiber.new { span("in_fiber") { Fiber.yield; in_fiber } }
+    fiber.resume
+    ready = Queue.new
+    go = Queue.new
+    thread = Thread.new { span("in_thread") { ready << 1; go.pop; in_thread } }
+    ready.pop
+    span("in_main") do
+      require "cprof"
+      Cprof.start(rate: 500, output: "late.pb.gz")
+      in_main
+      fiber.resume
+      in_main
+      go << 1
+      thread.join
+    end
+    Cprof.stop
+    Cprof.start(rate: 500, output: "again.pb.gz")
+    span("in_later") { in_later }
+  RUBY
+
+  with_each_api("spans_are_found_that_began_before_the_profiler") do |environment|
+    environment = environment.merge("RUBYOPT" => nil, "CPROF_OUTPUT" => nil, "CPROF_RATE" => nil)
+    run_profiled(PREPARE + ORDER, environment: environment) do |outcome|
+      assert_clean outcome
+      late, again = %w[late again].map { |name| Pprof.read(File.join(outcome.folder, "#{name}.pb.gz")) }
+      # The first sample of each thread asks what it is in the midst of.
+      found = late.samples.group_by { |s| s.names.find { |n| n.start_with?("Object#in_") } }
+      %w[in_main in_thread in_fiber].each do |name|
+        samples = found.fetch("Object##{name}")
+        linked = samples.select { |s| link_of(s) == told(outcome)[name] }
+        assert_operator linked.sum(&:weight), :>=, samples.sum(&:weight) * 0.95, name
+      end
+      assert_linked(again, told(outcome)) { |names| names.include?("Object#in_later") ? "in_later" : :any }
+    end
+  end
+
+  # Each is attached while `in_broken` runs, and must do no harm.
+  BROKEN = <<~'RUBY'
+    require "timeout"
+    def in_broken() = spin(0.1)
+    def in_foreign() = spin(0.1)
+    def in_good() = spin(0.1)
+    def attached(span) = OpenTelemetry::Context.with_current(OpenTelemetry::Trace.context_with_span(span)) { yield }
+    Ids = OpenTelemetry::Trace::SpanContext
+    class Foreign < BasicObject
+      def initialize(&context) = @call = context
+      def context = @call.call
+    end
+    class Duck
+      attr_reader :trace_id, :span_id
+      def initialize(*ids) = (@trace_id, @span_id = ids)
+      def valid? = true
+      def hex_trace_id = trace_id.unpack1("H*")
+      def hex_span_id = span_id.unpack1("H*")
+    end
+    broken = {
+      nothing: Object.new,
+      throwing: Foreign.new { ::Kernel.raise ::Exception, "mine" },
+      exiting: Foreign.new { ::Kernel.throw :nowhere },
+      short: OpenTelemetry::Trace::Span.new(span_context: Ids.new(trace_id: "x", span_id: "y")),
+      number: OpenTelemetry::Trace::Span.new(span_context: Ids.new(trace_id: 1, span_id: nil)),
+      endless: Foreign.new { def self.deeper = deeper; deeper },
+    }
+    broken.each_value { |span| attached(span) { in_broken } }
+    [nil, 1, "context", Object.new].each do |context|
+      OpenTelemetry::Context.attach(context)
+      in_broken
+      OpenTelemetry::Context.clear
+    end
+    ids = Duck.new(Random.bytes(16), Random.bytes(8))
+    foreign = Foreign.new { ids }
+    puts "in_foreign #{ids.hex_trace_id} #{ids.hex_span_id}"
+    attached(foreign) { in_foreign; Fiber.new { in_broken }.resume; in_foreign }
+    span("in_good") { in_good }
+    # What is meant for the application reaches it, though it strikes in the middle of ours.
+    slow = Foreign.new { ::Kernel.sleep 0.3; ids }
+    begin
+      Timeout.timeout(0.1) { attached(slow) { 20.times { spin(0.01) } } }
+      abort "the timeout was swallowed"
+    rescue Timeout::Error
+      OpenTelemetry::Context.clear
+    end
+  RUBY
+
+  with_each_api("broken_and_foreign_spans_do_no_harm") do |environment|
+    outcome = run_profiled(PREPARE + BROKEN, environment: environment, rate: 500)
+    assert outcome.status.success?, outcome.errors
+    # The real API tells of a detach() without its attach().
+    assert_empty outcome.errors.lines.grep_v(/detach/)
+    right = assert_linked(outcome.profile, told(outcome)) do |names|
+      name = names.find { |n| n.start_with?("Object#in_") }&.delete_prefix("Object#")
+      name == "in_broken" ? nil : name || :any
+    end
+    assert_operator right[nil], :>, 350
+    assert_operator right["in_foreign"], :>, 60
+    assert_operator right["in_good"], :>, 30
+  end
+end
