@@ -38,23 +38,19 @@ static int read_pieces(const struct iovec *pieces, size_t count, void *to)
         size += pieces[i].iov_len;
     struct iovec local = {.iov_base = to, .iov_len = size};
     ssize_t got = process_vm_readv(getpid(), &local, 1, pieces, count, 0);
-    if (got == (ssize_t)size)
-        return 0;
-    if (got >= 0)
-        return -EFAULT;
-    if (errno != ENOSYS && errno != EPERM)
+    if (got < 0)
         return -errno;
-    for (size_t i = 0; i < count; i++) { /* a sandbox forbids the careful way */
-        memcpy(to, pieces[i].iov_base, pieces[i].iov_len);
-        to = (char *)to + pieces[i].iov_len;
-    }
-    return 0;
+    return (size_t)got == size ? 0 : -EFAULT;
 }
 
 static int read_memory(uintptr_t from, void *to, size_t size)
 {
     const struct iovec piece = {.iov_base = (void *)from, .iov_len = size};
-    return size == 0 ? 0 : read_pieces(&piece, 1, to);
+    int error = size == 0 ? 0 : read_pieces(&piece, 1, to);
+    if (error != -ENOSYS && error != -EPERM)
+        return error;
+    memcpy(to, (const void *)from, size); /* a sandbox forbids the careful way */
+    return 0;
 }
 
 static uint64_t hash_memory(uint64_t hash, uintptr_t from, size_t size)
@@ -256,7 +252,7 @@ static bool listed(const struct listing *listing, size_t count, uintptr_t start,
 
 /* A file that the loader has loaded too (V8 maps its builtins a second time): it knows which
  * addresses the file's bytes have. Of others the offsets are taken for these. */
-static void place(const struct listing *listing, size_t objects, const char *path,
+static bool place(const struct listing *listing, size_t objects, const char *path,
                   size_t length, struct mapping *mapping)
 {
     mapping->bias = mapping->start - (uintptr_t)mapping->file_offset;
@@ -267,8 +263,15 @@ static void place(const struct listing *listing, size_t objects, const char *pat
             continue;
         mapping->shift = mapping->bias - (object->start - (uintptr_t)object->file_offset);
         mapping->bias = object->bias + mapping->shift;
-        return;
+        return true;
     }
+    return false;
+}
+
+/* Memory that has a name in the file system, but no file: where compilers put their code. */
+static bool is_memory(const char *path)
+{
+    return *path != '/' || strncmp(path, "/memfd:", 7) == 0 || strncmp(path, "/dev/", 5) == 0;
 }
 
 /* One line: "start-end perms offset device inode path". */
@@ -292,7 +295,7 @@ static void list_line(struct listing *listing, size_t objects, const char *line)
                               .file_offset = offset,
                               .fingerprint = hash_combine(hash_bytes(path, length), start)};
     mapping.fingerprint = hash_combine(mapping.fingerprint, limit);
-    place(listing, objects, path, length, &mapping);
+    mapping.foreign = !place(listing, objects, path, length, &mapping) && !is_memory(path);
     add_mapping(listing, mapping, path, length);
 }
 

@@ -17,6 +17,8 @@ struct loader_state {
 struct mapping {
     uintptr_t start, limit;         /* the executable segment(s) */
     bool solid;                     /* one segment, without holes, and readable */
+    bool foreign;                   /* of a file that the loader does not know: of another
+                                       namespace (dlmopen), or just being loaded */
     uintptr_t bias;                 /* runtime address - address in the file */
     uintptr_t shift;                /* as in struct module */
     uint64_t file_offset;           /* of start */

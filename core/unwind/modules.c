@@ -139,6 +139,8 @@ static struct shared_module *module_make(struct modules *modules, const struct m
         .mapped = look_at_unwind(shared, serial),
         .signal_return = find_signal_return(mapping),
     };
+    shared->module.guess =
+        mapping->header == 0 ? !mapping->foreign : shared->module.mapped.pivots != NULL;
     return shared;
 }
 

@@ -10,7 +10,8 @@
  *
  * Code that the loader does not know of (compiled at run time, loaded with dlmopen) is looked
  * for in /proc/self/maps after somebody reported a miss, at most once a second and, where
- * that is slow, for a thousandth of the time. Such modules have no table.
+ * that is slow, for a thousandth of the time. Such modules have no table; compiled code is
+ * walked by frame pointer, a file's is not walked through.
  *
  * A refresh only finds out where modules and their unwind information are, which is quick:
  * a walk through a module without a table looks its frames up where the loader mapped them
@@ -52,6 +53,8 @@ struct module {
     _Atomic(const struct unwind_table *) table; /* NULL: none, or not yet; stays for good */
     atomic_bool *met;                           /* set by a walk that found no table */
     struct mapped_unwind mapped;                /* what to use instead */
+    bool guess; /* where neither has a rule, code may keep a frame pointer: not if there is
+                   unwind information that we cannot read */
     uintptr_t signal_return; /* the code that returns from signal handlers, where it has no
                                 unwind information (musl, the vDSO of AArch64); 0 = none */
 };

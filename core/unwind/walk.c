@@ -302,9 +302,8 @@ static bool leave_by_frame_pointer(struct walk *walk)
     uintptr_t fp = walk->at.fp;
     uintptr_t caller_fp;
     uintptr_t pc;
-    /* ABIs have it cleared for a thread's first function. In code that no module covers it says
-     * nothing: compilers keep other things in that register. */
-    if (fp == 0 && !walk->at.live && walk->module)
+    /* ABIs have it cleared for a thread's first function. */
+    if (fp == 0 && !walk->at.live)
         return leave_to(walk, 0, walk->at.sp, UNKNOWN, UNKNOWN);
     if (fp < walk->at.sp || !load(walk->bounds, fp, &caller_fp) ||
         !load(walk->bounds, fp + WORD, &pc) || !ascends(walk, fp + 2 * WORD))
@@ -339,26 +338,32 @@ static bool never_called(const struct walk *walk, const struct module *module)
     return !walk->at.live && find_rule(walk, module, walk->at.pc);
 }
 
+/* Code that no module covers has just been loaded or compiled: whether it keeps a frame pointer
+ * is not known, and a guess would leave its callers out unseen. The walk ends, and the next
+ * snapshot knows it. */
+static bool leave_unknown(struct walk *walk, uintptr_t pc)
+{
+    if (pc < PAGE && leave_failed_call(walk))
+        return true;
+    walk->missed = true;
+    return stop(walk, WALK_NO_MODULE);
+}
+
 /* Moves to the caller of the frame at walk->at. False: walk->end says why not. */
 static bool leave(struct walk *walk, uintptr_t pc)
 {
     const struct module *module = find_module(walk, pc);
-    if (module) {
-        const struct unwind_rule *rule = find_rule(walk, module, pc);
-        if (rule)
-            return leave_by_rule(walk, rule);
-        if (never_called(walk, module))
-            return leave_to(walk, 0, walk->at.sp, UNKNOWN, UNKNOWN);
-    }
-    if (module && walk->at.pc == module->signal_return)
+    if (!module)
+        return leave_unknown(walk, pc);
+    const struct unwind_rule *rule = find_rule(walk, module, pc);
+    if (rule)
+        return leave_by_rule(walk, rule);
+    if (never_called(walk, module))
+        return leave_to(walk, 0, walk->at.sp, UNKNOWN, UNKNOWN);
+    if (walk->at.pc == module->signal_return)
         return leave_signal(walk);
-    walk->end = module ? WALK_NO_RULE : WALK_NO_MODULE;
-    walk->missed |= !module;
-    if (!module && pc < PAGE && leave_failed_call(walk))
-        return true;
-    if (leave_by_frame_pointer(walk))
-        return true;
-    return !module && leave_failed_call(walk);
+    walk->end = WALK_NO_RULE;
+    return (module->guess || module_table(module)) && leave_by_frame_pointer(walk);
 }
 
 /* ---- the walk ---- */

@@ -41,7 +41,7 @@ bool walk_bounds(struct stack_bounds *bounds, uintptr_t sp);
 enum walk_end {
     WALK_COMPLETE,  /* reached the thread's first function, whose cfa is the last one known */
     WALK_FULL,      /* more than `capacity` frames */
-    WALK_NO_MODULE, /* a pc, or its caller's, that no module of the snapshot covers (new code:
+    WALK_NO_MODULE, /* a pc that no module of the snapshot covers (new code:
                        modules_miss(), refresh soon) */
     WALK_NO_RULE,   /* no unwind information or more than rules can express, and no frame
                        pointer */

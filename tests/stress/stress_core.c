@@ -1,10 +1,13 @@
 /*
- * stress_core [SECONDS]: samples at 1,000 Hz while threads load and unload a library, walk the
- * loader's list, allocate, recurse, start and end threads, fork and restart the engine.
+ * stress_core [SECONDS]: samples at 2,000 Hz of real time, running or not, while threads load
+ * and unload a library, walk the loader's list, allocate, recurse, start and end threads, fork
+ * and restart the engine, and collect garbage: map, fill and unmap memory.
  *
- * A watchdog demands that every kind of work makes progress every ten seconds. At the end the
- * profile must hold sane totals. Exit 0 when nothing hung, crashed or went missing.
+ * A watchdog demands that every kind of work makes progress every ten seconds. Every stack of
+ * every profile is judged: one that holds a call which this program does not make is wrong.
+ * Exit 0 when nothing hung, crashed, went missing or was wrong.
  */
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <link.h>
@@ -16,11 +19,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "cprof/cprof.h"
+#include "format/format.h"
+#include "sample/timer.h"
+#include "wrong_stack.h"
 
 enum { CHILD_UNPROFILED, CHILD_DELIVERED, CHILD_LOST }; /* how a forked child exits */
 /* The locks of the sanitizers' own allocators do not survive a fork amid other threads. */
@@ -32,15 +40,48 @@ enum { CHILD_UNPROFILED, CHILD_DELIVERED, CHILD_LOST }; /* how a forked child ex
 
 #define PATIENCE 10 /* seconds without progress that count as a hang */
 
-enum work { LOADING, LISTING, ALLOCATING, RECURSING, CHURNING, FORKING, RESTARTING, WORKS };
+/* glibc has named this union member only since 2.38. */
+#ifndef sigev_notify_thread_id
+#define sigev_notify_thread_id _sigev_un._tid
+#endif
+
+#define PERIOD_NS 500000
+
+enum work {
+    LOADING,
+    LISTING,
+    ALLOCATING,
+    COLLECTING,
+    RECURSING,
+    CHURNING,
+    FORKING,
+    RESTARTING,
+    WORKS
+};
 static const char *const work_names[WORKS] = {
-    "dlopen/dlclose", "dl_iterate_phdr",       "malloc", "recursion", "thread churn",
-    "fork",           "start/stop/flush/stats"};
+    "dlopen/dlclose", "dl_iterate_phdr", "malloc", "gc",
+    "recursion",      "thread churn",    "fork",   "start/stop/flush/stats"};
+
+/* Who calls whom in here. */
+static const struct known_calls calls[] = {
+    {"descend", {"descend", "recursing", "short_life", "child", "[truncated]"}},
+    {"turn", {"turn", "plugin_work", "[truncated]"}},
+    {"plugin_work", {"loading", "[truncated]"}},
+    {"count_module", {"dl_iterate_phdr"}},
+    {"child", {"forking"}},
+    {"sweep", {"collecting"}},
+    {NULL, {NULL}},
+};
+static const char *const roots[] = {"loading",    "listing",   "allocating",
+                                    "collecting", "recursing", "short_life",
+                                    "churning",   "forking",   "restarting"};
 
 static _Atomic uint64_t progress[WORKS];
 static _Atomic bool going = true;
 static _Atomic uint64_t samples, truncated, failed, dropped, profiles;
+static uint64_t judged, wrong;     /* stacks */
 static _Atomic unsigned delivered; /* profiles of children */
+static char directory[] = "/tmp/cprof-stress-XXXXXX";
 static char output[128];
 
 static void check(bool good, const char *what)
@@ -49,6 +90,36 @@ static void check(bool good, const char *what)
         return;
     fprintf(stderr, "stress_core: %s\n", what);
     _exit(1);
+}
+
+/* Signals cut sleeps short. */
+static void rest(uint64_t ns)
+{
+    uint64_t until = clock_ns(CLOCK_MONOTONIC) + ns;
+    const struct timespec time = {.tv_sec = (time_t)(until / NS_PER_SECOND),
+                                  .tv_nsec = (long)(until % NS_PER_SECOND)};
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, NULL) == EINTR)
+        ;
+}
+
+/* Put in the place of timer_arm() by the linker: ticks bound CPU clocks to some 250 signals a
+ * second, and a sleeping thread gets none. This one fires whatever the thread does. */
+int __wrap_timer_arm(struct thread_timer *timer, pid_t tid, int signal, uint64_t value,
+                     uint64_t first_ns, uint64_t period_ns);
+int __wrap_timer_arm(struct thread_timer *timer, pid_t tid, int signal, uint64_t value,
+                     uint64_t first_ns, uint64_t period_ns)
+{
+    (void)first_ns, (void)period_ns;
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID,
+                             .sigev_signo = signal,
+                             .sigev_value.sival_ptr = (void *)(uintptr_t)value};
+    event.sigev_notify_thread_id = tid;
+    const struct itimerspec times = {.it_value.tv_nsec = PERIOD_NS,
+                                     .it_interval.tv_nsec = PERIOD_NS};
+    if (syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &timer->id) != 0 ||
+        syscall(SYS_timer_settime, timer->id, 0, &times, NULL) != 0)
+        return -errno;
+    return 0;
 }
 
 static void *loading(void *unused)
@@ -100,16 +171,45 @@ static void *allocating(void *unused)
     return unused;
 }
 
+/* As garbage collectors do it: pages come, are filled, protected, read and go. */
+__attribute__((noinline)) static void sweep(unsigned char *heap, size_t size)
+{
+    for (size_t i = 0; i < size; i += 512)
+        heap[i] = (unsigned char)i;
+    mprotect(heap, size, PROT_READ);
+    unsigned sum = 0;
+    for (size_t i = 0; i < size; i += 64)
+        sum += heap[i];
+    check(sum % 512 == 0 || sum != 0, "the heap lost what was written");
+    madvise(heap, size, MADV_DONTNEED);
+}
+
+static void *collecting(void *unused)
+{
+    enum { HEAP = 1 << 20 };
+    for (; going; progress[COLLECTING]++) {
+        unsigned char *heap =
+            mmap(NULL, HEAP, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        check(heap != MAP_FAILED, "no heap");
+        sweep(heap, HEAP);
+        munmap(heap, HEAP);
+    }
+    return unused;
+}
+
 __attribute__((noinline)) static uint64_t descend(unsigned depth)
 {
     volatile unsigned char frame[64] = {0};
     return depth == 0 ? frame[0] : descend(depth - 1) + 1 + frame[depth % 64];
 }
 
+/* Half of it deeper than a stack may be. */
 static void *recursing(void *unused)
 {
-    for (; going; progress[RECURSING]++)
-        check(descend(2000) == 2000, "the recursion went wrong");
+    for (; going; progress[RECURSING]++) {
+        unsigned depth = progress[RECURSING] % 2 ? 2000 : 200;
+        check(descend(depth) == depth, "the recursion went wrong");
+    }
     return unused;
 }
 
@@ -138,7 +238,7 @@ static void *churning(void *unused)
 
 /* A fork amid another thread's dlopen leaves the loader locked in the child (glibc): its
  * profile must come all the same. */
-static void child(bool announced)
+__attribute__((noinline)) static void child(bool announced)
 {
     alarm(60); /* a child that hangs dies, and its parent tells */
     if (announced)
@@ -160,7 +260,7 @@ static void child(bool announced)
 static void *forking(void *unused)
 {
     for (; going; progress[FORKING]++) {
-        usleep(20000);
+        rest(20000000);
         if (!FORKS)
             continue;
         bool announced = progress[FORKING] % 4 != 0;
@@ -206,7 +306,7 @@ static void *restarting(void *unused)
     for (; going; progress[RESTARTING]++) {
         struct cprof_stats stats;
         for (int i = 0; i < 20 && going; i++) {
-            usleep(50000);
+            rest(50000000);
             cprof_stats(&stats);
         }
         check(cprof_flush(30) == 0, "flush failed");
@@ -217,12 +317,46 @@ static void *restarting(void *unused)
     return unused;
 }
 
+static void judge(const char *path)
+{
+    char error[FORMAT_ERROR_SIZE];
+    struct profile *profile = format_read_file(path, error);
+    check(profile != NULL, error);
+    for (size_t i = 0; i < profile_sample_count(profile); i++) {
+        profile_id stack = profile_get_sample(profile, i).stack;
+        const char *text =
+            wrong_stack(profile, stack, calls, roots, sizeof roots / sizeof *roots);
+        judged++;
+        if (text != NULL && wrong++ < 10)
+            fprintf(stderr, "stress_core: a wrong stack, leaf first:%s\n", text);
+    }
+    profile_free(profile);
+}
+
+/* What has been delivered so far is judged and removed. */
+static void judge_all(void)
+{
+    DIR *files = opendir(directory);
+    check(files != NULL, "the directory can't be read");
+    for (struct dirent *entry; (entry = readdir(files)) != NULL;) {
+        char path[sizeof directory + sizeof entry->d_name];
+        snprintf(path, sizeof path, "%s/%s", directory, entry->d_name);
+        size_t length = strlen(path);
+        if (strncmp(entry->d_name, "out-", 4) != 0 || strcmp(path + length - 3, ".gz") != 0)
+            continue;
+        judge(path);
+        unlink(path);
+    }
+    closedir(files);
+}
+
 static void watch(unsigned seconds)
 {
     uint64_t seen[WORKS] = {0};
     unsigned still[WORKS] = {0};
-    for (unsigned second = 0; second < seconds; second++) {
-        sleep(1);
+    uint64_t end = clock_ns(CLOCK_MONOTONIC) + seconds * NS_PER_SECOND;
+    while (clock_ns(CLOCK_MONOTONIC) < end) {
+        rest(NS_PER_SECOND);
         for (int i = 0; i < WORKS; i++) {
             still[i] = progress[i] == seen[i] ? still[i] + 1 : 0;
             seen[i] = progress[i];
@@ -231,30 +365,33 @@ static void watch(unsigned seconds)
                 abort(); /* a core file tells where */
             }
         }
+        judge_all();
     }
 }
 
-static void print_results(double cpu)
+static void print_results(double wall)
 {
     for (int i = 0; i < WORKS; i++)
         printf("%-24s %llu\n", work_names[i], (unsigned long long)progress[i]);
     printf("%-24s %u\n", "profiles of children", delivered);
-    printf("samples %llu (%.1f %% of the CPU time), truncated %llu, failed %llu, dropped %llu, "
+    printf("samples %llu (%.0f a second), truncated %llu, failed %llu, dropped %llu, "
            "profiles %llu\n",
-           (unsigned long long)samples, 100 * (double)samples / 1000 / cpu,
-           (unsigned long long)truncated, (unsigned long long)failed,
-           (unsigned long long)dropped, (unsigned long long)profiles);
+           (unsigned long long)samples, (double)samples / wall, (unsigned long long)truncated,
+           (unsigned long long)failed, (unsigned long long)dropped,
+           (unsigned long long)profiles);
+    printf("stacks judged %llu, wrong %llu\n", (unsigned long long)judged,
+           (unsigned long long)wrong);
 }
 
 int main(int argc, char **argv)
 {
-    static void *(*const works[WORKS])(void *) = {loading,  listing, allocating, recursing,
-                                                  churning, forking, restarting};
+    static void *(*const works[WORKS])(void *) = {loading,   listing,  allocating, collecting,
+                                                  recursing, churning, forking,    restarting};
     unsigned seconds = argc > 1 ? (unsigned)atoi(argv[1]) : 60;
-    char directory[] = "/tmp/cprof-stress-XXXXXX";
+    setenv("CPROF_LOG", "error", 1); /* that samples are dropped is no news here */
     check(mkdtemp(directory) != NULL, "no directory");
     snprintf(output, sizeof output, "%s/out-%%p-%%n.pb.gz", directory);
-    double before = (double)clock_ns(CLOCK_PROCESS_CPUTIME_ID) / 1e9;
+    uint64_t began = clock_ns(CLOCK_MONOTONIC);
     start();
     pthread_t threads[WORKS];
     for (int i = 0; i < WORKS; i++)
@@ -265,11 +402,13 @@ int main(int argc, char **argv)
         pthread_join(threads[i], NULL);
     check(cprof_stop(30) == 0, "the last stop failed");
     add_up();
-    print_results((double)clock_ns(CLOCK_PROCESS_CPUTIME_ID) / 1e9 - before);
+    judge_all();
+    print_results((double)(clock_ns(CLOCK_MONOTONIC) - began) / 1e9);
     char command[64];
     snprintf(command, sizeof command, "rm -rf %s", directory);
     check(system(command) == 0, "the directory can't be removed");
-    check(samples > 0 && profiles > 0, "nothing was sampled");
+    check(samples > 0 && profiles > 0 && judged > 0, "nothing was sampled");
     check(truncated < samples, "no whole stack");
+    check(wrong == 0, "stacks were wrong");
     return 0;
 }

@@ -145,12 +145,19 @@ static void *make_code(void)
     return code;
 }
 
-static void code_of_no_module_is_walked_by_frame_pointer(void **state)
+static void new_code_cuts_a_stack_until_it_is_known_and_walked_by_frame_pointer(void **state)
 {
     void *code = make_code();
     (void)state;
     ((int (*)(int (*)(int), int))code)(sample_here, 3);
+    assert_int_equal(taken.result.end, WALK_NO_MODULE);
+    assert_true(taken.result.missed);
+    assert_int_equal(frames_in(code, (char *)code + sizeof(jitted)), 1);
+    modules_miss(taken.modules);
+    assert_int_equal(modules_refresh(taken.modules, no_readers, NULL), 1);
+    ((int (*)(int (*)(int), int))code)(sample_here, 3);
     assert_int_equal(taken.result.end, WALK_COMPLETE);
+    assert_false(taken.result.missed);
     assert_int_equal(frames_in(code, (char *)code + sizeof(jitted)), 1);
     assert_int_equal(FRAMES_OF(sample_here), 1);
     munmap(code, 4096);
@@ -344,7 +351,7 @@ int main(void)
         WALK_TEST(walk_ends_when_capacity_is_reached),
         WALK_TEST(call_through_null_shows_its_caller),
 #ifdef __x86_64__
-        WALK_TEST(code_of_no_module_is_walked_by_frame_pointer),
+        WALK_TEST(new_code_cuts_a_stack_until_it_is_known_and_walked_by_frame_pointer),
         WALK_TEST(runtime_steps_through_its_own_frames),
 #endif
         WALK_TEST(fiber_is_walked_to_its_first_function),
