@@ -152,7 +152,7 @@ int autostart_prepare(const struct autostart *start)
         {"CPROF_OUTPUT", output},
         {"CPROF_RATE", start->rate},
         {"CPROF_TYPES", start->types},
-        {"CPROF_INTERVAL", getenv("CPROF_INTERVAL") ? NULL : "2"},
+        {"CPROF_INTERVAL", getenv("CPROF_INTERVAL") ? NULL : "1"},
     };
     for (size_t i = 0; !status && i < sizeof(variables) / sizeof(variables[0]); i++)
         if (variables[i].value && setenv(variables[i].name, variables[i].value, 1) < 0)

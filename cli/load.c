@@ -2,11 +2,11 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "command.h"
 #include "format/format.h"
@@ -121,8 +121,9 @@ static void *read_part(void *closure)
 /* How many parts are worth while. */
 static size_t count_parts(size_t files)
 {
-    long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    size_t most = processors < 1 ? 1 : (size_t)processors;
+    cpu_set_t usable;
+    size_t most =
+        sched_getaffinity(0, sizeof(usable), &usable) ? 1 : (size_t)CPU_COUNT(&usable);
     if (most > MOST_THREADS)
         most = MOST_THREADS;
     if (most > files / FILES_FOR_A_THREAD)

@@ -150,6 +150,23 @@ class Browser:
         self._ask("POST", "/actions", {"actions": [{"type": "pointer", "id": "mouse", "actions": actions}]})
         self.settle()
 
+    def chord(self, held, key):
+        """Presses a key while another is held."""
+        actions = [{"type": "keyDown", "value": held}, {"type": "keyDown", "value": key},
+                   {"type": "keyUp", "value": key}, {"type": "keyUp", "value": held}]
+        self._ask("POST", "/actions", {"actions": [{"type": "key", "id": "keys", "actions": actions}]})
+        self.settle()
+
+    def drag(self, x, y, to_x, to_y):
+        """Presses the mouse at one place, and lets it go at another."""
+        def move(x, y):
+            return {"type": "pointerMove", "duration": 30, "x": round(x), "y": round(y), "origin": "viewport"}
+
+        actions = [move(x, y), {"type": "pointerDown", "button": 0}, move((x + to_x) / 2, y), move(to_x, to_y),
+                   {"type": "pause", "duration": 100}, {"type": "pointerUp", "button": 0}]
+        self._ask("POST", "/actions", {"actions": [{"type": "pointer", "id": "mouse", "actions": actions}]})
+        self.settle()
+
     def alert(self):
         """The text of an open alert, or None."""
         try:

@@ -42,12 +42,12 @@ class ProfileFile:
 
     PERIOD = 10_000_000
 
-    def __init__(self, service=None, duration=10.0):
+    def __init__(self, service=None, duration=10.0, start=1_700_000_000_000_000_000):
         self.strings = {b"": 0}
         self.functions, self.locations, self.mappings = {}, {}, {}
         self.function_blocks, self.location_blocks, self.mapping_blocks = [], [], []
         self.samples = []
-        self.service, self.duration = service, duration
+        self.service, self.duration, self.start = service, duration, start
 
     def string(self, text):
         data = text if isinstance(text, bytes) else text.encode()
@@ -99,7 +99,7 @@ class ProfileFile:
     def write(self, path):
         types = block(1, self._type("samples", "count")) + block(1, self._type("cpu", "nanoseconds"))
         period = block(11, self._type("cpu", "nanoseconds")) + number(12, self.PERIOD)
-        times = number(9, 1_700_000_000_000_000_000) + number(10, int(self.duration * 1e9))
+        times = number(9, self.start) + number(10, int(self.duration * 1e9))
         comment = number(13, self.string(f"service.name={self.service}")) if self.service else b""
         tables = b"".join(
             [block(3, each) for each in self.mapping_blocks] +

@@ -97,7 +97,7 @@ def test_the_environment_says_what_was_asked(cprof, program, environment, tmp_pa
     values = dict(line.split("=", 1) for line in done.stdout.splitlines())
     output = values.pop("CPROF_OUTPUT")
     assert values == {"CPROF_ENABLED": "1", "CPROF_EXPORTER": "file", "CPROF_RATE": "250",
-                      "CPROF_TYPES": "cpu,wall", "CPROF_INTERVAL": "2"}
+                      "CPROF_TYPES": "cpu,wall", "CPROF_INTERVAL": "1"}
     assert re.fullmatch(re.escape(environment["TMPDIR"]) + r"/cprof-\w{6}/%p-%t-%n\.pb\.gz", output)
 
 

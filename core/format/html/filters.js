@@ -6,8 +6,8 @@ const SHOWN = 100; /* values of one facet in the panel; the rest is found by its
 const FACET_NAMES = {"thread.name": "Thread", "thread.id": "Thread id", trace: "Trace", span: "Span"};
 
 class Filters {
-    constructor(panel, chips, model, changed) {
-        Object.assign(this, {panel, chips, model, changed});
+    constructor(panel, chips, model, timeline, changed) {
+        Object.assign(this, {panel, chips, model, timeline, changed});
         this.wanted = new Map(); /* facet → text that narrows its list */
     }
 
@@ -99,16 +99,21 @@ class Filters {
 
     #showChips() {
         const chips = [];
-        for (const facet of this.model.profile.facets) {
-            for (const value of facet.chosen) {
-                const chip = document.createElement("button");
-                chip.type = "button";
-                chip.textContent = `${this.title(facet)}: ${printable(facet.values[value], 40)} ×`;
-                chip.setAttribute("aria-label", `Remove the filter ${chip.textContent}`);
-                chip.addEventListener("click", () => this.toggle(facet, value));
-                chips.push(chip);
-            }
-        }
+        for (const facet of this.model.profile.facets)
+            for (const value of facet.chosen)
+                chips.push(this.#chip(`${this.title(facet)}: ${printable(facet.values[value], 40)}`,
+                                      () => this.toggle(facet, value)));
+        if (this.timeline.range)
+            chips.push(this.#chip(this.timeline.range, () => this.timeline.clear()));
         this.chips.replaceChildren(...chips);
+    }
+
+    #chip(text, remove) {
+        const chip = document.createElement("button");
+        chip.type = "button";
+        chip.textContent = `${text} ×`;
+        chip.setAttribute("aria-label", `Remove the filter ${text}`);
+        chip.addEventListener("click", remove);
+        return chip;
     }
 }

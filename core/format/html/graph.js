@@ -22,9 +22,11 @@ const KINDS = {
 
 const THEMES = {
     light: {ink: "#1d2430", faint: "hsl(220 10% 91%)", faintInk: "#8b929e", found: [312, 78, 74],
-            root: "hsl(220 12% 90%)", edge: "#1d2430", board: "#ffffff"},
+            root: "hsl(220 12% 90%)", edge: "#1d2430", board: "#ffffff",
+            strip: "hsl(218 46% 66%)", veil: "rgb(255 255 255 / 0.72)"},
     dark: {ink: "#eef1f5", faint: "hsl(220 8% 20%)", faintInk: "#767d89", found: [312, 50, 48],
-           root: "hsl(220 9% 24%)", edge: "#ffffff", board: "#15181d"},
+           root: "hsl(220 9% 24%)", edge: "#ffffff", board: "#15181d",
+           strip: "hsl(217 36% 48%)", veil: "rgb(21 24 29 / 0.72)"},
 };
 
 function hashText(text) {

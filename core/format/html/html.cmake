@@ -1,6 +1,6 @@
 # The flame graph page as C: sets HTML_SOURCES for the room that includes this file.
 set(html_folder ${CMAKE_CURRENT_LIST_DIR})
-set(html_scripts units.js diff.js profile.js model.js graph.js table.js filters.js page.js)
+set(html_scripts units.js diff.js profile.js model.js graph.js table.js filters.js timeline.js page.js)
 list(TRANSFORM html_scripts PREPEND ${html_folder}/)
 list(JOIN html_scripts "," html_script_list)
 set(html_page ${CMAKE_CURRENT_BINARY_DIR}/html_page.c)

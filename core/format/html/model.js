@@ -156,7 +156,8 @@ class Model {
             if (facet !== except && facet.chosen.size > 0 &&
                 !facet.chosen.has(facet.of[facet.source[sample]]))
                 return false;
-        return true;
+        const {time} = this.profile;
+        return !time || except === time || time.passes(sample);
     }
 
     /* The live totals of a facet's values, under the filters of all other facets. */
@@ -169,6 +170,23 @@ class Model {
                 totals[value] += amounts[sample];
         }
         return totals;
+    }
+
+    /* What each interval has of the value, whatever the brush holds: all that passes the
+     * filters, and what of it has a match of the search in its stack. */
+    intervalTotals() {
+        const {time, node} = this.profile;
+        const amounts = this.profile.amounts[this.options.column];
+        const all = new Float64Array(time.intervals.length), matched = new Float64Array(all.length);
+        for (let sample = 0; sample < amounts.length; sample++) {
+            const interval = time.of[time.source[sample]];
+            if (interval < 0 || !this.#passes(sample, time))
+                continue;
+            all[interval] += amounts[sample];
+            if (this.hit?.[this.owner[node[sample]]])
+                matched[interval] += amounts[sample];
+        }
+        return {all, matched};
     }
 
     /* Only the value that is shown; of a comparison, all that it is made of. */
@@ -308,6 +326,7 @@ class Model {
         const test = matcher(this.options.search);
         this.matched = null;
         this.matchedTotal = this.matchedKeys = 0;
+        this.hit = null;
         if (!test)
             return;
         const {grouping} = this;
@@ -319,7 +338,7 @@ class Model {
                 this.matchedKeys++;
             }
         }
-        const hit = new Uint8Array(this.key.length);
+        const hit = this.hit = new Uint8Array(this.key.length);
         for (let node = 1; node < hit.length; node++) {
             if (this.owner[node] !== node)
                 continue;

@@ -12,7 +12,8 @@ class Page {
         });
         this.table = new Table($("table-pane"), $("rows"), this.model,
                                {chosen: (key) => this.#chosen(key)});
-        this.filters = new Filters($("filters"), $("chips"), this.model, () => this.update({}));
+        this.timeline = new Timeline($("timeline"), this.model, () => this.update({}));
+        this.filters = new Filters($("filters"), $("chips"), this.model, this.timeline, () => this.update({}));
         this.#fillTools();
         this.#listen();
         this.#setTheme(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
@@ -29,6 +30,7 @@ class Page {
 
     #showAll() {
         this.filters.show();
+        this.timeline.show();
         this.#showSummary();
         this.#showLegend();
         this.#showCrumbs();
@@ -50,8 +52,10 @@ class Page {
         const parts = model.comparison ? this.#sides() : [model.total === model.everything ? all
             : `${all} of ${formatValue(model.everything, model.unit)} (${
                 formatShare(model.total, model.everything)})`];
-        if (info.duration > 0 && !model.comparison)
-            parts.push(`in ${formatValue(info.duration, "nanoseconds")}`);
+        const brush = model.profile.time?.chosen;
+        const duration = brush ? (brush.to - brush.from) * 1e6 : info.duration;
+        if (duration > 0 && !model.comparison)
+            parts.push(`in ${formatValue(duration, "nanoseconds")}`);
         if (info.threads > 0 && !model.comparison)
             parts.push(`${NUMBER.format(info.threads)} thread${info.threads === 1 ? "" : "s"}`);
         if (info.time > 0 && !model.comparison)
@@ -116,6 +120,7 @@ class Page {
         this.theme = theme;
         document.documentElement.style.colorScheme = theme;
         this.graph.setTheme(theme);
+        this.timeline.setTheme(theme);
     }
 
     #toggle(id, change) {
@@ -140,6 +145,7 @@ class Page {
         this.model.search(text);
         this.graph.showModel();
         this.table.showModel();
+        this.timeline.show();
         this.#showMatches();
     }
 
@@ -349,10 +355,12 @@ class Page {
         action();
     }
 
-    /* Undoes one thing: the open panel, then the search, then the zoom. */
+    /* Undoes one thing: the open panel, the brush that is being moved, the search, the zoom. */
     #escape() {
         if (!$("filters").hidden) {
             this.#openFilters(false);
+        } else if (document.activeElement === $("timeline") && this.timeline.range) {
+            this.timeline.clear();
         } else if ($("search").value) {
             $("search").value = "";
             this.#search("");

@@ -42,6 +42,7 @@ class Profile {
         this.#growTree(raw.tree);
         this.#readSamples(raw.samples);
         this.facets = this.#facets(raw);
+        this.time = this.#takeTime(raw);
         this.source = raw.source ?? null;
         this.diff = raw.diff ?? null;
         if (this.diff?.perSecond)
@@ -121,5 +122,53 @@ class Profile {
         const first = ["thread.name", "thread.id"];
         const rank = (facet) => (first.indexOf(facet.name) + 1) || 9;
         return [...facets.values()].sort((a, b) => rank(a) - rank(b));
+    }
+
+    /* The intervals are no facet but the time strip's; of a comparison, nothing at all. */
+    #takeTime(raw) {
+        const at = this.facets.findIndex((facet) => facet.name === INTERVAL);
+        if (at < 0)
+            return null;
+        const [facet] = this.facets.splice(at, 1);
+        const time = new Time(facet);
+        return raw.diff || time.order.length < 2 ? null : time;
+    }
+}
+
+const INTERVAL = "cprof.interval"; /* the label that cli/load.h describes */
+
+const middle = (interval) => (interval.from + interval.to) / 2;
+
+/* When a profile's samples were: the interval of each label set, and which of them the page is
+ * about. Times are Unix time in ms. */
+class Time {
+    constructor(facet) {
+        this.source = facet.source;
+        this.of = facet.of; /* label set → index of its interval, or -1 */
+        this.intervals = facet.values.map((text) => {
+            const [from, to] = text.split("/").map((part) => Date.parse(part));
+            return from < to ? {from, to} : {from: NaN, to: NaN};
+        });
+        this.order = this.intervals.filter(({from}) => !Number.isNaN(from))
+            .sort((a, b) => middle(a) - middle(b));
+        this.from = Math.min(...this.order.map(({from}) => from));
+        this.to = Math.max(...this.order.map(({to}) => to));
+        this.choose(null);
+    }
+
+    /* {from, to}, or null for all. */
+    choose(chosen) {
+        this.chosen = chosen;
+        this.held = this.intervals.map((each) => this.holds(each));
+    }
+
+    holds(interval) {
+        const {chosen} = this;
+        return !chosen || (middle(interval) >= chosen.from && middle(interval) < chosen.to);
+    }
+
+    /* Without an interval a sample is of no time at all. */
+    passes(sample) {
+        return !this.chosen || this.held[this.of[this.source[sample]]] === true;
     }
 }
