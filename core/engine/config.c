@@ -15,6 +15,7 @@
     "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export"
 #define MAX_FRAMES_LIMIT 4096
 #define MIN_MEMORY ((size_t)4 << 20)
+#define MIN_SPOOL ((size_t)1 << 20)
 
 struct loader {
     struct config *config;
@@ -161,7 +162,7 @@ static int load_limits(const struct loader *loader)
 
 static void tell_missing(void)
 {
-    static const char *const names[] = {"CPROF_SPOOL_DIR", "CPROF_LISTEN"};
+    static const char *const names[] = {"CPROF_LISTEN"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (variable(names[i]) != NULL)
             log_warn("%s: not available in this version", names[i]);
@@ -376,6 +377,17 @@ static int load_otlp(const struct loader *loader)
     return status;
 }
 
+static int load_spool(const struct loader *loader)
+{
+    struct config *config = loader->config;
+    struct setting setting = from_variable("CPROF_SPOOL_LIMIT");
+    config->spool_limit = (size_t)256 << 20;
+    if (setting.value != NULL && !value_bytes(setting.value, MIN_SPOOL, &config->spool_limit))
+        return value_refuse(&loader->complaint, setting,
+                            "must be bytes (or K, M, G), at least 1M");
+    return value_copy(&loader->complaint, &config->spool_folder, variable("CPROF_SPOOL_DIR"));
+}
+
 static int load_sinks(const struct loader *loader)
 {
     struct config *config = loader->config;
@@ -419,8 +431,8 @@ int config_load(struct config *config, const struct cprof_options *options, char
                 size_t error_size)
 {
     static int (*const steps[])(const struct loader *) = {
-        load_log,      load_disabled, load_types,  load_rate,     load_interval,
-        load_switches, load_limits,   load_labels, load_resource, load_sinks,
+        load_log,    load_disabled, load_types,    load_rate,  load_interval, load_switches,
+        load_limits, load_labels,   load_resource, load_sinks, load_spool,
     };
     static const struct cprof_options none;
     *config = (struct config){0};
@@ -443,7 +455,8 @@ void config_free(struct config *config)
     char *const texts[] = {config->service_name,       config->library_directory,
                            config->otlp_endpoint,      config->otlp_socket,
                            config->certificate,        config->client_key,
-                           config->client_certificate, config->output};
+                           config->client_certificate, config->output,
+                           config->spool_folder};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         free(texts[i]);
     pairs_free(&config->labels);

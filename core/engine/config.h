@@ -40,7 +40,9 @@ struct config {
     struct pairs otlp_headers;
     double otlp_timeout; /* seconds */
     char *certificate, *client_key, *client_certificate;
-    char *output; /* absolute; NULL: no file sink */
+    char *output;       /* absolute; NULL: no file sink */
+    char *spool_folder; /* NULL: profiles wait in memory */
+    size_t spool_limit; /* bytes, for each server */
 };
 
 /* 0, -EINVAL, -ECANCELED (OTEL_SDK_DISABLED) or -ENOMEM, with a line in `error`; the config is

@@ -90,6 +90,8 @@ static struct exporter *make_exporter(char *error, size_t error_size)
                  .client_key = config->client_key,
                  .client_certificate = config->client_certificate},
         .output = engine.output,
+        .spool_folder = config->spool_folder,
+        .spool_limit = config->spool_limit,
         .service_name = config->service_name,
         .library_directory = config->library_directory,
         .budget = &engine.budget,

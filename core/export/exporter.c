@@ -8,73 +8,69 @@
 #include <time.h>
 
 #include "base/clock.h"
-#include "base/hash.h"
 #include "base/log.h"
+#include "export/outlet.h"
 #include "export/queue.h"
-#include "export/retry.h"
-#include "export/sink.h"
 
-#define MAX_SINKS 4
+#define MAX_OUTLETS 8
 #define STACK_SIZE ((size_t)1 << 20)             /* TLS libraries want some */
 #define MAX_QUEUED 360                           /* profiles: an hour of 10 s intervals */
 #define UNBOUNDED_QUEUE_BYTES ((size_t)32 << 20) /* when there is no budget to take half of */
 #define GRACE NS_PER_SECOND /* beyond stop's timeout, for an interrupted delivery to return */
 #define NEVER UINT64_MAX
 
-/* What a person was last told of a sink, so that an outage is one line and not hundreds. */
-enum trouble { TROUBLE_NONE, TROUBLE_WARNING, TROUBLE_RETRYING, TROUBLE_REFUSED };
-
-/* A sink and how it is doing. */
-struct outlet {
-    struct sink *sink;
-    uint32_t bit;      /* in struct queued's `waiting` */
-    bool busy;         /* a delivery or a save is under way */
-    bool save_wanted;  /* once it has taken all that waits for it */
-    unsigned failures; /* retryable ones in a row */
-    uint64_t ready_at; /* CLOCK_MONOTONIC: not before, after a failure */
-    enum trouble told;
-};
-
 enum phase {
     PHASE_RUNNING,
     PHASE_STOPPING,  /* deliver what there is, until the deadline */
     PHASE_GIVING_UP, /* time has run out: only sinks that are always quick go on */
-    PHASE_ENDED,     /* the thread touches nothing any more */
+};
+
+/* A thread and the outlets it serves. */
+struct worker {
+    struct exporter *exporter;
+    pthread_t thread;
+    uint64_t cpu_ns;
 };
 
 struct exporter {
-    pthread_t thread;
+    struct worker workers[MAX_OUTLETS];
+    size_t worker_count, started;
     size_t outlet_count;
+    struct budget *budget;
 
     pthread_mutex_t lock; /* everything below */
-    pthread_cond_t work;  /* for the thread: something changed */
+    pthread_cond_t work;  /* for the threads: something changed */
     pthread_cond_t done;  /* for flush and stop: a step ended */
     enum phase phase;
-    bool orphaned; /* stop went away; the thread frees everything */
+    size_t running; /* threads that still touch anything */
+    bool orphaned;  /* stop went away; the last thread frees everything */
     uint64_t stop_deadline;
     struct queue queue;
-    struct outlet outlets[MAX_SINKS];
+    struct outlet outlets[MAX_OUTLETS];
     struct exporter_stats stats;
     bool failed_since_flush;
     bool dropping; /* told that the queue is full; until it has been empty */
+    bool merging;  /* told that profiles are merged; likewise */
 };
 
-/* ---- the thread ---- */
+/* ---- the threads ---- */
 
 static bool has_work(const struct exporter *exporter, const struct outlet *outlet)
 {
     return queue_oldest(&exporter->queue, outlet->bit) != NULL || outlet->save_wanted;
 }
 
-/* The first outlet that can do something now; *wake is when the next one can. Files come
- * first (they were made first), so that a server that hangs does not hold them up. */
-static struct outlet *next_outlet(struct exporter *exporter, uint64_t *wake)
+/* The worker's first outlet that can do something now; *wake is when the next one can. */
+static struct outlet *next_outlet(struct exporter *exporter, const struct worker *worker,
+                                  uint64_t *wake)
 {
     uint64_t now = clock_ns(CLOCK_MONOTONIC);
     *wake = NEVER;
     for (size_t i = 0; i < exporter->outlet_count; i++) {
         struct outlet *outlet = &exporter->outlets[i];
-        if (!has_work(exporter, outlet))
+        const struct queued *entry = queue_oldest(&exporter->queue, outlet->bit);
+        if (outlet->worker != worker || !has_work(exporter, outlet) ||
+            (entry != NULL && entry->merging))
             continue;
         if (exporter->phase == PHASE_GIVING_UP && outlet->sink->interrupt != NULL)
             continue;
@@ -86,75 +82,85 @@ static struct outlet *next_outlet(struct exporter *exporter, uint64_t *wake)
     return NULL;
 }
 
-static void tell(struct outlet *outlet, const struct delivery *delivery, uint64_t wait)
+/* Does another thread have something in hand that this worker's outlets may get: two profiles
+ * that are becoming one, a file that a keeper is writing? */
+static bool expects_more(const struct exporter *exporter, const struct worker *worker)
 {
-    enum trouble trouble = delivery->status == DELIVERY_RETRY     ? TROUBLE_RETRYING
-                           : delivery->status == DELIVERY_REFUSED ? TROUBLE_REFUSED
-                           : delivery->warn                       ? TROUBLE_WARNING
-                                                                  : TROUBLE_NONE;
-    enum log_level level = trouble == outlet->told ? LOG_DEBUG : LOG_WARN;
-    const char *name = outlet->sink->name;
-    switch (trouble) {
-    case TROUBLE_RETRYING:
-        log_line(level, "%s: %s; profiles are kept, next attempt in %.1f s", name,
-                 delivery->detail, (double)wait / (double)NS_PER_SECOND);
-        break;
-    case TROUBLE_REFUSED:
-        log_line(level, "%s: a profile is lost: %s", name, delivery->detail);
-        break;
-    case TROUBLE_WARNING:
-        log_line(level, "%s: %s", name, delivery->detail);
-        break;
-    case TROUBLE_NONE:
-        if (outlet->told == TROUBLE_RETRYING || outlet->told == TROUBLE_REFUSED)
-            log_info("%s: profiles are delivered again", name);
-        break;
+    for (size_t i = 0; i < exporter->outlet_count; i++) {
+        const struct outlet *outlet = &exporter->outlets[i];
+        const struct queued *entry = queue_oldest(&exporter->queue, outlet->bit);
+        if (outlet->worker == worker && entry != NULL && entry->merging)
+            return true;
+        if (outlet->behind && outlet->behind->worker == worker &&
+            (outlet->busy || has_work(exporter, outlet)))
+            return true;
     }
-    outlet->told = trouble;
+    return false;
 }
 
-static uint64_t pause_after(struct outlet *outlet, const struct delivery *delivery)
+/* Nothing is left for it, or nothing whose turn comes in time. */
+static bool may_end(const struct exporter *exporter, const struct worker *worker, uint64_t wake)
 {
-    uint64_t now = clock_ns(CLOCK_MONOTONIC);
-    outlet->failures++;
-    uint64_t wait = delivery->retry_after
-                        ? delivery->retry_after
-                        : retry_backoff(outlet->failures, hash_u64(now ^ (uintptr_t)outlet));
-    outlet->ready_at = now + wait;
-    return wait;
+    switch (exporter->phase) {
+    case PHASE_RUNNING:
+        return false;
+    case PHASE_STOPPING:
+        return wake >= exporter->stop_deadline && !expects_more(exporter, worker);
+    case PHASE_GIVING_UP:
+        return wake >= exporter->stop_deadline;
+    }
+    return true;
 }
 
-/* Draws the consequences of one delivery (`entry`) or one save (NULL). Returns what is to be
- * freed. */
-static struct queued *settle(struct exporter *exporter, struct outlet *outlet,
-                             struct queued *entry, const struct delivery *delivery)
+/* Counts, by sink, what leaves the queue undelivered. */
+static uint64_t count_dropped(struct exporter *exporter, const struct queued *list)
+{
+    uint64_t dropped = 0;
+    for (; list != NULL; list = list->next)
+        dropped += (uint64_t)__builtin_popcount(list->waiting) * list->parts;
+    exporter->stats.dropped += dropped;
+    return dropped;
+}
+
+static void count(struct exporter *exporter, const struct queued *entry,
+                  const struct delivery *delivery)
 {
     struct exporter_stats *stats = &exporter->stats;
-    uint64_t wait = 0;
-    bool retry = delivery->status == DELIVERY_RETRY;
-    outlet->busy = false;
-    if (entry)
-        entry->busy = false;
-    if (retry) {
-        wait = pause_after(outlet, delivery);
-    } else {
-        outlet->failures = 0;
-        outlet->ready_at = 0;
-    }
+    uint64_t profiles = delivery->profiles * (entry ? entry->parts : 1);
+    stats->dropped += delivery->dropped;
     if (delivery->status == DELIVERY_DONE) {
-        stats->exported += delivery->profiles;
+        stats->exported += profiles;
         stats->bytes_sent += delivery->bytes;
     } else if (delivery->status == DELIVERY_REFUSED) {
-        stats->failed += delivery->profiles;
+        stats->failed += profiles;
     }
-    if (delivery->status == DELIVERY_REFUSED || (retry && entry == NULL))
+    if (delivery->status == DELIVERY_REFUSED ||
+        (delivery->status == DELIVERY_RETRY && entry == NULL && !delivery->more))
         exporter->failed_since_flush = true;
-    if (!retry || exporter->phase != PHASE_GIVING_UP) /* then stop() has the last word */
-        tell(outlet, delivery, wait);
-    struct queued *gone =
-        entry && !retry ? queue_settle(&exporter->queue, entry, outlet->bit) : NULL;
+}
+
+/* Draws the consequences of one delivery (`entry`) or one save (NULL). `halves` stand in for a
+ * profile that was too large. Returns what is to be freed. */
+static struct queued *settle(struct exporter *exporter, struct outlet *outlet,
+                             struct queued *entry, const struct delivery *delivery,
+                             struct queued *halves)
+{
+    struct queued *gone = NULL;
+    outlet_settle(outlet, delivery, exporter->phase == PHASE_GIVING_UP);
+    count(exporter, entry, delivery);
+    outlet->save_wanted |= entry == NULL && delivery->more;
+    if (entry) {
+        entry->readers--;
+        if (delivery->status == DELIVERY_PASSED)
+            entry->waiting |= outlet->behind->bit;
+        else if (outlet->behind)
+            outlet->behind->save_wanted |= delivery->status == DELIVERY_DONE;
+        queue_replace(&exporter->queue, entry->next, 0, halves);
+        if (delivery->status != DELIVERY_RETRY)
+            gone = queue_settle(&exporter->queue, entry, outlet->bit);
+    }
     if (exporter->queue.count == 0)
-        exporter->dropping = false;
+        exporter->dropping = exporter->merging = false;
     return gone;
 }
 
@@ -162,11 +168,11 @@ static struct queued *settle(struct exporter *exporter, struct outlet *outlet,
 static void use_outlet(struct exporter *exporter, struct outlet *outlet)
 {
     struct delivery delivery = {0};
-    struct queued *entry = queue_oldest(&exporter->queue, outlet->bit);
+    struct queued *entry = queue_oldest(&exporter->queue, outlet->bit), *halves = NULL;
     bool last = exporter->phase != PHASE_RUNNING;
     outlet->busy = true;
     if (entry)
-        entry->busy = true;
+        entry->readers++;
     else
         outlet->save_wanted = false;
     pthread_mutex_unlock(&exporter->lock);
@@ -175,16 +181,44 @@ static void use_outlet(struct exporter *exporter, struct outlet *outlet)
         outlet->sink->deliver(outlet->sink, entry->profile, &delivery);
     else
         outlet->sink->save(outlet->sink, last, &delivery);
+    if (delivery.status == DELIVERY_TOO_LARGE &&
+        (halves = queued_halve(entry, outlet->bit)) == NULL)
+        delivery.status = DELIVERY_REFUSED;
 
     pthread_mutex_lock(&exporter->lock);
-    struct queued *gone = settle(exporter, outlet, entry, &delivery);
+    struct queued *gone = settle(exporter, outlet, entry, &delivery, halves);
     if (gone) {
         pthread_mutex_unlock(&exporter->lock);
         queued_free(gone);
         pthread_mutex_lock(&exporter->lock);
     }
-    exporter->stats.cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    outlet->worker->cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    pthread_cond_broadcast(&exporter->work);
     pthread_cond_broadcast(&exporter->done);
+}
+
+/* Makes one profile of two that wait. The lock is held at both ends and free in between. */
+static void merge(struct exporter *exporter, struct queued *older)
+{
+    struct queued *newer = older->next;
+    bool tell = !exporter->merging;
+    exporter->merging = true;
+    older->merging = newer->merging = true;
+    pthread_mutex_unlock(&exporter->lock);
+
+    struct queued *merged = queued_merge(older, newer, exporter->budget);
+    if (tell)
+        log_info("many profiles wait for delivery: neighbours are merged into coarser ones");
+
+    pthread_mutex_lock(&exporter->lock);
+    older->merging = newer->merging = false;
+    struct queued *gone = queue_replace(&exporter->queue, older, merged ? 2 : 1, merged);
+    if (merged == NULL)
+        count_dropped(exporter, gone);
+    pthread_mutex_unlock(&exporter->lock);
+    queued_free(gone);
+    pthread_mutex_lock(&exporter->lock);
+    pthread_cond_broadcast(&exporter->work);
 }
 
 /* Waits for `condition`, at most until then on CLOCK_MONOTONIC. */
@@ -211,20 +245,24 @@ static void destroy(struct exporter *exporter)
 
 static void *run(void *argument)
 {
-    struct exporter *exporter = argument;
+    struct worker *worker = argument;
+    struct exporter *exporter = worker->exporter;
     uint64_t wake;
     pthread_mutex_lock(&exporter->lock);
     for (;;) {
-        struct outlet *outlet = next_outlet(exporter, &wake);
-        if (outlet)
+        bool crowded = exporter->phase == PHASE_RUNNING && queue_crowded(&exporter->queue);
+        struct queued *pair = crowded ? queue_neighbours(&exporter->queue) : NULL;
+        struct outlet *outlet = pair ? NULL : next_outlet(exporter, worker, &wake);
+        if (pair)
+            merge(exporter, pair);
+        else if (outlet)
             use_outlet(exporter, outlet);
-        else if (exporter->phase != PHASE_RUNNING && wake >= exporter->stop_deadline)
-            break; /* nothing left, or nothing whose turn comes in time */
+        else if (may_end(exporter, worker, wake))
+            break;
         else
             wait_until(exporter, &exporter->work, wake);
     }
-    exporter->phase = PHASE_ENDED;
-    bool orphaned = exporter->orphaned;
+    bool orphaned = --exporter->running == 0 && exporter->orphaned;
     pthread_cond_broadcast(&exporter->done);
     pthread_mutex_unlock(&exporter->lock);
     if (orphaned)
@@ -234,12 +272,45 @@ static void *run(void *argument)
 
 /* ---- making one ---- */
 
-static bool add_sink(struct exporter *exporter, struct sink *sink)
+/* Quick sinks share the first thread; a sink that talks to a server has one of its own, so that
+ * one that hangs holds up nobody else. */
+static struct worker *worker_for(struct exporter *exporter, const struct sink *sink)
+{
+    if (sink->interrupt == NULL)
+        for (size_t i = 0; i < exporter->outlet_count; i++)
+            if (exporter->outlets[i].sink->interrupt == NULL)
+                return exporter->outlets[i].worker;
+    struct worker *worker = &exporter->workers[exporter->worker_count++];
+    worker->exporter = exporter;
+    return worker;
+}
+
+static struct outlet *add_sink(struct exporter *exporter, struct sink *sink)
 {
     if (sink == NULL)
-        return false;
+        return NULL;
+    struct worker *worker = worker_for(exporter, sink);
     size_t i = exporter->outlet_count++;
-    exporter->outlets[i] = (struct outlet){.sink = sink, .bit = (uint32_t)1 << i};
+    exporter->outlets[i] =
+        (struct outlet){.sink = sink, .worker = worker, .bit = (uint32_t)1 << i};
+    return &exporter->outlets[i];
+}
+
+/* A sink that sends, behind a spool if there is one. */
+static bool add_sender(struct exporter *exporter, const struct exporter_options *options,
+                       const struct transport_options *to, struct sink *sink, char *error,
+                       size_t error_size)
+{
+    struct sink_spool spool;
+    if (sink == NULL || options->spool_folder == NULL)
+        return add_sink(exporter, sink) != NULL;
+    if (sink_spool_new(options, to, sink, &spool, error, error_size) != 0) {
+        sink->close(sink);
+        return false;
+    }
+    struct outlet *courier = add_sink(exporter, spool.courier);
+    courier->save_wanted = true; /* what an earlier process left */
+    add_sink(exporter, spool.keeper)->behind = courier;
     return true;
 }
 
@@ -249,12 +320,25 @@ static bool add_sinks(struct exporter *exporter, const struct exporter_options *
     if (options->output && !add_sink(exporter, sink_file_new(options, error, error_size)))
         return false;
     return options->otlp.url == NULL ||
-           add_sink(exporter, sink_otlp_new(options, error, error_size));
+           add_sender(exporter, options, &options->otlp,
+                      sink_otlp_new(options, error, error_size), error, error_size);
+}
+
+/* The bits of the outlets that profiles come to first. */
+static uint32_t first_outlets(const struct exporter *exporter)
+{
+    uint32_t bits = 0;
+    for (size_t i = 0; i < exporter->outlet_count; i++)
+        bits |= exporter->outlets[i].bit;
+    for (size_t i = 0; i < exporter->outlet_count; i++)
+        if (exporter->outlets[i].behind)
+            bits &= ~exporter->outlets[i].behind->bit;
+    return bits;
 }
 
 /* The host's signal handlers must never run on our thread: it inherits a full mask. Nor does
  * it take a stack of whatever size the host gives its own. */
-static int start_thread(struct exporter *exporter)
+static int start_threads(struct exporter *exporter)
 {
     sigset_t all, before;
     pthread_attr_t attributes;
@@ -264,11 +348,19 @@ static int start_thread(struct exporter *exporter)
     sigfillset(&all);
     pthread_attr_setstacksize(&attributes, STACK_SIZE);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    error = pthread_create(&exporter->thread, &attributes, run, exporter);
+    pthread_mutex_lock(&exporter->lock);
+    for (size_t i = 0; i < exporter->worker_count && error == 0; i++) {
+        struct worker *worker = &exporter->workers[i];
+        error = pthread_create(&worker->thread, &attributes, run, worker);
+        if (error != 0)
+            break;
+        pthread_setname_np(worker->thread, "cprof-export");
+        exporter->started++;
+        exporter->running++;
+    }
+    pthread_mutex_unlock(&exporter->lock);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
-    if (error == 0)
-        pthread_setname_np(exporter->thread, "cprof-export");
     return error;
 }
 
@@ -292,6 +384,7 @@ struct exporter *exporter_new(const struct exporter_options *options, char *erro
         return NULL;
     }
     init_locks(exporter);
+    exporter->budget = options->budget;
     exporter->queue.max_count = MAX_QUEUED;
     /* The other half is for the profile that is being gathered. */
     exporter->queue.max_bytes = options->budget && options->budget->limit
@@ -301,10 +394,10 @@ struct exporter *exporter_new(const struct exporter_options *options, char *erro
         destroy(exporter);
         return NULL;
     }
-    int failed = start_thread(exporter);
+    int failed = start_threads(exporter);
     if (failed != 0) {
         snprintf(error, error_size, "can't start the exporter's thread: error %d", failed);
-        destroy(exporter);
+        exporter_stop(exporter, 0, NULL);
         return NULL;
     }
     return exporter;
@@ -319,23 +412,14 @@ static uint64_t deadline_in(double seconds)
     return ns < 1e18 ? now + (uint64_t)ns : now + (uint64_t)1e18;
 }
 
-/* Counts, by sink, what leaves the queue undelivered. */
-static uint64_t count_dropped(struct exporter *exporter, const struct queued *list)
-{
-    uint64_t dropped = 0;
-    for (; list != NULL; list = list->next)
-        dropped += (uint64_t)__builtin_popcount(list->waiting);
-    exporter->stats.dropped += dropped;
-    return dropped;
-}
-
 void exporter_submit(struct exporter *exporter, struct profile *profile)
 {
-    uint32_t all = ((uint32_t)1 << exporter->outlet_count) - 1;
+    uint32_t all = first_outlets(exporter);
     if (all == 0 || profile_sample_count(profile) == 0) {
         profile_free(profile);
         return;
     }
+    queued_identify(profile);
     struct queued *entry = queued_new(profile, all), *evicted = NULL;
     bool tell_full = false;
     pthread_mutex_lock(&exporter->lock);
@@ -345,9 +429,9 @@ void exporter_submit(struct exporter *exporter, struct profile *profile)
         tell_full = evicted && !exporter->dropping;
         exporter->dropping |= tell_full;
     } else {
-        exporter->stats.dropped += exporter->outlet_count;
+        exporter->stats.dropped += (uint64_t)__builtin_popcount(all);
     }
-    pthread_cond_signal(&exporter->work);
+    pthread_cond_broadcast(&exporter->work);
     pthread_mutex_unlock(&exporter->lock);
     queued_free(evicted);
     if (tell_full)
@@ -360,11 +444,10 @@ static void hurry(struct exporter *exporter)
 {
     for (size_t i = 0; i < exporter->outlet_count; i++) {
         struct outlet *outlet = &exporter->outlets[i];
-        outlet->save_wanted = outlet->sink->save != NULL;
-        outlet->failures = 0;
-        outlet->ready_at = 0;
+        outlet->save_wanted |= outlet->sink->save != NULL;
+        outlet_hurry(outlet);
     }
-    pthread_cond_signal(&exporter->work);
+    pthread_cond_broadcast(&exporter->work);
 }
 
 static bool is_idle(const struct exporter *exporter)
@@ -388,23 +471,31 @@ int exporter_flush(struct exporter *exporter, double timeout)
     return result;
 }
 
+static void copy_stats(const struct exporter *exporter, struct exporter_stats *stats)
+{
+    *stats = exporter->stats;
+    stats->waiting = exporter->queue.count;
+    for (size_t i = 0; i < exporter->worker_count; i++)
+        stats->cpu_ns += exporter->workers[i].cpu_ns;
+}
+
 void exporter_stats(struct exporter *exporter, struct exporter_stats *stats)
 {
     pthread_mutex_lock(&exporter->lock);
-    *stats = exporter->stats;
+    copy_stats(exporter, stats);
     pthread_mutex_unlock(&exporter->lock);
 }
 
 static void wait_for_end(struct exporter *exporter, uint64_t deadline)
 {
-    while (exporter->phase != PHASE_ENDED && clock_ns(CLOCK_MONOTONIC) < deadline)
+    while (exporter->running > 0 && clock_ns(CLOCK_MONOTONIC) < deadline)
         wait_until(exporter, &exporter->done, deadline);
 }
 
 static void give_up(struct exporter *exporter)
 {
     exporter->phase = PHASE_GIVING_UP;
-    pthread_cond_signal(&exporter->work);
+    pthread_cond_broadcast(&exporter->work);
     for (size_t i = 0; i < exporter->outlet_count; i++)
         if (exporter->outlets[i].sink->interrupt)
             exporter->outlets[i].sink->interrupt(exporter->outlets[i].sink);
@@ -418,27 +509,32 @@ int exporter_stop(struct exporter *exporter, double timeout, struct exporter_sta
     exporter->stop_deadline = deadline;
     hurry(exporter);
     wait_for_end(exporter, deadline);
-    if (exporter->phase != PHASE_ENDED)
+    if (exporter->running > 0)
         give_up(exporter);
     wait_for_end(exporter, deadline + GRACE);
     uint64_t dropped = count_dropped(exporter, exporter->queue.oldest);
     if (last)
-        *last = exporter->stats;
-    bool ended = exporter->phase == PHASE_ENDED;
+        copy_stats(exporter, last);
+    bool ended = exporter->running == 0;
+    size_t started = exporter->started;
+    pthread_t threads[MAX_OUTLETS];
+    for (size_t i = 0; i < started; i++)
+        threads[i] = exporter->workers[i].thread;
     exporter->orphaned = !ended;
-    pthread_t thread = exporter->thread;
     pthread_mutex_unlock(&exporter->lock);
 
     if (dropped)
         log_warn("%llu profile%s could not be delivered in time and %s dropped",
                  (unsigned long long)dropped, dropped == 1 ? "" : "s",
                  dropped == 1 ? "is" : "are");
-    if (ended) {
-        pthread_join(thread, NULL);
-        destroy(exporter);
-    } else {
-        pthread_detach(thread);
+    for (size_t i = 0; i < started; i++) {
+        if (ended)
+            pthread_join(threads[i], NULL);
+        else
+            pthread_detach(threads[i]);
     }
+    if (ended)
+        destroy(exporter);
     return dropped || !ended ? -ETIMEDOUT : 0;
 }
 

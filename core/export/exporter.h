@@ -1,11 +1,15 @@
 /*
- * The exporter: takes closed profiles and delivers each to every configured sink, from its own
- * thread. Nothing here ever holds up the caller of exporter_submit().
+ * The exporter: takes closed profiles and delivers each to every configured sink, from threads
+ * of its own: one for the sinks that write files, one for each that talks to a server, so that
+ * a server that hangs holds up nobody else. Nothing here ever holds up the caller of
+ * exporter_submit().
  *
- * Owns what is submitted. Profiles wait in a bounded queue (by bytes and by count); when it is
- * full the oldest is dropped and counted. A sink that fails in a retryable way is retried with
- * backoff as the OTLP specification says, the profile kept; one that refuses for good is
- * counted as failed. The thread blocks all signals.
+ * Owns what is submitted. Profiles wait in a bounded queue (queue.h): as it fills, neighbours
+ * are merged into coarser profiles; what still has to go is counted. With a spool folder those
+ * for servers wait on disk instead (spool.h), and outlive the process. A sink that fails in a
+ * retryable way is retried with backoff as the OTLP specification says, the profile kept; one
+ * that refuses for good is counted as failed; one for which a profile is too large gets it in
+ * halves. The threads block all signals.
  *
  * After fork, the child calls exporter_abandon(): memory is let go without touching locks,
  * descriptors or curl handles that belong to the parent.
@@ -25,6 +29,8 @@
 struct exporter_options {
     struct transport_options otlp; /* .url is where profiles are posted to; NULL: no OTLP */
     const char *output;            /* pattern with %p %n %t %s; NULL = no file sink */
+    const char *spool_folder;      /* where profiles for servers wait; NULL = in memory */
+    size_t spool_limit;            /* bytes on disk for each server */
     const char *service_name;
     const char *library_directory; /* where libcprof_http.so lies; NULL = loader's search */
     struct budget *budget;
@@ -32,7 +38,8 @@ struct exporter_options {
 
 struct exporter_stats {
     uint64_t exported, failed, dropped, bytes_sent;
-    uint64_t cpu_ns; /* of the exporter's thread */
+    uint64_t cpu_ns;  /* of the exporter's threads */
+    uint64_t waiting; /* profiles in memory that some sink has not taken, merged ones as one */
 };
 
 struct exporter;

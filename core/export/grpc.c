@@ -10,7 +10,6 @@
 enum {
     CANCELLED = 1,
     DEADLINE_EXCEEDED = 4,
-    RESOURCE_EXHAUSTED = 8,
     ABORTED = 10,
     OUT_OF_RANGE = 11,
     UNAVAILABLE = 14,
@@ -90,7 +89,7 @@ bool grpc_is_passing(int code, bool wish)
     case UNAVAILABLE:
     case DATA_LOSS:
         return true;
-    case RESOURCE_EXHAUSTED:
+    case GRPC_RESOURCE_EXHAUSTED:
         return wish;
     default:
         return false;

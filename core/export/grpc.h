@@ -13,6 +13,7 @@
 #define GRPC_PREFIX_SIZE 5 /* before each message: is it packed?, and its length */
 #define GRPC_NO_STATUS (-1)
 #define GRPC_OK 0
+#define GRPC_RESOURCE_EXHAUSTED 8
 
 void grpc_prefix(unsigned char prefix[GRPC_PREFIX_SIZE], bool packed, size_t size);
 

@@ -2,10 +2,10 @@
  * A sink: one place that profiles are delivered to, seen by the exporter as a table of
  * functions. Makers (sink_file_new, sink_otlp_new) return it ready for use.
  *
- * Only the exporter's thread calls deliver(), save() and close(); interrupt() may come from any
- * thread at any time between making and closing. A sink reads a profile during deliver() and
- * keeps no pointer to it. It knows nothing of queues, retries or other sinks: it says what
- * became of a profile, and the exporter draws the consequences.
+ * Only one of the exporter's threads calls deliver(), save() and close(); interrupt() may come
+ * from any thread at any time between making and closing. A sink reads a profile during
+ * deliver() and keeps no pointer to it. It knows nothing of queues, retries or other sinks: it
+ * says what became of a profile, and the exporter draws the consequences.
  */
 #ifndef CPROF_EXPORT_SINK_H
 #define CPROF_EXPORT_SINK_H
@@ -17,16 +17,22 @@
 #include "export/exporter.h"
 
 enum delivery_status {
-    DELIVERY_DONE,    /* the sink has it */
-    DELIVERY_RETRY,   /* not now; the exporter keeps it and comes again */
-    DELIVERY_REFUSED, /* never; the exporter counts it as failed */
+    DELIVERY_DONE,      /* the sink has it */
+    DELIVERY_RETRY,     /* not now; the exporter keeps it and comes again */
+    DELIVERY_REFUSED,   /* never; the exporter counts it as failed */
+    DELIVERY_TOO_LARGE, /* not in one piece: the exporter comes again with each half, or counts
+                           it as failed when it can't be cut */
+    DELIVERY_PASSED, /* by a sink that only keeps, and can't now: the one behind it shall have
+                        the profile from memory */
 };
 
 /* What became of one call. */
 struct delivery {
     enum delivery_status status;
     bool warn;            /* a DELIVERY_DONE whose detail a person should see */
+    bool more;            /* of a save(): there is more to do, it wants to be called again */
     uint64_t profiles;    /* how many profiles the status is about: 1, or what a file held */
+    uint64_t dropped;     /* kept ones that had to go to make room */
     size_t bytes;         /* accepted by the other side */
     uint64_t retry_after; /* [ns] the other side's own wish; 0 = none */
     char detail[384];     /* one line for people, without secrets */
@@ -39,13 +45,14 @@ struct sink {
     void (*deliver)(struct sink *sink, const struct profile *profile,
                     struct delivery *delivery);
 
-    /* Writes down what the sink has gathered so far, if it gathers; `last` when there is no
-     * later chance. NULL: it does not gather. */
+    /* Takes what the sink has gathered so far one step on: writes it down, delivers one of the
+     * profiles that it keeps. `last` when there is no later chance. NULL: it does not gather.
+     */
     void (*save)(struct sink *sink, bool last, struct delivery *delivery);
 
     /* Makes the deliver() under way, and every later one, return at once (DELIVERY_RETRY).
-     * NULL: deliver() is always quick, and is called even when time has run out; between two
-     * calls the sink is nothing but memory. */
+     * NULL: the sink is always quick, shares a thread with others of its kind, and is called
+     * even when time has run out; between two calls it is nothing but memory. */
     void (*interrupt)(struct sink *sink);
 
     void (*close)(struct sink *sink);
@@ -56,5 +63,15 @@ struct sink *sink_file_new(const struct exporter_options *options, char *error,
                            size_t error_size);
 struct sink *sink_otlp_new(const struct exporter_options *options, char *error,
                            size_t error_size);
+
+/* The two ends of a spool (CPROF_SPOOL_DIR) in front of a sink that sends to `to`. */
+struct sink_spool {
+    struct sink *keeper;  /* quick; passes on what it can't keep */
+    struct sink *courier; /* behind it; owns the sink that it wraps */
+};
+
+/* 0; or negative with one line in `error`, and `inner` is the caller's still. */
+int sink_spool_new(const struct exporter_options *options, const struct transport_options *to,
+                   struct sink *inner, struct sink_spool *made, char *error, size_t error_size);
 
 #endif

@@ -16,9 +16,10 @@
 #include "export/transport.h"
 #include "format/format.h"
 
-#define MAX_REQUEST                                                                            \
-    ((size_t)64 << 20) /* bytes before compression, as the specification caps                  \
-                        */
+/* Bytes before compression. The specification caps requests; servers may cap them lower (4 MiB
+ * are common with gRPC), and below the smaller bound it can't be the size that they mind. */
+#define MAX_REQUEST ((size_t)64 << 20)
+#define MIN_PIECE ((size_t)64 << 10)
 
 struct sink_otlp {
     struct sink sink;
@@ -70,16 +71,18 @@ static void otlp_deliver(struct sink *sink, const struct profile *profile,
     struct buffer message = {0};
     delivery->profiles = 1;
     int error = format_otlp.write(profile, &message);
-    if (error == 0 && message.size > MAX_REQUEST)
-        error = -EFBIG;
-    if (error == 0) {
+    if (error != 0) {
+        delivery->status = error == -ENOMEM ? DELIVERY_RETRY : DELIVERY_REFUSED;
+        snprintf(delivery->detail, sizeof delivery->detail, "%s", strerror(-error));
+    } else if (message.size > MAX_REQUEST) {
+        delivery->status = DELIVERY_TOO_LARGE;
+        snprintf(delivery->detail, sizeof delivery->detail, "one sample is larger than 64 MiB");
+    } else {
         transport_send(otlp->transport, NULL, &message, delivery);
         if (delivery->status == DELIVERY_DONE)
             read_partial_success(otlp, delivery);
-    } else {
-        delivery->status = error == -ENOMEM ? DELIVERY_RETRY : DELIVERY_REFUSED;
-        snprintf(delivery->detail, sizeof delivery->detail, "%s",
-                 error == -EFBIG ? "the profile is larger than 64 MiB" : strerror(-error));
+        else if (delivery->status == DELIVERY_TOO_LARGE && message.size < MIN_PIECE)
+            delivery->status = DELIVERY_REFUSED;
     }
     buffer_free(&message);
 }

@@ -305,6 +305,8 @@ static void judge_http_error(const struct transport *transport, struct delivery 
         tell_redirect(transport, delivery);
         return;
     }
+    if (status == 413)
+        delivery->status = DELIVERY_TOO_LARGE;
     server_message(transport, message, sizeof message);
     snprintf(delivery->detail, sizeof delivery->detail, "HTTP %d%s%s", status, message,
              advice(transport, status));
@@ -338,7 +340,9 @@ static void judge_grpc_status(struct transport *transport, int code, struct deli
     }
     bool wish = grpc_retry_info(wanted(transport, WANT_GRPC_DETAILS), &delivery->retry_after);
     bool passing = grpc_is_passing(code, wish);
-    delivery->status = passing ? DELIVERY_RETRY : DELIVERY_REFUSED;
+    delivery->status = passing                           ? DELIVERY_RETRY
+                       : code == GRPC_RESOURCE_EXHAUSTED ? DELIVERY_TOO_LARGE
+                                                         : DELIVERY_REFUSED;
     grpc_decode_message(told);
     if (*told != '\0') {
         memcpy(message, ": ", 3);

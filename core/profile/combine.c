@@ -330,8 +330,9 @@ static bool matches(const struct profile *p, const struct profile_sample *sample
             matches_label(p, sample->labels, "thread.name", filter->thread));
 }
 
-struct profile *profile_select(const struct profile *source,
-                               const struct profile_filter *filter)
+/* The samples from `first` up to `last` that match; NULL filter: all of them. */
+static struct profile *select_range(const struct profile *source, size_t first, size_t last,
+                                    const struct profile_filter *filter)
 {
     struct carrier c;
     struct profile *selected = profile_new_like(source, NULL);
@@ -339,9 +340,9 @@ struct profile *profile_select(const struct profile *source,
         profile_free(selected);
         return NULL;
     }
-    for (size_t i = 0; i < profile_sample_count(source); i++) {
+    for (size_t i = first; i < last; i++) {
         struct profile_sample sample = profile_get_sample(source, i);
-        if (matches(source, &sample, filter))
+        if (filter == NULL || matches(source, &sample, filter))
             carry_sample(&c, &sample);
     }
     carrier_free(&c);
@@ -349,4 +350,24 @@ struct profile *profile_select(const struct profile *source,
         return selected;
     profile_free(selected);
     return NULL;
+}
+
+struct profile *profile_select(const struct profile *source,
+                               const struct profile_filter *filter)
+{
+    return select_range(source, 0, profile_sample_count(source), filter);
+}
+
+/* Slice */
+
+struct profile *profile_slice(const struct profile *source, size_t first, size_t last)
+{
+    struct profile *slice = select_range(source, first, last, NULL);
+    if (slice == NULL)
+        return NULL;
+    memset(profile_header(slice)->profile_id, 0, sizeof profile_header(slice)->profile_id);
+    for (size_t i = profile_attribute_count(slice, PROFILE_ATTRIBUTES); first > 0 && i-- > 0;)
+        if (profile_is_metric(slice, profile_attribute(slice, PROFILE_ATTRIBUTES, i)))
+            profile_remove_attribute(slice, PROFILE_ATTRIBUTES, i);
+    return slice;
 }

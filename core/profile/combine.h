@@ -47,6 +47,11 @@ struct profile_filter {
 struct profile *profile_select(const struct profile *source,
                                const struct profile_filter *filter);
 
+/* A new profile with the samples from number `first` up to, not including, `last`. The slices of
+ * a profile add up to it: the metrics stand in the one that begins at 0 only. Without a
+ * profile_id. NULL: out of memory. */
+struct profile *profile_slice(const struct profile *source, size_t first, size_t last);
+
 /* A copy that holds nothing but what its samples reach, in canonical order: two profiles
  * with the same content give byte-identical encodings afterwards. Columns in counts stand
  * first, as every producer of pprof has them. NULL: out of memory. */

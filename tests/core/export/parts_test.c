@@ -61,7 +61,7 @@ static void profile_under_delivery_is_never_evicted(void **state)
     struct queue queue = {.max_count = 2, .max_bytes = SIZE_MAX};
     push(&queue, 1, SINK_A);
     push(&queue, 2, SINK_A);
-    queue.oldest->busy = true;
+    queue.oldest->readers = 1;
     struct queued *gone = queue_push(&queue, queued_new(make_profile(3, NULL), SINK_A));
     assert_int_equal(sample_total(gone->profile), 2);
     queued_free(gone);

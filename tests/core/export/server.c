@@ -19,6 +19,7 @@ struct server {
     int listener;
     int quit[2]; /* a pipe: closed to end the thread */
     char url[64];
+    int port;
     pthread_t thread;
     pthread_mutex_t lock;
     struct request requests[MAX_REQUESTS];
@@ -142,21 +143,30 @@ static void *run(void *argument)
 
 struct server *server_start(const struct reply *script, size_t count)
 {
+    return server_start_at(0, script, count);
+}
+
+struct server *server_start_at(int port, const struct reply *script, size_t count)
+{
+    const int yes = 1;
     struct server *server = calloc(1, sizeof *server);
     struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t)port),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t length = sizeof address;
     server->script = script;
     server->script_length = count;
     server->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    setsockopt(server->listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
     if (bind(server->listener, (struct sockaddr *)&address, sizeof address) != 0 ||
         listen(server->listener, 16) != 0 || pipe(server->quit) != 0 ||
         getsockname(server->listener, (struct sockaddr *)&address, &length) != 0) {
         perror("test server");
         exit(1);
     }
+    server->port = ntohs(address.sin_port);
     snprintf(server->url, sizeof server->url, "http://127.0.0.1:%d/v1development/profiles",
-             ntohs(address.sin_port));
+             server->port);
     pthread_mutex_init(&server->lock, NULL);
     pthread_create(&server->thread, NULL, run, server);
     return server;
@@ -165,6 +175,11 @@ struct server *server_start(const struct reply *script, size_t count)
 const char *server_url(const struct server *server)
 {
     return server->url;
+}
+
+int server_port(const struct server *server)
+{
+    return server->port;
 }
 
 size_t server_requests(struct server *server)

@@ -41,6 +41,9 @@ struct request {
 struct server;
 
 struct server *server_start(const struct reply *script, size_t count);
+/* On a port that was another server's: it comes back after an outage. */
+struct server *server_start_at(int port, const struct reply *script, size_t count);
+int server_port(const struct server *server);
 const char *server_url(const struct server *server); /* with the path for profiles */
 size_t server_requests(struct server *server);       /* completely received so far */
 /* Valid until server_stop(). */
