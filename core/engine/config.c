@@ -13,6 +13,9 @@
 #define PROFILES_PATH "/v1development/profiles"
 #define PROFILES_METHOD                                                                        \
     "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export"
+#define PUSH_PATH "/push.v1.PusherService/Push"
+#define INGEST_PATH "/ingest"
+#define WRITE_RAW_METHOD "/parca.profilestore.v1alpha1.ProfileStoreService/WriteRaw"
 #define MAX_FRAMES_LIMIT 4096
 #define MIN_MEMORY ((size_t)4 << 20)
 #define MIN_SPOOL ((size_t)1 << 20)
@@ -307,7 +310,7 @@ static int load_packing(const struct loader *loader)
     return 0;
 }
 
-static int load_otlp_values(const struct loader *loader)
+static int load_timeout(const struct loader *loader)
 {
     struct config *config = loader->config;
     struct setting setting =
@@ -317,10 +320,10 @@ static int load_otlp_values(const struct loader *loader)
         return value_refuse(&loader->complaint, setting,
                             "must be milliseconds from 1 to 10000000");
     config->otlp_timeout = milliseconds / 1000;
-    return load_packing(loader);
+    return 0;
 }
 
-static int load_otlp_files(const struct loader *loader)
+static int load_files(const struct loader *loader)
 {
     const struct {
         const char *profiles, *common;
@@ -360,9 +363,7 @@ static int load_otlp(const struct loader *loader)
     if (status == 0)
         status = load_endpoint(loader);
     if (status == 0)
-        status = load_otlp_values(loader);
-    if (status == 0)
-        status = load_otlp_files(loader);
+        status = load_packing(loader);
     /* The common headers first, so that the special ones win key by key. */
     if (status == 0)
         status = value_pairs(&loader->complaint, from_variable("OTEL_EXPORTER_OTLP_HEADERS"),
@@ -388,10 +389,75 @@ static int load_spool(const struct loader *loader)
     return value_copy(&loader->complaint, &config->spool_folder, variable("CPROF_SPOOL_DIR"));
 }
 
+/* The address of Pyroscope or Parca. */
+static int load_backend(const struct loader *loader, const struct endpoint_rules *rules,
+                        const char *address, struct endpoint *endpoint)
+{
+    struct setting setting = choose("endpoint", loader->options->endpoint, "CPROF_ENDPOINT");
+    if (setting.value == NULL)
+        setting.value = address;
+    return endpoint_parse(&loader->complaint, setting, rules, endpoint);
+}
+
+static int load_backends(const struct loader *loader, bool pyroscope, bool parca)
+{
+    struct config *config = loader->config;
+    const struct endpoint_rules push = {
+        .path = PUSH_PATH, .other_path = INGEST_PATH, .path_is_ours = true};
+    const struct endpoint_rules write = {.path = WRITE_RAW_METHOD, .grpc = true};
+    int status = 0;
+    if (pyroscope)
+        status = load_backend(loader, &push, "http://localhost:4040", &config->pyroscope);
+    if (status == 0 && parca)
+        status = load_backend(loader, &write, "http://localhost:7070", &config->parca);
+    if (status == 0)
+        status = value_pairs(&loader->complaint, from_variable("CPROF_HEADERS"), PAIRS_LENIENT,
+                             &config->backend_headers);
+    if (status == 0)
+        status = pairs_copy(&loader->complaint, "headers", &config->backend_headers,
+                            loader->options->headers, loader->options->header_count);
+    return status;
+}
+
+/* One address, one set of keys: they must not go to a server that they were not meant for. */
+static int check_servers(const struct loader *loader, struct setting exporter, bool pyroscope,
+                         bool parca)
+{
+    const struct cprof_options *options = loader->options;
+    int servers = loader->config->otlp + pyroscope + parca;
+    bool argument = (options->endpoint != NULL && options->endpoint[0] != '\0') ||
+                    options->header_count > 0;
+    if (argument && servers > 1)
+        return value_refuse(&loader->complaint, exporter,
+                            "endpoint and headers are for one server; for several set "
+                            "OTEL_EXPORTER_OTLP_ENDPOINT, CPROF_ENDPOINT and their _HEADERS");
+    if (pyroscope && parca && (variable("CPROF_ENDPOINT") || variable("CPROF_HEADERS")))
+        return value_refuse(&loader->complaint, exporter,
+                            "CPROF_ENDPOINT and CPROF_HEADERS are for one server");
+    return 0;
+}
+
+static int load_servers(const struct loader *loader, struct setting exporter, bool pyroscope,
+                        bool parca)
+{
+    if (!loader->config->otlp && !pyroscope && !parca)
+        return 0;
+    int status = check_servers(loader, exporter, pyroscope, parca);
+    if (status == 0)
+        status = load_timeout(loader);
+    if (status == 0)
+        status = load_files(loader);
+    if (status == 0 && loader->config->otlp)
+        status = load_otlp(loader);
+    if (status == 0 && (pyroscope || parca))
+        status = load_backends(loader, pyroscope, parca);
+    return status;
+}
+
 static int load_sinks(const struct loader *loader)
 {
     struct config *config = loader->config;
-    bool file = false, none = false;
+    bool file = false, none = false, pyroscope = false, parca = false;
     struct setting output = choose("output", loader->options->output, "CPROF_OUTPUT");
     struct setting setting = choose("exporter", loader->options->exporter, "CPROF_EXPORTER");
     if (setting.value == NULL) {
@@ -401,20 +467,17 @@ static int load_sinks(const struct loader *loader)
         file = true; /* asked for in the program, whatever the environment adds */
     }
     const struct word words[] = {{"otlp", &config->otlp},
+                                 {"pyroscope", &pyroscope},
+                                 {"parca", &parca},
                                  {"file", &file},
-                                 {"none", &none},
-                                 {"pyroscope", NULL},
-                                 {"parca", NULL}};
-    static const char allowed[] = "must be a list of otlp, file, none";
+                                 {"none", &none}};
+    static const char allowed[] = "must be a list of otlp, pyroscope, parca, file, none";
     int status =
         value_words(&loader->complaint, setting, words, sizeof words / sizeof *words, allowed);
-    if (status == 0 && config->otlp)
-        status = load_otlp(loader);
+    if (status == 0)
+        status = load_servers(loader, setting, pyroscope, parca);
     if (status != 0)
         return status;
-    if (!file && !none && !config->otlp)
-        return value_refuse(&loader->complaint, setting,
-                            "no exporter is left that this version has");
     if (file && output.value == NULL)
         return value_refuse(&loader->complaint, setting, "needs CPROF_OUTPUT, the file's path");
     if (!file && output.value != NULL)
@@ -456,11 +519,15 @@ void config_free(struct config *config)
                            config->otlp_endpoint,      config->otlp_socket,
                            config->certificate,        config->client_key,
                            config->client_certificate, config->output,
-                           config->spool_folder};
+                           config->spool_folder,
+
+                           config->pyroscope.url,      config->pyroscope.socket,
+                           config->parca.url,          config->parca.socket};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         free(texts[i]);
     pairs_free(&config->labels);
     pairs_free(&config->resource);
     pairs_free(&config->otlp_headers);
+    pairs_free(&config->backend_headers);
     *config = (struct config){0};
 }

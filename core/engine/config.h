@@ -16,6 +16,7 @@
 
 #include "base/log.h"
 #include "cprof/cprof.h"
+#include "engine/endpoint.h"
 #include "engine/values.h"
 #include "export/transport.h"
 
@@ -38,11 +39,13 @@ struct config {
     enum transport_protocol otlp_protocol;
     enum transport_packing otlp_packing;
     struct pairs otlp_headers;
-    double otlp_timeout; /* seconds */
-    char *certificate, *client_key, *client_certificate;
-    char *output;       /* absolute; NULL: no file sink */
-    char *spool_folder; /* NULL: profiles wait in memory */
-    size_t spool_limit; /* bytes, for each server */
+    double otlp_timeout;                                 /* seconds */
+    struct endpoint pyroscope, parca;                    /* without a URL: no such sink */
+    struct pairs backend_headers;                        /* for these two */
+    char *certificate, *client_key, *client_certificate; /* for every server */
+    char *output;                                        /* absolute; NULL: no file sink */
+    char *spool_folder;                                  /* NULL: profiles wait in memory */
+    size_t spool_limit;                                  /* bytes, for each server */
 };
 
 /* 0, -EINVAL, -ECANCELED (OTEL_SDK_DISABLED) or -ENOMEM, with a line in `error`; the config is

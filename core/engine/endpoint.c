@@ -67,7 +67,8 @@ int endpoint_parse(const struct complaint *complaint, struct setting setting,
     if (rules->grpc) {
         const char *host = bare ? address : strstr(address, "://") + 3;
         length = (size_t)(host - address) + strcspn(host, "/?#");
-    } else if (!rules->path_is_ours || ends_with(address, path)) {
+    } else if (!rules->path_is_ours || ends_with(address, path) ||
+               (rules->other_path && ends_with(address, rules->other_path))) {
         path = "";
     } else {
         while (address[length - 1] == '/')

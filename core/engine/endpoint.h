@@ -18,10 +18,11 @@ struct endpoint {
 };
 
 struct endpoint_rules {
-    const char *path;  /* "/v1development/profiles", "/package.Service/Method" */
-    bool path_is_ours; /* append `path` where the address does not end in it */
-    bool grpc;         /* the address is a host's: whatever path it has is replaced */
-    bool insecure;     /* for a bare host:port */
+    const char *path;       /* "/v1development/profiles", "/package.Service/Method" */
+    const char *other_path; /* that the address may end in instead; NULL: none */
+    bool path_is_ours;      /* append `path` where the address does not end in it */
+    bool grpc;              /* the address is a host's: whatever path it has is replaced */
+    bool insecure;          /* for a bare host:port */
 };
 
 /* 0, -EINVAL or -ENOMEM, with a complaint that shows no password. */

@@ -75,6 +75,23 @@ static int report(char *error, size_t error_size, int status, const char *line)
     return status;
 }
 
+/* A server that takes pprof, which is packed already. */
+static struct transport_options backend(const struct endpoint *endpoint,
+                                        enum transport_protocol protocol)
+{
+    const struct config *config = &engine.config;
+    return (struct transport_options){.url = endpoint->url,
+                                      .unix_socket = endpoint->socket,
+                                      .protocol = protocol,
+                                      .packing = PACK_NONE,
+                                      .headers = config->backend_headers.list,
+                                      .header_count = config->backend_headers.count,
+                                      .timeout = config->otlp_timeout,
+                                      .certificate = config->certificate,
+                                      .client_key = config->client_key,
+                                      .client_certificate = config->client_certificate};
+}
+
 static struct exporter *make_exporter(char *error, size_t error_size)
 {
     const struct config *config = &engine.config;
@@ -89,6 +106,8 @@ static struct exporter *make_exporter(char *error, size_t error_size)
                  .certificate = config->certificate,
                  .client_key = config->client_key,
                  .client_certificate = config->client_certificate},
+        .pyroscope = backend(&config->pyroscope, TRANSPORT_HTTP),
+        .parca = backend(&config->parca, TRANSPORT_GRPC),
         .output = engine.output,
         .spool_folder = config->spool_folder,
         .spool_limit = config->spool_limit,

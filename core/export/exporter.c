@@ -317,11 +317,21 @@ static bool add_sender(struct exporter *exporter, const struct exporter_options 
 static bool add_sinks(struct exporter *exporter, const struct exporter_options *options,
                       char *error, size_t error_size)
 {
+    const struct {
+        const struct transport_options *to;
+        struct sink *(*new)(const struct exporter_options *, char *, size_t);
+    } senders[] = {{&options->otlp, sink_otlp_new},
+                   {&options->pyroscope, sink_pyroscope_new},
+                   {&options->parca, sink_parca_new}};
+    _Static_assert(2 * sizeof senders / sizeof *senders < MAX_OUTLETS, "and their spools");
     if (options->output && !add_sink(exporter, sink_file_new(options, error, error_size)))
         return false;
-    return options->otlp.url == NULL ||
-           add_sender(exporter, options, &options->otlp,
-                      sink_otlp_new(options, error, error_size), error, error_size);
+    for (size_t i = 0; i < sizeof senders / sizeof *senders; i++)
+        if (senders[i].to->url != NULL &&
+            !add_sender(exporter, options, senders[i].to,
+                        senders[i].new(options, error, error_size), error, error_size))
+            return false;
+    return true;
 }
 
 /* The bits of the outlets that profiles come to first. */

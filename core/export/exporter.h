@@ -28,9 +28,12 @@
 /* Already checked values; strings borrowed until exporter_new() returns. */
 struct exporter_options {
     struct transport_options otlp; /* .url is where profiles are posted to; NULL: no OTLP */
-    const char *output;            /* pattern with %p %n %t %s; NULL = no file sink */
-    const char *spool_folder;      /* where profiles for servers wait; NULL = in memory */
-    size_t spool_limit;            /* bytes on disk for each server */
+    /* Likewise; a path that ends in /ingest picks that API. */
+    struct transport_options pyroscope;
+    struct transport_options parca;
+    const char *output;       /* pattern with %p %n %t %s; NULL = no file sink */
+    const char *spool_folder; /* where profiles for servers wait; NULL = in memory */
+    size_t spool_limit;       /* bytes on disk for each server */
     const char *service_name;
     const char *library_directory; /* where libcprof_http.so lies; NULL = loader's search */
     struct budget *budget;

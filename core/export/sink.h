@@ -63,6 +63,10 @@ struct sink *sink_file_new(const struct exporter_options *options, char *error,
                            size_t error_size);
 struct sink *sink_otlp_new(const struct exporter_options *options, char *error,
                            size_t error_size);
+struct sink *sink_pyroscope_new(const struct exporter_options *options, char *error,
+                                size_t error_size);
+struct sink *sink_parca_new(const struct exporter_options *options, char *error,
+                            size_t error_size);
 
 /* The two ends of a spool (CPROF_SPOOL_DIR) in front of a sink that sends to `to`. */
 struct sink_spool {

@@ -81,10 +81,10 @@ static int check_files(const struct transport_options *options, const char *vari
     return 0;
 }
 
-static int check_options(const struct transport_options *options, const char *variables,
-                         char *error, size_t error_size)
+static int check_options(const struct transport_options *options,
+                         const struct transport_manner *manner, char *error, size_t error_size)
 {
-    const char *url = options->url;
+    const char *url = options->url, *variables = manner->variables;
     if (strncasecmp(url, "http://", 7) != 0 && strncasecmp(url, "https://", 8) != 0) {
         snprintf(error, error_size, "%s_ENDPOINT: an address begins with http:// or https://",
                  variables);
@@ -99,7 +99,8 @@ static int check_options(const struct transport_options *options, const char *va
             return -EINVAL;
         }
     }
-    return check_files(options, variables, error, error_size);
+    const char *files = manner->files != NULL ? manner->files : variables;
+    return check_files(options, files, error, error_size);
 }
 
 static int add_header(struct transport *transport, const char *key, const char *value)
@@ -205,7 +206,7 @@ struct transport *transport_open(const struct transport_options *options,
                                  const struct transport_manner *manner,
                                  const char *library_directory, char *error, size_t error_size)
 {
-    if (check_options(options, manner->variables, error, error_size) != 0)
+    if (check_options(options, manner, error, error_size) != 0)
         return NULL;
     struct transport *transport = calloc(1, sizeof *transport);
     if (transport == NULL) {

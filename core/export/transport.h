@@ -44,6 +44,7 @@ struct transport_options {
 struct transport_manner {
     const char *name;         /* "otlp", for log lines */
     const char *variables;    /* "OTEL_EXPORTER_OTLP": errors name VARIABLES_HEADERS, … */
+    const char *files;        /* the same for the names of files; NULL: as `variables` */
     const char *content_type; /* of HTTP messages; gRPC has its own */
     const char *format;       /* "OTLP profiles 1.10", for log lines */
     /* What a person may check after that HTTP status (or the one that the gRPC code stands

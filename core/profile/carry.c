@@ -99,7 +99,7 @@ static profile_id carry_location(struct carrier *c, profile_id id)
     return c->locations[id] = profile_location(c->to, &copy);
 }
 
-static profile_id carry_stack(struct carrier *c, profile_id id)
+profile_id carry_stack(struct carrier *c, profile_id id)
 {
     if (id == 0 || c->stacks[id] != 0)
         return c->stacks[id];
@@ -109,7 +109,7 @@ static profile_id carry_stack(struct carrier *c, profile_id id)
     return c->stacks[id] = profile_stack(c->to, c->frames, stack.depth);
 }
 
-static profile_id carry_link(struct carrier *c, profile_id id)
+profile_id carry_link(struct carrier *c, profile_id id)
 {
     if (id != 0 && c->links[id] == 0)
         c->links[id] = profile_link(c->to, profile_get_link(c->from, id));

@@ -30,4 +30,8 @@ int carry_sample(struct carrier *c, const struct profile_sample *sample);
 /* The same with the values that the target shall count, in its own columns. */
 int carry_values(struct carrier *c, const struct profile_sample *sample, const int64_t *values);
 
+/* The target's ids of parts of a sample, for those who put it together themselves. */
+profile_id carry_stack(struct carrier *c, profile_id id);
+profile_id carry_link(struct carrier *c, profile_id id);
+
 #endif

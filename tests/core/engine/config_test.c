@@ -87,10 +87,9 @@ nonsense_is_one_line_that_names_the_variable_the_value_and_what_is_allowed(void 
         {"CPROF_TYPES", "cpu,gpu", "CPROF_TYPES=cpu,gpu: this version has cpu"},
         {"CPROF_TYPES", "wall",
          "CPROF_TYPES=wall: none of these is available; this version has cpu"},
-        {"CPROF_EXPORTER", "kafka", "CPROF_EXPORTER=kafka: must be a list of otlp, file, none"},
+        {"CPROF_EXPORTER", "kafka",
+         "CPROF_EXPORTER=kafka: must be a list of otlp, pyroscope, parca, file, none"},
         {"CPROF_EXPORTER", "file", "CPROF_EXPORTER=file: needs CPROF_OUTPUT, the file's path"},
-        {"CPROF_EXPORTER", "parca",
-         "CPROF_EXPORTER=parca: no exporter is left that this version has"},
         {"CPROF_LABELS", "region", "CPROF_LABELS: must be a list key=value,key=value"},
         {"CPROF_LABELS", "=eu", "CPROF_LABELS: must be a list key=value,key=value"},
         {"OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4317",
@@ -238,6 +237,47 @@ static void the_service_name_comes_from_the_most_special_source(void **state)
     assert_string_equal(config.service_name, "from name");
 }
 
+static void backends_have_addresses_and_keys_of_their_own(void **state)
+{
+    (void)state;
+    setenv("OTEL_EXPORTER_OTLP_HEADERS", "key=of-otlp", 1);
+    setenv("CPROF_EXPORTER", "otlp,pyroscope,parca", 1);
+    load(NULL);
+    assert_string_equal(config.pyroscope.url,
+                        "http://localhost:4040/push.v1.PusherService/Push");
+    assert_string_equal(config.parca.url, "http://localhost:7070/parca.profilestore.v1alpha1."
+                                          "ProfileStoreService/WriteRaw");
+    assert_int_equal(config.backend_headers.count, 0);
+    config_free(&config);
+    setenv("CPROF_EXPORTER", "otlp,pyroscope", 1);
+    setenv("CPROF_HEADERS", "X-Scope-OrgID=shops", 1);
+    setenv("CPROF_ENDPOINT", "https://me:secret@pyroscope/base/", 1);
+    load(NULL);
+    assert_string_equal(config.pyroscope.url,
+                        "https://me:secret@pyroscope/base/push.v1.PusherService/Push");
+    assert_string_equal(value_of(&config.backend_headers, "X-Scope-OrgID"), "shops");
+    assert_int_equal(config.otlp_headers.count, 1);
+    config_free(&config);
+    setenv("CPROF_ENDPOINT", "http://pyroscope:4040/ingest", 1);
+    load(NULL);
+    assert_string_equal(config.pyroscope.url, "http://pyroscope:4040/ingest");
+}
+
+static void an_address_or_key_never_goes_to_two_servers(void **state)
+{
+    (void)state;
+    const struct cprof_pair key = {"key", "secret"};
+    const struct cprof_options with_endpoint = {.endpoint = "http://x"};
+    const struct cprof_options with_headers = {.headers = &key, .header_count = 1};
+    setenv("CPROF_EXPORTER", "otlp,parca", 1);
+    assert_int_equal(config_load(&config, &with_endpoint, error, sizeof error), -EINVAL);
+    assert_int_equal(config_load(&config, &with_headers, error, sizeof error), -EINVAL);
+    assert_null(strstr(error, "secret"));
+    setenv("CPROF_EXPORTER", "pyroscope,parca", 1);
+    setenv("CPROF_ENDPOINT", "http://x", 1);
+    assert_int_equal(config_load(&config, NULL, error, sizeof error), -EINVAL);
+}
+
 static void broken_resource_attributes_are_ignored_as_a_whole(void **state)
 {
     (void)state;
@@ -315,6 +355,8 @@ int main(void)
         TEST(a_unix_socket_stands_for_the_host),
         TEST(headers_are_decoded_and_the_special_ones_win),
         TEST(the_service_name_comes_from_the_most_special_source),
+        TEST(backends_have_addresses_and_keys_of_their_own),
+        TEST(an_address_or_key_never_goes_to_two_servers),
         TEST(broken_resource_attributes_are_ignored_as_a_whole),
         TEST(output_alone_means_a_file),
         TEST(a_relative_output_stays_where_the_program_started),

@@ -1,7 +1,8 @@
 /* send_profile URL FILE [KEY=VALUE…]: sends a profile, in any format that can be read, the way
  * a profiled program does, with these resource attributes. The environment may name TLS files
  * (CERTIFICATE, CLIENT_KEY, CLIENT_CERTIFICATE), a unix SOCKET, PROTOCOL=grpc (then the URL
- * ends in the method's path) and PACKING (gzip, zstd, none). Exit status 0: delivered. */
+ * ends in the method's path) and PACKING (gzip, zstd, none); EXPORTER=pyroscope or parca sends
+ * there, with TENANT as X-Scope-OrgID. Exit status 0: delivered. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,8 @@ static bool environment_says(const char *name, const char *value)
 
 static struct transport_options server_of(const char *url)
 {
+    static struct cprof_pair tenant = {.key = "X-Scope-OrgID"};
+    tenant.value = getenv("TENANT");
     return (struct transport_options){
         .url = url,
         .unix_socket = getenv("SOCKET"),
@@ -41,6 +44,8 @@ static struct transport_options server_of(const char *url)
         .packing = environment_says("PACKING", "none")   ? PACK_NONE
                    : environment_says("PACKING", "zstd") ? PACK_ZSTD
                                                          : PACK_GZIP,
+        .headers = &tenant,
+        .header_count = tenant.value != NULL,
         .timeout = 10,
         .certificate = getenv("CERTIFICATE"),
         .client_key = getenv("CLIENT_KEY"),
@@ -56,8 +61,13 @@ int main(int argc, char **argv)
         return 2;
     }
     log_set_level(LOG_DEBUG);
-    const struct exporter_options options = {.otlp = server_of(argv[1]),
-                                             .library_directory = HTTP_MODULE_DIRECTORY};
+    struct exporter_options options = {.library_directory = HTTP_MODULE_DIRECTORY};
+    if (environment_says("EXPORTER", "pyroscope"))
+        options.pyroscope = server_of(argv[1]);
+    else if (environment_says("EXPORTER", "parca"))
+        options.parca = server_of(argv[1]);
+    else
+        options.otlp = server_of(argv[1]);
     struct profile *profile = read_profile(argv[2], argv + 3, argc - 3);
     struct exporter *exporter = profile ? exporter_new(&options, error, sizeof error) : NULL;
     if (exporter == NULL) {

@@ -1,0 +1,134 @@
+#include "export/sink_series.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "export/transport.h"
+
+struct sink_series {
+    struct sink sink;
+    const struct backend *backend;
+    struct transport *transport;
+    char *url;
+    bool told_left_out;
+};
+
+/* The size before compression, as gzip writes it at the end (RFC 1952, ISIZE). */
+static size_t unpacked_size(const struct buffer *packed)
+{
+    const unsigned char *end = packed->data + packed->size;
+    return packed->size < 4 ? 0
+                            : (size_t)end[-4] | (size_t)end[-3] << 8 | (size_t)end[-2] << 16 |
+                                  (size_t)end[-1] << 24;
+}
+
+/* 0, -ENOMEM, or -EFBIG for more than the backend takes at once. */
+static int encode(const struct backend *backend, const struct series *series,
+                  const struct profile *profile, struct buffer *message)
+{
+    struct buffer pprof = {0};
+    struct profile *samples = series_samples(series, profile, backend->threads);
+    int error = samples == NULL                                        ? -ENOMEM
+                : profile_sample_count(samples) > backend->max_samples ? -EFBIG
+                                                                       : 0;
+    if (error == 0)
+        error = format_pprof.write(samples, &pprof);
+    if (error == 0 && unpacked_size(&pprof) > backend->max_pprof)
+        error = -EFBIG;
+    if (error == 0)
+        error = backend->wrap(series, &pprof, message);
+    if (samples != NULL)
+        profile_free(samples);
+    buffer_free(&pprof);
+    return error;
+}
+
+static void send(struct sink_series *sink, const struct series *series,
+                 const struct profile *profile, struct delivery *delivery)
+{
+    const struct backend *backend = sink->backend;
+    struct buffer message = {0};
+    char *address = NULL;
+    int error = encode(backend, series, profile, &message);
+    if (error == 0 && backend->address != NULL) {
+        address = backend->address(sink->url, series, profile_header_const(profile));
+        error = address != NULL ? 0 : -ENOMEM;
+    }
+    if (error == 0) {
+        transport_send(sink->transport, address, &message, delivery);
+    } else {
+        delivery->status = error == -EFBIG ? DELIVERY_TOO_LARGE : DELIVERY_RETRY;
+        snprintf(delivery->detail, sizeof delivery->detail, "%s",
+                 error == -EFBIG ? "the profile is larger than the server takes"
+                                 : strerror(-error));
+    }
+    free(address);
+    buffer_free(&message);
+}
+
+static void tell_left_out(struct sink_series *sink, const struct series *series)
+{
+    if (series->left_out == 0 || sink->told_left_out)
+        return;
+    sink->told_left_out = true;
+    log_warn("%s: %zu resource attributes are left out of the labels: a series has at most %d",
+             sink->sink.name, series->left_out, SERIES_MAX_LABELS);
+}
+
+static void series_deliver(struct sink *base, const struct profile *profile,
+                           struct delivery *delivery)
+{
+    struct sink_series *sink = (struct sink_series *)base;
+    struct series series;
+    delivery->profiles = 1;
+    if (series_make(&series, profile) == 0) {
+        tell_left_out(sink, &series);
+        send(sink, &series, profile, delivery);
+    } else {
+        delivery->status = DELIVERY_RETRY;
+        snprintf(delivery->detail, sizeof delivery->detail, "%s", strerror(ENOMEM));
+    }
+    series_free(&series);
+}
+
+static void series_interrupt(struct sink *base)
+{
+    transport_interrupt(((struct sink_series *)base)->transport);
+}
+
+static void series_close(struct sink *base)
+{
+    struct sink_series *sink = (struct sink_series *)base;
+    if (sink->transport != NULL)
+        transport_close(sink->transport);
+    free(sink->url);
+    free(sink);
+}
+
+struct sink *sink_series_new(const struct backend *backend,
+                             const struct transport_options *options,
+                             const char *library_directory, char *error, size_t error_size)
+{
+    struct sink_series *sink = calloc(1, sizeof *sink);
+    if (sink != NULL)
+        sink->url = strdup(options->url);
+    if (sink == NULL || sink->url == NULL) {
+        snprintf(error, error_size, "out of memory");
+        free(sink);
+        return NULL;
+    }
+    sink->backend = backend;
+    sink->sink = (struct sink){.name = backend->manner.name,
+                               .deliver = series_deliver,
+                               .interrupt = series_interrupt,
+                               .close = series_close};
+    sink->transport =
+        transport_open(options, &backend->manner, library_directory, error, error_size);
+    if (sink->transport != NULL)
+        return &sink->sink;
+    series_close(&sink->sink);
+    return NULL;
+}
