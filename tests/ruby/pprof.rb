@@ -11,7 +11,7 @@ class Pprof
     def root_first = names.reverse
   end
 
-  attr_reader :samples
+  attr_reader :samples, :comments
 
   def self.read(path) = new(Zlib::GzipReader.open(path, &:read))
 
@@ -20,10 +20,15 @@ class Pprof
     @strings = message[6].map { |s| s.dup.force_encoding("UTF-8") }
     @functions = by_id(message[5]) { |f| [@strings[one(f, 2)], @strings[one(f, 4)]] }
     @locations = by_id(message[4]) { |l| l[4].map { |line| frame(fields(line)) } }
+    @comments = packed(message[13]).map { |id| @strings[id] }
     @samples = message[2].map { |s| sample(fields(s)) }
   end
 
   def weight = samples.sum(&:weight)
+
+  # What cprof told of the profile under this name.
+  def counted(name) = comments.filter_map { |text| text[/#{Regexp.escape(name)}=(\d+)/, 1] }.sum(&:to_i)
+
   def cpu_seconds = samples.sum(&:nanoseconds) / 1e9
 
   # The share of the weight of samples that the block picks.

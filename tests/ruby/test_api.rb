@@ -101,6 +101,50 @@ class TestApi < CprofTest
     end
   end
 
+  def test_labels_of_any_kind_do_no_harm
+    outcome = run_profiled(<<~'RUBY', rate: 500)
+      def labelled = spin(0.05)
+      class Bad; def to_s = raise("no"); end
+      [["x" * 1_000_000, "long"], ["a\0b", "nul"], ["\xff\xfe", "broken"], ["ä".encode("UTF-16LE"), "wide"],
+       [Bad.new, "bad"], [BasicObject.new, "basic"], [nil, "nil"], [:"ü" , "symbol"]].each do |value, kind|
+        Cprof.labels(kind: kind, value: value) { labelled }
+      end
+      Cprof.labels("text key": 1, **(1..100).to_h { |i| [:"many#{i}", i] }) { labelled }
+      begin
+        Cprof.labels(kind: "raised") { raise "x" }
+      rescue RuntimeError
+        labelled
+      end
+      p Thread.current[:__cprof_labels]
+    RUBY
+    assert_clean outcome
+    assert_equal "nil\n", outcome.output
+    values = outcome.profile.samples.to_h { |s| s.labels.values_at("kind", "value") }
+    assert_equal "x" * 255, values["long"]
+    assert_equal "a?b", values["nul"]
+    assert_equal "ä", values["wide"]
+    assert_equal ["?", "?", "ü"], values.values_at("bad", "basic", "symbol")
+    assert values["broken"].valid_encoding?
+    refute values.key?("raised")
+    assert_operator outcome.profile.samples.map { |s| s.labels.size }.max, :<=, 66
+  end
+
+  def test_more_labels_than_there_is_room_for_are_merged_and_counted
+    outcome = run_profiled(<<~'RUBY', rate: 1000)
+      def labelled = spin(0.001)
+      3000.times { |i| Cprof.labels(user: i) { labelled } }
+      Cprof.flush
+      Cprof.labels(user: "after") { spin(0.1) }
+    RUBY
+    assert_clean outcome
+    samples = outcome.profile.samples.select { |s| s.names.include?("Object#labelled") }
+    sets = samples.map { |s| s.labels.slice("user", "labels") }.uniq
+    assert_operator sets.size, :<=, 1025
+    unlabelled = samples.select { |s| s.labels["labels"] == "[overflow]" }.sum(&:weight)
+    assert_operator unlabelled, :<=, outcome.profile.counted("samples_unlabelled")
+    assert_operator outcome.profile.share { |s| s.labels["user"] == "after" }, :>, 0.01
+  end
+
   def test_the_middleware_labels_requests
     outcome = run_profiled(<<~RUBY, rate: 500)
       app = Cprof::Middleware.new(->(env) { spin(0.2); [200, {}, [env["PATH_INFO"]]] })

@@ -287,6 +287,8 @@ class TestSpans < CprofTest
       name == "in_broken" ? nil : name || :any
     end
     assert_operator right[nil], :>, 350
+    # Those whose span could not be told, and only those: nil is no context at all.
+    assert_in_delta right[nil] * 10 / 12.0, outcome.profile.counted("samples_unlinked"), right[nil] / 6.0
     assert_operator right["in_foreign"], :>, 60
     assert_operator right["in_good"], :>, 30
   end

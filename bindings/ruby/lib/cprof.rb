@@ -100,23 +100,40 @@ module Cprof
       return yield unless AVAILABLE && Native.running?
 
       outer = Thread.current[LABELS]
-      merged = (outer&.first || {}).merge(labels).freeze
-      enter_labels([merged, Native.intern_labels(pairs(merged).sort)])
+      merged = (outer&.to_h || {}).merge(labels).freeze
+      inner = Native::Labels.new(merged, texts(merged))
       begin
+        enter_labels(inner)
         yield
       ensure
         enter_labels(outer)
+        inner.release
       end
     end
 
     private
 
     LABELS = :__cprof_labels
-    private_constant :LABELS
+    LABEL_CHARACTERS = 255
+    private_constant :LABELS, :LABEL_CHARACTERS
 
     def enter_labels(current)
       Thread.current[LABELS] = current
-      Native.set_labels(current ? current.last : 0)
+      Native.labels_changed
+    end
+
+    # Keys and values one after the other, in an order of their own: equal labels are one set.
+    def texts(labels)
+      labels.map { |key, value| [label_text(key), label_text(value)] }.sort.flatten
+    end
+
+    # The beginning of a label's text, as UTF-8 without NUL. Whatever it is made of, labelling
+    # does the application no harm.
+    def label_text(value)
+      text = value.to_s[0, LABEL_CHARACTERS]
+      text.encode(Encoding::UTF_8, invalid: :replace, undef: :replace).scrub.tr("\0", "?")
+    rescue StandardError
+      "?"
     end
 
     def prepare

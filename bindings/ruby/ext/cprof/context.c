@@ -7,6 +7,7 @@
 #include <ruby/thread.h>
 #include <ruby/version.h>
 
+#include <cprof/context.h>
 #include <cprof/cprof.h>
 
 #include "labels.h"
@@ -86,6 +87,13 @@ static void free_record(VALUE thread, struct context_record *record)
 
 #endif
 
+static bool is_nothing(const struct cprof_context *context)
+{
+    static const struct cprof_context nothing;
+    return context->label_set == 0 && !context->unreadable &&
+           memcmp(context->span_id, nothing.span_id, sizeof nothing.span_id) == 0;
+}
+
 void context_enter(VALUE thread)
 {
     context_here = record_of(thread);
@@ -99,65 +107,66 @@ void context_leave(VALUE thread)
     free_record(thread, record);
 }
 
-static const struct cprof_context nothing;
+/* For other processes. */
+static void share(const struct cprof_context *context, uint8_t flags)
+{
+    const struct labels *labels = labels_of_fiber();
+    struct cprof_span span = {.flags = flags};
+    memcpy(span.trace_id, context->trace_id, sizeof span.trace_id);
+    memcpy(span.span_id, context->span_id, sizeof span.span_id);
+    if (is_nothing(context))
+        cprof_context_detach();
+    else
+        cprof_context_attach(&span, labels->attributes, labels->size);
+}
 
-static void publish(const struct cprof_context *context)
+static void publish(const struct cprof_context *context, uint8_t flags)
 {
     struct context_record *record = context_here;
     uint32_t age = atomic_load(&context_age);
-    if (record == NULL) {
-        bool needed = memcmp(context, &nothing, sizeof nothing) != 0;
-        if (!needed || (record = make_record()) == NULL) {
-            context_seen = age;
-            return;
-        }
+    if (record == NULL && (is_nothing(context) || (record = make_record()) == NULL)) {
+        context_seen = age;
+        return;
     }
     unsigned next = 1 - atomic_load_explicit(&record->current, memory_order_relaxed);
     record->versions[next] = *context;
+    record->span_flags = flags;
     atomic_signal_fence(memory_order_seq_cst);
     atomic_store_explicit(&record->current, next, memory_order_relaxed);
     record->age = age;
     atomic_signal_fence(memory_order_seq_cst);
     context_here = record;
+    share(context, flags);
 }
 
-/* What was published last, to change a part of; false: all of it has been published anew. */
-static bool begin_change(struct cprof_context *context)
+void context_labels_changed(void)
 {
-    if (context_is_stale()) {
-        context_reload();
-        return false;
-    }
     const struct context_record *record = context_here;
-    *context = record != NULL ? record->versions[record->current] : nothing;
-    return true;
+    if (record == NULL || context_is_stale()) {
+        context_reload();
+        return;
+    }
+    struct cprof_context context = record->versions[record->current];
+    context.label_set = labels_of_fiber()->set;
+    publish(&context, record->span_flags);
 }
 
-void context_set_labels(uint32_t set)
+void context_span_changed(const struct span *span)
 {
-    struct cprof_context context;
-    if (begin_change(&context)) {
-        context.label_set = set;
-        publish(&context);
-    }
-}
-
-void context_set_span(const struct cprof_context *span)
-{
-    struct cprof_context before;
-    if (begin_change(&before)) {
-        struct cprof_context context = *span;
-        context.label_set = before.label_set;
-        publish(&context);
-    }
+    struct cprof_context context = {
+        .label_set = labels_of_fiber()->set,
+        .unreadable = span->unreadable,
+    };
+    memcpy(context.trace_id, span->ids.trace_id, sizeof context.trace_id);
+    memcpy(context.span_id, span->ids.span_id, sizeof context.span_id);
+    publish(&context, span->ids.flags);
 }
 
 void context_reload(void)
 {
-    struct cprof_context context = {0};
-    spans_current(&context);
-    context.label_set = labels_of_fiber();
-    publish(&context);
+    struct span span;
+    spans_current(&span);
+    context_span_changed(&span);
 }
 
 static void on_fiber_switch(rb_event_flag_t event, VALUE unused, VALUE self, ID id, VALUE class)

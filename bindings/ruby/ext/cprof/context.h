@@ -6,6 +6,8 @@
  * record of its Ruby thread whenever it changes or another fiber takes over, so a handler reads
  * nothing but the record. A thread that never had either has no record.
  *
+ * Other processes are told the same of the native thread (cprof/context.h).
+ *
  * A record is written by its own thread only, under the GVL. It has two versions, of which a
  * handler that interrupts the writing sees the older one whole. It goes with its thread.
  */
@@ -20,9 +22,12 @@
 
 #include <cprof/runtime.h>
 
+struct span;
+
 struct context_record {
     struct cprof_context versions[2];
     _Atomic unsigned current; /* the version that holds */
+    uint8_t span_flags;       /* not for handlers */
     uint32_t age;             /* context_age when it was right, and followed from then on */
 };
 
@@ -46,8 +51,8 @@ void context_init(void);
 
 /* Under the GVL, for the running fiber: its labels or its span have changed, or everything may
  * have. */
-void context_set_labels(uint32_t set);
-void context_set_span(const struct cprof_context *span); /* its label_set is not looked at */
+void context_labels_changed(void);
+void context_span_changed(const struct span *span);
 void context_reload(void);
 
 /* Under the GVL. From now on fibers are followed. */

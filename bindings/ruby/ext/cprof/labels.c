@@ -1,92 +1,109 @@
 #include "labels.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* All pairs of a set, one after the other: key, NUL, value, NUL. */
-struct label_set {
-    size_t size;
-    char *text;
+#include <cprof/context.h>
+#include <cprof/labels.h>
+
+static void mark(void *data)
+{
+    rb_gc_mark(((struct labels *)data)->hash);
+}
+
+static void let_go(struct labels *labels)
+{
+    cprof_labels_release(labels->set);
+    labels->set = 0;
+    labels->size = 0;
+    free(labels->attributes);
+    labels->attributes = NULL;
+}
+
+static void destroy(void *data)
+{
+    let_go(data);
+    ruby_xfree(data);
+}
+
+static size_t size_of(const void *data)
+{
+    const struct labels *labels = data;
+    return sizeof *labels + labels->size;
+}
+
+static const rb_data_type_t type = {
+    .wrap_struct_name = "cprof/labels",
+    .function = {.dmark = mark, .dfree = destroy, .dsize = size_of},
+    .flags = RUBY_TYPED_FREE_IMMEDIATELY,
 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards the two below */
-static struct label_set sets[LABEL_SETS_MAX];            /* number 1 is at index 0 */
-static uint32_t set_count;
-
-static VALUE text_of(VALUE pairs)
+static VALUE allocate(VALUE class)
 {
-    VALUE text = rb_str_new(NULL, 0);
-    for (long i = 0; i < RARRAY_LEN(pairs); i++) {
-        VALUE pair = rb_check_array_type(RARRAY_AREF(pairs, i));
-        for (long j = 0; j < 2; j++) {
-            VALUE part = rb_ary_entry(pair, j);
-            const char *string = StringValueCStr(part);
-            rb_str_cat(text, string, (long)strlen(string) + 1);
-        }
+    struct labels *labels;
+    VALUE self = TypedData_Make_Struct(class, struct labels, &type, labels);
+    labels->hash = Qnil;
+    return self;
+}
+
+/* What other processes are told of them; without memory, nothing. */
+static void encode(struct labels *labels, const struct cprof_pair *pairs, size_t count)
+{
+    uint8_t attributes[CPROF_ATTRIBUTES_MAX];
+    size_t size = cprof_context_encode(pairs, count, attributes);
+    labels->attributes = size > 0 ? malloc(size) : NULL;
+    if (labels->attributes != NULL) {
+        memcpy(labels->attributes, attributes, size);
+        labels->size = size;
     }
-    return text;
 }
 
-static uint32_t find_or_add(const char *text, size_t size)
+/* Labels.new(hash, [key, value, key, value, …]): the texts are UTF-8 without NUL. */
+static VALUE initialize(VALUE self, VALUE hash, VALUE texts)
 {
-    for (uint32_t i = 0; i < set_count; i++)
-        if (sets[i].size == size && memcmp(sets[i].text, text, size) == 0)
-            return i + 1;
-    char *copy = set_count < LABEL_SETS_MAX ? malloc(size) : NULL;
-    if (copy == NULL)
-        return 0;
-    memcpy(copy, text, size);
-    sets[set_count] = (struct label_set){.size = size, .text = copy};
-    return ++set_count;
+    struct labels *labels = rb_check_typeddata(self, &type);
+    struct cprof_pair pairs[CPROF_LABELS_MAX];
+    Check_Type(texts, T_ARRAY);
+    size_t count = 0;
+    for (long i = 0; i + 1 < RARRAY_LEN(texts) && count < CPROF_LABELS_MAX; i += 2) {
+        VALUE key = rb_ary_entry(texts, i), value = rb_ary_entry(texts, i + 1);
+        pairs[count++] =
+            (struct cprof_pair){.key = StringValueCStr(key), .value = StringValueCStr(value)};
+    }
+    let_go(labels);
+    RB_OBJ_WRITE(self, &labels->hash, hash);
+    labels->set = cprof_labels_hold(pairs, count);
+    encode(labels, pairs, count);
+    RB_GC_GUARD(texts);
+    return self;
 }
 
-uint32_t labels_intern(VALUE pairs)
+static VALUE release(VALUE self)
 {
-    if (RARRAY_LEN(pairs) == 0)
-        return 0;
-    VALUE text = text_of(pairs);
-    pthread_mutex_lock(&lock);
-    uint32_t set = find_or_add(RSTRING_PTR(text), (size_t)RSTRING_LEN(text));
-    pthread_mutex_unlock(&lock);
-    RB_GC_GUARD(text);
-    return set;
+    let_go(rb_check_typeddata(self, &type));
+    return Qnil;
 }
 
-/* Cprof.labels keeps the pairs and their number there. */
-uint32_t labels_of_fiber(void)
+static VALUE to_h(VALUE self)
 {
+    return ((struct labels *)rb_check_typeddata(self, &type))->hash;
+}
+
+void labels_init(VALUE native)
+{
+    VALUE class = rb_define_class_under(native, "Labels", rb_cObject);
+    rb_define_alloc_func(class, allocate);
+    rb_define_method(class, "initialize", initialize, 2);
+    rb_define_method(class, "release", release, 0);
+    rb_define_method(class, "to_h", to_h, 0);
+}
+
+const struct labels *labels_of_fiber(void)
+{
+    static const struct labels none;
     static ID id;
     if (id == 0)
         id = rb_intern("__cprof_labels");
     VALUE labels = rb_thread_local_aref(rb_thread_current(), id);
-    if (!RB_TYPE_P(labels, T_ARRAY))
-        return 0;
-    VALUE number = rb_ary_entry(labels, 1);
-    return RB_FIXNUM_P(number) ? (uint32_t)FIX2ULONG(number) : 0;
-}
-
-void labels_of(uint32_t set, void (*each)(void *closure, const char *key, const char *value),
-               void *closure)
-{
-    struct label_set found = {0};
-    pthread_mutex_lock(&lock);
-    if (set > 0 && set <= set_count)
-        found = sets[set - 1]; /* its text stays for good */
-    pthread_mutex_unlock(&lock);
-    for (const char *at = found.text; at < found.text + found.size;) {
-        const char *value = at + strlen(at) + 1;
-        each(closure, at, value);
-        at = value + strlen(value) + 1;
-    }
-}
-
-void labels_fork_prepare(void)
-{
-    pthread_mutex_lock(&lock);
-}
-
-void labels_fork_done(void)
-{
-    pthread_mutex_unlock(&lock);
+    return rb_typeddata_is_kind_of(labels, &type) ? RTYPEDDATA_DATA(labels) : &none;
 }

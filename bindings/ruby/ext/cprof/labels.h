@@ -1,28 +1,30 @@
 /*
- * Labels: sets of key-value pairs by number.
+ * Labels, as Ruby holds them: a Cprof::Native::Labels is a set of the core's table
+ * (cprof/labels.h) together with the Hash it was made of. The innermost one of a fiber is in a
+ * fiber-local variable, from where context.h takes it to handlers.
  *
- * Sets are interned and numbered from 1; there are at most LABEL_SETS_MAX, after which new
- * ones are 0, no labels. A fiber keeps its set in a fiber-local variable, from where context.h
- * takes its number to handlers.
+ * It holds its set until it is released, at the end of its block, or dies, where a fiber is
+ * given up in the midst of one.
  */
 #ifndef CPROF_RUBY_LABELS_H
 #define CPROF_RUBY_LABELS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include <ruby.h>
 
-#define LABEL_SETS_MAX 8192
+struct labels {
+    uint32_t set;        /* 0 = none, or released */
+    size_t size;         /* bytes of the attributes */
+    uint8_t *attributes; /* as cprof_context_encode() made them, or NULL */
+    VALUE hash;
+};
 
-/* Under the GVL. `pairs` is an Array of Arrays of two Strings. */
-uint32_t labels_intern(VALUE pairs);
-uint32_t labels_of_fiber(void); /* the running one's set */
+/* Once, under the GVL. */
+void labels_init(VALUE native);
 
-/* [collector] The runtime's entry. */
-void labels_of(uint32_t set, void (*each)(void *closure, const char *key, const char *value),
-               void *closure);
-
-void labels_fork_prepare(void);
-void labels_fork_done(void);
+/* Under the GVL: those of the running fiber. Lives as long as they are its. */
+const struct labels *labels_of_fiber(void);
 
 #endif

@@ -12,6 +12,7 @@
 #include <ruby/version.h>
 
 #include <cprof/cprof.h>
+#include <cprof/labels.h>
 #include <cprof/runtime.h>
 
 #include "context.h"
@@ -29,6 +30,7 @@ static bool has_jit; /* this Ruby was built with it, whether or not it is on */
 /* The JIT may have been switched on since. */
 static void drained(void)
 {
+    cprof_labels_drained();
     if (code_drained() && has_jit)
         jit_find();
 }
@@ -36,12 +38,12 @@ static void drained(void)
 static void fork_lock(void)
 {
     code_fork_prepare();
-    labels_fork_prepare();
+    cprof_labels_lock();
 }
 
 static void fork_unlock(void)
 {
-    labels_fork_done();
+    cprof_labels_unlock();
     code_fork_done();
 }
 
@@ -53,7 +55,7 @@ static const struct cprof_runtime runtime = {
     .resolve = code_resolve,
     .role = roles_of,
     .role_at = roles_at,
-    .labels = labels_of,
+    .labels = cprof_labels_of,
     .drained = drained,
     .fork_lock = fork_lock,
     .fork_unlock = fork_unlock,
@@ -229,18 +231,11 @@ static VALUE native_stats(VALUE self)
     return result;
 }
 
-static VALUE native_intern_labels(VALUE self, VALUE pairs)
-{
-    (void)self;
-    Check_Type(pairs, T_ARRAY);
-    return UINT2NUM(labels_intern(pairs));
-}
-
-static VALUE native_set_labels(VALUE self, VALUE set)
+static VALUE native_labels_changed(VALUE self)
 {
     (void)self;
     context_follow();
-    context_set_labels(NUM2UINT(set));
+    context_labels_changed();
     return Qnil;
 }
 
@@ -298,14 +293,14 @@ __attribute__((visibility("default"))) void Init_native(void)
 #endif
     VALUE cprof = rb_define_module("Cprof");
     VALUE native = rb_define_module_under(cprof, "Native");
+    labels_init(native);
     rb_define_singleton_method(native, "prepare", native_prepare, 0);
     rb_define_singleton_method(native, "start", native_start, -1);
     rb_define_singleton_method(native, "flush", native_flush, 1);
     rb_define_singleton_method(native, "stop", native_stop, 1);
     rb_define_singleton_method(native, "running?", native_is_running, 0);
     rb_define_singleton_method(native, "stats", native_stats, 0);
-    rb_define_singleton_method(native, "intern_labels", native_intern_labels, 1);
-    rb_define_singleton_method(native, "set_labels", native_set_labels, 1);
+    rb_define_singleton_method(native, "labels_changed", native_labels_changed, 0);
     rb_define_singleton_method(native, "describe_thread", native_describe_thread, 2);
     rb_define_singleton_method(native, "fork_prepare", native_fork_prepare, 0);
     rb_define_singleton_method(native, "fork_parent", native_fork_parent, 0);

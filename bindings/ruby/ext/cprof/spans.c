@@ -22,11 +22,13 @@ static struct {
     VALUE context;      /* OpenTelemetry::Context; 0 = not found yet */
     VALUE span_context; /* OpenTelemetry::Trace::SpanContext */
     VALUE span_key;     /* of a context's entries; 0 = there is none by that name */
+    VALUE spans;        /* Cprof::Spans */
     enum storage storage;
 } api;
 
 static struct {
-    ID fiber_stack, thread_stack, current, entries, context, trace_id, span_id, ask;
+    ID fiber_stack, thread_stack, current, entries, context, trace_id, span_id, trace_flags,
+        flags, ask;
 } ids;
 
 static VALUE last_of(VALUE stack)
@@ -68,56 +70,65 @@ static bool copy_id(VALUE id, uint8_t *to, size_t size)
     return true;
 }
 
+static uint8_t read_flags(VALUE span_context)
+{
+    VALUE flags = rb_attr_get(rb_attr_get(span_context, ids.trace_flags), ids.flags);
+    return RB_FIXNUM_P(flags) ? (uint8_t)FIX2ULONG(flags) : 0;
+}
+
 /* Of a context as the API makes it. False when this is none, or its span is not one. */
-static bool read_span(VALUE context, struct cprof_context *out)
+static bool read_span(VALUE context, struct cprof_span *span)
 {
     if (rb_obj_class(context) != api.context || api.span_key == 0)
         return false;
     VALUE entries = rb_attr_get(context, ids.entries);
     if (!RB_TYPE_P(entries, T_HASH))
         return false;
-    VALUE span = rb_hash_lookup(entries, api.span_key);
-    if (NIL_P(span))
+    VALUE active = rb_hash_lookup(entries, api.span_key);
+    if (NIL_P(active))
         return true;
-    VALUE span_context = rb_attr_get(span, ids.context);
-    return rb_obj_class(span_context) == api.span_context &&
-           copy_id(rb_attr_get(span_context, ids.trace_id), out->trace_id,
-                   sizeof out->trace_id) &&
-           copy_id(rb_attr_get(span_context, ids.span_id), out->span_id, sizeof out->span_id);
+    VALUE span_context = rb_attr_get(active, ids.context);
+    if (rb_obj_class(span_context) != api.span_context)
+        return false;
+    span->flags = read_flags(span_context);
+    return copy_id(rb_attr_get(span_context, ids.trace_id), span->trace_id, 16) &&
+           copy_id(rb_attr_get(span_context, ids.span_id), span->span_id, 8);
 }
 
-/* Of any other: Cprof::Spans.ids_of() runs whatever code it brings. */
-static void ask_for_span(VALUE context, struct cprof_context *out)
+/* Of any other: Cprof::Spans.ids_of() runs whatever code it brings. False when it failed. */
+static bool ask_for_span(VALUE context, struct cprof_span *span)
 {
-    VALUE spans = rb_const_get(rb_path2class("Cprof"), rb_intern("Spans"));
-    VALUE answer = rb_funcall(spans, ids.ask, 1, context);
-    if (RB_TYPE_P(answer, T_STRING) && RSTRING_LEN(answer) == 16 + 8) {
-        memcpy(out->trace_id, RSTRING_PTR(answer), 16);
-        memcpy(out->span_id, RSTRING_PTR(answer) + 16, 8);
-    }
+    VALUE answer = rb_funcall(api.spans, ids.ask, 1, context);
+    if (!RB_TYPE_P(answer, T_STRING))
+        return NIL_P(answer);
+    if (RSTRING_LEN(answer) != 16 + 8)
+        return false;
+    memcpy(span->trace_id, RSTRING_PTR(answer), 16);
+    memcpy(span->span_id, RSTRING_PTR(answer) + 16, 8);
+    return true;
 }
 
-static void find_span(VALUE context, struct cprof_context *out)
+static void find_span(VALUE context, struct span *span)
 {
-    if (NIL_P(context) || read_span(context, out))
+    *span = (struct span){0};
+    if (NIL_P(context) || read_span(context, &span->ids))
         return;
-    memset(out, 0, sizeof *out);
-    ask_for_span(context, out);
+    span->ids = (struct cprof_span){0};
+    span->unreadable = !ask_for_span(context, &span->ids);
 }
 
-void spans_current(struct cprof_context *context)
+void spans_current(struct span *span)
 {
-    if (api.context != 0)
-        find_span(current_context(), context);
+    find_span(api.context != 0 ? current_context() : Qnil, span);
 }
 
 static void publish(VALUE context)
 {
-    struct cprof_context found = {0};
+    struct span span;
     if (!cprof_is_running())
         return;
-    find_span(context, &found);
-    context_set_span(&found);
+    find_span(context, &span);
+    context_span_changed(&span);
 }
 
 static VALUE attach(int count, VALUE *arguments, VALUE self)
@@ -173,6 +184,8 @@ static void name_things(void)
     ids.context = rb_intern("@context");
     ids.trace_id = rb_intern("@trace_id");
     ids.span_id = rb_intern("@span_id");
+    ids.trace_flags = rb_intern("@trace_flags");
+    ids.flags = rb_intern("@flags");
     ids.ask = rb_intern("ids_of");
 }
 
@@ -191,6 +204,7 @@ void spans_find(void)
     api.span_context = found;
     api.span_key = constant(key);
     api.context = constant(context);
+    api.spans = rb_path2class("Cprof::Spans");
     rb_gc_register_mark_object(api.span_context);
     rb_gc_register_mark_object(api.context);
     if (api.span_key != 0)

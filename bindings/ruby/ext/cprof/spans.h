@@ -12,14 +12,20 @@
 #ifndef CPROF_RUBY_SPANS_H
 #define CPROF_RUBY_SPANS_H
 
-#include <cprof/runtime.h>
+#include <stdbool.h>
+
+#include <cprof/context.h>
+
+struct span {
+    struct cprof_span ids; /* zero where there is none */
+    bool unreadable;       /* there is one, but what it is cannot be told */
+};
 
 /* Under the GVL; cheap. Looks whether the API has been loaded and, when it has for the first
  * time, follows it. */
 void spans_find(void);
 
-/* Under the GVL. Fills in the ids of the running fiber's span; leaves them zero if there is
- * none. */
-void spans_current(struct cprof_context *context);
+/* Under the GVL: that of the running fiber. */
+void spans_current(struct span *span);
 
 #endif
