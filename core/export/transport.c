@@ -370,6 +370,8 @@ static void judge_grpc(struct transport *transport, struct delivery *delivery)
     }
 }
 
+/* A gRPC server that refuses early says its status, and resets the stream then so that the rest
+ * of the request is not sent: the status is its word, however the stream ended. */
 static void judge(struct transport *transport, struct delivery *delivery)
 {
     const struct http_response *response = &transport->response;
@@ -380,8 +382,15 @@ static void judge(struct transport *transport, struct delivery *delivery)
         else
             judge_http(transport, delivery);
         return;
-    case HTTP_UNREACHABLE:
     case HTTP_BROKEN:
+        if (transport->protocol == TRANSPORT_GRPC &&
+            grpc_status(wanted(transport, WANT_GRPC_STATUS)) != GRPC_NO_STATUS) {
+            judge_grpc(transport, delivery);
+            return;
+        }
+        delivery->status = DELIVERY_RETRY;
+        break;
+    case HTTP_UNREACHABLE:
         delivery->status = DELIVERY_RETRY;
         break;
     case HTTP_CANCELLED:

@@ -118,7 +118,7 @@ class Collector:
 
 
 @contextlib.contextmanager
-def running_collector(folder, *options):
+def running_collector(folder, config=CONFIG):
     binary = build_collector()
     collector = Collector(folder)
     environment = {
@@ -129,7 +129,7 @@ def running_collector(folder, *options):
     }
     with open(collector.log, "w") as log:
         process = subprocess.Popen(
-            [binary, "--config", CONFIG, "--feature-gates=service.profilesSupport", *options],
+            [binary, "--config", config, "--feature-gates=service.profilesSupport"],
             env=environment,
             stdout=log,
             stderr=log,

@@ -71,3 +71,25 @@ def python(tmp_path_factory):
     script = collector.ROOT / "tests/python/venv.sh"
     subprocess.run(["sh", script, sys.executable, folder], check=True, capture_output=True)
     return folder / "bin/python"
+
+
+def openssl(*arguments):
+    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
+
+
+def issue(folder, name, subject, extension, authority=None):
+    """A key and a certificate, signed by the authority or by itself."""
+    key, certificate = folder / f"{name}.key", folder / f"{name}.pem"
+    signer = ["-CA", authority / "ca.pem", "-CAkey", authority / "ca.key"] if authority else []
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+            "-days", "2", "-keyout", key, "-out", certificate, "-subj", f"/CN={subject}",
+            "-addext", extension, *signer)
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("keys")
+    issue(folder, "ca", "cprof test authority", "keyUsage=keyCertSign")
+    issue(folder, "server", "localhost", "subjectAltName=DNS:localhost", folder)
+    issue(folder, "client", "profiled program", "extendedKeyUsage=clientAuth", folder)
+    return folder

@@ -341,8 +341,11 @@ static void explain(const struct http_client *client, CURLcode code,
     else if (code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_WEIRD_SERVER_REPLY)
         snprintf(response->error, sizeof response->error, "the answer is not HTTP");
     else
-        snprintf(response->error, sizeof response->error, "%s",
-                 client->error[0] ? client->error : curl_easy_strerror(code));
+        snprintf(response->error, sizeof response->error, "%.200s%s",
+                 client->error[0] ? client->error : curl_easy_strerror(code),
+                 client->http2 && response->status == 0 && response->outcome == HTTP_BROKEN
+                     ? " (does this port speak gRPC?)"
+                     : "");
 }
 
 static bool came_as_http2(const struct http_client *client)
