@@ -1,38 +1,140 @@
 # frozen_string_literal: true
 
-# What a busy Ruby program pays for being profiled at 100 Hz: runs one workload with and without
-# cprof in turn, and prints the medians. Needs a quiet machine to mean anything.
+# What being profiled costs a Ruby program. Figures, no verdicts; they need a quiet machine.
 #
 #   ruby tests/ruby/bench.rb [ROUNDS]     (with `require "cprof"` finding the gem)
+#
+# Spans are those of the opentelemetry-api gem where it is installed, else of the tests' double.
 
 require "etc"
 require "open3"
 require "rbconfig"
+require "tmpdir"
 
+PRELUDE = <<~'RUBY'
+  def cpu(of = Process::CLOCK_PROCESS_CPUTIME_ID) = Process.clock_gettime(of)
+  # Nanoseconds of this thread's CPU time for each of `count` calls: the best of seven rounds.
+  def cost(count)
+    7.times.map do
+      before = cpu(Process::CLOCK_THREAD_CPUTIME_ID)
+      yield count
+      (cpu(Process::CLOCK_THREAD_CPUTIME_ID) - before) * 1e9 / count
+    end.min
+  end
+RUBY
+
+# Whole-process CPU time of a busy program.
 WORK = <<~'RUBY'
   require "json"
-  def cpu = Process.clock_gettime(Process::CLOCK_PROCESS_CPUTIME_ID)
   def work
     rows = (1..200).map { |i| { "id" => i, "name" => "abba#{i}" } }
     JSON.parse(JSON.generate(rows)).sort_by { |r| -r["id"] }.map { |r| r["name"].gsub(/b/) { |x| x.upcase } }
   end
-  200.times { work }
-  before = cpu
+  # The CPU time of handlers and of cprof's own threads.
+  def accounted
+    return 0 unless defined?(Cprof)
+    stats = Cprof.stats
+    stats[:handler_ns_mean] * (stats[:samples] - stats[:timer_overruns]) + stats[:collector_cpu_ns]
+  end
+  500.times { work }
+  before = [cpu, accounted]
   2000.times { work }
-  print cpu - before, " ", defined?(Cprof) ? Cprof.stats[:handler_ns_mean] : 0
+  sleep 0.3 # what was sampled is gathered
+  after = [cpu, accounted]
+  print after[0] - before[0], " ", (after[1] - before[1]) / 1e9
 RUBY
 
-def run(environment)
-  out, status = Open3.capture2(environment, RbConfig.ruby, "-e", WORK)
+# The handler at about 20 Ruby and 20 native frames, by its own clock, which begins where an empty
+# handler would end: the best of ten windows, since on a busy machine it is interrupted as well.
+DEEP = <<~'RUBY'
+  require "fiddle"
+  require "cprof"
+  BACKTRACE = Fiddle::Function.new(Fiddle.dlopen(nil)["backtrace"], [Fiddle::TYPE_VOIDP, Fiddle::TYPE_INT], Fiddle::TYPE_INT)
+  def native_frames = BACKTRACE.call(Fiddle::Pointer.malloc(8 * 500, Fiddle::RUBY_FREE), 500)
+  def spin(seconds)
+    till = cpu + seconds
+    i = 0
+    i += 1 while i % 1000 != 0 || cpu < till
+  end
+  def in_c(levels, &leaf) = levels.zero? ? leaf.call : [1].each { in_c(levels - 1, &leaf) }
+  def deep(levels, &leaf) = levels.zero? ? in_c(2, &leaf) : deep(levels - 1, &leaf)
+  deep(8) { spin(0.2); $frames = [caller.size + 1, native_frames] }
+  Cprof.start(rate: 1000, exporter: "none")
+  # How many signals there have been, and how long their handlers took.
+  def handlers
+    stats = Cprof.stats
+    signals = stats[:samples] - stats[:timer_overruns]
+    [signals, stats[:handler_ns_mean] * signals]
+  end
+  deep(8) { spin(1) } # everything has its name
+  windows = 10.times.map do
+    sleep 0.5 # what was sampled is counted when it is gathered
+    signals, time = handlers
+    deep(8) { spin(0.5) }
+    sleep 0.5
+    now_signals, now_time = handlers
+    (now_time - time).fdiv(now_signals - signals)
+  end
+  print [*$frames, windows.min, windows.sort[5]].join(" ")
+RUBY
+
+# What context keeping adds, in one process: before the profiler is started, and with it.
+CONTEXT = <<~'RUBY'
+  require "cprof"
+  begin
+    require "opentelemetry-sdk"
+    OpenTelemetry::SDK.configure
+  rescue LoadError
+    require ENV.fetch("OTEL_LIBRARY")
+  end
+  TRACER = OpenTelemetry.tracer_provider.tracer("bench")
+  CONTEXT = OpenTelemetry::Trace.context_with_span(TRACER.start_span("a"))
+  C = OpenTelemetry::Context
+  OTHER = Fiber.new { C.attach(CONTEXT); loop { Fiber.yield } }
+  PLAIN = Fiber.new { loop { Fiber.yield } }
+  def measure
+    { "attach and detach" => cost(100_000) { |n| n.times { C.detach(C.attach(CONTEXT)) } },
+      "in_span" => cost(20_000) { |n| n.times { TRACER.in_span("b") { } } },
+      "two switches of fibers, one in a span" => cost(100_000) { |n| n.times { OTHER.resume } },
+      "two switches of fibers without" => cost(100_000) { |n| n.times { PLAIN.resume } },
+      "labels" => cost(20_000) { |n| n.times { |i| Cprof.labels(a: 1) { } } } }
+  end
+  without = measure
+  Cprof.start(rate: 100, exporter: "none")
+  measure.each { |what, ns| puts format("%-38s %7.0f ns without, %7.0f ns with: %+.0f ns", what, without[what], ns, ns - without[what]) }
+RUBY
+
+def run(program, environment)
+  environment = { "RUBYOPT" => nil, "OTEL_TRACES_EXPORTER" => "none", "OTEL_LOG_LEVEL" => "error",
+                  "OTEL_LIBRARY" => File.join(__dir__, "otel_double.rb") }.merge(environment)
+  out, status = Open3.capture2(environment, RbConfig.ruby, *ENV.fetch("CPROF_TEST_RUBY_OPTIONS", "").split, "-e", PRELUDE + program)
   abort "the workload failed" unless status.success?
-  out.split.map(&:to_f)
+  out
 end
 
 def median(values) = values.sort[values.size / 2]
 
 rounds = Integer(ARGV.fetch(0, "9"))
-profiled = { "RUBYOPT" => "-rcprof/auto", "CPROF_RATE" => "100", "CPROF_EXPORTER" => "none" }
-results = Array.new(rounds) { [run({ "RUBYOPT" => nil })[0], *run(profiled)] }
-plain, with, handler = results.transpose.map { |column| median(column) }
 puts "#{RUBY_DESCRIPTION}, #{Etc.nprocessors} CPUs, load #{File.read("/proc/loadavg").split.first}, #{Time.now.strftime("%F")}"
-puts format("CPU without %.3f s, with %.3f s: %+.2f %%; handler %.1f µs a sample", plain, with, (with / plain - 1) * 100, handler / 1000)
+
+def print_handler(what, environment)
+  ruby, native, best, middle = run(DEEP, environment).split.map(&:to_f)
+  puts format("handler at %d Ruby and %d native frames, %s: %.2f µs (median window %.2f)", ruby, native, what, best / 1000, middle / 1000)
+end
+
+print_handler("1,000 Hz", {})
+Dir.mktmpdir do |folder|
+  library = File.join(folder, "fast_timer.so")
+  if system("cc", "-shared", "-fPIC", "-O1", "-o", library, File.join(__dir__, "fast_timer.c"))
+    print_handler("warm (20,000 Hz)", { "LD_PRELOAD" => library, "FAST_TIMER_NS" => "50000" })
+  end
+end
+
+puts run(CONTEXT, {})
+
+profiled = { "RUBYOPT" => "-rcprof/auto", "CPROF_RATE" => "100", "CPROF_EXPORTER" => "none" }
+pairs = Array.new(rounds) { [run(WORK, {}), run(WORK, profiled)].map { |out| out.split.map(&:to_f) } }
+extra = pairs.map { |(plain, _), (used, _)| (used / plain - 1) * 100 }
+accounted = pairs.map { |_, (used, ours)| ours / used * 100 }
+puts format("whole process at 100 Hz: %+.2f %% CPU, median of %d pairs (from %+.2f to %+.2f)", median(extra), rounds, *extra.minmax)
+puts format("  of it handlers and cprof's threads, by their own clocks: %.2f %%", median(accounted))

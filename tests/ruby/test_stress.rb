@@ -5,9 +5,24 @@ require_relative "helper"
 class TestStress < CprofTest
   SECONDS = Integer(ENV.fetch("CPROF_TEST_STRESS_SECONDS", "60"))
 
+  # Builds the library that makes timers fire 2,000 times a second of real time.
+  def fast_timer(folder)
+    library = File.join(folder, "fast_timer.so")
+    out, errors, status = run_for(60, {}, "cc", "-shared", "-fPIC", "-O1", "-o", library,
+                                  File.join(__dir__, "fast_timer.c"))
+    assert status.success?, out + errors
+    library
+  end
+
   def test_collections_compaction_and_churn_are_survived
-    outcome = run_profiled(<<~'RUBY', rate: 1000, environment: { "SECONDS" => SECONDS.to_s }, timeout: SECONDS * 3 + 60)
+    folder = Dir.mktmpdir
+    environment = { "SECONDS" => SECONDS.to_s, "LD_PRELOAD" => fast_timer(folder),
+                    "OTEL_LIBRARY" => File.join(__dir__, "otel_double.rb") }
+    outcome = run_profiled(<<~'RUBY', rate: 1000, environment: environment, timeout: SECONDS * 3 + 60)
       require "json"
+      require "timeout"
+      require ENV.fetch("OTEL_LIBRARY")
+      tracer = OpenTelemetry.tracer_provider.tracer("stress")
       def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
       finish = now + Float(ENV["SECONDS"])
       errors = Queue.new
@@ -18,6 +33,10 @@ class TestStress < CprofTest
         threads: -> { 5.times.map { Thread.new { Thread.current.name = "t"; [3, 1].sort_by { |x| x }; raise "end" if rand < 0.1 } }.each { |t| t.report_on_exception = false; t.join rescue nil } },
         procs: -> { 200.times { |i| add = proc { |x| x + i }; b = binding; b.local_variable_set(:q, add); (add >> add).call(1) } },
         text: -> { JSON.parse(JSON.generate((1..50).map { |i| { i.to_s => "a" * i } })); "abc" * 10 =~ /b(c)/; $1.gsub(/c/) { $~[0].upcase } },
+        spans: -> { 50.times { |i| tracer.in_span("a") { Cprof.labels(i: i, j: "x" * i) { Fiber.new { tracer.in_span("b") { Fiber.yield } }.tap(&:resume); [1].each { tracer.in_span("c") { GC.start if i == 0 } } } } } },
+        timeouts: -> { 5.times { Timeout.timeout(0.001) { sleep 1 } rescue nil } },
+        sleeps: -> { sleep 0.002; IO.pipe.each(&:close) },
+        forks: -> { Process.wait(fork { [3, 1].sort_by { |x| x.to_s }; exit! }) if rand < 0.05 },
         compact: -> { GC.compact if GC.respond_to?(:compact) },
         verify: -> { GC.start },
         stressed: -> { GC.stress = true; [1].map { |x| "#{x}" }; GC.stress = false },
@@ -36,8 +55,9 @@ class TestStress < CprofTest
       p errors.pop unless errors.empty?
       puts Cprof.stats.slice(:samples, :samples_dropped, :samples_failed, :samples_truncated).values.join(" ")
     RUBY
+    puts outcome.output
     assert outcome.status.success?, "#{outcome.status}: #{outcome.errors}#{outcome.output}"
-    # A thousand samples a second of a thread that is in one collection after the other can fill
+    # Two thousand samples a second of a thread that is in one collection after the other can fill
     # its buffer before their names are there; that is told and counted.
     assert_empty outcome.errors.lines.grep_v(/samples were dropped/)
     samples, dropped, failed, truncated = outcome.output.split.map(&:to_i)
@@ -45,7 +65,10 @@ class TestStress < CprofTest
     assert_operator dropped, :<, samples / 10, "of #{samples} samples dropped"
     assert_operator failed, :<, samples / 20, "of #{samples} samples with a frame without a name"
     assert_operator truncated, :<, samples / 50, "of #{samples} samples without their root"
+  ensure
+    FileUtils.rm_rf(folder) if folder
   end
+
   def test_ractors_run_beside_threads_and_collections
     outcome = run_profiled(<<~'RUBY', rate: 1000, environment: { "RUBYOPT" => "-W0 -rcprof/auto" })
       def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)

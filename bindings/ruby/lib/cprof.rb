@@ -124,13 +124,19 @@ module Cprof
 
     # Keys and values one after the other, in an order of their own: equal labels are one set.
     def texts(labels)
-      labels.map { |key, value| [label_text(key), label_text(value)] }.sort.flatten
+      texts = labels.map { |key, value| [label_text(key), label_text(value)] }
+      texts.sort! if texts.size > 1
+      texts.flatten!
+      texts
     end
 
     # The beginning of a label's text, as UTF-8 without NUL. Whatever it is made of, labelling
     # does the application no harm.
     def label_text(value)
-      text = value.to_s[0, LABEL_CHARACTERS]
+      text = value.is_a?(Symbol) ? value.name : value.to_s
+      return text if text.size < LABEL_CHARACTERS && text.ascii_only? && !text.include?("\0")
+
+      text = text[0, LABEL_CHARACTERS]
       text.encode(Encoding::UTF_8, invalid: :replace, undef: :replace).scrub.tr("\0", "?")
     rescue StandardError
       "?"
