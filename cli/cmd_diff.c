@@ -1,6 +1,5 @@
 /* cprof diff: what grew and what shrank between two profiles. */
 #include <errno.h>
-#include <limits.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -10,27 +9,22 @@
 #include "comparison_table.h"
 #include "page.h"
 #include "progress.h"
+#include "request.h"
 #include "terminal.h"
 
 enum {
-    OPTION_CUM = OPTION_OWN,
-    OPTION_BY,
-    OPTION_JSON,
-    OPTION_NORMALIZE,
+    OPTION_NORMALIZE = OPTION_OWN,
     OPTION_FAIL_OVER,
     OPTION_BASE_LABEL,
     OPTION_NEW_LABEL,
 };
 
 struct diff_options {
-    struct selection selection;
+    struct request request;
     struct html_source source;
     struct selection own[SIDES]; /* nothing but a label, which goes before the common one */
-    enum report_by by;
     enum normalization normalize;
-    bool cumulative, json;
     double fail_over; /* a part of 1; negative = never */
-    unsigned long rows;
     const char *output;
 };
 
@@ -48,9 +42,8 @@ static const char help[] =
     "  -o OUT.html     also write a flame graph of NEW, red where it grew, green where it "
     "shrank\n"
     "  -n N            rows to print (default 20)\n"
-    "  --cum           compare totals (with all that is called) instead of self\n"
-    "  --by WHAT       one row per function (default), line, file, module, type, thread\n"
-    "                  or stack\n"
+    "  --cum           compare totals (with all that is called) instead of "
+    "self\n" REQUEST_BY_HELP
     "  --normalize HOW \"second\" or \"total\", where the choice above does not fit\n"
     "  --fail-over PCT exit with 3 when a row grew by more than PCT percent of BASE's total,\n"
     "                  more than noise explains (by total: by more than PCT points)\n"
@@ -82,15 +75,6 @@ static int take_normalize(struct diff_options *options, const char *argument)
                        argument);
 }
 
-static int take_by(struct diff_options *options, const char *argument)
-{
-    if (report_parse_by(argument, &options->by) == 0 && options->by <= REPORT_BY_STACK)
-        return GO_ON;
-    return wrong_usage(
-        &command_diff,
-        "--by needs function, line, file, module, type, thread or stack, not \"%s\"", argument);
-}
-
 static int take_option(void *closure, int option, char *argument)
 {
     struct diff_options *options = closure;
@@ -98,16 +82,6 @@ static int take_option(void *closure, int option, char *argument)
     if (status != PAGE_NOT_MINE)
         return status;
     switch (option) {
-    case 'n':
-        return parse_number(&command_diff, "-n", argument, 1, ULONG_MAX, &options->rows);
-    case OPTION_CUM:
-        options->cumulative = true;
-        return GO_ON;
-    case OPTION_JSON:
-        options->json = true;
-        return GO_ON;
-    case OPTION_BY:
-        return take_by(options, argument);
     case OPTION_NORMALIZE:
         return take_normalize(options, argument);
     case OPTION_FAIL_OVER:
@@ -117,7 +91,7 @@ static int take_option(void *closure, int option, char *argument)
     case OPTION_NEW_LABEL:
         return selection_take(&options->own[SIDE_NEW], &command_diff, OPTION_LABEL, argument);
     default:
-        return selection_take(&options->selection, &command_diff, option, argument);
+        return request_take(&options->request, &command_diff, option, argument);
     }
 }
 
@@ -125,7 +99,7 @@ static int take_option(void *closure, int option, char *argument)
 static struct profile *load_side(const struct diff_options *options, enum side side,
                                  char *const *path)
 {
-    struct selection selection = options->selection;
+    struct selection selection = options->request.selection;
     const struct profile_filter *own = &options->own[side].filter;
     if (own->label_key) {
         selection.filter.label_key = own->label_key;
@@ -209,10 +183,11 @@ static int show(const struct diff_options *options, const struct comparison *com
                 const struct comparison_side sides[SIDES], char *const *paths)
 {
     const char *const names[SIDES] = {paths[SIDE_BASE], paths[SIDE_NEW]};
-    if (options->json && comparison_print_json(comparison, sides, names, options->rows))
+    if (options->request.json &&
+        comparison_print_json(comparison, sides, names, options->request.rows))
         return fail("out of memory");
-    if (!options->json)
-        comparison_print(comparison, sides, names, options->rows);
+    if (!options->request.json)
+        comparison_print(comparison, sides, names, options->request.rows);
     if (options->output) {
         int status = write_page(options, comparison, sides, names);
         if (status != EXIT_DONE)
@@ -232,8 +207,8 @@ static int compare(const struct diff_options *options, struct comparison_side si
     if (status != GO_ON)
         return status;
     progress_begin("comparing", 0, "both profiles");
-    status = comparison_make(&comparison, sides, options->normalize, options->by,
-                             options->cumulative);
+    status = comparison_make(&comparison, sides, options->normalize, options->request.by,
+                             options->request.cumulative);
     if (status == -ENODATA)
         return fail("there is nothing to compare: a profile's total is 0");
     if (status)
@@ -247,9 +222,8 @@ static int compare(const struct diff_options *options, struct comparison_side si
 static int run(int argc, char **argv)
 {
     static const struct option known[] = {
-        {"cum", no_argument, NULL, OPTION_CUM},
-        {"by", required_argument, NULL, OPTION_BY},
-        {"json", no_argument, NULL, OPTION_JSON},
+        REQUEST_ROW_OPTIONS,
+        REQUEST_JSON_OPTION,
         {"normalize", required_argument, NULL, OPTION_NORMALIZE},
         {"fail-over", required_argument, NULL, OPTION_FAIL_OVER},
         {"base-label", required_argument, NULL, OPTION_BASE_LABEL},
@@ -258,8 +232,9 @@ static int run(int argc, char **argv)
         SELECTION_OPTIONS,
         {0},
     };
-    struct diff_options options = {.rows = 20, .fail_over = -1};
-    int status = parse_options(&command_diff, argc, argv, "n:o:", known, take_option, &options);
+    struct diff_options options = {.request.rows = REQUEST_ROWS, .fail_over = -1};
+    int status = parse_options(&command_diff, argc, argv, REQUEST_LETTERS "o:", known,
+                               take_option, &options);
     if (status != GO_ON)
         return status;
     char *const *paths = argv + optind;

@@ -11,6 +11,7 @@
 #include "command.h"
 #include "format/format.h"
 #include "progress.h"
+#include "selection.h"
 #include "table.h"
 #include "temporary.h"
 
@@ -19,12 +20,13 @@
 #define EXIT_NOT_FOUND 127 /* as the shell and env(1) have it */
 #define EXIT_NOT_EXECUTABLE 126
 
-enum { OPTION_RATE = 256, OPTION_TYPES };
+enum { OPTION_RATE = OPTION_OWN, OPTION_TYPES };
 
 struct run_options {
     const char *outputs[MAX_OUTPUTS];
     size_t output_count;
     struct autostart start;
+    struct selection selection;
 };
 
 static const char help[] =
@@ -39,7 +41,7 @@ static const char help[] =
     "picks\n"
     "                  the format. Default: cprof.PID.html, a flame graph\n"
     "  --rate N        samples per second of CPU time and thread (1–1000, default 100)\n"
-    "  --types LIST    cpu, wall, alloc, heap, lock; with commas (default cpu)\n"
+    "  --types LIST    cpu, wall, alloc, heap, lock; with commas (default cpu)\n" SELECTION_HELP
     "\n"
     "Example:\n"
     "  cprof run -o profile.html -o profile.pb.gz -- python3 app.py\n";
@@ -97,7 +99,7 @@ static int take_option(void *closure, int option, char *argument)
     case OPTION_TYPES:
         return take_types(options, argument);
     default:
-        return EXIT_USAGE;
+        return selection_take(&options->selection, &command_run, option, argument);
     }
 }
 
@@ -146,6 +148,11 @@ static void finish(struct run_options *options, const struct child_end *end)
         fail("no profile: %s", reason);
         return;
     }
+    profile = selection_apply(&options->selection, profile);
+    if (!profile) {
+        fail("the profiles are kept in %s", options->start.directory);
+        return;
+    }
     if (options->output_count == 0) {
         snprintf(standard, sizeof(standard), "cprof.%d.html", (int)end->pid);
         options->outputs[options->output_count++] = standard;
@@ -182,6 +189,7 @@ static int run(int argc, char **argv)
     static const struct option known[] = {
         {"rate", required_argument, NULL, OPTION_RATE},
         {"types", required_argument, NULL, OPTION_TYPES},
+        SELECTION_OPTIONS,
         {0},
     };
     struct run_options options = {0};

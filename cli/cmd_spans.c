@@ -1,18 +1,7 @@
 /* cprof spans: which request the time went to. */
-#include <limits.h>
-#include <stdbool.h>
+#include "request.h"
 
-#include "selection.h"
-#include "table.h"
-
-enum { OPTION_TRACES = OPTION_OWN, OPTION_JSON };
-
-struct spans_options {
-    struct selection selection;
-    enum report_by by;
-    bool json;
-    unsigned long rows;
-};
+enum { OPTION_TRACES = OPTION_OWN };
 
 static const char help[] = "Usage: cprof spans [OPTIONS] FILE…\n"
                            "\n"
@@ -29,42 +18,23 @@ static const char help[] = "Usage: cprof spans [OPTIONS] FILE…\n"
 
 static int take_option(void *closure, int option, char *argument)
 {
-    struct spans_options *options = closure;
-    switch (option) {
-    case 'n':
-        return parse_number(&command_spans, "-n", argument, 1, ULONG_MAX, &options->rows);
-    case OPTION_TRACES:
-        options->by = REPORT_BY_TRACE;
-        return GO_ON;
-    case OPTION_JSON:
-        options->json = true;
-        return GO_ON;
-    default:
-        return selection_take(&options->selection, &command_spans, option, argument);
-    }
+    struct request *request = closure;
+    if (option != OPTION_TRACES)
+        return request_take(request, &command_spans, option, argument);
+    request->by = REPORT_BY_TRACE;
+    return GO_ON;
 }
 
 static int run(int argc, char **argv)
 {
     static const struct option known[] = {
         {"traces", no_argument, NULL, OPTION_TRACES},
-        {"json", no_argument, NULL, OPTION_JSON},
+        REQUEST_JSON_OPTION,
         SELECTION_OPTIONS,
         {0},
     };
-    struct spans_options options = {.rows = 20, .by = REPORT_BY_SPAN};
-    int status = parse_options(&command_spans, argc, argv, "n:", known, take_option, &options);
-    if (status != GO_ON)
-        return status;
-    if (optind == argc)
-        return wrong_usage(&command_spans, "which file?");
-    struct profile *profile =
-        selection_load(&options.selection, argv + optind, (size_t)(argc - optind));
-    if (!profile)
-        return EXIT_FAILED;
-    status = table_show(profile, options.by, false, options.rows, options.json);
-    profile_free(profile);
-    return status;
+    struct request request = {.by = REPORT_BY_SPAN};
+    return request_serve(&request, &command_spans, argc, argv, known, take_option);
 }
 
 const struct command command_spans = {

@@ -73,12 +73,8 @@ static void fail_type(const struct profile *profile, const char *type)
     fail("the profile has no type \"%s\", only: %s", type, known);
 }
 
-struct profile *selection_load(const struct selection *selection, char *const *paths,
-                               size_t count)
+struct profile *selection_apply(const struct selection *selection, struct profile *profile)
 {
-    const struct load load = {.intervals = selection->intervals};
-    struct profile *profile;
-    load_files(&load, paths, count, &profile);
     if (profile && selection->type) {
         if (profile_value_column(profile, selection->type) < 0) {
             fail_type(profile, selection->type);
@@ -94,6 +90,15 @@ struct profile *selection_load(const struct selection *selection, char *const *p
     if (!selected)
         fail("out of memory");
     return selected;
+}
+
+struct profile *selection_load(const struct selection *selection, char *const *paths,
+                               size_t count)
+{
+    const struct load load = {.intervals = selection->intervals};
+    struct profile *profile;
+    load_files(&load, paths, count, &profile);
+    return selection_apply(selection, profile);
 }
 
 int selection_write(const struct selection *selection, char *const *paths, size_t count,

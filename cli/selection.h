@@ -18,6 +18,9 @@ enum selection_option {
     OPTION_LABEL,
     OPTION_THREAD,
     OPTION_TYPE,
+    OPTION_CUM, /* of request.h */
+    OPTION_BY,
+    OPTION_JSON,
     OPTION_SOURCE_URL, /* of page.h */
     OPTION_SOURCE_ROOT,
     OPTION_OWN,
@@ -56,6 +59,9 @@ int selection_take(struct selection *selection, const struct command *command, i
  * NULL after having said why. The caller frees. */
 struct profile *selection_load(const struct selection *selection, char *const *paths,
                                size_t count);
+
+/* The same of a profile that has been read, which it frees. */
+struct profile *selection_apply(const struct selection *selection, struct profile *profile);
 
 /* The same and to a file: what flame, convert and merge do. Returns the exit code. */
 int selection_write(const struct selection *selection, char *const *paths, size_t count,

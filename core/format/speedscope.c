@@ -22,6 +22,7 @@ struct writer {
     const struct profile *profile;
     struct buffer *out;
     size_t column;
+    const char *service; /* what the file is called there; NULL = not told */
     struct frame_table frames;
     struct names threads; /* their names */
     uint32_t *thread_of;  /* by sample */
@@ -47,7 +48,12 @@ static uint32_t name_thread(struct writer *w, profile_id labels)
 static bool writer_init(struct writer *w, const struct profile *p, struct buffer *out)
 {
     size_t samples = profile_sample_count(p), depth = 1;
-    *w = (struct writer){.profile = p, .out = out, .column = profile_default_column(p)};
+    *w = (struct writer){
+        .profile = p,
+        .out = out,
+        .column = profile_default_column(p),
+        .service = profile_service(p),
+    };
     if (frame_table_init(&w->frames, p) != 0) {
         w->frames = (struct frame_table){0};
         return false;
@@ -177,7 +183,13 @@ static void write_thread(struct writer *w, uint32_t thread)
 static void write_file(struct writer *w)
 {
     json_raw(w->out, "{\"$schema\":\"https://www.speedscope.app/file-format-schema.json\",\n"
-                     "\"exporter\":\"cprof " CPROF_VERSION "\",\n\"shared\":{\"frames\":[");
+                     "\"exporter\":\"cprof " CPROF_VERSION "\",\n");
+    if (w->service != NULL) {
+        json_raw(w->out, "\"name\":");
+        json_string(w->out, w->service, strlen(w->service));
+        json_raw(w->out, ",\n");
+    }
+    json_raw(w->out, "\"shared\":{\"frames\":[");
     write_frames(w);
     json_raw(w->out, "]},\n\"profiles\":[");
     for (uint32_t i = 1; i < names_count(&w->threads); i++) {

@@ -71,11 +71,12 @@ static int count_label_values(const struct profile *profile, const char *key, si
     return 0;
 }
 
-static const char *resource_text(const struct profile *profile, const char *key)
+const char *profile_service(const struct profile *profile)
 {
     for (size_t i = 0; i < profile_attribute_count(profile, PROFILE_RESOURCE); i++) {
         const struct profile_label *attribute = profile_attribute(profile, PROFILE_RESOURCE, i);
-        if (!attribute->is_number && strcmp(profile_text(profile, attribute->key), key) == 0)
+        if (!attribute->is_number &&
+            strcmp(profile_text(profile, attribute->key), "service.name") == 0)
             return profile_text(profile, attribute->text);
     }
     return NULL;
@@ -86,7 +87,7 @@ int profile_summarize(const struct profile *profile, struct profile_summary *sum
     *summary = (struct profile_summary){
         .column = profile_default_column(profile),
         .samples = count_samples(profile),
-        .service = resource_text(profile, "service.name"),
+        .service = profile_service(profile),
     };
     int status = count_label_values(profile, "thread.id", &summary->threads);
     if (!status && summary->threads == 0)

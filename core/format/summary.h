@@ -22,6 +22,9 @@ struct profile_summary {
  * profile without columns. */
 size_t profile_default_column(const struct profile *profile);
 
+/* service.name of the resource, or NULL. */
+const char *profile_service(const struct profile *profile);
+
 /* 0 or -ENOMEM. */
 int profile_summarize(const struct profile *profile, struct profile_summary *summary);
 

@@ -108,6 +108,21 @@ class Browser:
             time.sleep(0.02)
         self.settle()
 
+    def open_speedscope(self, url, timeout=100):
+        """Opens a speedscope page; how many seconds until it has put its profile's name into the
+        title, or None if it has not after the timeout."""
+        self._ask("POST", "/url", {"url": "about:blank"})
+        start = time.monotonic()
+        self._ask("POST", "/url", {"url": url})
+        while time.monotonic() - start < timeout:
+            try:
+                if self.run("return document.title.includes(' - speedscope')"):
+                    return time.monotonic() - start
+            except RuntimeError:  # it does not answer while it works
+                pass
+            time.sleep(0.02)
+        return None
+
     def run(self, script, *arguments):
         return self._ask("POST", "/execute/sync", {"script": script, "args": list(arguments)})
 

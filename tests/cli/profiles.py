@@ -1,6 +1,7 @@
 """pprof files made by hand, so that the expected numbers are known without cprof."""
 
 import gzip
+import random
 
 
 def varint(value):
@@ -147,4 +148,23 @@ def grown(path, duration=20.0):
     profile.add([MAIN], 18, **main)
     profile.add([RUN, PARSE], 20, trace_id=TRACE, span_id=SPAN, **worker)
     profile.add([RUN, VALIDATE], 38, **worker)
+    return profile.write(path)
+
+
+def large(path):
+    """200,000 unique stacks of 30 frames, that branch as a program's do."""
+    chance = random.Random(7)
+    frames = [python(f"Class{i % 97}.method_{i}", f"/app/package_{i % 50}/module_{i % 400}.py",
+                     i % 900 + 1, i % 900) for i in range(6000)]
+    profile = ProfileFile(service="large")
+    seen, stack = set(), []
+    while len(seen) < 200_000:
+        del stack[chance.choice((2, 4, 12, 20, 26, 28, 28, 29, 29, 29)):]
+        while len(stack) < 30:
+            level = len(stack)
+            stack.append((level * 211 + chance.randrange(3 + 2 * level)) % 6000)
+        if tuple(stack) not in seen:
+            seen.add(tuple(stack))
+            profile.add([frames[i] for i in stack], chance.choice((1, 1, 1, 2, 5)),
+                        **{"thread.id": chance.randrange(8)})
     return profile.write(path)

@@ -69,6 +69,18 @@ def test_profiles_of_all_processes_and_intervals_are_merged(cprof, program, envi
     assert "5.00 s of CPU" in done.stderr and "500 samples" in done.stderr
 
 
+def test_what_a_run_leaves_can_be_narrowed(cprof, program, environment, tmp_path):
+    done = cprof("run", "-o", "o.pb.gz", "--thread", "worker-1", "--type", "samples", "--", program("leave 1"),
+                 env=environment, cwd=tmp_path)
+    assert "shop · 40 samples" in done.stderr and "crc32" not in done.stderr
+    assert "40 samples" in cprof("top", tmp_path / "o.pb.gz").stdout
+    done = cprof("run", "-o", "o.pb.gz", "--type", "cheese", "--", program("leave 1; exit 7"), env=environment,
+                 cwd=tmp_path)
+    assert done.returncode == 7 and 'has no type "cheese", only: samples, cpu' in done.stderr
+    kept = re.search(r"profiles are kept in (\S+)", done.stderr)[1]
+    assert len(os.listdir(kept)) == 1
+
+
 def test_half_written_and_broken_files_do_not_spoil_the_rest(cprof, program, environment, tmp_path):
     body = 'leave 1; d=$(dirname "$CPROF_OUTPUT"); echo x >"$d/1-1-1.pb.gz.Ab3dEf"; echo x >"$d/9-9-9.pb.gz"'
     done = cprof("run", "-o", "o.html", "--", program(body), env=environment, cwd=tmp_path)

@@ -24,6 +24,10 @@ def test_the_help_has_every_option_that_the_command_takes(cprof):
         taken = {f"--{name}" for name in re.findall(r'^\s*\{"([a-z-]+)", \w+_argument', source, re.M)}
         if "PAGE_OPTIONS" in source:
             taken |= {"--source-url", "--source-root"}
+        if "REQUEST_ROW_OPTIONS" in source:
+            taken |= {"--cum", "--by"}
+        if "REQUEST_JSON_OPTION" in source:
+            taken |= {"--json"}
         if "SELECTION_OPTIONS" in source:
             taken |= {"--span", "--trace", "--label", "--thread", "--type"}
         assert {option for option in options(cprof, command) if len(option) > 2} == taken, command
