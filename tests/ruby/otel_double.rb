@@ -80,14 +80,24 @@ module OpenTelemetry
     def context_with_span(span, parent_context: Context.current) = parent_context.set_value(CURRENT_SPAN_KEY, span)
     def with_span(span) = Context.with_value(CURRENT_SPAN_KEY, span) { |context, s| yield s, context }
 
+    # Of which the first bit means sampled.
+    class TraceFlags
+      def initialize(flags) = @flags = flags
+      SAMPLED = new(1)
+    end
+
     # The ids, as binary strings.
     class SpanContext
-      attr_reader :trace_id, :span_id
+      attr_reader :trace_id, :span_id, :trace_flags
 
-      def initialize(trace_id: Random.bytes(16), span_id: Random.bytes(8))
+      def initialize(trace_id: Random.bytes(16), span_id: Random.bytes(8), trace_flags: TraceFlags::SAMPLED, remote: false)
         @trace_id = trace_id
         @span_id = span_id
+        @trace_flags = trace_flags
+        @remote = remote
       end
+
+      def remote? = @remote
 
       def hex_trace_id = trace_id.unpack1("H*")
       def hex_span_id = span_id.unpack1("H*")
@@ -98,12 +108,15 @@ module OpenTelemetry
 
     # What applications see of a span.
     class Span
-      attr_reader :context, :attributes
+      attr_reader :context, :attributes, :parent_span_id
 
-      def initialize(span_context: nil)
+      def initialize(span_context: nil, parent_span_id: "\0" * 8)
         @context = span_context || SpanContext.new
         @attributes = {}
+        @parent_span_id = parent_span_id
       end
+
+      def recording? = context.valid? && !context.remote?
 
       def set_attribute(key, value) = tap { @attributes[key] = value }
       def finish = self
@@ -116,7 +129,7 @@ module OpenTelemetry
       def start_span(_name, with_parent: nil, **)
         parent = Trace.current_span(with_parent).context
         context = parent.valid? ? SpanContext.new(trace_id: parent.trace_id) : SpanContext.new
-        Span.new(span_context: context)
+        Span.new(span_context: context, parent_span_id: parent.span_id)
       end
 
       def start_root_span(*, **) = Span.new

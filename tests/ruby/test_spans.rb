@@ -229,6 +229,34 @@ class TestSpans < CprofTest
     end
   end
 
+  PROFILES = <<~'RUBY'
+    def id_of(name, span) = puts("#{name}_id #{span.attributes&.fetch("profile.id", nil).inspect}")
+    span("root") do |root|
+      id_of("root", root)
+      span("child") { |child| id_of("child", child) }
+      Thread.new { OpenTelemetry::Trace.with_span(root) { } }.join
+    end
+    ids = { trace_id: Random.bytes(16), span_id: Random.bytes(8), remote: true,
+            trace_flags: OpenTelemetry::Trace::TraceFlags::SAMPLED }
+    remote = OpenTelemetry::Trace::Span.new(span_context: OpenTelemetry::Trace::SpanContext.new(**ids))
+    OpenTelemetry::Trace.with_span(remote) { span("served") { |served| id_of("served", served) } }
+    spin(0.1)
+  RUBY
+
+  with_each_api("root_spans_carry_the_id_of_their_profile_where_wanted") do |environment|
+    wanted = environment.merge("CPROF_SPAN_PROFILE_ID" => "on", "CPROF_OUTPUT" => "out.otlp")
+    run_profiled(PREPARE + PROFILES, environment: wanted) do |outcome|
+      assert_clean outcome
+      ids = outcome.output.scan(/^(\w+)_id (nil|"\h{32}")$/).to_h
+      assert_equal "nil", ids["child"]
+      assert_equal ids["root"], ids["served"]
+      assert_includes File.binread(File.join(outcome.folder, "out.otlp")), [ids["root"].delete('"')].pack("H*")
+    end
+    outcome = run_profiled(PREPARE + PROFILES, environment: environment)
+    assert_clean outcome
+    assert_equal ["nil"], outcome.output.scan(/_id (\S+)$/).flatten.uniq
+  end
+
   # Each is attached while `in_broken` runs, and must do no harm.
   BROKEN = <<~'RUBY'
     require "timeout"

@@ -166,6 +166,7 @@ static VALUE native_start(int count, VALUE *v, VALUE self)
     if (start.result == 0) {
         threads_hook();
         threads_enter_current();
+        spans_start();
         spans_find();
         context_renew();
         return Qnil;
@@ -239,6 +240,13 @@ static VALUE native_labels_changed(VALUE self)
     return Qnil;
 }
 
+static VALUE native_watch_for_spans(VALUE self)
+{
+    (void)self;
+    spans_watch();
+    return Qnil;
+}
+
 static VALUE native_describe_thread(VALUE self, VALUE tid, VALUE name)
 {
     (void)self;
@@ -301,6 +309,7 @@ __attribute__((visibility("default"))) void Init_native(void)
     rb_define_singleton_method(native, "running?", native_is_running, 0);
     rb_define_singleton_method(native, "stats", native_stats, 0);
     rb_define_singleton_method(native, "labels_changed", native_labels_changed, 0);
+    rb_define_singleton_method(native, "watch_for_spans", native_watch_for_spans, 0);
     rb_define_singleton_method(native, "describe_thread", native_describe_thread, 2);
     rb_define_singleton_method(native, "fork_prepare", native_fork_prepare, 0);
     rb_define_singleton_method(native, "fork_parent", native_fork_parent, 0);

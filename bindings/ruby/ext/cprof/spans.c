@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include <ruby.h>
+#include <ruby/debug.h>
 
 #include <cprof/cprof.h>
 
@@ -24,11 +25,12 @@ static struct {
     VALUE span_key;     /* of a context's entries; 0 = there is none by that name */
     VALUE spans;        /* Cprof::Spans */
     enum storage storage;
+    bool profile_ids; /* root spans get the attribute profile.id */
 } api;
 
 static struct {
     ID fiber_stack, thread_stack, current, entries, context, trace_id, span_id, trace_flags,
-        flags, ask;
+        flags, ask, tell;
 } ids;
 
 static VALUE last_of(VALUE stack)
@@ -131,14 +133,26 @@ static void publish(VALUE context)
     context_span_changed(&span);
 }
 
+/* The span of `context` becomes active after that of `before`. */
+static void tell_profile_id(VALUE before, VALUE context)
+{
+    uint8_t id[16];
+    if (cprof_span_profile_id(id))
+        rb_funcall(api.spans, ids.tell, 3, before, context,
+                   rb_str_new((const char *)id, sizeof id));
+}
+
 static VALUE attach(int count, VALUE *arguments, VALUE self)
 {
     (void)self;
+    VALUE before = api.profile_ids ? current_context() : Qnil;
     VALUE token = rb_call_super_kw(count, arguments, rb_keyword_given_p());
     VALUE context = count > 0 ? arguments[0] : Qnil;
     if (api.storage == STORAGE_UNKNOWN)
         learn_storage(context);
     publish(context);
+    if (api.profile_ids)
+        tell_profile_id(before, context);
     return token;
 }
 
@@ -187,6 +201,31 @@ static void name_things(void)
     ids.trace_flags = rb_intern("@trace_flags");
     ids.flags = rb_intern("@flags");
     ids.ask = rb_intern("ids_of");
+    ids.tell = rb_intern("tell_profile");
+}
+
+void spans_start(void)
+{
+    uint8_t id[16];
+    api.profile_ids = cprof_span_profile_id(id);
+}
+
+static void on_class_end(rb_event_flag_t event, VALUE unused, VALUE self, ID id, VALUE class)
+{
+    (void)event;
+    (void)unused;
+    (void)self;
+    (void)id;
+    (void)class;
+    spans_find();
+    if (api.context != 0)
+        rb_remove_event_hook(on_class_end);
+}
+
+void spans_watch(void)
+{
+    if (api.context == 0)
+        rb_add_event_hook(on_class_end, RUBY_EVENT_END, Qnil);
 }
 
 void spans_find(void)

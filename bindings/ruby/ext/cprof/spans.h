@@ -25,6 +25,14 @@ struct span {
  * time, follows it. */
 void spans_find(void);
 
+/* Under the GVL. Notices at once when the API is loaded later: looks at the end of every class
+ * body. Ruby walks its heap and throws JIT code away when somebody asks for that, so it is
+ * for programs that have only begun. Others look when new code has been sampled. */
+void spans_watch(void);
+
+/* Under the GVL, once the engine runs: whether root spans are to carry their profile's id. */
+void spans_start(void);
+
 /* Under the GVL: that of the running fiber. */
 void spans_current(struct span *span);
 

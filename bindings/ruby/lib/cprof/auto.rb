@@ -10,7 +10,7 @@ require "cprof"
 
 unless %w[0 false off no].include?(ENV["CPROF_ENABLED"].to_s.downcase)
   begin
-    Cprof.start
+    Cprof::Native.watch_for_spans if Cprof.start
   rescue StandardError => e
     warn "cprof: #{e.message}; the program runs on unprofiled"
   end
