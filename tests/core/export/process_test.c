@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -194,6 +195,111 @@ static void parent_and_child_each_deliver_their_own_after_fork(void **state)
     }
 }
 
+#define MAX_FILES 256
+
+/* What stands behind each descriptor; 0 where there is none. */
+static void list_files(ino_t inodes[MAX_FILES])
+{
+    struct stat status;
+    for (int file = 0; file < MAX_FILES; file++)
+        inodes[file] = fstat(file, &status) == 0 ? status.st_ino : 0;
+}
+
+static int child_that_exports_over(struct exporter *inherited, const char *url)
+{
+    ino_t before[MAX_FILES], after[MAX_FILES];
+    list_files(before);
+    int result = child_with_its_own_exporter(inherited, url);
+    list_files(after);
+    for (int file = 0; file < MAX_FILES && result == 0; file++)
+        if (before[file] != 0 && before[file] != after[file])
+            result = 3; /* closed, or given to something else */
+    return result;
+}
+
+static void a_child_leaves_the_descriptors_and_the_connection_of_its_parent_alone(void **state)
+{
+    (void)state;
+    if (SANITIZED_ALLOCATOR) {
+        print_message("SKIP the sanitizer's allocator does not survive fork with threads\n");
+        skip();
+    }
+    char error[256];
+    const struct reply well[] = {OK_REPLY};
+    struct server *for_parent = server_start(well, 1), *for_child = server_start(well, 1);
+    struct exporter_options options = otlp_options(server_url(for_parent));
+    struct exporter *exporter = exporter_new(&options, error, sizeof error);
+    for (int round = 0; round < 10; round++) {
+        exporter_submit(exporter, make_profile(1, NULL));
+        assert_int_equal(exporter_flush(exporter, 10), 0); /* the connection is open and idle */
+        pid_t child = fork();
+        if (child == 0)
+            _exit(child_that_exports_over(exporter, server_url(for_child)));
+        int status = -1;
+        waitpid(child, &status, 0);
+        assert_int_equal(status, 0);
+    }
+    assert_int_equal(exporter_stop(exporter, 10, NULL), 0);
+    assert_int_equal(server_requests(for_parent), 10);
+    assert_int_equal(server_connections(for_parent), 1); /* nobody ended it, or spoke on it */
+    assert_int_equal(server_requests(for_child), 10);
+    server_stop(for_parent);
+    server_stop(for_child);
+}
+
+static size_t files_in(const char *folder)
+{
+    size_t count = 0;
+    DIR *files = opendir(folder);
+    for (struct dirent *file; (file = readdir(files)) != NULL;)
+        count += file->d_name[0] == 'c';
+    closedir(files);
+    return count;
+}
+
+static void a_child_does_not_deliver_what_its_parent_is_delivering(void **state)
+{
+    (void)state;
+    if (SANITIZED_ALLOCATOR) {
+        print_message("SKIP the sanitizer's allocator does not survive fork with threads\n");
+        skip();
+    }
+    char error[256], folder[] = "/tmp/cprof-fork-XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    /* The request that comes first hangs; the child's, on a connection of its own, would be
+     * answered well. One server, so that both share the spool's key. */
+    const struct reply hang[] = {{REPLY_HANG, "", 0}};
+    struct server *server = server_start(hang, 1);
+    struct exporter_options options = otlp_options(server_url(server));
+    options.spool_folder = folder;
+    options.spool_limit = 1 << 20;
+    options.otlp.timeout = 30;
+    struct exporter *exporter = exporter_new(&options, error, sizeof error);
+    exporter_submit(exporter, make_profile(1, NULL));
+    for (int i = 0; i < 1000 && server_requests(server) == 0; i++)
+        usleep(10000); /* the parent holds the file now */
+    pid_t child = fork();
+    if (child == 0) {
+        exporter_abandon(exporter);
+        struct exporter *own = exporter_new(&options, error, sizeof error);
+        int idle = exporter_flush(own, 10); /* nothing that it could take */
+        exporter_stop(own, 1, NULL);
+        _exit(idle == 0 && files_in(folder) == 1 ? 0 : 1);
+    }
+    int status = -1;
+    waitpid(child, &status, 0);
+    capture_errors();
+    exporter_stop(exporter, 0, NULL);
+    free(captured_errors());
+    assert_int_equal(status, 0);
+    assert_int_equal(server_requests(server), 1);
+    assert_int_equal(files_in(folder), 1);
+    server_stop(server);
+    char command[64];
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    assert_int_equal(system(command), 0);
+}
+
 #define HOST_PAIRS 8
 
 /* Sockets with one byte waiting in each end. */
@@ -305,6 +411,8 @@ int main(void)
         cmocka_unit_test(the_thread_leaves_the_programs_signals_alone),
         cmocka_unit_test(a_program_that_closes_all_descriptors_keeps_its_new_ones),
         cmocka_unit_test(a_program_that_is_started_inherits_no_connection),
+        cmocka_unit_test(a_child_leaves_the_descriptors_and_the_connection_of_its_parent_alone),
+        cmocka_unit_test(a_child_does_not_deliver_what_its_parent_is_delivering),
         cmocka_unit_test(parent_and_child_each_deliver_their_own_after_fork),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

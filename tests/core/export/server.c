@@ -23,7 +23,7 @@ struct server {
     pthread_t thread;
     pthread_mutex_t lock;
     struct request requests[MAX_REQUESTS];
-    size_t request_count;
+    size_t request_count, connection_count;
 };
 
 /* Waits until `fd` can be read; false when the server is to end. */
@@ -135,8 +135,12 @@ static void *run(void *argument)
     struct server *server = argument;
     while (readable(server, server->listener, -1)) {
         int fd = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC);
-        if (fd >= 0)
-            serve(server, fd);
+        if (fd < 0)
+            continue;
+        pthread_mutex_lock(&server->lock);
+        server->connection_count++;
+        pthread_mutex_unlock(&server->lock);
+        serve(server, fd);
     }
     return NULL;
 }
@@ -186,6 +190,14 @@ size_t server_requests(struct server *server)
 {
     pthread_mutex_lock(&server->lock);
     size_t count = server->request_count;
+    pthread_mutex_unlock(&server->lock);
+    return count;
+}
+
+size_t server_connections(struct server *server)
+{
+    pthread_mutex_lock(&server->lock);
+    size_t count = server->connection_count;
     pthread_mutex_unlock(&server->lock);
     return count;
 }

@@ -46,6 +46,7 @@ struct server *server_start_at(int port, const struct reply *script, size_t coun
 int server_port(const struct server *server);
 const char *server_url(const struct server *server); /* with the path for profiles */
 size_t server_requests(struct server *server);       /* completely received so far */
+size_t server_connections(struct server *server);    /* accepted so far */
 /* Valid until server_stop(). */
 const struct request *server_request(struct server *server, size_t index);
 void server_stop(struct server *server);
