@@ -12,11 +12,13 @@
 #include "engine/loader.h"
 #include "engine/own_thread.h"
 #include "engine/patience.h"
+#include "profile/combine.h"
 #include "sample/handler.h"
 #include "sample/threads.h"
 #include "sample/wake.h"
 
 #define TICK_NS (NS_PER_SECOND / 4)
+#define TAP_PATIENCE 1.0                /* seconds */
 #define PATIENCE_NS (2 * NS_PER_SECOND) /* with a runtime that names a frame later */
 
 struct collector {
@@ -24,6 +26,7 @@ struct collector {
     struct gather *gather;
     pthread_t thread;
     pthread_mutex_t work;
+    struct profile *taps[COLLECTOR_TAPS]; /* guarded by `work`; NULL: free */
     _Atomic bool quiet;
     _Atomic bool stopping;
     _Atomic uint32_t wanted; /* flushes asked for */
@@ -209,6 +212,13 @@ static void attach_metrics(struct collector *collector, struct profile *profile)
     }
 }
 
+static void feed_taps(struct collector *collector, const struct profile *profile)
+{
+    for (size_t i = 0; i < COLLECTOR_TAPS; i++)
+        if (collector->taps[i] != NULL)
+            profile_merge(collector->taps[i], profile); /* what has no room is [overflow] */
+}
+
 static void close_interval(struct collector *collector, bool last)
 {
     publish(collector);
@@ -221,6 +231,7 @@ static void close_interval(struct collector *collector, bool last)
     header->duration_ns = clock_ns(CLOCK_MONOTONIC) - collector->began;
     collector_profile_id(collector, header->profile_id);
     attach_metrics(collector, profile);
+    feed_taps(collector, profile);
     exporter_submit(collector->config.exporter, profile);
     begin_interval(collector);
 }
@@ -303,6 +314,41 @@ int collector_flush(struct collector *collector, double timeout)
             return -ETIMEDOUT;
         wake_wait(&collector->done, done, deadline - now);
     }
+}
+
+/* Puts `new` where `old` is. */
+static bool change_tap(struct collector *collector, struct profile *old, struct profile *new)
+{
+    bool changed = false;
+    if (!lock_within(&collector->work, TAP_PATIENCE))
+        return false;
+    for (size_t i = 0; i < COLLECTOR_TAPS && !changed; i++) {
+        if (collector->taps[i] == old) {
+            collector->taps[i] = new;
+            changed = true;
+        }
+    }
+    pthread_mutex_unlock(&collector->work);
+    return changed;
+}
+
+struct profile *collector_tap(struct collector *collector)
+{
+    struct profile *profile = profile_new(collector->config.gather.budget);
+    if (profile == NULL)
+        return NULL;
+    if (collector_flush(collector, TAP_PATIENCE) == 0 && change_tap(collector, NULL, profile))
+        return profile;
+    profile_free(profile);
+    return NULL;
+}
+
+int collector_untap(struct collector *collector, struct profile *profile, bool complete)
+{
+    int flushed = complete ? collector_flush(collector, TAP_PATIENCE) : 0;
+    if (!change_tap(collector, profile, NULL))
+        return -ETIMEDOUT;
+    return flushed == 0 ? 0 : -EIO;
 }
 
 void collector_quiet(struct collector *collector)

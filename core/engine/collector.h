@@ -40,6 +40,15 @@ int collector_start(const struct collector_config *config, struct collector **co
 /* Closes the running interval and submits it. 0, or -ETIMEDOUT. */
 int collector_flush(struct collector *collector, double timeout);
 
+/* A second reader of what is sampled from now on, beside the exporter: at most COLLECTOR_TAPS
+ * at a time. The profile is the collector's until untap(). Both wait at most two seconds for
+ * the running interval to be closed (untap() only if it shall be `complete`). tap(): NULL when
+ * there is no room, memory or time. untap(): 0; -EIO when the profile lacks its end; -ETIMEDOUT
+ * when the collector hangs, and the profile stays its own for ever. */
+#define COLLECTOR_TAPS 4
+struct profile *collector_tap(struct collector *collector);
+int collector_untap(struct collector *collector, struct profile *profile, bool complete);
+
 /* Sampling is about to end: from now on a missing handler is nothing to tell. */
 void collector_quiet(struct collector *collector);
 

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "pull/address.h"
+
 #include "engine/endpoint.h"
 #include "export/sink_file.h"
 
@@ -163,12 +165,18 @@ static int load_limits(const struct loader *loader)
     return 0;
 }
 
-static void tell_missing(void)
+static int load_listen(const struct loader *loader)
 {
-    static const char *const names[] = {"CPROF_LISTEN"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (variable(names[i]) != NULL)
-            log_warn("%s: not available in this version", names[i]);
+    struct config *config = loader->config;
+    struct setting setting = from_variable("CPROF_LISTEN");
+    const char *others = variable("CPROF_LISTEN_PUBLIC"), *allowed = NULL;
+    struct pull_address address;
+    config->listen_public = others != NULL && value_is_true(others);
+    if (setting.value != NULL)
+        allowed = pull_address_parse(setting.value, config->listen_public, &address);
+    if (allowed != NULL)
+        return value_refuse(&loader->complaint, setting, allowed);
+    return value_copy(&loader->complaint, &config->listen, setting.value);
 }
 
 static int load_labels(const struct loader *loader)
@@ -495,7 +503,7 @@ int config_load(struct config *config, const struct cprof_options *options, char
 {
     static int (*const steps[])(const struct loader *) = {
         load_log,    load_disabled, load_types,    load_rate,  load_interval, load_switches,
-        load_limits, load_labels,   load_resource, load_sinks, load_spool,
+        load_limits, load_labels,   load_resource, load_sinks, load_listen,   load_spool,
     };
     static const struct cprof_options none;
     *config = (struct config){0};
@@ -508,21 +516,26 @@ int config_load(struct config *config, const struct cprof_options *options, char
         status = steps[i](&loader);
     if (status != 0)
         config_free(config);
-    else
-        tell_missing();
     return status;
 }
 
 void config_free(struct config *config)
 {
-    char *const texts[] = {config->service_name,       config->library_directory,
-                           config->otlp_endpoint,      config->otlp_socket,
-                           config->certificate,        config->client_key,
-                           config->client_certificate, config->output,
+    char *const texts[] = {config->service_name,
+                           config->library_directory,
+                           config->otlp_endpoint,
+                           config->otlp_socket,
+                           config->certificate,
+                           config->client_key,
+                           config->client_certificate,
+                           config->output,
                            config->spool_folder,
 
-                           config->pyroscope.url,      config->pyroscope.socket,
-                           config->parca.url,          config->parca.socket};
+                           config->listen,
+                           config->pyroscope.url,
+                           config->pyroscope.socket,
+                           config->parca.url,
+                           config->parca.socket};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         free(texts[i]);
     pairs_free(&config->labels);

@@ -46,6 +46,8 @@ struct config {
     char *output;                                        /* absolute; NULL: no file sink */
     char *spool_folder;                                  /* NULL: profiles wait in memory */
     size_t spool_limit;                                  /* bytes, for each server */
+    char *listen;       /* address of the pull endpoint, or NULL */
+    bool listen_public; /* other hosts may connect */
 };
 
 /* 0, -EINVAL, -ECANCELED (OTEL_SDK_DISABLED) or -ENOMEM, with a line in `error`; the config is

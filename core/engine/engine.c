@@ -14,6 +14,7 @@
 #include "cprof/context.h"
 #include "engine/collector.h"
 #include "engine/config.h"
+#include "engine/listen.h"
 #include "engine/loader.h"
 #include "engine/model.h"
 #include "engine/output.h"
@@ -53,6 +54,7 @@ static struct {
     struct modules *modules;
     struct exporter *exporter;
     struct collector *collector;
+    struct pull_server *listener; /* NULL: none */
     struct handler_view view;
     _Atomic uint32_t wake;
     atomic_bool unknown;     /* see struct handler_view */
@@ -211,6 +213,27 @@ static int choose_output(bool forked)
     return 0;
 }
 
+static void start_listener(void)
+{
+    const struct config *config = &engine.config;
+    struct pull_server *listener = NULL;
+    if (config->listen != NULL)
+        listener = listen_start(config->listen, config->listen_public, engine.collector);
+    pthread_mutex_lock(&engine.lock);
+    engine.listener = listener;
+    pthread_mutex_unlock(&engine.lock);
+}
+
+static void stop_listener(void)
+{
+    pthread_mutex_lock(&engine.lock);
+    struct pull_server *listener = engine.listener;
+    engine.listener = NULL;
+    pthread_mutex_unlock(&engine.lock);
+    if (listener != NULL)
+        pull_stop(listener);
+}
+
 /* Starts with engine.config. */
 static int build(bool forked, char *error, size_t error_size)
 {
@@ -232,6 +255,7 @@ static int build(bool forked, char *error, size_t error_size)
             threads_scan(false); /* the collector tells when that fails */
             if (engine.config.share_context)
                 process_context_publish(engine.model);
+            start_listener();
             return 0;
         }
         end_sampling();
@@ -328,6 +352,7 @@ static int stop_exporter(uint64_t deadline)
 static int stop_running(uint64_t deadline)
 {
     process_context_withdraw();
+    stop_listener();
     collector_quiet(engine.collector);
     bool clean = end_sampling();
     if (collector_stop(engine.collector, seconds_until(deadline)) != 0) {
@@ -467,6 +492,8 @@ static void before_fork(void)
     engine.fork.at_rest =
         engine.fork.running && collector_pause(engine.collector, FORK_PATIENCE);
     threads_fork_prepare();
+    if (engine.listener != NULL)
+        pull_fork_lock(engine.listener);
     if (engine.fork.running && engine.runtime != NULL && engine.runtime->fork_lock != NULL)
         engine.runtime->fork_lock();
     process_context_fork_lock();
@@ -484,6 +511,8 @@ static void after_fork_in_parent(void)
     if (!announced)
         return;
     unlock_runtime();
+    if (engine.listener != NULL)
+        pull_fork_unlock(engine.listener);
     threads_fork_parent();
     if (engine.fork.at_rest)
         collector_resume(engine.collector);
@@ -504,6 +533,9 @@ static void forget_parent(bool at_rest)
     engine.forking = engine.lifecycle = engine.lock =
         (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     loader_doubt();
+    if (engine.listener != NULL)
+        pull_fork_child(engine.listener);
+    engine.listener = NULL;
     output_fork_child();
     handler_show(NULL);
     process_context_forget();

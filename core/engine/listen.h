@@ -1,0 +1,15 @@
+/*
+ * The pull endpoint (CPROF_LISTEN) of the engine: joins pull/server.h to the collector. A
+ * process that can't listen, because another of the service does already, says so in one line
+ * and is profiled all the same.
+ */
+#ifndef CPROF_ENGINE_LISTEN_H
+#define CPROF_ENGINE_LISTEN_H
+
+#include "engine/collector.h"
+#include "pull/server.h"
+
+/* NULL: does not listen. The collector must outlive pull_stop(). */
+struct pull_server *listen_start(const char *address, bool others, struct collector *collector);
+
+#endif

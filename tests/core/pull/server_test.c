@@ -1,0 +1,239 @@
+/* The pull endpoint under clients of every kind; profiles are a fixed text. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <setjmp.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "pull/server.h"
+
+#define PROFILE "GET /debug/pprof/profile?seconds=0.2 HTTP/1.1\r\n\r\n"
+#define BODY "what was sampled"
+
+static char path[64];
+static atomic_int recordings;
+
+static void *begin(void *context)
+{
+    (void)context;
+    if (atomic_fetch_add(&recordings, 1) < 2)
+        return &recordings;
+    atomic_fetch_sub(&recordings, 1);
+    return NULL;
+}
+
+static int end(void *context, void *recording, struct buffer *out)
+{
+    (void)context;
+    assert_ptr_equal(recording, &recordings);
+    atomic_fetch_sub(&recordings, 1);
+    if (out != NULL)
+        buffer_append(out, BODY, sizeof BODY - 1);
+    return 0;
+}
+
+static int start_thread(pthread_t *thread, void *(*run)(void *), void *argument)
+{
+    return -pthread_create(thread, NULL, run, argument);
+}
+
+static struct pull_server *start(int *error)
+{
+    const struct pull_source source = {.begin = begin, .end = end};
+    char text[80];
+    struct pull_address address;
+    snprintf(path, sizeof path, "/tmp/cprof-pull-%ld.sock", (long)getpid());
+    snprintf(text, sizeof text, "unix:%s", path);
+    assert_null(pull_address_parse(text, false, &address));
+    return pull_start(&address, &source, start_thread, error);
+}
+
+static struct pull_server *start_well(void)
+{
+    int error = 0;
+    struct pull_server *server = start(&error);
+    assert_int_equal(error, 0);
+    return server;
+}
+
+static int dial(void)
+{
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    snprintf(to.sun_path, sizeof to.sun_path, "%s", path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (connect(fd, (struct sockaddr *)&to, sizeof to) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+/* What comes until the other side closes. */
+static const char *receive(int fd)
+{
+    static char answer[4096];
+    size_t size = 0;
+    for (ssize_t got; (got = read(fd, answer + size, sizeof answer - 1 - size)) > 0;)
+        size += (size_t)got;
+    answer[size] = '\0';
+    close(fd);
+    return answer;
+}
+
+static const char *ask(const char *request)
+{
+    int fd = dial();
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, request, strlen(request)), strlen(request));
+    return receive(fd);
+}
+
+static void a_profile_comes_whole_and_the_socket_is_the_owners(void **state)
+{
+    (void)state;
+    struct pull_server *server = start_well();
+    struct stat status;
+    assert_int_equal(stat(path, &status), 0);
+    assert_int_equal(status.st_mode & 0777, 0600);
+    const char *answer = ask(PROFILE);
+    assert_int_equal(strncmp(answer, "HTTP/1.0 200 OK\r\n", 17), 0);
+    assert_non_null(strstr(answer, "Content-Length: 16\r\n"));
+    assert_string_equal(strstr(answer, "\r\n\r\n") + 4, BODY);
+    assert_non_null(strstr(ask("GET /debug/pprof/ HTTP/1.0\r\n\r\n"), "/debug/pprof/profile"));
+    assert_int_equal(strncmp(ask("GET /x HTTP/1.0\r\n\r\n"), "HTTP/1.0 404 ", 13), 0);
+    pull_stop(server);
+    assert_int_equal(stat(path, &status), -1);
+}
+
+static void too_many_at_once_are_told_to_come_again(void **state)
+{
+    (void)state;
+    struct pull_server *server = start_well();
+    int clients[4], good = 0, later = 0;
+    for (int i = 0; i < 4; i++) {
+        clients[i] = dial();
+        assert_true(write(clients[i], PROFILE, sizeof PROFILE - 1) > 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        const char *answer = receive(clients[i]);
+        good += strncmp(answer, "HTTP/1.0 200 ", 13) == 0;
+        later += strncmp(answer, "HTTP/1.0 503 ", 13) == 0;
+    }
+    assert_int_equal(good + later, 4);
+    assert_true(good >= 2);
+    assert_int_equal(atomic_load(&recordings), 0);
+    pull_stop(server);
+}
+
+static void clients_that_hang_or_go_away_are_no_one_elses_trouble(void **state)
+{
+    (void)state;
+    struct pull_server *server = start_well();
+    int idle[PULL_CONNECTIONS - 1];
+    for (int i = 0; i < PULL_CONNECTIONS - 1; i++)
+        idle[i] = dial();
+    for (int i = 0; i < 20; i++) { /* away in the middle of everything */
+        int fd = dial();
+        assert_true(write(fd, PROFILE, (size_t)(i * 3) % sizeof PROFILE) >= 0);
+        close(fd);
+    }
+    assert_int_equal(strncmp(ask(PROFILE), "HTTP/1.0 200 ", 13), 0);
+    for (int i = 0; i < PULL_CONNECTIONS - 1; i++)
+        close(idle[i]);
+    pull_stop(server);
+    assert_int_equal(atomic_load(&recordings), 0);
+}
+
+static void stopping_cuts_off_a_running_profile(void **state)
+{
+    (void)state;
+    struct pull_server *server = start_well();
+    int fd = dial();
+    static const char request[] = "GET /debug/pprof/profile?seconds=600 HTTP/1.0\r\n\r\n";
+    assert_true(write(fd, request, sizeof request - 1) > 0);
+    for (int i = 0; i < 500 && atomic_load(&recordings) == 0; i++)
+        usleep(10000);
+    pull_stop(server);
+    assert_int_equal(atomic_load(&recordings), 0);
+    assert_string_equal(receive(fd), "");
+}
+
+static void
+a_second_one_on_the_same_address_is_refused_and_a_dead_ones_file_is_not_in_the_way(void **state)
+{
+    (void)state;
+    struct pull_server *server = start_well();
+    int error = 0;
+    assert_null(start(&error));
+    assert_int_equal(error, -EADDRINUSE);
+    pid_t child = fork(); /* leaves its file behind, as kill -9 does */
+    if (child == 0) {
+        pull_fork_child(server);
+        char mine[64];
+        snprintf(mine, sizeof mine, "%s", path);
+        _exit(start(&error) == NULL || strcmp(mine, path) == 0);
+    }
+    int status;
+    waitpid(child, &status, 0);
+    assert_int_equal(status, 0);
+    char left[64];
+    snprintf(left, sizeof left, "/tmp/cprof-pull-%ld.sock", (long)child);
+    char text[80];
+    snprintf(text, sizeof text, "unix:%s", left);
+    struct pull_address address;
+    assert_null(pull_address_parse(text, false, &address));
+    const struct pull_source source = {.begin = begin, .end = end};
+    struct pull_server *next = pull_start(&address, &source, start_thread, &error);
+    assert_int_equal(error, 0);
+    pull_stop(next);
+    assert_int_equal(strncmp(ask(PROFILE), "HTTP/1.0 200 ", 13), 0);
+    pull_stop(server);
+}
+
+static void a_forked_child_holds_nothing_of_its_parents(void **state)
+{
+    (void)state;
+    struct pull_server *server = start_well();
+    int open_before = dial();
+    pull_fork_lock(server);
+    pid_t child = fork();
+    if (child == 0) {
+        int sockets = 0;
+        pull_fork_child(server);
+        close(open_before);
+        for (int fd = 3; fd < 64; fd++) {
+            struct stat status;
+            sockets += fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode);
+        }
+        _exit(sockets);
+    }
+    pull_fork_unlock(server);
+    int status;
+    waitpid(child, &status, 0);
+    assert_int_equal(status, 0);
+    close(open_before);
+    assert_int_equal(strncmp(ask(PROFILE), "HTTP/1.0 200 ", 13), 0);
+    pull_stop(server);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_profile_comes_whole_and_the_socket_is_the_owners),
+        cmocka_unit_test(too_many_at_once_are_told_to_come_again),
+        cmocka_unit_test(clients_that_hang_or_go_away_are_no_one_elses_trouble),
+        cmocka_unit_test(stopping_cuts_off_a_running_profile),
+        cmocka_unit_test(
+            a_second_one_on_the_same_address_is_refused_and_a_dead_ones_file_is_not_in_the_way),
+        cmocka_unit_test(a_forked_child_holds_nothing_of_its_parents),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
