@@ -22,6 +22,8 @@ export interface Options {
   labels?: Labels
   /** CPROF_NATIVE: show native frames */
   native?: boolean
+  /** Show the places that scripts were made from, by their source maps; false if left out */
+  sourceMaps?: boolean
 }
 
 export type Labels = Record<string, string | number | boolean>

@@ -30,6 +30,7 @@ function start (options = {}) {
     native: options.native === undefined ? undefined : options.native ? 'on' : 'off',
     headers: pairs(options.headers),
     labels: pairs(options.labels),
+    sourceMaps: sourceMaps(options.sourceMaps),
     resource: pairs({
       'process.runtime.name': 'nodejs',
       'process.runtime.version': process.versions.node,
@@ -121,7 +122,7 @@ function knownMiddle () { return knownInner() }
 function knownInner () { return native.probe() }
 
 function testWalk () {
-  const seen = knownOuter().slice(0, 4).map(frame => frame.replace(/:\d+$/, ''))
+  const seen = knownOuter().slice(0, 4)
   const expected = ['knownInner', 'knownMiddle', 'knownOuter', 'testWalk']
   if (expected.every((name, i) => seen[i] === name)) return
   native.opaque()
@@ -145,6 +146,11 @@ function positive (name, value) {
   if (value === undefined) return 0
   if (typeof value === 'number' && value > 0 && value < 2 ** 31) return value
   throw new RangeError(`${name}=${value}: a number above 0 is needed`)
+}
+
+function sourceMaps (value = false) {
+  if (typeof value === 'boolean') return value
+  throw new TypeError(`sourceMaps=${value}: true or false is needed`)
 }
 
 function pairs (object) {

@@ -293,7 +293,8 @@ static uint32_t lines_of(struct profile *d, const struct cprof_function *found,
             .start_line = found->start_line,
         };
         lines[count++] = (struct profile_line){.function = profile_function(d, &function),
-                                               .line = found->line};
+                                               .line = found->line,
+                                               .column = found->column};
     }
     return count;
 }

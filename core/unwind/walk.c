@@ -375,7 +375,17 @@ static bool leave_to_registers(struct walk *walk, const struct cprof_registers *
     return leave_to(walk, registers->pc, registers->sp, registers->fp, UNKNOWN);
 }
 
-/* One frame: the runtime's, if it says so, which it then writes to `own`. */
+/* Is the frame the runtime's? Then it writes it to `own`. */
+static bool step(struct walk *walk, uintptr_t pc, struct cprof_registers *registers,
+                 struct cprof_frame *own)
+{
+    const struct cprof_runtime *runtime = walk->runtime;
+    return runtime->step(walk->thread, registers, own) ||
+           (runtime->step_unmapped != NULL && !find_module(walk, pc) &&
+            runtime->step_unmapped(walk->thread, registers, own));
+}
+
+/* One frame: the runtime's, if it says so. */
 static bool leave_frame(struct walk *walk, struct native_frame *frame, struct cprof_frame *own,
                         size_t *own_count)
 {
@@ -383,7 +393,7 @@ static bool leave_frame(struct walk *walk, struct native_frame *frame, struct cp
         return leave(walk, frame->pc);
     struct cprof_registers registers = {
         .pc = walk->at.pc, .sp = walk->at.sp, .fp = walk->at.fp};
-    if (!walk->runtime->step(walk->thread, &registers, own))
+    if (!step(walk, frame->pc, &registers, own))
         return leave(walk, frame->pc);
     if (own->token == 0 && own->position != 0)
         frame->pc = own->position; /* the same code, where it has a name */

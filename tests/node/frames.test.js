@@ -64,17 +64,54 @@ hot()`)
   assert.ok(inLoop > 0.8 * all, JSON.stringify([...lines]))
 })
 
-test('functions are named as V8 infers them', async () => {
+test('functions are named with their classes', async () => {
   const profile = await profileSource(`${BURN}
     function Foo () {}
     Foo.prototype.bar = function () { return burn(150) }
     exports.handler = () => new Foo().bar()
-    class Cart { get value () { return exports.handler() } #secret () { return this.value } total () { return this.#secret() } }
-    function * generate () { yield new Cart().total() }
+    const notAClass = /class Wrong { [{]/.test('"'), alsoNot = "class W { '" + \`class X { \${[{ '}': 1 }]}\`
+    class Cart {
+      get value () { return exports.handler() }
+      #secret () { return this.value / 2 / 3 }
+      static total (cart) { return cart.#secret() }
+      constructor () { this.made = Cart.total(this) }
+      callback = (x) => new Cart().made;
+      * items () { yield this.callback(notAClass) }
+    }
+    exports.Shop = class extends Cart { sell () { return [...this.items(alsoNot)] } }
+    function * generate () { yield Object.create(exports.Shop.prototype, { callback: { value: new exports.Shop().callback } }).sell() }
     ;(function () { [...generate()] })()`)
-  const wanted = ['burn', 'Foo.bar', 'exports.handler', 'get value', '#secret', 'total', 'generate',
-    '(anonymous)']
+  const wanted = ['burn', 'Foo.bar', 'exports.handler', 'get Cart.value', 'Cart.#secret', 'Cart.total',
+    'Cart', 'Cart.callback', 'Cart.items', 'Shop.sell', 'generate', '(anonymous)']
   assert.ok(profile.count(profile.under(...wanted)) > 20, 'no stack with all of them')
+})
+
+test('lines and columns are exact, interpreted and compiled', async () => {
+  const source = `${BURN}
+    function works (n) {
+      let sum = 0
+      sum += burn(4)
+      sum += n + [1].map(x =>
+        burn(4)).length
+      return sum
+    }
+    for (let i = 0; i < 100; i++) works(i)`
+  const place = (text, part) => {
+    const at = source.indexOf(text) + text.indexOf(part)
+    const before = source.slice(0, at).split('\n')
+    return `${before.length}:${before.at(-1).length + 1}`
+  }
+  const calls = [place('sum += burn(4)', 'burn'), place('n + [1].map', 'map')]
+  const flags = major < 22 ? ['--no-sparkplug'] : ['--no-opt', '--always-sparkplug']
+  for (const flag of flags) {
+    const profile = await profileSource(source, { args: [flag] })
+    const frames = profile.samples.flatMap(({ stack, count }) =>
+      stack.filter((f, i) => f.name === 'works' && i > 0 && stack[i - 1].name !== '(garbage collector)')
+        .map(f => [`${f.line}:${f.column}`, count]))
+    const right = frames.filter(([at]) => calls.includes(at)).reduce((sum, [, n]) => sum + n, 0)
+    const total = frames.reduce((sum, [, n]) => sum + n, 0)
+    assert.ok(total > 100 && right > 0.95 * total, `${flag}: ${right} of ${total} at ${calls}: ${[...new Set(frames.map(String))]}`)
+  }
 })
 
 test('what builtins run is shown under the JavaScript that called them', async () => {
@@ -127,11 +164,21 @@ test('functions that were inlined are shown with those they were inlined into', 
   const profile = await profileSource(`
     function tiny (x, i) { return (x * 31 + i) % 1000003 }
     function middle (x, i) { return tiny(x, i) + tiny(i, x) }
-    function outer () { let x = 1; for (let i = 0; i < 1e8; i++) x = middle(x, i); return x }
+    function outer () { let x = 1; for (let i = 0; i < 4e7; i++) x = middle(x, i); return x }
     outer(); outer()`)
   const tiny = profile.count(profile.under('tiny', 'middle', 'outer'))
   const outer = profile.count(profile.under('outer'))
   assert.ok(tiny > outer / 4, `${tiny} of ${outer}`)
+})
+
+test('a frame of WebAssembly is told', async () => {
+  const profile = await profileSource(`
+    // (func (export "spin") (param i32) (loop (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))))
+    const bytes = Buffer.from('0061736d0100000001050160017f00030201000708010473' + '70696e00000a10010e00' + '0340200041016b22000d000b0b', 'hex')
+    const { exports: { spin } } = new WebAssembly.Instance(new WebAssembly.Module(bytes))
+    function caller () { spin(2e8) }
+    caller()`)
+  assert.ok(profile.count(profile.under('(wasm)', 'caller')) > 20, profile.samples.map(s => s.stack.map(f => f.name).join('<')).slice(0, 3).join('\n'))
 })
 
 test('a garbage collection is shown as one', async () => {

@@ -58,7 +58,8 @@ class Profile {
         name: text(functions.get(line.one(1)), 2),
         file: text(functions.get(line.one(1)), 4),
         startLine: functions.get(line.one(1)).one(5),
-        line: line.one(2)
+        line: line.one(2),
+        column: line.one(3)
       }))]))
     // Innermost first.
     this.samples = top.all(2).map(message).map(sample => ({

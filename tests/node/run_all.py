@@ -61,7 +61,8 @@ def find_all(options):
 
 def prepare():
     """The addon, and a folder where require('cprof') finds it."""
-    quietly("node", str(BINDING / "tools" / "build.js"))
+    quietly("node", str(BINDING / "tools" / "build.js"),
+            env={**os.environ, "CPROF_CMAKE_OPTIONS": "-DCPROF_WERROR=ON"})
     modules = WORK / "node_modules"
     modules.mkdir(parents=True, exist_ok=True)
     link = modules / "cprof"

@@ -9,6 +9,7 @@
 #include "cprof/cprof.h"
 #include "layout.h"
 #include "names.h"
+#include "walk.h"
 
 /* V8's types as they are passed. A MemoryRange is a start and a length. */
 struct memory_range {
@@ -281,6 +282,8 @@ static void renew(struct isolate *isolate, napi_threadsafe_function waker, uint3
     isolate->stream_map = 0;
     isolate->rests = 0;
     memset(isolate->pages, 0, sizeof isolate->pages);
+    for (size_t i = 0; i < WASM_PAGES; i++)
+        atomic_store(&isolate->wasm[i], 0);
     atomic_store(&isolate->asked, false);
     atomic_store(&isolate->collecting, 0);
     atomic_store(&isolate->label_set, 0);
@@ -454,7 +457,8 @@ bool isolate_owns(uintptr_t pc)
     bool owns = false;
     pthread_mutex_lock(&lock);
     for (struct isolate *at = isolates; at != NULL && !owns; at = at->next)
-        owns = range_holds(&at->code, pc) && !range_holds(&at->copied_builtins, pc);
+        owns = (range_holds(&at->code, pc) && !range_holds(&at->copied_builtins, pc)) ||
+               walk_is_wasm(at, pc);
     pthread_mutex_unlock(&lock);
     return owns;
 }

@@ -27,6 +27,8 @@
 
 #include <node_api.h>
 
+#include "script.h"
+
 enum {
     SEEN_SLOTS = 8192, /* a power of two */
     SEEN_PROBES = 8,
@@ -35,7 +37,8 @@ enum {
     PLACE_BITS = 11,
     PLACE_SLOTS = 1 << PLACE_BITS,
     RECORD_SLOTS = 8192,
-    LINES_SLOTS = 8,
+    WASM_PAGES = 64,
+    WASM_PAGE_BITS = 16,
 };
 
 struct range {
@@ -69,13 +72,6 @@ struct place {
 
 struct record; /* names.c */
 
-/* Where the lines of a script end; of the scripts that were last asked for. */
-struct script_lines {
-    int32_t script; /* 0 = empty: V8 counts from 1 */
-    uint32_t count;
-    uint32_t *ends;
-};
-
 struct isolate {
     uint32_t serial;   /* upper half of its tokens; never used again */
     _Atomic bool open; /* false: its environment is gone */
@@ -97,13 +93,14 @@ struct isolate {
     _Atomic uint32_t pending_count;
     uintptr_t pages[PAGE_SLOTS]; /* known to be readable, until the next collection */
     struct place *places;
-    uintptr_t stream_map; /* of InstructionStream, once met */
+    _Atomic uintptr_t wasm[WASM_PAGES]; /* where WebAssembly was seen to run */
+    uintptr_t stream_map;               /* of InstructionStream, once met */
 
     struct record **records; /* by number modulo RECORD_SLOTS */
     size_t record_bytes;
-    uint32_t oldest; /* the number to be forgotten next */
-    struct script_lines lines[LINES_SLOTS];
-    unsigned next_lines;
+    uint32_t oldest;                      /* the number to be forgotten next */
+    struct script *scripts[SCRIPT_SLOTS]; /* by id; those that were last met */
+    _Atomic size_t table_bytes;           /* of the tables of all its scripts */
 
     uint64_t thread_id; /* as the runtime counts: 0 is the main thread */
     char thread_name[32];

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "bytecodes.h"
+
 struct layout layout;
 
 /* The unexported offsets were looked at in 10.2, 11.3, 12.4, 13.6 and 14.6; on others between
@@ -115,6 +117,7 @@ static void fill_unexported(void)
     layout.type_wrapper =
         constant("type_SharedFunctionInfoWrapper__SHARED_FUNCTION_INFO_WRAPPER_TYPE");
     layout.wrapper_shared = 8;
+    layout.frame_wasm_to_js = constant("frametype_WasmToJsFrame");
     layout.frame_regexp = constant("frametype_IrregexpFrame");
     layout.type_function_first = constant("FirstJSFunctionType");
     layout.type_function_last = constant("LastJSFunctionType");
@@ -153,6 +156,7 @@ bool layout_find(char *why, size_t size)
         return false;
     layout.code = layout.v8_major >= OLDEST_V8_WITH_CODE && read_code(why, size);
     fill_unexported();
+    bytecodes_find(version());
     layout.walkable = true;
     return true;
 }

@@ -41,7 +41,7 @@ struct layout {
     int wrapper_shared;
     /* code kinds; frame types that are named */
     int kind_mask, kind_baseline;
-    int frame_wasm, frame_regexp;
+    int frame_wasm, frame_wasm_to_js, frame_regexp;
 };
 
 extern struct layout layout;

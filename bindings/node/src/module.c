@@ -17,6 +17,7 @@
 #include "labels.h"
 #include "layout.h"
 #include "names.h"
+#include "script.h"
 #include "walk.h"
 
 enum { PAIRS_MAX = 128, ARGUMENT_MAX = 4096 };
@@ -154,6 +155,9 @@ static napi_value module_start(napi_env env, napi_callback_info info)
     struct arguments arguments = {.env = env};
     char error[512] = "";
     napi_value result = NULL;
+    bool maps = false;
+    napi_get_value_bool(env, property(env, first_argument(env, info), "sourceMaps"), &maps);
+    script_use_maps(maps);
     int status = start_engine(&arguments, first_argument(env, info), error, sizeof error);
     free_arguments(&arguments);
     if (status == 0) {
@@ -300,7 +304,7 @@ static napi_value module_use_labels(napi_env env, napi_callback_info info)
 /* ---- the self-test ---- */
 
 /* Steps from the JavaScript frame that called this function, to be found on the stack by its
- * saved frame pointer and return address, and gives the functions as ["name:line", …]. */
+ * saved frame pointer and return address, and gives the functions' names. */
 static napi_value module_probe(napi_env env, napi_callback_info info)
 {
     enum { DISTANCE = 1024, FRAMES = 16, KNOWN = 4 };
@@ -323,12 +327,9 @@ static napi_value module_probe(napi_env env, napi_callback_info info)
     }
     names_pending(isolate);
     for (size_t i = 0; i < found; i++) {
-        struct cprof_function function;
-        char line[ARGUMENT_MAX];
-        if (names_resolve(&frames[i], &function) != 0)
-            continue;
-        snprintf(line, sizeof line, "%s:%d", function.name, (int)function.line);
-        napi_set_element(env, names, count++, text_value(env, line));
+        char name[ARGUMENT_MAX];
+        if (names_plain(frames[i].token, name, sizeof name) > 0)
+            napi_set_element(env, names, count++, text_value(env, name));
     }
     return names;
 }
@@ -362,8 +363,10 @@ static void find_v8(void)
     if (atomic_exchange(&done, true))
         return;
     pin();
-    if (isolate_find_v8(no_walk, sizeof no_walk) && layout_find(no_walk, sizeof no_walk))
+    if (isolate_find_v8(no_walk, sizeof no_walk) && layout_find(no_walk, sizeof no_walk)) {
         runtime.step = walk_step;
+        runtime.step_unmapped = walk_step_unmapped;
+    }
 }
 
 /* init(threadId): why JavaScript can't be followed, or "". */

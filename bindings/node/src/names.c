@@ -5,36 +5,30 @@
 #include <stdlib.h>
 
 #include "heap.h"
+#include "positions.h"
+#include "script.h"
 #include "strings.h"
 #include "walk.h"
 
 enum {
     NAME_MAX_BYTES = 512,
-    FILE_MAX_BYTES = 2048,
-    POSITIONS_MAX = 65536,
     FUNCTIONS_MAX = 256, /* inlined into one */
     SITES_MAX = 1024,
-    SOURCE_MAX = 32 << 20,
     ISOLATE_BYTES_MAX = 8 << 20,
     INLINED_MAX = 16, /* as many as the core shows */
 };
 
 struct named {
-    char *name, *file;
-    uint32_t start_line;
-};
-
-/* From `offset` in the code on, `line` of the function that was inlined at `site`. */
-struct position {
-    uint32_t offset;
-    uint32_t line;
-    int32_t site; /* -1: of the function itself */
+    char *name;
+    struct script *script; /* NULL = none */
+    int32_t start;         /* of the function in the script's text; -1 = unknown */
+    int32_t name_at;       /* of its name, if that stands before; -1 = unknown */
 };
 
 /* A call that was replaced by the called function's code. */
 struct site {
     uint32_t function; /* index into `functions`: what was called */
-    uint32_t line;     /* of the call, in the function of the parent site */
+    int32_t source;    /* of the call, in the function of the parent site */
     int32_t parent;    /* -1: in the function itself */
 };
 
@@ -42,72 +36,11 @@ struct record {
     uint32_t number;
     uint64_t key;
     size_t bytes;
-    uint32_t function_count, position_count, site_count;
+    uint32_t function_count, site_count;
     struct named *functions; /* [0] is the function itself */
-    struct position *positions;
+    struct positions positions;
     struct site *sites;
 };
-
-/* ---- lines ---- */
-
-static void find_lines(const struct characters *source, struct script_lines *lines)
-{
-    uint32_t capacity = 0;
-    lines->count = 0;
-    lines->ends = NULL;
-    for (uint32_t i = 0; i < source->length; i++) {
-        if (source->one != NULL) {
-            const uint8_t *end = memchr(source->one + i, '\n', source->length - i);
-            if (end == NULL)
-                return;
-            i = (uint32_t)(end - source->one);
-        } else if (source->two[i] != '\n') {
-            continue;
-        }
-        if (lines->count == capacity) {
-            capacity = capacity == 0 ? 256 : 2 * capacity;
-            uint32_t *grown = realloc(lines->ends, capacity * sizeof *grown);
-            if (grown == NULL)
-                return;
-            lines->ends = grown;
-        }
-        lines->ends[lines->count++] = i;
-    }
-}
-
-/* NULL: the source is gone, in pieces, or too large. */
-static const struct script_lines *lines_of(struct isolate *isolate, uintptr_t script)
-{
-    int32_t id = heap_smi(heap_word(script, layout.script_id));
-    struct characters source;
-    for (size_t i = 0; i < LINES_SLOTS; i++)
-        if (isolate->lines[i].script == id)
-            return &isolate->lines[i];
-    if (!strings_look(heap_word(script, layout.script_source), &source) ||
-        source.length > SOURCE_MAX)
-        return NULL;
-    struct script_lines *slot = &isolate->lines[isolate->next_lines++ % LINES_SLOTS];
-    free(slot->ends);
-    find_lines(&source, slot);
-    slot->script = id;
-    return slot;
-}
-
-static uint32_t line_at(const struct script_lines *lines, uintptr_t script, int64_t position)
-{
-    if (lines == NULL || position < 0)
-        return 0;
-    uint32_t low = 0;
-    uint32_t high = lines->count;
-    while (low < high) {
-        uint32_t middle = (low + high) / 2;
-        if ((int64_t)lines->ends[middle] < position)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low + 1 + (uint32_t)heap_smi(heap_word(script, layout.script_line_offset));
-}
 
 /* ---- one function ---- */
 
@@ -166,9 +99,32 @@ static void copy_name(const struct scope *scope, char *out, size_t size)
         snprintf(out, size, "(anonymous)");
 }
 
+/* Where the name of a function stands in its text: before the function, perhaps with a =
+ * between.
+ */
+static int32_t find_name(uintptr_t script, int32_t start, const char *name)
+{
+    enum { NEAR = 64 };
+    struct characters text;
+    int32_t at = start, size = (int32_t)strlen(name);
+    if (start <= 0 || size == 0 ||
+        !strings_look(heap_word(script, layout.script_source), &text) ||
+        (uint32_t)start > text.length)
+        return -1;
+#define UNIT(i) (text.one != NULL ? text.one[i] : text.two[i])
+    while (at > 0 && start - at < NEAR && (UNIT(at - 1) == ' ' || UNIT(at - 1) == '='))
+        at--;
+    at -= size;
+    for (int32_t i = 0; at >= 0 && i < size; i++)
+        if (UNIT(at + i) != (uint8_t)name[i])
+            return -1;
+#undef UNIT
+    return at;
+}
+
 static bool name_function(struct isolate *isolate, uintptr_t shared, struct named *named)
 {
-    char text[FILE_MAX_BYTES];
+    char text[NAME_MAX_BYTES];
     uintptr_t word = heap_word(shared, layout.shared_name_or_scope);
     uintptr_t script = script_of(shared);
     struct scope scope = {.start = -1};
@@ -176,120 +132,18 @@ static bool name_function(struct isolate *isolate, uintptr_t shared, struct name
         scope = read_scope(word);
     else if (strings_is(word))
         scope.name = word;
-    copy_name(&scope, text, NAME_MAX_BYTES);
+    *named = (struct named){.start = scope.start, .name_at = -1};
+    if (script != 0) {
+        named->script = script_copy(isolate, script);
+        strings_copy(scope.name, text, sizeof text);
+        named->name_at = find_name(script, scope.start, text);
+    }
+    copy_name(&scope, text, sizeof text);
     named->name = strdup(text);
-    if (script != 0 &&
-        strings_copy(heap_word(script, layout.script_name), text, sizeof text) > 0)
-        named->file = strdup(text);
-    if (script != 0)
-        named->start_line = line_at(lines_of(isolate, script), script, scope.start);
     return named->name != NULL;
 }
 
-/* ---- tables of positions ---- */
-
-/* V8's variable-length integers: seven bits a byte, the lowest first, sign in bit 0. */
-struct bytes {
-    const uint8_t *at, *end;
-};
-
-static bool open_bytes(uintptr_t word, struct bytes *bytes)
-{
-    if (!heap_has_type(word, layout.type_bytes) &&
-        !(layout.code && heap_has_type(word, layout.type_trusted_bytes)))
-        return false;
-    bytes->at = (const uint8_t *)(word - 1 + (uintptr_t)layout.array_data);
-    bytes->end = bytes->at + heap_smi(heap_word(word, layout.array_length));
-    return bytes->at < bytes->end;
-}
-
-static bool next_unsigned(struct bytes *bytes, uint64_t *value)
-{
-    *value = 0;
-    for (unsigned shift = 0; bytes->at < bytes->end && shift < 64; shift += 7) {
-        uint8_t byte = *bytes->at++;
-        *value |= (uint64_t)(byte & 127) << shift;
-        if ((byte & 128) == 0)
-            return true;
-    }
-    return false;
-}
-
-static bool next_signed(struct bytes *bytes, int64_t *value)
-{
-    uint64_t raw;
-    if (!next_unsigned(bytes, &raw))
-        return false;
-    *value = (int64_t)(raw >> 1) ^ -(int64_t)(raw & 1);
-    return true;
-}
-
-/* A position in the source: bit 0 says that it lies elsewhere (wasm), then the offset plus 1,
- * then the number of the inlined call plus 1. */
-static int32_t source_offset(int64_t position)
-{
-    return (position & 1) != 0 ? -1 : (int32_t)(position >> 1 & 0x3fffffff) - 1;
-}
-
-static int32_t source_site(int64_t position)
-{
-    return (int32_t)(position >> 31 & 0xffff) - 1;
-}
-
-/* The script of the function that was inlined at a site, or of the function itself. */
-static uintptr_t script_at(const struct record *record, const uintptr_t *scripts, int32_t site)
-{
-    if (site < 0)
-        return scripts[0];
-    return site < (int32_t)record->site_count ? scripts[record->sites[site].function] : 0;
-}
-
-static void read_positions(struct isolate *isolate, struct record *record, uintptr_t table,
-                           const uintptr_t *scripts)
-{
-    struct bytes bytes;
-    int64_t offset = 0, position = 0, step, moved;
-    uint32_t capacity = 0;
-    if (!open_bytes(table, &bytes))
-        return;
-    while (record->position_count < POSITIONS_MAX && next_signed(&bytes, &step) &&
-           next_signed(&bytes, &moved)) {
-        offset += step >= 0 ? step : -(step + 1);
-        position += moved;
-        if (record->position_count == capacity) {
-            capacity = capacity == 0 ? 32 : 2 * capacity;
-            struct position *grown = realloc(record->positions, capacity * sizeof *grown);
-            if (grown == NULL)
-                return;
-            record->positions = grown;
-        }
-        int32_t site = source_site(position);
-        uintptr_t script = script_at(record, scripts, site);
-        record->positions[record->position_count++] = (struct position){
-            .offset = (uint32_t)offset,
-            .line = script != 0
-                        ? line_at(lines_of(isolate, script), script, source_offset(position))
-                        : 0,
-            .site = site < (int32_t)record->site_count ? site : -1,
-        };
-    }
-}
-
 /* ---- optimised code ---- */
-
-static uintptr_t element(uintptr_t array, int index)
-{
-    bool there = index >= 0 && index < heap_smi(heap_word(array, layout.array_length));
-    return there ? heap_word(array, layout.array_data + 8 * index) : 0;
-}
-
-static uintptr_t inlined_function(uintptr_t literals, int32_t id)
-{
-    uintptr_t word = heap_strong(element(literals, id));
-    if (heap_has_type(word, layout.type_wrapper))
-        word = heap_word(word, layout.wrapper_shared);
-    return heap_has_type(word, layout.type_shared) ? word : 0;
-}
 
 /* The entry of `functions` for a function that was inlined, perhaps more than once. */
 static uint32_t function_index(struct isolate *isolate, struct record *record,
@@ -298,80 +152,55 @@ static uint32_t function_index(struct isolate *isolate, struct record *record,
     for (uint32_t i = 0; i < record->function_count; i++)
         if (shareds[i] == shared)
             return i;
-    if (record->function_count == FUNCTIONS_MAX ||
-        !name_function(isolate, shared, &record->functions[record->function_count]))
+    if (record->function_count == FUNCTIONS_MAX)
         return 0;
-    shareds[record->function_count] = shared;
-    return record->function_count++;
-}
-
-/* An inlining position is 16 bytes: where the call was, and the literal that was called. */
-static void read_sites(struct isolate *isolate, struct record *record, uintptr_t deopt,
-                       uintptr_t *shareds, uintptr_t *scripts)
-{
-    enum { ENTRY = 16 };
-    struct bytes bytes;
-    uintptr_t literals = element(deopt, layout.deopt_literals);
-    if (!heap_is_object(literals) || !open_bytes(element(deopt, layout.deopt_inlining), &bytes))
-        return;
-    size_t count = (size_t)(bytes.end - bytes.at) / ENTRY;
-    count = count < SITES_MAX ? count : SITES_MAX;
-    record->sites = calloc(count, sizeof *record->sites);
-    for (size_t i = 0; record->sites != NULL && i < count; i++) {
-        int64_t position;
-        int32_t id;
-        memcpy(&position, bytes.at + i * ENTRY, sizeof position);
-        memcpy(&id, bytes.at + i * ENTRY + 8, sizeof id);
-        int32_t parent = source_site(position);
-        parent = parent < (int32_t)i ? parent : -1; /* callers come first */
-        uintptr_t shared = id >= 0 ? inlined_function(literals, id) : shareds[0];
-        uint32_t function = shared != 0 ? function_index(isolate, record, shareds, shared) : 0;
-        scripts[function] = script_of(shareds[function]);
-        uintptr_t script = script_at(record, scripts, parent);
-        record->sites[record->site_count++] = (struct site){
-            .function = function,
-            .line = script != 0
-                        ? line_at(lines_of(isolate, script), script, source_offset(position))
-                        : 0,
-            .parent = parent,
-        };
-    }
+    uint32_t index = record->function_count++;
+    shareds[index] = shared;
+    return name_function(isolate, shared, &record->functions[index]) ? index : 0;
 }
 
 static void read_optimized(struct isolate *isolate, struct record *record, uintptr_t code,
                            uintptr_t shared)
 {
+    struct inlined_call calls[SITES_MAX];
     uintptr_t shareds[FUNCTIONS_MAX] = {shared};
-    uintptr_t scripts[FUNCTIONS_MAX] = {script_of(shared)};
-    read_sites(isolate, record, heap_word(code, layout.code_deopt), shareds, scripts);
-    read_positions(isolate, record, heap_word(code, layout.code_positions), scripts);
-}
-
-/* ---- bytecode ---- */
-
-static void read_bytecode(struct isolate *isolate, struct record *record, uintptr_t bytecode,
-                          uintptr_t shared)
-{
-    const uintptr_t scripts[] = {script_of(shared)};
-    if (heap_has_type(bytecode, layout.type_bytecode))
-        read_positions(isolate, record, heap_word(bytecode, layout.bytecode_positions),
-                       scripts);
+    size_t count = positions_inlined(code, calls, SITES_MAX);
+    record->sites = calloc(count + 1, sizeof *record->sites);
+    for (size_t i = 0; record->sites != NULL && i < count; i++) {
+        uintptr_t called = calls[i].shared;
+        record->sites[record->site_count++] = (struct site){
+            .function = called != 0 ? function_index(isolate, record, shareds, called) : 0,
+            .source = calls[i].source,
+            .parent = calls[i].parent,
+        };
+    }
+    positions_of_optimized(code, &record->positions);
 }
 
 /* ---- records ---- */
 
+/* With isolate_lock(). */
 static void record_free(struct record *record)
 {
     if (record == NULL)
         return;
     for (uint32_t i = 0; record->functions != NULL && i < record->function_count; i++) {
         free(record->functions[i].name);
-        free(record->functions[i].file);
+        script_release(record->functions[i].script);
     }
     free(record->functions);
-    free(record->positions);
+    free(record->positions.list);
     free(record->sites);
     free(record);
+}
+
+static void measure(struct record *record)
+{
+    enum { TEXT = 64 };
+    record->bytes = sizeof *record +
+                    record->function_count * (sizeof *record->functions + TEXT) +
+                    record->positions.capacity * sizeof *record->positions.list +
+                    record->site_count * sizeof *record->sites;
 }
 
 static struct record *make_record(struct isolate *isolate, const struct pending *pending)
@@ -383,20 +212,21 @@ static struct record *make_record(struct isolate *isolate, const struct pending 
         return NULL;
     *record = (struct record){.number = pending->number, .key = pending->key};
     record->functions = calloc(functions, sizeof *record->functions);
+    record->function_count = 1;
     if (record->functions == NULL ||
         !name_function(isolate, pending->function, &record->functions[0])) {
+        isolate_lock(0);
         record_free(record);
+        isolate_unlock();
         return NULL;
     }
-    record->function_count = 1;
     if (kind == WALK_OPTIMIZED)
         read_optimized(isolate, record, pending->code, pending->function);
-    else if (kind == WALK_FUNCTION)
-        read_bytecode(isolate, record, pending->code, pending->function);
-    record->bytes = sizeof *record +
-                    record->function_count * (sizeof *record->functions + 128) +
-                    record->position_count * sizeof *record->positions +
-                    record->site_count * sizeof *record->sites;
+    else if (kind == WALK_BASELINE)
+        positions_of_baseline(pending->code, &record->positions);
+    else if (pending->code != 0)
+        positions_of_bytecode(pending->code, &record->positions);
+    measure(record);
     struct named *fitting =
         realloc(record->functions, record->function_count * sizeof *record->functions);
     record->functions = fitting != NULL ? fitting : record->functions;
@@ -453,10 +283,7 @@ void names_forget(struct isolate *isolate)
     for (size_t i = 0; isolate->records != NULL && i < RECORD_SLOTS; i++)
         record_free(isolate->records[i]);
     isolate->record_bytes = 0;
-    for (size_t i = 0; i < LINES_SLOTS; i++) {
-        free(isolate->lines[i].ends);
-        isolate->lines[i] = (struct script_lines){0};
-    }
+    script_forget_all(isolate);
 }
 
 /* ---- the collector's side ---- */
@@ -469,51 +296,101 @@ static const struct record *find(const struct isolate *isolate, uint32_t number)
     return record != NULL && record->number == number ? record : NULL;
 }
 
-static const struct position *position_at(const struct record *record, uint64_t offset)
-{
-    const struct position *found = NULL;
-    for (uint32_t i = 0; i < record->position_count && record->positions[i].offset <= offset;
-         i++)
-        found = &record->positions[i];
-    return found;
-}
-
 /* Where the strings of an answer stand until the next one. */
 struct answer {
     struct cprof_function function;
-    char name[NAME_MAX_BYTES], file[FILE_MAX_BYTES];
+    char name[NAME_MAX_BYTES], file[SCRIPT_FILE_MAX];
 };
 
-static void tell(struct answer *answer, const struct named *named, uint32_t line)
+static bool begins(const char *text, const char *with)
 {
-    snprintf(answer->name, sizeof answer->name, "%s", named->name);
-    snprintf(answer->file, sizeof answer->file, "%s", named->file != NULL ? named->file : "");
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
+/* `get total` of Cart is `get Cart.total`; the constructor has the class's name already. */
+static void spell(const struct named *named, char out[NAME_MAX_BYTES])
+{
+    static const char *const accessors[] = {"", "get ", "set "};
+    const char *original = NULL, *name = named->name, *class_ = NULL;
+    if (named->script != NULL) {
+        class_ = script_class(named->script, named->start);
+        original = script_original_name(named->script, named->name_at);
+    }
+    int accessor = begins(name, accessors[1]) ? 1 : begins(name, accessors[2]) ? 2 : 0;
+    name = original != NULL ? original : name + strlen(accessors[accessor]);
+    size_t size = class_ != NULL ? strlen(class_) : 0;
+    bool bare = size == 0 ||
+                (strncmp(name, class_, size) == 0 && (name[size] == '\0' || name[size] == '.'));
+    snprintf(out, NAME_MAX_BYTES, "%s%s%s%s", accessors[accessor], bare ? "" : class_,
+             bare ? "" : ".", name);
+}
+
+/* `source`: where it runs; -1 = not known, so that the function's start is told. */
+static void tell(struct answer *answer, const struct named *named, int32_t source)
+{
+    char start_file[SCRIPT_FILE_MAX];
+    struct script_place at = {.file = ""}, start = at;
+    if (named->script != NULL) {
+        at = script_place(named->script, source, answer->file);
+        start = script_place(named->script, named->start, start_file);
+    }
+    bool elsewhere = strcmp(at.file, start.file) != 0; /* parts of several sources in one */
+    if (at.line == 0 || (elsewhere && start.line != 0))
+        at = start;
+    if (at.file != answer->file)
+        snprintf(answer->file, sizeof answer->file, "%s", at.file);
+    spell(named, answer->name);
     answer->function = (struct cprof_function){
         .name = answer->name,
         .file = answer->file,
-        .line = line != 0 ? line : named->start_line,
-        .start_line = named->start_line,
+        .line = at.line,
+        .column = at.column,
+        .start_line = start.line,
         .type = CPROF_FRAME_V8JS,
     };
+}
+
+/* The sites that an offset was inlined at, innermost first; returns how many. */
+static size_t sites_of(const struct record *record, const struct position *position,
+                       const struct site *sites[INLINED_MAX])
+{
+    size_t count = 0;
+    int32_t at = position != NULL ? position->site : -1;
+    for (; at >= 0 && at < (int32_t)record->site_count && count < INLINED_MAX - 1;
+         at = record->sites[at].parent)
+        sites[count++] = &record->sites[at];
+    return count;
 }
 
 /* The function that runs there, then those it was inlined into, outwards. */
 static void tell_all(struct answer answers[INLINED_MAX], const struct record *record,
                      uint64_t offset)
 {
+    const struct site *sites[INLINED_MAX];
     const struct position *position =
-        offset != WALK_NOWHERE ? position_at(record, offset) : NULL;
-    uint32_t line = position != NULL ? position->line : 0;
-    int32_t at = position != NULL ? position->site : -1;
-    size_t count = 0;
-    for (; at >= 0 && count < INLINED_MAX - 1; at = record->sites[at].parent) {
-        const struct site *site = &record->sites[at];
-        tell(&answers[count++], &record->functions[site->function], line);
-        line = site->line;
+        offset != WALK_NOWHERE ? positions_find(&record->positions, offset) : NULL;
+    size_t count = sites_of(record, position, sites);
+    int32_t source = position != NULL ? position->source : POSITION_NONE;
+    for (size_t i = 0; i < count; i++) {
+        tell(&answers[i], &record->functions[sites[i]->function], source);
+        source = sites[i]->source;
     }
-    tell(&answers[count], &record->functions[0], line);
+    tell(&answers[count], &record->functions[0], source);
     for (size_t i = 0; i < count; i++)
         answers[i].function.caller = &answers[i + 1].function;
+}
+
+/* A script of the record's that nobody has studied yet, with a reference, or NULL. */
+static struct script *unstudied(const struct record *record)
+{
+    for (uint32_t i = 0; i < record->function_count; i++) {
+        struct script *script = record->functions[i].script;
+        if (script != NULL && !script_is_studied(script)) {
+            script_hold(script);
+            return script;
+        }
+    }
+    return NULL;
 }
 
 static int name_special(uint64_t token, struct cprof_function *function)
@@ -530,6 +407,25 @@ static int name_special(uint64_t token, struct cprof_function *function)
     return 0;
 }
 
+/* Studies the scripts that the frame's functions are of, without the lock: an isolate's thread
+ * may wait for it. */
+static void study_scripts(const struct cprof_frame *frame)
+{
+    struct script *script;
+    do {
+        const struct record *record =
+            find(isolate_lock((uint32_t)(frame->token >> 32)), (uint32_t)frame->token);
+        script = record != NULL ? unstudied(record) : NULL;
+        isolate_unlock();
+        if (script != NULL) {
+            script_study(script);
+            isolate_lock(0);
+            script_release(script);
+            isolate_unlock();
+        }
+    } while (script != NULL);
+}
+
 int names_resolve(const struct cprof_frame *frame, struct cprof_function *function)
 {
     static struct answer answers[INLINED_MAX]; /* the collector's */
@@ -537,6 +433,7 @@ int names_resolve(const struct cprof_frame *frame, struct cprof_function *functi
     if (serial == 0)
         return name_special(frame->token, function);
     int error = 0;
+    study_scripts(frame);
     struct isolate *isolate = isolate_lock(serial);
     const struct record *record = find(isolate, (uint32_t)frame->token);
     if (record != NULL) {
@@ -551,12 +448,15 @@ int names_resolve(const struct cprof_frame *frame, struct cprof_function *functi
     return error;
 }
 
-/* ---- roles ---- */
-
-static bool begins(const char *text, const char *with)
+size_t names_plain(uint64_t token, char *name, size_t size)
 {
-    return strncmp(text, with, strlen(with)) == 0;
+    const struct record *record = find(isolate_lock((uint32_t)(token >> 32)), (uint32_t)token);
+    int length = record != NULL ? snprintf(name, size, "%s", record->functions[0].name) : 0;
+    isolate_unlock();
+    return length > 0 ? (size_t)length : 0;
 }
+
+/* ---- roles ---- */
 
 static bool ends(const char *text, const char *with)
 {

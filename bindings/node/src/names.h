@@ -1,7 +1,7 @@
 /*
  * From what the handler left behind to functions, files and lines. names_pending() runs on an
  * isolate's own thread and copies what a function needs to be named out of the heap: its names,
- * and its positions as lines. names_resolve() runs on the collector and reads only copies.
+ * and its positions. names_resolve() runs on the collector and reads only copies.
  */
 #ifndef CPROF_NODE_NAMES_H
 #define CPROF_NODE_NAMES_H
@@ -20,6 +20,9 @@ void names_forget(struct isolate *isolate);
 /* [collector] runtime.resolve. -EAGAIN for a function that is pending: its isolate's thread has
  * been asked. */
 int names_resolve(const struct cprof_frame *frame, struct cprof_function *function);
+
+/* [any thread] The plain name of a token's function, for the self-test; 0: not known. */
+size_t names_plain(uint64_t token, char *name, size_t size);
 
 /* [collector] runtime.role and role_at: parts of V8 that only carry JavaScript are not shown.
  */

@@ -135,3 +135,11 @@ size_t strings_copy(uintptr_t word, char *out, size_t size)
     out[sink.used] = '\0';
     return sink.used;
 }
+
+size_t strings_encode(const struct characters *characters, char *out, size_t size)
+{
+    struct sink sink = {.out = out, .size = size};
+    put_characters(&sink, characters);
+    out[sink.used] = '\0';
+    return sink.used;
+}

@@ -21,5 +21,6 @@ bool strings_is(uintptr_t word);
 bool strings_look(uintptr_t word, struct characters *characters);
 /* Writes at most size - 1 bytes and a zero; returns how many. */
 size_t strings_copy(uintptr_t word, char *out, size_t size);
+size_t strings_encode(const struct characters *characters, char *out, size_t size);
 
 #endif

@@ -315,17 +315,18 @@ static void name_frame(const struct stack_frame *at, bool compiled, struct cprof
         name_function(at, frame);
 }
 
-bool walk_step(const struct cprof_interrupted *thread, struct cprof_registers *registers,
-               struct cprof_frame *frame)
+static struct isolate *isolate_of(const struct cprof_interrupted *thread)
 {
     struct isolate *isolate = thread->thread_data;
-    if (isolate == NULL || !atomic_load_explicit(&isolate->attached, memory_order_acquire))
-        return false;
-    bool copied = range_holds(&isolate->copied_builtins, registers->pc);
-    bool compiled = range_holds(&isolate->code, registers->pc) && !copied;
-    if (!compiled && !copied && !range_holds(&isolate->builtins, registers->pc))
-        return false;
-    struct stack_frame at = {
+    bool ready =
+        isolate != NULL && atomic_load_explicit(&isolate->attached, memory_order_acquire);
+    return ready ? isolate : NULL;
+}
+
+static struct stack_frame look(struct isolate *isolate, const struct cprof_interrupted *thread,
+                               const struct cprof_registers *registers)
+{
+    return (struct stack_frame){
         .isolate = isolate,
         .thread = thread,
         .pc = registers->pc,
@@ -333,6 +334,19 @@ bool walk_step(const struct cprof_interrupted *thread, struct cprof_registers *r
         .sp = registers->sp,
         .live = registers->pc == thread->registers.pc && registers->sp == thread->registers.sp,
     };
+}
+
+bool walk_step(const struct cprof_interrupted *thread, struct cprof_registers *registers,
+               struct cprof_frame *frame)
+{
+    struct isolate *isolate = isolate_of(thread);
+    if (isolate == NULL)
+        return false;
+    bool copied = range_holds(&isolate->copied_builtins, registers->pc);
+    bool compiled = range_holds(&isolate->code, registers->pc) && !copied;
+    if (!compiled && !copied && !range_holds(&isolate->builtins, registers->pc))
+        return false;
+    struct stack_frame at = look(isolate, thread, registers);
     *frame = (struct cprof_frame){.token = 0};
     if (copied && isolate->copy_distance != 0)
         frame->position = at.pc - (at.live ? 0 : 1) - isolate->copy_distance;
@@ -341,6 +355,46 @@ bool walk_step(const struct cprof_interrupted *thread, struct cprof_registers *r
     if (!leave_frame(&at, registers))
         return false;
     name_frame(&at, compiled, frame);
+    return true;
+}
+
+/* ---- code outside the heap's ---- */
+
+static _Atomic uintptr_t *wasm_page(struct isolate *isolate, uintptr_t pc)
+{
+    return &isolate->wasm[(pc >> WASM_PAGE_BITS) % WASM_PAGES];
+}
+
+bool walk_is_wasm(struct isolate *isolate, uintptr_t pc)
+{
+    return atomic_load_explicit(wasm_page(isolate, pc), memory_order_relaxed) ==
+           pc >> WASM_PAGE_BITS;
+}
+
+static bool is_wasm_frame(const struct stack_frame *at)
+{
+    uintptr_t marker = slot(at, -8);
+    bool known = marker == (uintptr_t)layout.frame_wasm << 1 ||
+                 marker == (uintptr_t)layout.frame_wasm_to_js << 1;
+    return known && heap_is_object(slot(at, -16));
+}
+
+bool walk_step_unmapped(const struct cprof_interrupted *thread,
+                        struct cprof_registers *registers, struct cprof_frame *frame)
+{
+    struct isolate *isolate = isolate_of(thread);
+    if (isolate == NULL)
+        return false;
+    struct stack_frame at = look(isolate, thread, registers);
+    *frame = (struct cprof_frame){.token = 0};
+    if (walk_is_wasm(isolate, at.pc) && leave_frameless(&at, registers))
+        return true;
+    if (!leave_frame(&at, registers) || !is_wasm_frame(&at))
+        return false;
+    if (slot(&at, -8) == (uintptr_t)layout.frame_wasm << 1)
+        name_as(frame, WALK_WASM);
+    atomic_store_explicit(wasm_page(isolate, at.pc), at.pc >> WASM_PAGE_BITS,
+                          memory_order_relaxed);
     return true;
 }
 

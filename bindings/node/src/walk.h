@@ -39,6 +39,15 @@ static inline enum walk_kind walk_kind_of(uint64_t key)
 bool walk_step(const struct cprof_interrupted *thread, struct cprof_registers *registers,
                struct cprof_frame *frame);
 
+/* runtime.step_unmapped: frames of WebAssembly, whose code lies where V8 found room. They are
+ * told by what they keep on the stack. */
+bool walk_step_unmapped(const struct cprof_interrupted *thread,
+                        struct cprof_registers *registers, struct cprof_frame *frame);
+
+/* [any thread] Was WebAssembly seen to run near that pc? */
+struct isolate;
+bool walk_is_wasm(struct isolate *isolate, uintptr_t pc);
+
 /* Labels of the interrupted thread. */
 bool walk_context(const struct cprof_interrupted *thread, struct cprof_context *context);
 

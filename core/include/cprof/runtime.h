@@ -76,6 +76,7 @@ struct cprof_function {
     const char *name;           /* as interface.md spells it: Cart.total */
     const char *file;           /* as the runtime reports it; NULL = none */
     int64_t line;               /* the line running; 0 = unknown */
+    int64_t column;             /* from 1; 0 = unknown */
     int64_t start_line;         /* the line on which the function begins; 0 = unknown */
     enum cprof_frame_type type; /* CPROF_FRAME_CPYTHON, … */
     const struct cprof_function *caller; /* whose code this one was inlined into, and so on:
@@ -107,6 +108,11 @@ struct cprof_runtime {
      * *registers to the caller. NULL: never. */
     bool (*step)(const struct cprof_interrupted *thread, struct cprof_registers *registers,
                  struct cprof_frame *frame);
+
+    /* [handler] The same for a pc that step() did not know and that lies in no module: code that
+     * the runtime compiled elsewhere (WebAssembly). NULL: never. */
+    bool (*step_unmapped)(const struct cprof_interrupted *thread,
+                          struct cprof_registers *registers, struct cprof_frame *frame);
 
     /* [handler] Reads the active span and labels, into a context that is all zero. Returns
      * false when there is nothing to tell. NULL: never. */

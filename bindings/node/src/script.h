@@ -1,0 +1,52 @@
+/*
+ * A script outside the heap: its path, and what turns positions in its source text into lines,
+ * columns, classes and, with source maps, into places of other files.
+ *
+ * The isolate's thread only copies the text, once a script. All work on it is the collector's:
+ * script_study() reads it once and lets go of it. References are counted under isolate_lock();
+ * what a study found is written before and read after by the collector alone.
+ * Bounded: texts that wait to be studied and the tables of an isolate's scripts have a limit
+ * each; a script beyond it has a path, but no lines.
+ */
+#ifndef CPROF_NODE_SCRIPT_H
+#define CPROF_NODE_SCRIPT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct isolate;
+struct script;
+
+/* A place of a script's text, or of what it was made from. The strings are the script's, or lie
+ * in the buffer. */
+struct script_place {
+    const char *file;
+    uint32_t line, column; /* from 1; 0 = unknown */
+};
+
+enum { SCRIPT_FILE_MAX = 2048, SCRIPT_SLOTS = 256 };
+
+/* Are source maps to be applied? Taken into account when a script is studied. */
+void script_use_maps(bool use);
+
+/* [isolate's thread] The copy of a Script, with a reference for the caller. NULL: no memory. */
+struct script *script_copy(struct isolate *isolate, uintptr_t script);
+
+/* [with isolate_lock()] */
+void script_hold(struct script *script);
+void script_release(struct script *script);
+void script_forget_all(struct isolate *isolate);
+
+/* [collector, with a reference] */
+bool script_is_studied(const struct script *script);
+void script_study(struct script *script);
+/* Position -1 is unknown. The file is always told; `buffer` may receive it. */
+struct script_place script_place(const struct script *script, int32_t position,
+                                 char buffer[SCRIPT_FILE_MAX]);
+/* The name of the class in whose body the function that starts there stands, or NULL. */
+const char *script_class(const struct script *script, int32_t start);
+/* What the name that stands at a position was before the script was generated, or NULL. */
+const char *script_original_name(const struct script *script, int32_t position);
+
+#endif
