@@ -4,6 +4,7 @@ A module of its own, so that a program that is not to be profiled does not impor
 """
 
 import os
+import sys
 
 _OFF = ("", "0", "false", "no", "off")
 _asked = False  # site may read the same folder twice
@@ -13,5 +14,10 @@ def run():
     global _asked
     if not _asked and os.environ.get("CPROF_ENABLED", "").strip().lower() not in _OFF:
         _asked = True
-        from cprof import _autostart
+        try:
+            from cprof import _autostart
+        except ImportError as error:
+            if "subinterpreter" not in str(error):  # most of those can't, and need not
+                print(f"cprof: {error}; running unprofiled", file=sys.stderr)
+            return
         _autostart.run()

@@ -273,18 +273,32 @@ static profile_id link_of(struct gather *gather, const struct cprof_context *con
 
 /* ---- stacks ---- */
 
-static bool root_is_missing(const struct record *record)
-{
-    return record->native_end != WALK_COMPLETE || !record->frames_complete;
-}
-
 /* What a sample turned out to be, besides its locations. */
 struct finding {
     bool truncated; /* the root is missing */
     bool failed;    /* a frame has no name */
     bool later;     /* … yet */
     bool missed;    /* native code that no module covers */
+    bool based;     /* the native stack was followed to its base, whatever lies below */
 };
+
+/* Names the native frames, up to a base. Returns how many there are. */
+static size_t name_native(struct gather *gather, const struct record *record,
+                          const struct module_map *map, struct finding *finding)
+{
+    const struct native_frame *native = record_native(record);
+    for (size_t i = 0; i < record->native_count; i++) {
+        const struct name *name = &gather->native_names[i];
+        gather->native_names[i] = naming_native(gather->naming, map, native[i].pc);
+        gather->roles[i] = (enum cprof_role)name->role;
+        finding->later |= name->later; /* its role may change as well */
+        if (gather->roles[i] == CPROF_ROLE_BASE) {
+            finding->based = true;
+            return i + 1;
+        }
+    }
+    return record->native_count;
+}
 
 /* Fills gather->locations; returns the depth. */
 static size_t put_together(struct gather *gather, const struct record *record,
@@ -292,19 +306,17 @@ static size_t put_together(struct gather *gather, const struct record *record,
 {
     const struct native_frame *native = record_native(record);
     const struct cprof_frame *frames = record_frames(record);
-    for (size_t i = 0; i < record->native_count; i++) {
-        gather->native_names[i] = naming_native(gather->naming, map, native[i].pc);
-        gather->roles[i] = (enum cprof_role)gather->native_names[i].role;
-        finding->later |= gather->native_names[i].later; /* its role may change as well */
-    }
+    const size_t native_count = name_native(gather, record, map, finding);
     const struct weave input = {.native = native,
                                 .roles = gather->roles,
-                                .native_count = record->native_count,
+                                .native_count = native_count,
                                 .sp = record->sp,
                                 .frames = frames,
                                 .frame_count = record->frame_count};
     size_t depth = weave(&input, gather->scratch, gather->woven);
-    finding->truncated = root_is_missing(record);
+    finding->truncated = !record->frames_complete ||
+                         (record->native_end != WALK_COMPLETE && !finding->based);
+    finding->failed = record->native_end > WALK_FULL && !finding->based;
     if (depth > gather->config.max_frames) {
         depth = gather->config.max_frames;
         finding->truncated = true;
@@ -329,7 +341,7 @@ static size_t put_together(struct gather *gather, const struct record *record,
 int gather_add(struct gather *gather, const struct thread_view *thread,
                const struct record *record, const struct module_map *map, bool patient)
 {
-    struct finding finding = {.failed = record->native_end > WALK_FULL};
+    struct finding finding = {0};
     size_t depth = put_together(gather, record, map, &finding);
     if (finding.later && patient)
         return -EAGAIN;

@@ -52,6 +52,11 @@ static bool ends_at_boundary(const struct weave *in, size_t first)
     return end > first && in->frames[end - 1].stack == CPROF_STACK_BOUNDARY;
 }
 
+static bool is_shown(enum cprof_role role)
+{
+    return role == CPROF_ROLE_PLAIN || role == CPROF_ROLE_BASE;
+}
+
 size_t weave(const struct weave *input, uint16_t *scratch, struct woven *out)
 {
     const uint16_t *limits = scratch;
@@ -68,7 +73,7 @@ size_t weave(const struct weave *input, uint16_t *scratch, struct woven *out)
         bool replaced = end > next;
         for (; next < end; next++)
             out[count++] = (struct woven){.interpreted = true, .index = (uint16_t)next};
-        if (!replaced && input->roles[i] == CPROF_ROLE_PLAIN)
+        if (!replaced && is_shown(input->roles[i]))
             out[count++] = (struct woven){.interpreted = false, .index = (uint16_t)i};
     }
     for (; next < input->frame_count; next++)

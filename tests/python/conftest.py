@@ -13,6 +13,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from pprof import Profile  # noqa: E402
 
+# Under one interpreter the tests of totals and of stress take their full time (run_all.py).
+LONG = bool(os.environ.get("CPROF_TEST_LONG"))
+
 # Burns CPU for so many seconds of it, in the function that is called `name`.
 BURN = '''
 import time

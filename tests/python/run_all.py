@@ -3,10 +3,11 @@
 
     run_all.py [--quick] [--reports FOLDER] [VERSION ...] [-- PYTEST ARGUMENTS]
 
-Pythons are the system's, pyenv's (~/.pyenv/versions), and those of Debian roots named by
-CPROF_TEST_ROOTS (entered with chroot; they need no compiler: the extension is built here against
-their headers). Prints one line for each; exit 1 if any failed. --quick: the system's only. --reports: a JUnit
-file for each there.
+Pythons are the system's, pyenv's (~/.pyenv/versions), those named by CPROF_TEST_PYTHONS, and those
+of Debian roots named by CPROF_TEST_ROOTS (entered with chroot; they need no compiler: the
+extension is built here against their headers). The first of each minor version runs every test
+(the system's also the long ones), the others those of stacks and names. Prints one line for each;
+exit 1 if any failed. --quick: the system's only. --reports: a JUnit file for each there.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import threading
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -25,6 +27,10 @@ HERE = Path(__file__).resolve().parent
 BINDING = HERE.parent.parent / "bindings" / "python"
 SUPPORTED = re.compile(r"3\.1[0-5]$")
 WORK = Path(os.environ.get("CPROF_TEST_WORK", "/tmp/cprof-test-python"))
+# What wheels may be made for that run here.
+PLATFORMS = [f"{platform}_{os.uname().machine}" for platform in
+             ("manylinux2014", "manylinux_2_17", "manylinux_2_28", "manylinux_2_34")]
+EXTRA = os.environ.get("CPROF_TEST_PYTHONS", "")
 ROOTS = os.environ.get("CPROF_TEST_ROOTS", "/var/cache/cprof-test/sid")
 
 
@@ -35,32 +41,86 @@ def quietly(*command, **keywords):
     return done.stdout
 
 
-class Local:
-    """A Python with headers on this machine: a virtual environment, and pip."""
+class Python:
+    """One interpreter: what its tests need, and how they are run. `minor` and `version` say which;
+    `lean`: another of the same minor version runs all tests, this one those of stacks and names."""
+
+    lean = False
+
+    def install(self, site, includes):
+        """Puts cprof into site-packages, built in the one folder that all interpreters share: the
+        core is compiled once, the extension for each. Likewise the test module."""
+        shutil.copytree(BINDING / "cprof", site / "cprof", dirs_exist_ok=True,
+                        ignore=shutil.ignore_patterns("__pycache__", "*.so", "bin"))
+        for name in ("_cprof_autostart.py", "cprof-autostart.pth", "cprof-autostart.start"):
+            shutil.copy(BINDING / name, site)
+        build = WORK / "build"
+        quietly("cmake", "-S", BINDING, "-B", build, "-DCMAKE_BUILD_TYPE=RelWithDebInfo",
+                f"-DCPROF_PYTHON_INCLUDE={';'.join(includes)}", "-DCPROF_PYTHON_SUFFIX=.so",
+                f"-DCPROF_PYTHON_OUTPUT={site / 'cprof'}",
+                *(["-G", "Ninja"] if shutil.which("ninja") else []))
+        quietly("cmake", "--build", build, "--parallel", str(os.cpu_count() or 1),
+                "--target", "cprof_python")
+        self.build_walktest(site, includes)
+
+    def build_walktest(self, folder, includes):
+        quietly("sh", HERE / "walktest" / "build.sh", folder / "_walktest.so", *includes)
+
+    def fetch(self, site):
+        """pytest, and what some tests can do without, as wheels: pip need not run there."""
+        pip = [sys.executable, "-m", "pip", "install", "-q", "--root-user-action", "ignore",
+               "--upgrade", "--only-binary=:all:", "--python-version", self.minor, "--target", site]
+        if not (site / "pytest").exists():
+            # The last two only where Python is older than the one that runs pip.
+            quietly(*pip, "pytest", "exceptiongroup", "tomli")
+        if not self.free_threaded and not (site / "gevent").exists():
+            tags = ["--implementation", "cp", "--abi", f"cp{self.minor.replace('.', '')}"]
+            for platform in PLATFORMS:
+                tags += ["--platform", platform]
+            subprocess.run([*pip, *tags, "greenlet", "gevent"], capture_output=True)
+
+
+class Local(Python):
+    """A Python with headers on this machine, in a virtual environment."""
 
     def __init__(self, python):
         self.python = python
-        code = "import sys; print('%d.%d' % sys.version_info[:2], sys.version.split()[0])"
-        self.minor, self.version = quietly(python, "-c", code).split()
+        code = ("import sys, sysconfig; print('%d.%d' % sys.version_info[:2], sys.version.split()[0],"
+                " sysconfig.get_config_var('Py_GIL_DISABLED') or 0, sysconfig.get_path('include'))")
+        self.minor, self.version, free, self.include = quietly(python, "-c", code).split()
+        self.free_threaded = free == "1"
+        self.version += "t" if self.free_threaded else ""
         self.name = f"{self.version} ({python})"
+        self.folder = WORK / f"venv-{self.version}"
+        self.report = self.report_inside = WORK / f"{self.version}.xml"
 
     def prepare(self):
-        self.folder = WORK / f"venv-{self.version}"
-        quietly("sh", HERE / "venv.sh", self.python, self.folder)
-        self.report = self.report_inside = WORK / f"{self.version}.xml"
-        self.walktest = self.folder / "walktest"
-        self.walktest.mkdir(exist_ok=True)
-        include = quietly(self.python, "-c", "import sysconfig; "
-                          "print(sysconfig.get_path('include'))").strip()
-        quietly("sh", HERE / "walktest" / "build.sh", self.walktest / "_walktest.so", include)
+        python = self.folder / "bin" / "python"
+        if not python.exists():
+            quietly(self.python, "-m", "venv", "--without-pip", self.folder)
+        site = Path(quietly(python, "-c", "import sysconfig; "
+                            "print(sysconfig.get_path('purelib'))").strip())
+        self.fetch(site)
+        self.install(site, [self.include])
 
     def pytest(self, arguments):
-        return [str(self.folder / "bin" / "python"), "-m", "pytest", *arguments], {
-            "cwd": HERE, "env": {**os.environ, "PYTHONPATH": str(self.walktest)}}
+        return [str(self.folder / "bin" / "python"), "-m", "pytest", *arguments], {"cwd": HERE}
 
 
-class Rooted:
+class System(Local):
+    """The system's Python, where cprof comes by pip from this clone, as users install it."""
+
+    def prepare(self):
+        quietly("sh", HERE / "venv.sh", self.python, self.folder)
+        subprocess.run([self.folder / "bin" / "python", "-m", "pip", "install", "-q", "greenlet",
+                        "gevent"], capture_output=True)
+        self.build_walktest(next(self.folder.glob("lib/python3*/site-packages")), [self.include])
+
+
+class Rooted(Python):
     """A Python inside a Debian root, without compiler or pip: everything is built here."""
+
+    free_threaded = False
 
     def __init__(self, root, minor):
         self.root, self.minor = Path(root), minor
@@ -72,25 +132,15 @@ class Rooted:
             raise PermissionError("only root can enter the Debian root")
         inside = Path("/tmp/cprof-test") / self.minor
         outside = self.root / inside.relative_to("/")
-        shutil.rmtree(outside, ignore_errors=True)
-        outside.mkdir(parents=True)
-        quietly("chroot", self.root, f"python{self.minor}", "-m", "venv", "--without-pip",
-                inside / "venv")
+        outside.mkdir(parents=True, exist_ok=True)
         site = outside / "venv" / "lib" / f"python{self.minor}" / "site-packages"
-        quietly(sys.executable, "-m", "pip", "install", "-q", "--target", site,
-                "--python-version", self.minor, "--only-binary=:all:", "pytest")
-        shutil.copytree(BINDING / "cprof", site / "cprof", dirs_exist_ok=True)
-        for name in ("_cprof_autostart.py", "cprof-autostart.pth", "cprof-autostart.start"):
-            shutil.copy(BINDING / name, site)
-        includes = self.includes()
-        build = WORK / f"build-{self.minor}"
-        quietly("cmake", "-S", BINDING, "-B", build, "-DCMAKE_BUILD_TYPE=RelWithDebInfo",
-                f"-DCPROF_PYTHON_INCLUDE={';'.join(includes)}", "-DCPROF_PYTHON_SUFFIX=.so",
-                f"-DCPROF_PYTHON_OUTPUT={site / 'cprof'}")
-        quietly("cmake", "--build", build, "--parallel", str(os.cpu_count() or 1),
-                "--target", "cprof_python")
+        if not site.exists():
+            quietly("chroot", self.root, f"python{self.minor}", "-m", "venv", "--without-pip",
+                    inside / "venv")
+        self.fetch(site)
+        self.install(site, self.includes())
+        shutil.rmtree(outside / "tests", ignore_errors=True)
         shutil.copytree(HERE, outside / "tests", ignore=shutil.ignore_patterns("__pycache__"))
-        quietly("sh", HERE / "walktest" / "build.sh", site / "_walktest.so", *includes)
         self.inside = inside
         self.report, self.report_inside = outside / "report.xml", inside / "report.xml"
 
@@ -115,16 +165,21 @@ class Rooted:
 
 
 def find_all(quick):
-    found = [Local("/usr/bin/python3")]
+    found = [System("/usr/bin/python3")]
     if not quick:
-        for python in sorted(Path.home().glob(".pyenv/versions/3.*/bin/python")):
-            if SUPPORTED.match(".".join(python.parts[-3].split(".")[:2])):
-                found.append(Local(str(python)))
+        others = sorted(Path.home().glob(".pyenv/versions/3.*/bin/python"))
+        for python in [*others, *filter(None, EXTRA.split(":"))]:
+            found.append(Local(str(python)))
         for root in filter(os.path.isdir, ROOTS.split(":")):
             for python in sorted(Path(root, "usr", "bin").glob("python3.1?")):
                 if (Path(root) / "usr" / "include" / python.name / "Python.h").exists():
                     found.append(Rooted(root, python.name[len("python"):]))
-    return [python for python in found if SUPPORTED.match(python.minor)]
+    found = [python for python in found if SUPPORTED.match(python.minor)]
+    minors = set()
+    for python in found:
+        python.lean = not python.free_threaded and python.minor in minors
+        minors |= set() if python.free_threaded else {python.minor}
+    return found
 
 
 def parse_arguments():
@@ -139,15 +194,26 @@ def parse_arguments():
     return options
 
 
+def selected(python, options):
+    """The files of tests, where not all of them are to run."""
+    if any(argument.startswith("test_") for argument in options.pytest):
+        return []
+    if python.free_threaded:
+        return ["test_native_only.py"]
+    return ["test_frames.py", "test_walk.py", "test_labels.py"] if python.lean else []
+
+
 def test(python, options):
     """True when every test passed."""
     python.report.unlink(missing_ok=True)
     command, keywords = python.pytest(["-q", "--no-header", "--tb=short", "-p",
                                        "no:cacheprovider",
-                                       f"--junitxml={python.report_inside}", *options.pytest])
+                                       f"--junitxml={python.report_inside}", *options.pytest,
+                                       *selected(python, options)])
+    environment = {**os.environ, **({"CPROF_TEST_LONG": "1"} if isinstance(python, System) else {})}
     with tempfile.TemporaryFile("w+") as log:
         code = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT,
-                              **keywords).returncode
+                              env=environment, **keywords).returncode
         log.seek(0)
         text = log.read()
     if not python.report.exists():
@@ -194,12 +260,17 @@ def main():
     WORK.mkdir(parents=True, exist_ok=True)
     wanted = [python for python in find_all(options.quick)
               if not options.versions or {python.minor, python.version} & set(options.versions)]
-    prepared = [prepare(python, options) for python in wanted]
-    ready = [python for python, state in zip(wanted, prepared) if state]
+    building = threading.Lock()  # they share a folder
+
+    def prepare_and_test(python):
+        with building:
+            ready = prepare(python, options)
+        return test(python, options) if ready else ready is None
+
     # Two at a time: most of a test is a small program that keeps one processor busy.
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        passed = list(pool.map(lambda python: test(python, options), ready))
-    return 0 if all(passed) and False not in prepared else 1
+        passed = list(pool.map(prepare_and_test, wanted))
+    return 0 if all(passed) else 1
 
 
 if __name__ == "__main__":

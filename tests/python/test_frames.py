@@ -58,7 +58,7 @@ def work():
         zlib.compress(data, 6)
         hashlib.sha256(data).hexdigest()
         sum(
-            range(100000)
+            range(400000)
         )
 work()
 """).profile

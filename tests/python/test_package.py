@@ -21,14 +21,15 @@ ONCE = pytest.mark.skipif(
     reason="once is enough: under the system's Python, where a compiler is")
 
 
-def test_the_extension_exports_nothing_but_its_entry():
+def test_the_extension_exports_nothing_but_its_entry_and_what_readers_outside_look_for():
     nm = shutil.which("nm")
     if nm is None:
         pytest.skip("no nm")
     from cprof import _cprof
     listing = subprocess.run([nm, "-D", "--defined-only", _cprof.__file__], check=True,
                              capture_output=True, text=True).stdout
-    assert [line.split()[-1] for line in listing.splitlines()] == ["PyInit__cprof"]
+    assert [line.split()[-1] for line in listing.splitlines()] == [
+        "PyInit__cprof", "otel_thread_ctx_v1"]
 
 
 @ONCE

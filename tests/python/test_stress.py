@@ -2,7 +2,9 @@
 
 import os
 
-SECONDS = float(os.environ.get("CPROF_STRESS_SECONDS", "20"))
+from conftest import LONG
+
+SECONDS = float(os.environ.get("CPROF_STRESS_SECONDS", "60" if LONG else "8"))
 
 CHURN = """
 import asyncio, ctypes, functools, gc, os, sys, threading, time, zlib

@@ -7,13 +7,15 @@ _ON = ("1", "true", "yes", "on")
 
 
 def run() -> None:
-    """Never raises: what is wrong is one line on standard error."""
+    """Never raises: what is wrong is one line on standard error. Some subinterpreters come by
+    here too: one engine profiles the whole process."""
     try:
         value = os.environ["CPROF_ENABLED"]
         if value.strip().lower() not in _ON:
             raise ValueError(f"CPROF_ENABLED={value}: must be on or off")
         import cprof
-        cprof.start()
+        if not cprof.is_running():
+            cprof.start()
     except Exception as error:
         line = str(error).replace("\n", " ")
         print(f"cprof: {line}; running unprofiled", file=sys.stderr)

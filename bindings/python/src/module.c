@@ -91,27 +91,45 @@ static int pairs_converter(PyObject *object, void *address)
     return Py_CLEANUP_SUPPORTED;
 }
 
-static int open_hooks(void)
+/* What is needed to name Python frames; nothing where they can't be walked. */
+static int open_names(void)
 {
+    if (no_walk != NULL)
+        return 0;
     if (graves_open() < 0)
         return -1;
-    if (qualnames_open() == 0) {
-        if (threads_hook() == 0) {
-            cfunctions_open();
-            return 0;
-        }
-        qualnames_close();
+    if (qualnames_open() < 0) {
+        graves_close();
+        return -1;
     }
+    return 0;
+}
+
+static void close_names(void)
+{
+    if (no_walk != NULL)
+        return;
     graves_close();
-    return -1;
+    qualnames_close();
+}
+
+static int open_hooks(void)
+{
+    if (open_names() < 0)
+        return -1;
+    if (threads_hook() < 0) {
+        close_names();
+        return -1;
+    }
+    cfunctions_open();
+    return 0;
 }
 
 static void close_hooks(void)
 {
     cfunctions_close();
     threads_unhook();
-    graves_close();
-    qualnames_close();
+    close_names();
 }
 
 /* The hooks are in place before the first sample and stay until after the last. */
@@ -327,6 +345,8 @@ PyMODINIT_FUNC PyInit__cprof(void)
         if (walk_context_enable())
             runtime.context = walk_context;
     } else {
+        /* No frame of Python stands for the eval loop's, so that is shown as it is. */
+        runtime.role = NULL;
         no_walk = why;
     }
     /* None, or why this interpreter's frames can't be shown. */

@@ -96,6 +96,10 @@ static const char *const plumbing[] = {
     "function.__call__",
 };
 
+/* Where a greenlet's own stack begins. Whoever started it has long gone on, and its stack with
+ * it: what lies there is another greenlet's or nobody's. */
+static const char greenlet_base[] = "_ZN8greenlet12UserGreenlet15inner_bootstrap*";
+
 static bool matches(const char *symbol, const char *pattern)
 {
     const char *star = strchr(pattern, '*');
@@ -113,12 +117,18 @@ static bool listed(const char *symbol, const char *const *patterns, size_t count
     return false;
 }
 
+static const char *file_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash != NULL ? slash + 1 : path;
+}
+
 /* True for the interpreter's own file and for this extension. */
 static bool is_python(const char *module)
 {
-    const char *name = strrchr(module, '/');
+    const char *name = file_name(module);
 
-    name = name != NULL ? name + 1 : module;
     return strncmp(name, "python", 6) == 0 || strncmp(name, "libpython", 9) == 0 ||
            strncmp(name, "_cprof.", 7) == 0;
 }
@@ -135,6 +145,9 @@ enum cprof_role roles_of(const char *symbol, const char *module)
      * name is nobody else's. The others must be where they belong. */
     if (listed(symbol, interpreter, sizeof interpreter / sizeof interpreter[0]))
         return CPROF_ROLE_INTERPRETER;
+    if (module != NULL && strncmp(file_name(module), "_greenlet.", 10) == 0 &&
+        matches(symbol, greenlet_base))
+        return CPROF_ROLE_BASE;
     if (python && listed(symbol, plumbing, sizeof plumbing / sizeof plumbing[0]))
         return CPROF_ROLE_PLUMBING;
     return CPROF_ROLE_PLAIN;

@@ -22,8 +22,9 @@
 
 #include "cprof/runtime.h"
 
-/* Why the Python that this is compiled for can't be walked. */
-#if defined(Py_GIL_DISABLED)
+/* Why the Python that this is compiled for can't be walked. (Tests give a reason of their own.) */
+#if defined(WALK_UNSUPPORTED)
+#elif defined(Py_GIL_DISABLED)
 #define WALK_UNSUPPORTED "free-threaded builds are not supported yet"
 #elif PY_VERSION_HEX < 0x030A0000 || PY_VERSION_HEX >= 0x03100000
 #define WALK_UNSUPPORTED "this version is not supported yet"

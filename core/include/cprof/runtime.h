@@ -89,6 +89,8 @@ enum cprof_role {
     CPROF_ROLE_PLUMBING,    /* a trampoline or entry stub that users never wrote: not shown */
     CPROF_ROLE_INTERPRETER, /* the interpreter loop: not shown; interpreted frames stand in
                                its place */
+    CPROF_ROLE_BASE,        /* the first function of a stack that was laid over another one (a
+                               greenlet's): shown, and nothing older is, being another's */
 };
 
 struct cprof_runtime {
