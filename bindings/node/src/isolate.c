@@ -452,6 +452,16 @@ void isolate_unlock(void)
     pthread_mutex_unlock(&lock);
 }
 
+bool isolate_is_builtin(uintptr_t pc)
+{
+    bool is = false;
+    pthread_mutex_lock(&lock);
+    for (struct isolate *at = isolates; at != NULL && !is; at = at->next)
+        is = range_holds(&at->builtins, pc) || range_holds(&at->copied_builtins, pc);
+    pthread_mutex_unlock(&lock);
+    return is;
+}
+
 bool isolate_owns(uintptr_t pc)
 {
     bool owns = false;

@@ -134,6 +134,8 @@ void isolate_wake_all(void);
 /* [any thread] The isolate with that serial, if it is open. Valid while the lock is held. */
 struct isolate *isolate_lock(uint32_t serial);
 void isolate_unlock(void);
+/* [any thread] Is there a builtin of V8 at pc? */
+bool isolate_is_builtin(uintptr_t pc);
 /* [any thread] Is there compiled JavaScript at pc? */
 bool isolate_owns(uintptr_t pc);
 

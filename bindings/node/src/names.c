@@ -465,6 +465,21 @@ static bool ends(const char *text, const char *with)
     return length >= size && strcmp(text + length - size, with) == 0;
 }
 
+/* Is the pc that names_role_at() was last asked about in a builtin? Both are the collector's. */
+static bool in_builtin;
+
+/* A stripped node: which of its builtins are code that users wrote a call to, and which only
+ * carry calls, can't be told. */
+static enum cprof_role nameless_builtin(void)
+{
+    static bool told;
+    if (!told)
+        fprintf(stderr, "cprof: this node is stripped: V8's builtins have no names and are not "
+                        "shown; their time is their callers'\n");
+    told = true;
+    return CPROF_ROLE_PLUMBING;
+}
+
 enum cprof_role names_role(const char *symbol, const char *module)
 {
     static const char *const carriers[] = {
@@ -473,6 +488,8 @@ enum cprof_role names_role(const char *symbol, const char *module)
         "StoreIC",     "KeyedLoadIC", "KeyedStoreIC", "Resume",        "StackCheck"};
     static const char prefix[] = "Builtins_";
     (void)module;
+    if (symbol == NULL && in_builtin)
+        return nameless_builtin();
     if (symbol == NULL || !begins(symbol, prefix))
         return CPROF_ROLE_PLAIN;
     symbol += sizeof prefix - 1;
@@ -485,5 +502,6 @@ enum cprof_role names_role(const char *symbol, const char *module)
 
 enum cprof_role names_role_at(uintptr_t pc)
 {
+    in_builtin = isolate_is_builtin(pc);
     return isolate_owns(pc) ? CPROF_ROLE_PLUMBING : CPROF_ROLE_PLAIN;
 }
