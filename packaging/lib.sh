@@ -40,7 +40,7 @@ need_packages() {
 
 # need_node: Node and npm, from Debian unless they came from elsewhere.
 need_node() {
-    { command -v node && command -v npm; } >/dev/null 2>&1 || need_packages nodejs npm
+    { command -v node && command -v npm; } >/dev/null 2>&1 || need_packages nodejs npm libnode-dev
 }
 
 # What cprof is built from, and what a Python package is built with.

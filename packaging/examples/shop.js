@@ -29,11 +29,15 @@ function generator (seed) {
   return () => (seed = (seed * 1103515245 + 12345) % 2147483648) / 2147483648
 }
 
+function dearestFirst (a, b) {
+  return b.total - a.total
+}
+
 function priceCarts (deadline) {
   const random = generator(1)
   const carts = Array.from({ length: 200 }, () => new Cart(random))
   let priced = 0
-  for (; Date.now() < deadline; priced += carts.length) carts.sort((a, b) => b.total - a.total)
+  for (; Date.now() < deadline; priced += carts.length) carts.sort(dearestFirst)
   return `${priced} carts priced`
 }
 
