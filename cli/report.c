@@ -77,7 +77,7 @@ static struct row_key frame_key(enum report_by by, const struct frame *frame, ui
 {
     switch (by) {
     case REPORT_BY_LINE:
-        return (struct row_key){{frame->name, frame->file, frame->line}, index};
+        return (struct row_key){{frame->function, frame->line}, index};
     case REPORT_BY_FILE:
         return (struct row_key){{frame->file}, index};
     case REPORT_BY_MODULE:
@@ -85,7 +85,7 @@ static struct row_key frame_key(enum report_by by, const struct frame *frame, ui
     case REPORT_BY_TYPE:
         return (struct row_key){{(int64_t)frame->type}, index};
     default:
-        return (struct row_key){{frame->name, frame->file}, index};
+        return (struct row_key){{frame->function}, index};
     }
 }
 
@@ -113,7 +113,8 @@ static void describe_frame_row(const struct report *report, const struct frame *
         set_name(report, row, 0, *row->type ? row->type : "[unknown]");
         return;
     default:
-        set_name(report, row, frame->name, "[unknown]");
+        row->name = frame->text;
+        row->name_length = frame->text_length;
         row->type = frame_type_name(frame->type);
         row->file = profile_text(profile, frame->file ? frame->file : frame->module);
         row->line = report->by == REPORT_BY_LINE ? frame->line : frame->start_line;

@@ -34,43 +34,42 @@ static void list_stacks(const struct frame_table *frames, struct entry *entries,
     }
 }
 
-static size_t text_length(const struct profile *profile, profile_id name)
+static size_t text_length(const struct frame *function)
 {
-    size_t length = profile_text_length(profile, name);
-    return length < STACK_TEXT ? length : STACK_TEXT;
+    return function->text_length < STACK_TEXT ? function->text_length : STACK_TEXT;
 }
 
-/* `names` are the functions' names. */
-static void append_text(struct buffer *out, const struct profile *profile,
-                        const struct entry *entry, const profile_id *names)
+/* `functions` has a frame of each function. */
+static void append_text(struct buffer *out, const struct entry *entry,
+                        const struct frame *const *functions)
 {
     uint32_t first = entry->depth;
     for (size_t length = 0; first > 0; first--) {
-        length += text_length(profile, names[entry->functions[first - 1]]) + 1;
+        length += text_length(functions[entry->functions[first - 1]]) + 1;
         if (length > STACK_TEXT && first < entry->depth)
             break;
     }
     if (first > 0)
         buffer_append(out, "…;", strlen("…;"));
     for (uint32_t i = first; i < entry->depth; i++) {
-        profile_id name = names[entry->functions[i]];
+        const struct frame *function = functions[entry->functions[i]];
         if (i > first)
             buffer_append(out, ";", 1);
-        buffer_append(out, profile_text(profile, name), text_length(profile, name));
+        buffer_append(out, function->text, text_length(function));
     }
     buffer_append(out, "", 1);
 }
 
 /* Numbers the sorted entries and writes each number's text. */
 static int number_entries(struct stacks *stacks, const struct profile *profile,
-                          const struct entry *entries, const profile_id *names)
+                          const struct entry *entries, const struct frame *const *functions)
 {
     uint32_t number = 0;
     for (size_t i = 0; i < profile_stack_count(profile); i++) {
         if (i == 0 || compare_entries(&entries[i - 1], &entries[i])) {
             number += i > 0;
             stacks->text_at[number] = stacks->texts.size;
-            append_text(&stacks->texts, profile, &entries[i], names);
+            append_text(&stacks->texts, &entries[i], functions);
         }
         stacks->number[entries[i].stack] = number;
     }
@@ -85,23 +84,24 @@ int stacks_make(struct stacks *stacks, const struct frame_table *frames)
     for (profile_id id = 0; id < count; id++)
         steps += frame_table_depth(frames, profile_get_stack(profile, id));
     struct entry *entries = calloc(count, sizeof(*entries));
-    uint32_t *functions = calloc(steps + 1, sizeof(*functions));
-    profile_id *names = calloc((size_t)frames->function_count + 1, sizeof(*names));
+    uint32_t *steps_of = calloc(steps + 1, sizeof(*steps_of));
+    const struct frame **functions =
+        calloc((size_t)frames->function_count + 1, sizeof(const struct frame *));
     *stacks = (struct stacks){
         .number = calloc(count, sizeof(*stacks->number)),
         .text_at = calloc(count + 1, sizeof(*stacks->text_at)),
     };
     int status = -ENOMEM;
-    if (entries && functions && names && stacks->number && stacks->text_at) {
+    if (entries && steps_of && functions && stacks->number && stacks->text_at) {
         for (uint32_t i = 0; i < frames->frame_count; i++)
-            names[frames->frames[i].function] = frames->frames[i].name;
-        list_stacks(frames, entries, functions);
+            functions[frames->frames[i].function] = &frames->frames[i];
+        list_stacks(frames, entries, steps_of);
         qsort(entries, count, sizeof(*entries), compare_entries);
-        status = number_entries(stacks, profile, entries, names);
+        status = number_entries(stacks, profile, entries, functions);
     }
     free(entries);
+    free(steps_of);
     free(functions);
-    free(names);
     if (status)
         stacks_free(stacks);
     return status;

@@ -32,8 +32,6 @@ struct writer {
 
 static void append_name(struct buffer *line, const char *name)
 {
-    if (*name == '\0')
-        name = UNKNOWN;
     size_t start = line->size;
     buffer_append(line, name, strlen(name));
     for (size_t i = start; i < line->size; i++) {
@@ -48,11 +46,11 @@ static void append_stack(struct writer *w, struct profile_stack stack, struct bu
 {
     size_t depth = frame_table_expand(&w->frames, stack, w->path);
     if (depth == 0)
-        append_name(line, "");
+        append_name(line, UNKNOWN);
     for (size_t i = 0; i < depth; i++) {
         if (i > 0)
             buffer_append(line, ";", 1);
-        append_name(line, profile_text(w->profile, w->frames.frames[w->path[i]].name));
+        append_name(line, w->frames.frames[w->path[i]].text);
     }
     buffer_append(line, "", 1); /* ends the text */
 }
@@ -174,13 +172,141 @@ static bool reserve_frames(struct reader *r, size_t count)
     return true;
 }
 
+/* What other profilers put into a frame's name. */
+struct frame_text {
+    struct slice {
+        const char *text;
+        size_t length;
+    } name, file, module;
+    int64_t line;
+    enum cprof_frame_type type;
+};
+
+static bool ends_with(struct slice slice, const char *ending)
+{
+    size_t length = strlen(ending);
+    return slice.length >= length &&
+           memcmp(slice.text + slice.length - length, ending, length) == 0;
+}
+
+/* Cuts "…:12" into what is before the colon, and the number. */
+static bool take_line(struct slice *slice, int64_t *line)
+{
+    size_t digits = 0;
+    while (digits < slice->length && slice->text[slice->length - digits - 1] >= '0' &&
+           slice->text[slice->length - digits - 1] <= '9')
+        digits++;
+    if (digits == 0 || digits > 9 || slice->length < digits + 2 ||
+        slice->text[slice->length - digits - 1] != ':')
+        return false;
+    *line = strtol(slice->text + slice->length - digits, NULL, 10);
+    slice->length -= digits + 1;
+    return true;
+}
+
+/* The type that a source file's ending tells. */
+static enum cprof_frame_type type_of_file(struct slice file)
+{
+    static const struct {
+        const char *ending;
+        enum cprof_frame_type type;
+    } types[] = {
+        {".py", CPROF_FRAME_CPYTHON}, {".rb", CPROF_FRAME_RUBY},   {".js", CPROF_FRAME_V8JS},
+        {".mjs", CPROF_FRAME_V8JS},   {".cjs", CPROF_FRAME_V8JS},  {".ts", CPROF_FRAME_V8JS},
+        {".c", CPROF_FRAME_NATIVE},   {".cc", CPROF_FRAME_NATIVE}, {".cpp", CPROF_FRAME_NATIVE},
+        {".h", CPROF_FRAME_NATIVE},   {".rs", CPROF_FRAME_NATIVE},
+    };
+    for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++)
+        if (ends_with(file, types[i].ending))
+            return types[i].type;
+    return file.length > 7 && memcmp(file.text, "<frozen", 7) == 0 ? CPROF_FRAME_CPYTHON
+                                                                   : CPROF_FRAME_UNKNOWN;
+}
+
+static bool is_balanced(struct slice slice)
+{
+    int open = 0;
+    for (size_t i = 0; i < slice.length && open >= 0; i++)
+        open += (slice.text[i] == '(') - (slice.text[i] == ')');
+    return open == 0;
+}
+
+/* What stands behind the last `separator` that has something before it, but for `closing` bytes
+ * at the end: a place may have parentheses of its own, but never half of a pair. */
+static bool find_place(struct slice name, const char *separator, size_t closing,
+                       struct slice *place)
+{
+    size_t length = strlen(separator), end = name.length - closing;
+    for (size_t at = end; at-- > 1;) {
+        if (end - at <= length || memcmp(name.text + at, separator, length) != 0)
+            continue;
+        *place = (struct slice){name.text + at + length, end - at - length};
+        if (is_balanced(*place))
+            return true;
+    }
+    return false;
+}
+
+/* Takes what stands behind `separator` as the place if it is one: a file with a line, or with
+ * `modules` a shared object. */
+static bool take_place(struct frame_text *frame, const char *separator, size_t closing,
+                       bool modules)
+{
+    struct slice place;
+    if (!find_place(frame->name, separator, closing, &place))
+        return false;
+    size_t name_length = (size_t)(place.text - frame->name.text) - strlen(separator);
+    if (take_line(&place, &frame->line)) {
+        frame->file = place;
+        frame->type = type_of_file(place);
+    } else if (modules && memmem(place.text, place.length, ".so", 3) != NULL) {
+        frame->module = place;
+        frame->type = CPROF_FRAME_NATIVE;
+    } else {
+        return false;
+    }
+    frame->name.length = name_length;
+    return true;
+}
+
+/* "work (app.py:12)" and "crc32 (libz.so.1)" are py-spy's, "work - app.rb:12" rbspy's,
+ * "read_[k]" is perf's and stands for the kernel. Any other name is just that. */
+static struct frame_text parse_frame(const char *name, size_t length)
+{
+    struct frame_text frame = {.name = {name, length}};
+    if (ends_with(frame.name, ")") && take_place(&frame, " (", 1, true))
+        return frame;
+    if (take_place(&frame, " - ", 0, false))
+        return frame;
+    if (length > 4 && ends_with(frame.name, "_[k]")) {
+        frame.name.length -= 4;
+        frame.type = CPROF_FRAME_KERNEL;
+    }
+    return frame;
+}
+
+static profile_id intern(struct reader *r, struct slice slice)
+{
+    return profile_string_n(r->p, slice.text, slice.length);
+}
+
 static profile_id read_frame(struct reader *r, const char *name, size_t length)
 {
-    profile_id text =
-        length != 0 ? profile_string_n(r->p, name, length) : profile_string(r->p, UNKNOWN);
-    struct profile_line line = {
-        .function = profile_function(r->p, &(struct profile_function){.name = text})};
-    return profile_location(r->p, &(struct profile_location){.line_count = 1, .lines = &line});
+    struct frame_text frame = parse_frame(name, length);
+    struct profile_function function = {
+        .name = length != 0 ? intern(r, frame.name) : profile_string(r->p, UNKNOWN),
+        .filename = intern(r, frame.file),
+    };
+    struct profile_line line = {.function = profile_function(r->p, &function),
+                                .line = frame.line};
+    struct profile_mapping mapping = {.filename = intern(r, frame.module)};
+    struct profile_location location = {
+        .type = frame.type,
+        .mapping = profile_mapping(r->p, &mapping),
+        .line_count = 1,
+        .lines = &line,
+    };
+    return profile_location(r->p, &location);
 }
 
 static int read_line(struct reader *r, const char *line, size_t length)

@@ -1,7 +1,9 @@
 #include "format/frames.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define COMPARE(a, b) (((a) > (b)) - ((a) < (b)))
 
@@ -14,7 +16,9 @@ struct candidate {
 static int compare_functions(const struct frame *a, const struct frame *b)
 {
     int order = COMPARE(a->name, b->name);
-    return order ? order : COMPARE(a->file, b->file);
+    if (!order)
+        order = COMPARE(a->file, b->file);
+    return order || a->name || a->file ? order : COMPARE(a->module, b->module);
 }
 
 static int compare_frames(const struct frame *a, const struct frame *b)
@@ -108,6 +112,41 @@ static void intern(struct frame_table *table, struct candidate *candidates, size
     table->frame_count = kept;
 }
 
+/* "[libc.so.6]" for code of that module that nobody has symbols of. */
+static const char *make_name(struct frame_table *table, const struct frame *frame)
+{
+    const char *module = profile_text(table->profile, frame->module);
+    const char *slash = strrchr(module, '/'), *end = slash ? slash + 1 : module;
+    char *made;
+    if (!*end)
+        return "[unknown]";
+    if (asprintf(&made, *end == '[' ? "%s" : "[%s]", end) < 0)
+        return NULL;
+    table->made_names[table->made_count++] = made;
+    return made;
+}
+
+/* Gives every frame its text; those of one function share it. */
+static int name_frames(struct frame_table *table)
+{
+    table->made_names = calloc((size_t)table->function_count + 1, sizeof(*table->made_names));
+    if (!table->made_names)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < table->frame_count; i++) {
+        struct frame *frame = &table->frames[i];
+        if (i > 0 && frame->function == frame[-1].function)
+            frame->text = frame[-1].text;
+        else
+            frame->text = frame->name ? profile_text(table->profile, frame->name)
+                                      : make_name(table, frame);
+        if (!frame->text)
+            return -ENOMEM;
+        frame->text_length = frame->name ? profile_text_length(table->profile, frame->name)
+                                         : strlen(frame->text);
+    }
+    return 0;
+}
+
 int frame_table_init(struct frame_table *table, const struct profile *profile)
 {
     *table = (struct frame_table){.profile = profile};
@@ -121,6 +160,7 @@ int frame_table_init(struct frame_table *table, const struct profile *profile)
     if (!status) {
         collect(table, candidates);
         intern(table, candidates, slots);
+        status = name_frames(table);
     }
     free(candidates);
     if (status)
@@ -130,6 +170,9 @@ int frame_table_init(struct frame_table *table, const struct profile *profile)
 
 void frame_table_free(struct frame_table *table)
 {
+    for (size_t i = 0; i < table->made_count; i++)
+        free(table->made_names[i]);
+    free(table->made_names);
     free(table->frames);
     free(table->first_slot);
     free(table->frame_of);

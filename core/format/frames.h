@@ -15,11 +15,14 @@
 
 struct frame {
     profile_id name, file; /* the function; both 0 = unknown */
-    profile_id module;     /* the mapping's file name; 0 = none */
-    int64_t line;          /* 0 = unknown */
-    int64_t start_line;    /* on which the function begins */
+    const char *text;      /* what to call it: the name; of nameless code "[libc.so.6]" */
+    size_t text_length;
+    profile_id module;  /* the mapping's file name; 0 = none */
+    int64_t line;       /* 0 = unknown */
+    int64_t start_line; /* on which the function begins */
     enum cprof_frame_type type;
-    uint32_t function; /* frames with the same name and file share it; dense from 0 */
+    uint32_t function; /* frames with the same name and file share it, of nameless ones those
+                          with the same module; dense from 0 */
 };
 
 struct frame_table {
@@ -27,6 +30,8 @@ struct frame_table {
     struct frame *frames; /* sorted by function, line, module */
     uint32_t frame_count;
     uint32_t function_count;
+    char **made_names; /* texts that are no string of the profile */
+    size_t made_count;
     uint32_t *first_slot; /* location → its first slot; one more entry at the end */
     uint32_t *frame_of;   /* slot → index of frame; a slot is one line of one location */
 };

@@ -88,10 +88,8 @@ static void write_text(struct writer *w, const char *key, profile_id id)
 
 static void write_frame(struct writer *w, const struct frame *frame)
 {
-    if (frame->name != 0)
-        write_text(w, "{\"name\":", frame->name);
-    else
-        json_raw(w->out, "{\"name\":\"[unknown]\"");
+    json_raw(w->out, "{\"name\":");
+    json_string(w->out, frame->text, frame->text_length);
     if (frame->file != 0)
         write_text(w, ",\"file\":", frame->file);
     if (frame->start_line > 0) {

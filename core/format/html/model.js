@@ -54,10 +54,16 @@ class Grouping {
         case "module":
             return this.#module(this.example[key]) || "[no module]";
         case "line":
-            return `${strings[functions.name[fn]]}:${frames.line[this.example[key]]}`;
+            return `${strings[functions.name[fn]] || this.#nameless(key)}:${frames.line[this.example[key]]}`;
         default:
-            return strings[functions.name[fn]] || "[unnamed]";
+            return strings[functions.name[fn]] || this.#nameless(key);
         }
+    }
+
+    /* Code that nobody has symbols of goes by its module. */
+    #nameless(key) {
+        const module = this.profile.strings[this.profile.frames.module[this.example[key]]].split("/").pop();
+        return !module ? "[unknown]" : module.startsWith("[") ? module : `[${module}]`;
     }
 
     name(key) {

@@ -303,8 +303,8 @@ static void collapsed_is_read_as_others_write_it(void **state)
     static const struct {
         const char *leaf;
         int64_t count;
-    } expected[] = {{"work (app.py:12)", 5}, {"no count", 1}, {"fraction", 3},
-                    {"padded", 3},           {"x", 1},        {"last", 4}};
+    } expected[] = {{"work", 5},   {"no count", 1}, {"fraction", 3},
+                    {"padded", 3}, {"x", 1},        {"last", 4}};
     assert_non_null(p);
     assert_int_equal(profile_sample_count(p), sizeof(expected) / sizeof(*expected));
     for (size_t i = 0; i < profile_sample_count(p); i++) {
@@ -312,6 +312,57 @@ static void collapsed_is_read_as_others_write_it(void **state)
         assert_int_equal(profile_get_sample(p, i).values[0], expected[i].count);
     }
     profile_free(p);
+}
+
+/* What py-spy, rbspy and perf put behind a name becomes its place and type; what only looks
+ * like it stays in the name. */
+static void names_of_other_profilers_are_taken_apart(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *name, *file, *module;
+        int64_t line;
+        enum cprof_frame_type type;
+    } cases[] = {
+        {"work (app.py:12)", "work", "app.py", "", 12, CPROF_FRAME_CPYTHON},
+        {"<module> (a b/c (d).py:1)", "<module>", "a b/c (d).py", "", 1, CPROF_FRAME_CPYTHON},
+        {"_find (<frozen importlib._bootstrap>:1176)", "_find", "<frozen importlib._bootstrap>",
+         "", 1176, CPROF_FRAME_CPYTHON},
+        {"deflate (libz.so.1.2.13)", "deflate", "", "libz.so.1.2.13", 0, CPROF_FRAME_NATIVE},
+        {"encode (_json.c:1368)", "encode", "_json.c", "", 1368, CPROF_FRAME_NATIVE},
+        {"block in Cart#total - /app/cart.rb:7", "block in Cart#total", "/app/cart.rb", "", 7,
+         CPROF_FRAME_RUBY},
+        {"handle (app.mjs:3)", "handle", "app.mjs", "", 3, CPROF_FRAME_V8JS},
+        {"vfs_read_[k]", "vfs_read", "", "", 0, CPROF_FRAME_KERNEL},
+        {"_[k]", "_[k]", "", "", 0, CPROF_FRAME_UNKNOWN},
+        {"operator() (int)", "operator() (int)", "", "", 0, CPROF_FRAME_UNKNOWN},
+        {"a (:12)", "a (:12)", "", "", 0, CPROF_FRAME_UNKNOWN},
+        {"a (b:12345678901234567890)", "a (b:12345678901234567890)", "", "", 0,
+         CPROF_FRAME_UNKNOWN},
+        {" (x.py:1)", "(x.py:1)", "", "", 0, CPROF_FRAME_UNKNOWN},
+        {"a - b", "a - b", "", "", 0, CPROF_FRAME_UNKNOWN},
+        {"()", "()", "", "", 0, CPROF_FRAME_UNKNOWN},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        char line[200], error[FORMAT_ERROR_SIZE];
+        int length = snprintf(line, sizeof(line), "%s 1\n", cases[i].text);
+        struct profile *p =
+            format_collapsed.read((const unsigned char *)line, (size_t)length, error);
+        assert_non_null(p);
+        struct profile_stack stack = profile_get_stack(p, profile_get_sample(p, 0).stack);
+        const struct profile_location *l = profile_get_location(p, stack.locations[0]);
+        const struct profile_function *f = profile_get_function(p, l->lines[0].function);
+        if (strcmp(profile_text(p, f->name), cases[i].name) == 0) {
+            assert_string_equal(profile_text(p, f->filename), cases[i].file);
+            assert_string_equal(profile_text(p, profile_get_mapping(p, l->mapping)->filename),
+                                cases[i].module);
+            assert_int_equal(l->lines[0].line, cases[i].line);
+            assert_int_equal(l->type, cases[i].type);
+        } else {
+            fail_msg("\"%s\" became \"%s\"", cases[i].text, profile_text(p, f->name));
+        }
+        profile_free(p);
+    }
 }
 
 int main(void)
@@ -322,6 +373,7 @@ int main(void)
         cmocka_unit_test(otlp_references_and_times_are_read),
         cmocka_unit_test(a_small_input_does_not_unfold_into_a_large_tree),
         cmocka_unit_test(collapsed_is_read_as_others_write_it),
+        cmocka_unit_test(names_of_other_profilers_are_taken_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
