@@ -7,6 +7,7 @@ Debian root of the tests (--sid). Writes JUnit files; every skip is printed with
 """
 
 import argparse
+import concurrent.futures
 import os
 import pathlib
 import shutil
@@ -17,6 +18,7 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 BINDING = ROOT / "bindings" / "ruby"
+AT_A_TIME = 2  # Rubies; much of a test is waiting
 TESTS = ("api", "build", "frames", "process", "puma", "spans", "stress")
 
 # A checkout of opentelemetry-ruby, for machines without the gems.
@@ -30,18 +32,18 @@ IN_ROOT = """mountpoint -q "$0/proc" || mount -t proc proc "$0/proc"; exec chroo
 class Ruby:
     """One Ruby: how to call it, and where its root is."""
 
-    def __init__(self, name, root=None, program="ruby", options=(), stress=20):
+    def __init__(self, name, root=None, program="ruby", options=(), stress=10):
         self.name = name
         self.root = root
         self.program = program
         self.options = options
         self.stress = stress
 
-    def run(self, command, capture=False, **environment):
+    def run(self, command, **environment):
         prefix = ["unshare", "--mount", "sh", "-c", IN_ROOT, str(self.root)] if self.root else []
         words = [f"{key}={value}" for key, value in environment.items()]
         return subprocess.run([*prefix, "env", *words, *map(str, command)], check=False, text=True,
-                              stdout=subprocess.PIPE if capture else None)
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
     def missing(self):
         """Why this Ruby can't be tested, or None."""
@@ -80,6 +82,8 @@ def prepare(ruby, gem):
 def install(ruby, inside):
     result = ruby.run([ruby.program, "-S", "gem", "install", "--local", "--no-document", "--silent", "--force",
                        "--install-dir", inside / "gems", inside / "cprof.gem"])
+    if result.returncode != 0:
+        print(f"-- {ruby.name}: gem install\n{result.stdout}", flush=True)
     return result.returncode == 0
 
 
@@ -99,7 +103,6 @@ def run_tests(ruby, reports, gem, only):
             if only and test != only:
                 continue
             name = f"ruby-{ruby.name}-{test}"
-            print(f"-- {name}", flush=True)
             result = ruby.run(
                 [ruby.program, "-e", "require 'minitest/autorun'; require ARGV.shift",
                  inside / "tests" / f"test_{test}.rb"],
@@ -109,6 +112,7 @@ def run_tests(ruby, reports, gem, only):
                 **({"CPROF_TEST_OTEL": inside / "otel"} if CHECKOUT else {}),
                 CPROF_TEST_RUBY_OPTIONS=" ".join(ruby.options),
                 CPROF_TEST_STRESS_SECONDS=ruby.stress)
+            print(f"-- {name}\n{result.stdout}", flush=True)
             passed &= result.returncode == 0
             if (seen / f"{name}.xml").exists():
                 shutil.copy(seen / f"{name}.xml", reports)
@@ -120,7 +124,7 @@ def run_tests(ruby, reports, gem, only):
 
 
 def default_path(ruby):
-    return ruby.run([ruby.program, "-e", "print Gem.path.join(':')"], capture=True).stdout
+    return ruby.run([ruby.program, "-W0", "-e", "print Gem.path.join(':')"]).stdout
 
 
 def write_single(reports, name, outcome, message):
@@ -140,10 +144,12 @@ def main():
     rubies = [Ruby("debian", stress=60), Ruby("debian-yjit", options=("--yjit",)),
               Ruby("sid", root=arguments.sid),
               Ruby("sid-3.4", root=arguments.sid, program="ruby3.4")]
+    chosen = [ruby for ruby in rubies if arguments.ruby in (None, ruby.name)]
     with tempfile.TemporaryDirectory() as folder:
         gem = build_gem(pathlib.Path(folder))
-        results = [run_tests(ruby, arguments.reports, gem, arguments.only) for ruby in rubies
-                   if arguments.ruby in (None, ruby.name)]
+        with concurrent.futures.ThreadPoolExecutor(AT_A_TIME) as pool:
+            results = list(pool.map(
+                lambda ruby: run_tests(ruby, arguments.reports, gem, arguments.only), chosen))
     sys.exit(0 if all(results) else 1)
 
 

@@ -103,7 +103,7 @@ class TestApi < CprofTest
 
   def test_labels_of_any_kind_do_no_harm
     outcome = run_profiled(<<~'RUBY', rate: 500)
-      def labelled = spin(0.05)
+      def labelled = spin(0.15)
       class Bad; def to_s = raise("no"); end
       [["x" * 1_000_000, "long"], ["a\0b", "nul"], ["\xff\xfe", "broken"], ["ä".encode("UTF-16LE"), "wide"],
        [Bad.new, "bad"], [BasicObject.new, "basic"], [nil, "nil"], [:"ü" , "symbol"]].each do |value, kind|

@@ -41,19 +41,111 @@ class TestBuild < CprofTest
     assert_equal %w[Init_native otel_thread_ctx_v1], out.lines.map { |line| line.split.last }.sort
   end
 
-  def test_a_failing_build_never_fails_an_installation
+  # What can be in the way of building the extension: a variable or a file that stands before
+  # the real one.
+  OBSTACLES = {
+    "a_compiler_that_fails" => ->(folder) { { "CC" => tool(folder, "bad-cc") } },
+    "no_cmake" => ->(folder) { { "PATH" => "#{File.dirname(tool(folder, "cmake"))}:#{ENV.fetch("PATH")}" } },
+    "no_headers_of_ruby" => lambda { |folder|
+      File.write(File.join(folder, "mkmf.rb"), 'abort "mkmf.rb can\'t find header files for ruby"')
+      { "RUBYLIB" => folder }
+    },
+    "the_wish_of_the_user" => ->(_) { { "CPROF_SKIP_BUILD" => "1" } },
+  }.freeze
+
+  # A program that only fails.
+  def self.tool(folder, name)
+    path = File.join(folder, name)
+    File.write(path, "#!/bin/sh\nexit 1\n")
+    File.chmod(0o755, path)
+    path
+  end
+
+  OBSTACLES.each do |name, obstacle|
+    define_method("test_an_installation_succeeds_in_spite_of_#{name}") do
+      built = ENV["CPROF_TEST_GEM"] or skip "CPROF_TEST_GEM does not name the gem"
+      Dir.mktmpdir do |folder|
+        environment = self.class.instance_exec(folder, &obstacle).merge("RUBYOPT" => nil)
+        out, errors, status = run_for(300, environment, RbConfig.ruby, "-S", "gem", "install", "--local",
+                                      "--no-document", "--install-dir", File.join(folder, "gems"), built)
+        assert status.success?, out + errors
+        gems = File.join(folder, "gems")
+        environment = { "GEM_PATH" => gems, "GEM_HOME" => gems, "RUBYLIB" => nil, "RUBYOPT" => "-rcprof/auto" }
+        out, errors, status = run_for(20, environment, RbConfig.ruby, "-e", "p Cprof.running?")
+        assert status.success?, errors
+        assert_equal "false\n", out
+        assert_equal 1, errors.lines.size, errors
+        assert_match(/nothing is profiled/, errors)
+      end
+    end
+  end
+
+  def test_a_bundle_with_a_gem_that_cannot_be_built_is_installed_and_runs
     built = ENV["CPROF_TEST_GEM"] or skip "CPROF_TEST_GEM does not name the gem"
+    bundle = ["bundle#{RbConfig::CONFIG["ruby_version"][/\d+\.\d+/]}", "bundle"].find { |name| find_tool(name) }
+    skip "there is no bundler" unless bundle
     Dir.mktmpdir do |folder|
-      environment = { "CPROF_SKIP_BUILD" => "1", "RUBYOPT" => nil }
-      out, errors, status = run_for(120, environment, RbConfig.ruby, "-S", "gem", "install", "--local", "--no-document",
-                                    "--install-dir", folder, built)
+      FileUtils.mkdir_p(File.join(folder, "vendor/cache"))
+      FileUtils.cp(built, File.join(folder, "vendor/cache/cprof-#{Gem::Specification.find_by_name("cprof").version}.gem"))
+      File.write(File.join(folder, "Gemfile"), %(source "https://rubygems.org"\ngem "cprof"\n))
+      # Bundler knows whose Ruby it is by its own first line; a home of its own keeps it from ours.
+      environment = { "CC" => self.class.tool(folder, "bad-cc"), "BUNDLE_PATH" => File.join(folder, "gems"),
+                      "BUNDLE_APP_CONFIG" => File.join(folder, ".bundle"), "HOME" => folder, "GEM_PATH" => nil,
+                      "RUBYOPT" => nil, "RUBYLIB" => nil }
+      ruby = [RbConfig.ruby, find_tool(bundle)]
+      out, errors, status = run_for(300, environment, *ruby, "install", "--local", folder: folder)
       assert status.success?, out + errors
-      environment = { "GEM_PATH" => folder, "GEM_HOME" => folder, "RUBYOPT" => "-rcprof/auto" }
-      out, errors, status = run_for(20, environment, RbConfig.ruby, "-e", "p Cprof.running?")
+      out, errors, status = run_for(60, environment, *ruby, "exec", RbConfig.ruby, "-e", 'require "cprof"; p Cprof.start', folder: folder)
       assert status.success?, errors
       assert_equal "false\n", out
-      assert_equal 1, errors.lines.size, errors
       assert_match(/nothing is profiled/, errors)
+    end
+  end
+
+  def find_tool(name)
+    ENV.fetch("PATH").split(":").map { |folder| File.join(folder, name) }.find { |path| File.executable?(path) }
+  end
+
+  def test_the_gem_brings_the_command
+    script = File.join(gem_folder, "../../bin/cprof")
+    out, errors, status = run_for(20, { "RUBYOPT" => nil }, RbConfig.ruby, script, "--version")
+    assert status.success?, errors
+    assert_match(/\Acprof \d/, out)
+  end
+
+  # Every call of the face, with Ruby's own checker of signatures watching.
+  CALLS = <<~'RUBY'
+    public = Cprof.singleton_methods(false) - [:autoload]
+    abort "start" unless Cprof.start(service_name: "a", rate: 100, types: ["cpu"], exporter: %w[none], interval: 5,
+                                     headers: { "a" => "b" }, labels: { a: 1, "b" => "c" }, native: true)
+    abort "running" unless Cprof.running?
+    Cprof.labels(a: 1, "b": nil) { |*| Cprof.labels(c: 2.0) { nil } }
+    Cprof.flush(timeout: 1)
+    Cprof.flush
+    Cprof.stats.fetch(:samples)
+    Cprof.stop(timeout: 1.5)
+    Cprof.profile("signatures.pb.gz", rate: 200, exporter: "file") { 3 }
+    Cprof::Middleware.new(->(env) { [200, env, []] }, start: false).call({ "REQUEST_METHOD" => "GET" })
+    declared = File.read(ENV.fetch("SIGNATURES")).scan(/def self\.(\w+\??):/).flatten.map(&:to_sym)
+    abort "undeclared: #{public - declared}" unless (public - declared).empty?
+    abort "not there: #{declared - public}" unless (declared - public).empty?
+    puts "checked"
+  RUBY
+
+  def test_the_signatures_are_what_the_methods_take_and_return
+    begin
+      require "rbs"
+    rescue LoadError
+      skip "this Ruby comes without rbs"
+    end
+    signatures = File.join(gem_folder, "sig")
+    environment = { "RBS_TEST_RAISE" => "true", "RBS_TEST_LOGLEVEL" => "error", "RBS_TEST_TARGET" => "Cprof,Cprof::*",
+                    "RBS_TEST_OPT" => "-I #{signatures}", "SIGNATURES" => File.join(signatures, "cprof.rbs"), "RUBYOPT" => nil }
+    Dir.mktmpdir do |folder|
+      File.write(File.join(folder, "calls.rb"), CALLS)
+      out, errors, status = run_for(120, environment, RbConfig.ruby, "-rcprof", "-rrbs/test/setup", "calls.rb", folder: folder)
+      assert status.success?, errors
+      assert_equal "checked\n", out
     end
   end
 end

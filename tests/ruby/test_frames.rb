@@ -15,6 +15,11 @@ class TestFrames < CprofTest
     assert_share 0.30, profile.share { |s| s.names.include?("Object#seldom") }, 0.03, "seldom"
   end
 
+  # Whole from the program's or a thread's beginning.
+  def complete?(sample)
+    !sample.names.include?("[truncated]") && sample.names.any? { |n| n.match?(/<main>|<top \(required\)>/) }
+  end
+
   def test_stacks_are_complete_and_hide_the_interpreter
     outcome = run_profiled(<<~RUBY, rate: 1000)
       require "json"
@@ -22,18 +27,28 @@ class TestFrames < CprofTest
       require "zlib"
       template = ERB.new("<% rows.each do |row| %><td><%= row.to_s.gsub(/a|b/) { |c| c.upcase } %></td><% end %>")
       rows = (1..50).map { |i| { "id" => i, "name" => "abba \#{i}" } }
-      till = cpu + 5
-      while cpu < till
-        text = template.result(binding)
+      define_method(:render) { template.result(binding) }
+      define_method(:request) do
+        text = render
         JSON.parse(JSON.generate(rows)).sort_by { |row| -row["id"] }
         Zlib::Inflate.inflate(Zlib::Deflate.deflate(text))
+        text.scan(/<td>.*?"id"=>(\\d+)/) { |id,| id.to_i }
         [1, 2, 3].each_slice(2).map(&:sum)
       end
+      define_method(:serve) { |seconds| till = cpu + seconds; request while cpu < till }
+      threads = 3.times.map { Thread.new { serve(1.2) } }
+      threads << Thread.new { 4.times.map { Fiber.new { 3.times { serve(0.1); Fiber.yield } } }.cycle(3, &:resume) }
+      serve(1.2)
+      threads.each(&:join)
     RUBY
     assert_clean outcome
     profile = outcome.profile
-    complete = profile.share { |s| s.root_first.include?("<main>") && !s.names.include?("[truncated]") }
-    assert_operator complete, :>=, 0.99, "complete from the root to the leaf"
+    incomplete = profile.samples.reject { |s| complete?(s) }
+    complete = 1 - incomplete.sum(&:weight).fdiv(profile.weight)
+    assert_operator complete, :>=, 0.99, "complete from the root to the leaf: #{incomplete.first(5).map(&:root_first)}"
+    # Where a method that a block defines is entered, nothing lies between the two Ruby frames.
+    between = profile.samples.flat_map { |s| s.root_first.each_cons(3).select { |a, b, c| a == "block in <main>" && b.include?("+0x") && c == a } }
+    assert_empty between.uniq
     shown = profile.share { |s| s.names.any? { |n| n.match?(/\Arb_vm_exec|\Avm_exec|\Avm_call|\Avm_sendish/) } }
     assert_equal 0, shown, "the interpreter loop shows"
     unknown = profile.samples.select { |s| s.names.include?("[unknown]") }

@@ -59,7 +59,8 @@ class TestStress < CprofTest
     assert outcome.status.success?, "#{outcome.status}: #{outcome.errors}#{outcome.output}"
     # Two thousand samples a second of a thread that is in one collection after the other can fill
     # its buffer before their names are there; that is told and counted.
-    assert_empty outcome.errors.lines.grep_v(/samples were dropped/)
+    # So is the end of the room for stacks, ten minutes of ever new code later.
+    assert_empty outcome.errors.lines.grep_v(/samples were dropped|CPROF_MEMORY_LIMIT/)
     samples, dropped, failed, truncated = outcome.output.split.map(&:to_i)
     assert_operator samples, :>, SECONDS * 100
     assert_operator dropped, :<, samples / 10, "of #{samples} samples dropped"

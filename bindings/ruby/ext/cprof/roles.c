@@ -52,19 +52,30 @@ static _Unwind_Reason_Code learn_frame(struct _Unwind_Context *context, void *ar
     return _URC_NO_REASON;
 }
 
+static uintptr_t innermost_tag(void)
+{
+    return word_at(walk_context(layout_thread(rb_thread_current())), EC_TAG);
+}
+
+/* From a C method up to a stack address, or down to a function that comes before it. */
+static void learn(VALUE (*method)(int count, VALUE *arguments, VALUE self), uintptr_t last,
+                  uintptr_t until)
+{
+    struct stretch stretch = {
+        .first = function_at((uintptr_t)method + 1),
+        .last = last,
+        .until = function_at(until + 1),
+    };
+    _Unwind_Backtrace(learn_frame, &stretch);
+}
+
 /* A C method that Ruby code calls: what lies between it and its interpreter loop is plumbing,
  * and so is that loop, where no Ruby frame claims it. */
 static VALUE probe(int count, VALUE *arguments, VALUE self)
 {
     (void)count;
     (void)arguments;
-    uintptr_t ec = walk_context(layout_thread(rb_thread_current()));
-    struct stretch stretch = {
-        .first = function_at((uintptr_t)probe + 1),
-        .last = word_at(ec, EC_TAG),
-        .until = function_at((uintptr_t)rb_funcallv + 1),
-    };
-    _Unwind_Backtrace(learn_frame, &stretch);
+    learn(probe, innermost_tag(), (uintptr_t)rb_funcallv);
     return self;
 }
 
@@ -74,10 +85,43 @@ static VALUE probe_from_c(VALUE self)
     return rb_funcallv(self, rb_intern("probe"), 0, NULL);
 }
 
+/* Called by a method that a block defines, which has an interpreter loop of its own: what
+ * lies between that and the next is plumbing too. */
+static VALUE probe_in_block(int count, VALUE *arguments, VALUE self)
+{
+    (void)count;
+    (void)arguments;
+#ifdef TAG_RESUME
+    uintptr_t outer = walk_loop_tag(word_at(innermost_tag(), TAG_PREVIOUS));
+    if (outer != 0)
+        learn(probe_in_block, outer, (uintptr_t)rb_funcallv);
+#endif
+    return self;
+}
+
+/* A C method that yields to a block, and one that the block calls: how a block is entered. */
+static VALUE probe_yielding(VALUE self)
+{
+    return rb_yield(self);
+}
+
+static VALUE probe_yielded(int count, VALUE *arguments, VALUE self)
+{
+    (void)count;
+    (void)arguments;
+    learn(probe_yielded, UINTPTR_MAX, (uintptr_t)probe_yielding);
+    return self;
+}
+
 static VALUE call_probes(VALUE native)
 {
+    static const char *const names[] = {"probe",          "probe_from_c",  "probe_in_block",
+                                        "probe_yielding", "probe_yielded", "probe_defined"};
     rb_define_singleton_method(native, "probe", probe, -1);
     rb_define_singleton_method(native, "probe_from_c", probe_from_c, 0);
+    rb_define_singleton_method(native, "probe_in_block", probe_in_block, -1);
+    rb_define_singleton_method(native, "probe_yielding", probe_yielding, 0);
+    rb_define_singleton_method(native, "probe_yielded", probe_yielded, -1);
     rb_obj_instance_eval(1,
                          (VALUE[]){rb_str_new_cstr("probe\n"
                                                    "probe_from_c\n"
@@ -91,10 +135,14 @@ static VALUE call_probes(VALUE native)
                                                    "__send__(:probe, 1)\n"
                                                    "public_send(:probe)\n"
                                                    "3.times { probe }\n"
-                                                   "proc { probe }.call\n")},
+                                                   "proc { probe }.call\n"
+                                                   "define_singleton_method(:probe_defined) "
+                                                   "{ probe_in_block }\n"
+                                                   "probe_defined\n"
+                                                   "probe_yielding { probe_yielded }\n")},
                          native);
-    rb_undef_method(rb_singleton_class(native), "probe");
-    rb_undef_method(rb_singleton_class(native), "probe_from_c");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        rb_undef_method(rb_singleton_class(native), names[i]);
     return Qnil;
 }
 

@@ -144,9 +144,8 @@ static uint64_t identify(const struct met *met)
     return atomic_load(&code_slots[room].id);
 }
 
-/* The next older tag of an interpreter loop, from `tag` on. Tags lie on the native stack, the
- * older the higher. */
-static uintptr_t loop_tag(uintptr_t tag)
+/* Tags lie on the native stack, the older the higher. */
+uintptr_t walk_loop_tag(uintptr_t tag)
 {
 #ifdef TAG_RESUME
     for (size_t i = 0; i < TAGS_MAX && plausible(tag); i++) {
@@ -163,7 +162,7 @@ static uintptr_t loop_tag(uintptr_t tag)
 
 static uintptr_t next_loop_tag(uintptr_t tag)
 {
-    return loop_tag(word_at(tag, TAG_PREVIOUS));
+    return walk_loop_tag(word_at(tag, TAG_PREVIOUS));
 }
 
 /* Each call of the interpreter loop runs the frames up to one that says FINISH, and has one
@@ -186,7 +185,7 @@ static struct loops match_loops(const struct frames *frames, uintptr_t sp)
         finishes += (flags & FLAG_FINISH) != 0 && (flags & FRAME_TYPE_MASK) != FRAME_TYPE_DUMMY;
     }
     size_t tags = 0;
-    loops.tag = loop_tag(word_at(frames->ec, EC_TAG));
+    loops.tag = walk_loop_tag(word_at(frames->ec, EC_TAG));
     for (uintptr_t tag = loops.tag; tag != 0 && tags < TAGS_MAX; tag = next_loop_tag(tag))
         tags++;
     for (; tags > finishes; tags--)
@@ -326,7 +325,7 @@ bool walk_step(const struct cprof_interrupted *thread, struct cprof_registers *r
     struct frames frames;
     if (layout.loop_resume == 0 || !find_frames(thread->thread_data, &frames))
         return false;
-    uintptr_t tag = loop_tag(word_at(frames.ec, EC_TAG));
+    uintptr_t tag = walk_loop_tag(word_at(frames.ec, EC_TAG));
     while (tag != 0 && tag < registers->sp)
         tag = next_loop_tag(tag);
     if (tag == 0)

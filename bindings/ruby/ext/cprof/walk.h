@@ -77,6 +77,9 @@ bool walk_step(const struct cprof_interrupted *thread, struct cprof_registers *r
 /* The iseqs and method entries of the calling thread's frames. Not for handlers. */
 void walk_objects(const void *thread_data, void (*each)(uintptr_t object));
 
+/* [handler] The next older tag of an interpreter loop, from `tag` on; 0 = there is none. */
+uintptr_t walk_loop_tag(uintptr_t tag);
+
 /* The thread's execution context, or 0. */
 uintptr_t walk_context(const void *thread_data);
 
