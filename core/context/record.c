@@ -57,11 +57,16 @@ static void set_valid(struct thread_context *record, bool valid)
     atomic_signal_fence(memory_order_seq_cst);
 }
 
+bool cprof_context_shared(void)
+{
+    return atomic_load_explicit(&sharing, memory_order_relaxed);
+}
+
 void cprof_context_attach(const struct cprof_span *span, const uint8_t *attributes, size_t size)
 {
     static const struct cprof_span none;
     struct thread_context *record = mine;
-    if (!atomic_load_explicit(&sharing, memory_order_relaxed)) {
+    if (!cprof_context_shared()) {
         if (record != NULL)
             set_valid(record, false); /* it must not be found stale when sharing goes on */
         return;

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,24 @@ def execute(tmp_path):
         process = subprocess.run([*command, str(program), *arguments], env=variables, text=True,
                                  capture_output=True, timeout=timeout, cwd=tmp_path)
         return Outcome(process, output_path)
+    return run
+
+
+@pytest.fixture
+def run_beside(tmp_path):
+    """with run_beside(source) as process: a program that runs meanwhile, its streams pipes."""
+    @contextmanager
+    def run(source):
+        program = tmp_path / "prog.py"
+        program.write_text(textwrap.dedent(source))
+        process = subprocess.Popen([sys.executable, str(program)], text=True, cwd=tmp_path,
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
     return run
 
 

@@ -62,6 +62,7 @@ class Profile:
         functions = {m[1][0]: m for m in map(_message, top.get(5, []))}
         locations = {m[1][0]: self._frames(m, functions)
                      for m in map(_message, top.get(4, []))}
+        self.comments = [self.strings[number] for number in _numbers(top.get(13, []))]
         self.samples = [self._sample(_message(v), locations) for v in top.get(2, [])]
 
     def _string(self, message, field):
@@ -106,3 +107,8 @@ class Profile:
             for line in {f.line for f in sample.stack if f.name == name}:
                 lines[line] += sample.count
         return lines
+
+    def metric(self, name):
+        """One of cprof's own figures, as comments tell them."""
+        return next(int(line.split("=")[1]) for line in self.comments
+                    if line.startswith(f"profile:{name}="))

@@ -25,6 +25,7 @@ from xml.etree import ElementTree
 
 HERE = Path(__file__).resolve().parent
 BINDING = HERE.parent.parent / "bindings" / "python"
+READER = HERE.parent / "core" / "context" / "reader.py"
 SUPPORTED = re.compile(r"3\.1[0-5]$")
 WORK = Path(os.environ.get("CPROF_TEST_WORK", "/tmp/cprof-test-python"))
 # What wheels may be made for that run here.
@@ -65,6 +66,7 @@ class Python:
 
     def build_walktest(self, folder, includes):
         quietly("sh", HERE / "walktest" / "build.sh", folder / "_walktest.so", *includes)
+        shutil.copy(READER, folder)
 
     def fetch(self, site):
         """pytest, and what some tests can do without, as wheels: pip need not run there."""
@@ -78,6 +80,8 @@ class Python:
             for platform in PLATFORMS:
                 tags += ["--platform", platform]
             subprocess.run([*pip, *tags, "greenlet", "gevent"], capture_output=True)
+        if not (site / "opentelemetry").exists():
+            subprocess.run([*pip, "opentelemetry-sdk"], capture_output=True)
 
 
 class Local(Python):
@@ -113,7 +117,7 @@ class System(Local):
     def prepare(self):
         quietly("sh", HERE / "venv.sh", self.python, self.folder)
         subprocess.run([self.folder / "bin" / "python", "-m", "pip", "install", "-q", "greenlet",
-                        "gevent"], capture_output=True)
+                        "gevent", "opentelemetry-sdk"], capture_output=True)
         self.build_walktest(next(self.folder.glob("lib/python3*/site-packages")), [self.include])
 
 

@@ -72,3 +72,33 @@ for n in range(1500):
     labelled = [s for s in profile.samples if "n" in s.labels]
     assert len(labelled) > 100
     assert all(int(s.labels["twice"]) == 2 * int(s.labels["n"]) for s in labelled)
+
+
+def test_labels_of_any_size_and_content_harm_nothing(execute):
+    profile = execute(BURN + r"""
+import cprof
+class Mute:
+    def __str__(self): raise RuntimeError("no")
+with cprof.labels(big="é" * 1000000, nul="a\0b", half="\ud800", mute=Mute(), **{"k" * 1000: 1}):
+    burn(0.3)
+with cprof.labels(**{f"l{i}": i for i in range(500)}): burn(0.1)
+burn(0.3)
+""").profile
+    labels = next(s.labels for s in profile.stacks_with("burn") if "big" in s.labels)
+    assert labels["big"] == "é" * 127 and labels["nul"] == "a?b"
+    assert labels["half"] == labels["mute"] == "?" and labels["k" * 255] == "1"
+    many = next(s.labels for s in profile.stacks_with("burn") if "l0" in s.labels)
+    assert len(many) <= 64
+
+
+def test_label_sets_past_the_limit_are_merged_and_counted(execute):
+    outcome = execute(BURN + """
+import cprof
+for n in range(4000):
+    with cprof.labels(user=n): burn(0.001)
+""", options=["--rate", "1000"], env={"CPROF_INTERVAL": "3600"})
+    profile = outcome.profile
+    kept = {s.labels["user"] for s in profile.samples if "user" in s.labels}
+    merged = sum(s.count for s in profile.samples if s.labels.get("labels") == "[overflow]")
+    assert len(kept) == 1024
+    assert merged == profile.metric("cprof.samples_unlabelled") > 500

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import (Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple, Type,
                     TypeVar, Union)
 
-from cprof import _cprof
+from cprof import _cprof, _spans
 from cprof._version import __version__ as __version__
 
 __all__ = ["start", "flush", "stop", "is_running", "stats", "profile", "labels"]
@@ -63,6 +63,8 @@ def start(service_name: Optional[str] = None, rate: Optional[int] = None,
     if _cprof.no_walk:
         print(f"cprof: {_cprof.no_walk}; showing native frames only", file=sys.stderr)
     _describe_threads()
+    if not _cprof.no_walk:  # what can't be walked can't be asked for its context either
+        _spans.follow()
     _hook_process()
 
 
@@ -138,7 +140,7 @@ class labels:
     """
 
     def __init__(self, **pairs: Any) -> None:
-        self._pairs = {key: str(value) for key, value in pairs.items()}
+        self._pairs = {key: _text(value) for key, value in pairs.items()}
         self._tokens: List[Any] = []
 
     def __enter__(self) -> "labels":
@@ -146,11 +148,13 @@ class labels:
         merged = {**dict(outer.pairs), **self._pairs} if outer else self._pairs
         label_set = _cprof.LabelSet(tuple(merged.items()))
         self._tokens.append(_cprof.labels_variable.set(label_set))
+        _cprof.share_context()
         return self
 
     def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException],
                  traceback: Optional[TracebackType]) -> None:
         _cprof.labels_variable.reset(self._tokens.pop())
+        _cprof.share_context()
 
     async def __aenter__(self) -> "labels":
         return self.__enter__()
@@ -177,6 +181,14 @@ def _wrapped(function: _F, block: Callable[[], Any]) -> _F:
             with block():
                 return function(*arguments, **keywords)
     return wrapper  # type: ignore[return-value]
+
+
+def _text(value: Any) -> str:
+    """What can't say what it is must not fail the block that it labels."""
+    try:
+        return str(value)
+    except Exception:
+        return "?"
 
 
 def _comma_list(value: Union[str, Iterable[str], None]) -> Optional[str]:

@@ -1,119 +1,111 @@
 #include "labels.h"
 
-#include <pthread.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* A place's set: number % LABEL_SETS is the place. */
-struct place {
-    uint32_t number; /* 0 = free */
-    bool dead;       /* its LabelSet has gone … */
-    uint64_t died;   /* … after this many drains */
-    uint32_t count;  /* pairs in text */
-    char *text;      /* key, NUL, value, NUL, … */
-};
-
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct place places[LABEL_SETS];
-static uint32_t latest; /* number given out last */
-static uint64_t drains;
+#include "cprof/context.h"
+#include "cprof/labels.h"
 
 PyObject *labels_variable;
 
-void labels_lock(void)
+/* ---- texts ---- */
+
+/* The texts of a set, one after the other; longer ones are cut by the table. */
+enum { TEXT_SIZE = 4 * CPROF_LABEL_BYTES_MAX + 1 };
+
+struct texts {
+    size_t count;
+    struct cprof_pair pairs[CPROF_LABELS_MAX];
+    char bytes[CPROF_LABELS_MAX][2][TEXT_SIZE];
+};
+
+static void put_bytes(char *out, const char *bytes, size_t length)
 {
-    pthread_mutex_lock(&lock);
+    for (size_t i = 0; i < length; i++)
+        out[i] = bytes[i] != '\0' ? bytes[i] : '?';
+    out[length] = '\0';
 }
 
-void labels_unlock(void)
+/* The first characters of a text, as UTF-8 without NUL. 0, or -1 with an exception. */
+static int put_text(char *out, PyObject *text)
 {
-    pthread_mutex_unlock(&lock);
-}
+    PyObject *start, *bytes;
 
-/* A set that died before the drain before the last is named by no sample any more. */
-static bool is_free(const struct place *place)
-{
-    return place->number == 0 || (place->dead && place->died + 2 <= drains);
-}
-
-/* [locked] Takes over text. */
-static uint32_t take_place(char *text, uint32_t count)
-{
-    for (int tries = 0; tries < LABEL_SETS; tries++) {
-        struct place *place;
-
-        if (++latest == 0)
-            latest = 1;
-        place = &places[latest % LABEL_SETS];
-        if (is_free(place)) {
-            free(place->text);
-            *place = (struct place){.number = latest, .count = count, .text = text};
-            return latest;
-        }
+    if (PyUnicode_IS_COMPACT_ASCII(text) &&
+        PyUnicode_GET_LENGTH(text) <= CPROF_LABEL_BYTES_MAX) {
+        put_bytes(out, PyUnicode_DATA(text), (size_t)PyUnicode_GET_LENGTH(text));
+        return 0;
     }
-    free(text);
+    start = PyUnicode_Substring(text, 0, CPROF_LABEL_BYTES_MAX);
+    bytes = start != NULL ? PyUnicode_AsEncodedString(start, "utf-8", "replace") : NULL;
+    Py_XDECREF(start);
+    if (bytes == NULL)
+        return -1;
+    put_bytes(out, PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes));
+    Py_DECREF(bytes);
     return 0;
 }
 
-/* The pairs as one text; NULL with an exception. */
-static char *text_of(PyObject *pairs)
+/* 0, or -1 with an exception. */
+static int put_pairs(struct texts *texts, PyObject *pairs)
 {
-    const char *key, *value;
-    char *text, *end;
-    size_t size = 1;
+    PyObject *key, *value;
 
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(pairs); i++) {
-        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(pairs, i), "ss", &key, &value))
-            return NULL;
-        size += strlen(key) + strlen(value) + 2;
+    texts->count = 0;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(pairs) && i < CPROF_LABELS_MAX; i++) {
+        char(*bytes)[TEXT_SIZE] = texts->bytes[i];
+
+        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(pairs, i), "UU", &key, &value) ||
+            put_text(bytes[0], key) < 0 || put_text(bytes[1], value) < 0)
+            return -1;
+        texts->pairs[texts->count++] = (struct cprof_pair){bytes[0], bytes[1]};
     }
-    text = end = malloc(size);
-    if (text == NULL)
-        return (char *)PyErr_NoMemory();
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(pairs); i++) {
-        PyArg_ParseTuple(PyTuple_GET_ITEM(pairs, i), "ss", &key, &value);
-        end = stpcpy(end, key) + 1;
-        end = stpcpy(end, value) + 1;
-    }
-    return text;
+    return 0;
+}
+
+/* ---- sets ---- */
+
+/* What other processes are told of the set; without memory, nothing. */
+static void set_attributes(struct label_set *set, const struct texts *texts)
+{
+    uint8_t attributes[CPROF_ATTRIBUTES_MAX];
+    const size_t size = cprof_context_encode(texts->pairs, texts->count, attributes);
+
+    set->attributes = size > 0 ? malloc(size) : NULL;
+    set->attributes_size = set->attributes != NULL ? size : 0;
+    if (set->attributes != NULL)
+        memcpy(set->attributes, attributes, size);
 }
 
 static PyObject *label_set_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
 {
+    struct texts *texts;
     PyObject *pairs;
-    struct label_set *set;
-    char *text;
+    struct label_set *set = NULL;
 
     (void)keywords;
     if (!PyArg_ParseTuple(arguments, "O!:LabelSet", &PyTuple_Type, &pairs))
         return NULL;
-    text = text_of(pairs);
-    if (text == NULL)
-        return NULL;
-    set = (struct label_set *)type->tp_alloc(type, 0);
-    if (set == NULL) {
-        free(text);
-        return NULL;
+    texts = PyMem_Malloc(sizeof *texts);
+    if (texts == NULL)
+        return PyErr_NoMemory();
+    if (put_pairs(texts, pairs) == 0)
+        set = (struct label_set *)type->tp_alloc(type, 0);
+    if (set != NULL) {
+        set->pairs = Py_NewRef(pairs);
+        set->number = cprof_labels_hold(texts->pairs, texts->count);
+        set_attributes(set, texts);
     }
-    set->pairs = Py_NewRef(pairs);
-    labels_lock();
-    set->number = take_place(text, (uint32_t)PyTuple_GET_SIZE(pairs));
-    labels_unlock();
+    PyMem_Free(texts);
     return (PyObject *)set;
 }
 
 static void label_set_free(PyObject *self)
 {
     struct label_set *set = (struct label_set *)self;
-    struct place *place = &places[set->number % LABEL_SETS];
 
-    labels_lock();
-    if (set->number != 0 && place->number == set->number) {
-        place->dead = true;
-        place->died = drains;
-    }
-    labels_unlock();
+    cprof_labels_release(set->number);
+    free(set->attributes);
     Py_XDECREF(set->pairs);
     Py_TYPE(self)->tp_free(self);
 }
@@ -138,6 +130,17 @@ PyTypeObject label_set_type = {
     .tp_getset = label_set_fields,
 };
 
+const struct label_set *labels_current(void)
+{
+    PyObject *value = NULL;
+
+    if (PyContextVar_Get(labels_variable, NULL, &value) < 0)
+        PyErr_Clear();
+    Py_XDECREF(value); /* the running context holds it */
+    return value != NULL && Py_TYPE(value) == &label_set_type ? (struct label_set *)value
+                                                              : NULL;
+}
+
 int labels_init(PyObject *module)
 {
     if (PyType_Ready(&label_set_type) < 0)
@@ -147,29 +150,4 @@ int labels_init(PyObject *module)
         PyModule_AddObject(module, "labels_variable", Py_NewRef(labels_variable)) < 0)
         return -1;
     return PyModule_AddObject(module, "LabelSet", Py_NewRef((PyObject *)&label_set_type));
-}
-
-void labels_of(uint32_t number, void (*each)(void *closure, const char *key, const char *value),
-               void *closure)
-{
-    const struct place *place = &places[number % LABEL_SETS];
-    const char *key, *value;
-
-    labels_lock();
-    if (place->number == number) {
-        key = place->text;
-        for (uint32_t i = 0; i < place->count; i++) {
-            value = key + strlen(key) + 1;
-            each(closure, key, value);
-            key = value + strlen(value) + 1;
-        }
-    }
-    labels_unlock();
-}
-
-void labels_drained(void)
-{
-    labels_lock();
-    drains++;
-    labels_unlock();
 }

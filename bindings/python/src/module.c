@@ -8,7 +8,9 @@
 #include <errno.h>
 #include <stdbool.h>
 
+#include "cprof/context.h"
 #include "cprof/cprof.h"
+#include "cprof/labels.h"
 #include "cprof/runtime.h"
 #include "cfunctions.h"
 #include "graves.h"
@@ -16,6 +18,8 @@
 #include "names.h"
 #include "qualnames.h"
 #include "roles.h"
+#include "share.h"
+#include "spans.h"
 #include "threads.h"
 #include "walk.h"
 #include "walk_context.h"
@@ -23,21 +27,21 @@
 static void drained(void)
 {
     graves_drained();
-    labels_drained();
+    cprof_labels_drained();
 }
 
 /* What reads the interpreter's structures is added at import, where they are as expected. */
 static void fork_lock(void)
 {
     graves_lock();
-    labels_lock();
+    cprof_labels_lock();
     cfunctions_lock();
 }
 
 static void fork_unlock(void)
 {
     cfunctions_unlock();
-    labels_unlock();
+    cprof_labels_unlock();
     graves_unlock();
 }
 
@@ -46,7 +50,7 @@ static struct cprof_runtime runtime = {
     .resolve = names_resolve,
     .role = roles_of,
     .native_name = cfunctions_name,
-    .labels = labels_of,
+    .labels = cprof_labels_of,
     .drained = drained,
     .fork_lock = fork_lock,
     .fork_unlock = fork_unlock,
@@ -122,11 +126,13 @@ static int open_hooks(void)
         return -1;
     }
     cfunctions_open();
+    share_open();
     return 0;
 }
 
 static void close_hooks(void)
 {
+    share_close();
     cfunctions_close();
     threads_unhook();
     close_names();
@@ -283,6 +289,26 @@ static PyObject *module_hide_below(PyObject *self, PyObject *code)
     Py_RETURN_NONE;
 }
 
+static PyObject *module_span_profile_id(PyObject *self, PyObject *unused)
+{
+    uint8_t id[16];
+    char text[2 * sizeof id + 1];
+
+    (void)self, (void)unused;
+    if (!cprof_span_profile_id(id))
+        Py_RETURN_NONE;
+    for (size_t i = 0; i < sizeof id; i++)
+        snprintf(text + 2 * i, 3, "%02x", id[i]);
+    return PyUnicode_FromString(text);
+}
+
+static PyObject *module_share_context(PyObject *self, PyObject *unused)
+{
+    (void)self, (void)unused;
+    share_current();
+    Py_RETURN_NONE;
+}
+
 static PyObject *module_fork_prepare(PyObject *self, PyObject *unused)
 {
     (void)self, (void)unused;
@@ -318,6 +344,13 @@ static PyMethodDef methods[] = {
      "Tells the name and identity of a running thread by its native id."},
     {"hide_below", module_hide_below, METH_O,
      "Frames of this code object, and all older ones, are not shown from now on."},
+    {"follow_spans", spans_follow, METH_VARARGS,
+     "Follows the span that an OpenTelemetry runtime context holds active; the second argument "
+     "is None, or is called with each span that becomes active."},
+    {"span_profile_id", module_span_profile_id, METH_NOARGS,
+     "The running interval's profile_id in hex, for root spans; None where they get none."},
+    {"share_context", module_share_context, METH_NOARGS,
+     "Tells other processes what is current now."},
     {"fork_prepare", module_fork_prepare, METH_NOARGS, NULL},
     {"fork_parent", module_fork_parent, METH_NOARGS, NULL},
     {"fork_child", module_fork_child, METH_NOARGS, NULL},
@@ -350,7 +383,7 @@ PyMODINIT_FUNC PyInit__cprof(void)
         no_walk = why;
     }
     /* None, or why this interpreter's frames can't be shown. */
-    if (labels_init(self) < 0 ||
+    if (labels_init(self) < 0 || spans_init(self) < 0 ||
         PyModule_AddObject(self, "no_walk", Py_BuildValue("z", no_walk)) < 0) {
         Py_DECREF(self);
         return NULL;

@@ -39,6 +39,9 @@ struct cprof_span {
 size_t cprof_context_encode(const struct cprof_pair *labels, size_t count,
                             uint8_t attributes[CPROF_ATTRIBUTES_MAX]);
 
+/* False: nothing is published now, so that nothing needs to be gathered for it. */
+bool cprof_context_shared(void);
+
 /* Publishes the calling thread's context; `span` may be NULL (only attributes). Copies. */
 void cprof_context_attach(const struct cprof_span *span, const uint8_t *attributes,
                           size_t size);

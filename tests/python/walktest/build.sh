@@ -12,4 +12,4 @@ exec "${CC:-cc}" -std=c11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -fPIC -shared -pthr
     -fvisibility=hidden -I"$here/../../../core/include" -I"$source" $flags \
     "$here/walktest.c" "$source/walk.c" "$source/layout.c" "$source/graves.c" \
     "$source/names.c" "$source/linetable.c" "$source/qualnames_310.c" \
-    "$source/walk_context.c" "$source/labels.c" -o "$output"
+    "$source/walk_context.c" "$source/labels.c" "$source/spans.c" "$source/share.c" -o "$output"

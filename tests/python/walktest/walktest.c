@@ -14,10 +14,15 @@
 #include <sys/time.h>
 #include <time.h>
 
+#include "cprof/context.h"
+#include "cprof/labels.h"
 #include "graves.h"
+#include "labels.h"
 #include "names.h"
 #include "qualnames.h"
+#include "spans.h"
 #include "walk.h"
+#include "walk_context.h"
 
 enum { FRAMES = 256, SAMPLES = 4096, TEXT = 256 };
 
@@ -33,6 +38,39 @@ static _Atomic unsigned written;
 static _Atomic uint64_t taken, dropped, incomplete, named, unnamed, misplaced;
 static _Atomic bool naming;
 static pthread_t namer;
+
+/* What the binding tells the core of a context. */
+bool cprof_context_shared(void)
+{
+    return false;
+}
+
+void cprof_context_attach(const struct cprof_span *span, const uint8_t *attributes, size_t size)
+{
+    (void)span, (void)attributes, (void)size;
+}
+
+void cprof_context_detach(void)
+{
+}
+
+size_t cprof_context_encode(const struct cprof_pair *labels, size_t count,
+                            uint8_t attributes[CPROF_ATTRIBUTES_MAX])
+{
+    (void)labels, (void)count, (void)attributes;
+    return 0;
+}
+
+uint32_t cprof_labels_hold(const struct cprof_pair *labels, size_t count)
+{
+    (void)labels, (void)count;
+    return 0;
+}
+
+void cprof_labels_release(uint32_t set)
+{
+    (void)set;
+}
 
 static PyObject *open_walk(PyObject *self, PyObject *unused)
 {
@@ -87,23 +125,45 @@ static PyObject *walk(PyObject *self, PyObject *arguments)
     return Py_BuildValue("(ON)", complete ? Py_True : Py_False, list);
 }
 
+static double seconds_of_thread(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
 /* cost(times) -> nanoseconds of one walk, on average. */
 static PyObject *cost(PyObject *self, PyObject *times)
 {
     const struct cprof_interrupted here = {0};
     const long count = PyLong_AsLong(times);
     struct cprof_frame frames[FRAMES];
-    struct timespec begin, end;
+    const double begin = seconds_of_thread();
     bool complete;
 
     (void)self;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &begin);
     for (long i = 0; i < count; i++)
         walk_python(&here, frames, FRAMES, &complete);
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &end);
-    return PyFloat_FromDouble(
-        (double)((end.tv_sec - begin.tv_sec) * 1000000000L + end.tv_nsec - begin.tv_nsec) /
-        (double)count);
+    return PyFloat_FromDouble((seconds_of_thread() - begin) * 1e9 / (double)count);
+}
+
+/* context_cost(times) -> (nanoseconds to read the span and labels, on average; the span's id)
+ */
+static PyObject *context_cost(PyObject *self, PyObject *times)
+{
+    const struct cprof_interrupted here = {0};
+    const long count = PyLong_AsLong(times);
+    struct cprof_context context;
+    const double begin = seconds_of_thread();
+
+    (void)self;
+    for (long i = 0; i < count; i++) {
+        context = (struct cprof_context){0};
+        walk_context(&here, &context);
+    }
+    return Py_BuildValue("(dy#)", (seconds_of_thread() - begin) * 1e9 / (double)count,
+                         (const char *)context.span_id, (Py_ssize_t)sizeof context.span_id);
 }
 
 /* hold() -> bytes: the calling frame as a sample, to be named later. */
@@ -242,6 +302,8 @@ static PyMethodDef methods[] = {
     {"drained", drained, METH_NOARGS, NULL},
     {"sample", sample, METH_VARARGS, NULL},
     {"cost", cost, METH_O, NULL},
+    {"context_cost", context_cost, METH_O, NULL},
+    {"follow_spans", spans_follow, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
@@ -250,5 +312,10 @@ static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, .m_name = "_walktest"
 
 PyMODINIT_FUNC PyInit__walktest(void)
 {
-    return PyModule_Create(&module);
+    PyObject *self = PyModule_Create(&module);
+
+    if (self != NULL && (labels_init(self) < 0 || spans_init(self) < 0))
+        Py_CLEAR(self);
+    walk_context_enable();
+    return self;
 }
