@@ -94,12 +94,22 @@ void cprof_context_detach(void)
         set_valid(record, false);
 }
 
+/* How much of a value is told: as much as one byte can count, and whole characters. */
+static size_t told(const char *value)
+{
+    size_t length = strnlen(value, UINT8_MAX + 1);
+    if (length > UINT8_MAX)
+        for (length = UINT8_MAX; length > 0 && ((uint8_t)value[length] & 0xc0) == 0x80;)
+            length--;
+    return length;
+}
+
 size_t cprof_context_encode(const struct cprof_pair *labels, size_t count,
                             uint8_t attributes[CPROF_ATTRIBUTES_MAX])
 {
     size_t used = 0;
     for (size_t i = 0; i < count; i++) {
-        size_t length = strnlen(labels[i].value, UINT8_MAX);
+        size_t length = told(labels[i].value);
         if (length + 2 > CPROF_ATTRIBUTES_MAX - used)
             continue;
         int key = process_context_key(labels[i].key);

@@ -89,16 +89,3 @@ burn(0.3)
     assert labels["half"] == labels["mute"] == "?" and labels["k" * 255] == "1"
     many = next(s.labels for s in profile.stacks_with("burn") if "l0" in s.labels)
     assert len(many) <= 64
-
-
-def test_label_sets_past_the_limit_are_merged_and_counted(execute):
-    outcome = execute(BURN + """
-import cprof
-for n in range(4000):
-    with cprof.labels(user=n): burn(0.001)
-""", options=["--rate", "1000"], env={"CPROF_INTERVAL": "3600"})
-    profile = outcome.profile
-    kept = {s.labels["user"] for s in profile.samples if "user" in s.labels}
-    merged = sum(s.count for s in profile.samples if s.labels.get("labels") == "[overflow]")
-    assert len(kept) == 1024
-    assert merged == profile.metric("cprof.samples_unlabelled") > 500
