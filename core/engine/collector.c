@@ -36,7 +36,7 @@ struct collector {
     uint64_t began;      /* of the interval: CLOCK_MONOTONIC */
     uint64_t began_unix; /* Unix time */
     uint64_t cpu_seen;   /* the process's CPU clock at the last look around */
-    uint64_t heeded;     /* when handlers were last allowed to wake us for unknown code */
+    uint64_t allowed;    /* when allow_again() last did */
     bool more;           /* tables to compile: no time to sleep */
     bool missed;         /* a sample met code that no module covers */
     bool rename;         /* the interval is new: read threads' names again */
@@ -96,15 +96,17 @@ static void publish(struct collector *collector)
 
 /* ---- looking around ---- */
 
-/* A handler wakes us at the first sample in code that no module covers, so that what was just
- * loaded is known at the next. Once a tick: some code stays unknown for ever. */
-static void heed_unknown(struct collector *collector)
+/* What handlers may do once a tick, or so many times, as it costs us: wake us at a sample in
+ * code that no module covers, so that what was just loaded is known at the next; copy stacks.
+ * Some code stays unknown for ever, or beyond the rules. */
+static void allow_again(struct collector *collector)
 {
     uint64_t now = clock_ns(CLOCK_MONOTONIC);
-    if (now - collector->heeded < TICK_NS)
+    if (now - collector->allowed < TICK_NS)
         return;
-    collector->heeded = now;
+    collector->allowed = now;
     atomic_store_explicit(collector->config.unknown, false, memory_order_relaxed);
+    gather_tick(collector->gather);
 }
 
 /* Where the loader is locked for ever nothing is loaded any more, and what is known stays. */
@@ -148,7 +150,7 @@ static void look_around(struct collector *collector)
     if (atomic_load(&collector->stopping))
         return;
     check_handler(collector);
-    heed_unknown(collector);
+    allow_again(collector);
     collector->more = loader_answers(0) && modules_compile(collector->config.modules);
     /* A process that has hardly run since has no new threads or code worth looking for. */
     uint64_t cpu = clock_ns(CLOCK_PROCESS_CPUTIME_ID);

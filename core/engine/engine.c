@@ -57,7 +57,8 @@ static struct {
     struct pull_server *listener; /* NULL: none */
     struct handler_view view;
     _Atomic uint32_t wake;
-    atomic_bool unknown;     /* see struct handler_view */
+    atomic_bool unknown; /* see struct handler_view, both */
+    _Atomic size_t copies;
     char *output;            /* the pattern of this process's file; NULL = none */
     struct cprof_stats last; /* of the run that ended last */
     bool hooked;             /* our pthread_atfork handlers are in place */
@@ -130,7 +131,9 @@ static int start_collector(void)
                    .labels = config->labels.list,
                    .label_count = config->labels.count,
                    .period_ns = NS_PER_SECOND / config->rate,
-                   .max_frames = config->max_frames},
+                   .max_frames = config->max_frames,
+                   .library_directory = config->library_directory,
+                   .copies = &engine.copies},
         .modules = engine.modules,
         .exporter = engine.exporter,
         .interval = config->interval,
@@ -148,7 +151,8 @@ static void start_sampling(int signal)
                                         .native = config->native,
                                         .max_frames = (uint16_t)config->max_frames,
                                         .wake = &engine.wake,
-                                        .unknown = &engine.unknown};
+                                        .unknown = &engine.unknown,
+                                        .copies = &engine.copies};
     const struct threads_config threads = {.signal = signal,
                                            .period_ns = NS_PER_SECOND / config->rate,
                                            .record_max = handler_record_max(config->max_frames),

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "engine/rewalk.h"
 #include "engine/weave.h"
 
 #define MAX_LABELS 64          /* of one sample */
@@ -28,6 +29,7 @@ struct known_sets {
 struct gather {
     struct gather_config config;
     struct naming *naming;
+    struct rewalk rewalk;
     struct profile *profile;
     struct gather_counts counts;
     /* The dictionary's locations in the running profile; 0 = not taken over yet. */
@@ -64,8 +66,10 @@ static bool allocate(struct gather *gather)
     gather->locations = calloc(frames + 1, sizeof *gather->locations);
     gather->naming = naming_new(gather->config.budget, gather->config.runtime);
     gather->profile = profile_new_like(gather->config.model, gather->config.budget);
-    return gather->native_names && gather->roles && gather->scratch && gather->woven &&
-           gather->locations && gather->naming && gather->profile;
+    bool can_rewalk = rewalk_init(&gather->rewalk, gather->config.library_directory,
+                                  gather->config.copies, frames);
+    return can_rewalk && gather->native_names && gather->roles && gather->scratch &&
+           gather->woven && gather->locations && gather->naming && gather->profile;
 }
 
 struct gather *gather_new(const struct gather_config *config)
@@ -86,6 +90,7 @@ void gather_free(struct gather *gather)
         return;
     profile_free(gather->profile);
     naming_free(gather->naming);
+    rewalk_free(&gather->rewalk);
     budget_give(gather->config.budget, gather->carried_count * sizeof *gather->carried);
     free(gather->carried);
     free(gather->native_names);
@@ -282,12 +287,11 @@ struct finding {
     bool based;     /* the native stack was followed to its base, whatever lies below */
 };
 
-/* Names the native frames, up to a base. Returns how many there are. */
-static size_t name_native(struct gather *gather, const struct record *record,
-                          const struct module_map *map, struct finding *finding)
+/* Names `count` native frames, up to a base. Returns how many there are. */
+static size_t name_native(struct gather *gather, const struct native_frame *native,
+                          size_t count, const struct module_map *map, struct finding *finding)
 {
-    const struct native_frame *native = record_native(record);
-    for (size_t i = 0; i < record->native_count; i++) {
+    for (size_t i = 0; i < count; i++) {
         const struct name *name = &gather->native_names[i];
         gather->native_names[i] = naming_native(gather->naming, map, native[i].pc);
         gather->roles[i] = (enum cprof_role)name->role;
@@ -297,16 +301,19 @@ static size_t name_native(struct gather *gather, const struct record *record,
             return i + 1;
         }
     }
-    return record->native_count;
+    return count;
 }
 
 /* Fills gather->locations; returns the depth. */
 static size_t put_together(struct gather *gather, const struct record *record,
                            const struct module_map *map, struct finding *finding)
 {
-    const struct native_frame *native = record_native(record);
+    size_t native_count = record->native_count;
+    bool complete = record->native_end == WALK_COMPLETE;
+    const struct native_frame *native =
+        rewalk_native(&gather->rewalk, record, map, &native_count, &complete);
     const struct cprof_frame *frames = record_frames(record);
-    const size_t native_count = name_native(gather, record, map, finding);
+    native_count = name_native(gather, native, native_count, map, finding);
     const struct weave input = {.native = native,
                                 .roles = gather->roles,
                                 .native_count = native_count,
@@ -314,9 +321,9 @@ static size_t put_together(struct gather *gather, const struct record *record,
                                 .frames = frames,
                                 .frame_count = record->frame_count};
     size_t depth = weave(&input, gather->scratch, gather->woven);
-    finding->truncated = !record->frames_complete ||
-                         (record->native_end != WALK_COMPLETE && !finding->based);
-    finding->failed = record->native_end > WALK_FULL && !finding->based;
+    complete |= finding->based;
+    finding->truncated = !complete || !record->frames_complete;
+    finding->failed = !complete && record->native_end > WALK_FULL;
     if (depth > gather->config.max_frames) {
         depth = gather->config.max_frames;
         finding->truncated = true;
@@ -361,6 +368,11 @@ int gather_add(struct gather *gather, const struct thread_view *thread,
 }
 
 /* ---- intervals ---- */
+
+void gather_tick(struct gather *gather)
+{
+    rewalk_tick(&gather->rewalk);
+}
 
 struct naming *gather_naming(struct gather *gather)
 {

@@ -12,6 +12,7 @@
 #ifndef CPROF_ENGINE_GATHER_H
 #define CPROF_ENGINE_GATHER_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -32,6 +33,8 @@ struct gather_config {
     size_t label_count;
     uint64_t period_ns;
     size_t max_frames;
+    const char *library_directory; /* for rewalk.h, both */
+    _Atomic size_t *copies;
 };
 
 /* Weights of samples since gather_new(). */
@@ -52,6 +55,9 @@ void gather_free(struct gather *gather);
  * then. */
 int gather_add(struct gather *gather, const struct thread_view *thread,
                const struct record *record, const struct module_map *map, bool patient);
+
+/* Once a tick: the handlers may copy stacks again (rewalk.h). */
+void gather_tick(struct gather *gather);
 
 /* What names the frames, for the collector to look after. */
 struct naming *gather_naming(struct gather *gather);

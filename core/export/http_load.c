@@ -4,6 +4,8 @@
 #include <pthread.h>
 #include <stdio.h>
 
+#include "base/companion.h"
+
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
 #elif defined(__has_feature)
@@ -32,21 +34,11 @@ static int binding(void)
 
 static const struct http_library *load(const char *directory, char *error, size_t error_size)
 {
-    char path[4096];
-    int length = snprintf(path, sizeof path, "%s%slibcprof_http.so", directory ? directory : "",
-                          directory ? "/" : "");
-    if (length < 0 || (size_t)length >= sizeof path) {
-        snprintf(error, error_size, "the path of libcprof_http.so is too long");
-        return NULL;
-    }
-    void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL | binding());
-    if (module == NULL) {
-        snprintf(error, error_size, "%s", dlerror());
-        return NULL;
-    }
-    const struct http_library *library = dlsym(module, "cprof_http");
-    if (library == NULL || library->version != HTTP_LIBRARY_VERSION) {
-        snprintf(error, error_size, "%s belongs to another version of cprof", path);
+    const char *file = "libcprof_http.so";
+    const struct http_library *library =
+        companion_load(directory, file, "cprof_http", binding(), error, error_size);
+    if (library != NULL && library->version != HTTP_LIBRARY_VERSION) {
+        snprintf(error, error_size, "%s belongs to another version of cprof", file);
         return NULL;
     }
     return library;

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "sample/threads.h"
 #include "sample/wake.h"
+#include "unwind/arch.h"
 
 static _Atomic(const struct handler_view *) shown;
 
@@ -44,6 +45,40 @@ static struct walk_result walk_native(const struct handler_view *view, struct th
     return result;
 }
 
+/* Takes one copy from what the collector allows; true when there was one. */
+static bool take_copy(const struct handler_view *view)
+{
+    size_t left = atomic_load_explicit(view->copies, memory_order_relaxed);
+    while (left > 0)
+        if (atomic_compare_exchange_weak(view->copies, &left, left - 1))
+            return true;
+    return false;
+}
+
+/* Adds the registers and a piece of the stack behind the frames: see record.h. */
+READS_STACK static void add_stack(struct record *record, const struct thread *thread,
+                                  const void *ucontext)
+{
+    uint64_t *registers = (uint64_t *)record_registers(record);
+    uint64_t *copy = registers + ARCH_REGISTERS;
+    uintptr_t sp = (uintptr_t)record->sp;
+    size_t used = (size_t)((char *)copy - (char *)record);
+    size_t room = ring_room(thread->ring);
+    if (sp % sizeof *copy != 0 || sp >= thread->bounds.high || room < used + sizeof *copy)
+        return;
+    size_t size = thread->bounds.high - sp;
+    size = size < HANDLER_STACK_MAX ? size : HANDLER_STACK_MAX;
+    size = (size < room - used ? size : room - used) & ~(sizeof *copy - 1);
+    for (unsigned i = 0; i < ARCH_REGISTERS; i++)
+        registers[i] =
+            i == ARCH_DWARF_PC ? arch_pc(ucontext) : (uint64_t)arch_register(ucontext, i);
+    const volatile uint64_t *stack = (const volatile uint64_t *)sp; /* no memcpy: sanitizers */
+    for (size_t i = 0; i < size / sizeof *copy; i++)
+        copy[i] = stack[i];
+    record->stack_size = (uint32_t)size;
+    record->size += (uint32_t)(ARCH_REGISTERS * sizeof *registers + size);
+}
+
 /* Fills a record that has room for max_frames of each kind. */
 static void fill(struct record *record, const struct handler_view *view, struct thread *thread,
                  const void *ucontext)
@@ -78,8 +113,12 @@ static void fill(struct record *record, const struct handler_view *view, struct 
     record->native_end = (uint8_t)walked.end;
     record->frames_complete = complete;
     record->reserved = 0;
+    record->reserved_too = 0;
+    record->stack_size = 0;
     record->size = (uint32_t)(sizeof *record + native_count * sizeof *native +
                               frame_count * sizeof *frames);
+    if (native_count > 0 && walked.beyond && take_copy(view))
+        add_stack(record, thread, ucontext);
 }
 
 /* The part of the thread's backlog that goes with this sample: half, so that what a thread ran
@@ -103,7 +142,9 @@ static void take_sample(const struct handler_view *view, struct thread *thread, 
         fill(record, view, thread, ucontext);
         record->time_ns = begin;
         record->weight = weight;
-        if (ring_commit(thread->ring, record))
+        /* A copied stack is large, and there are few: the ring is to be read soon. */
+        bool large = record->stack_size != 0;
+        if (ring_commit(thread->ring, record) || large)
             wake_post(view->wake);
     } else {
         add(&thread->counts.dropped, weight);

@@ -34,7 +34,12 @@ struct handler_view {
     uint16_t max_frames;    /* of each kind in one record */
     _Atomic uint32_t *wake; /* posted when a ring is half full, and */
     atomic_bool *unknown;   /* when this was false and code was met that no module covers */
+    _Atomic size_t
+        *copies; /* stacks that may still be copied until the collector allows more */
 };
+
+/* Bytes of a stack that are copied at most; less where the ring has no room. */
+#define HANDLER_STACK_MAX ((size_t)32 << 10)
 
 /* Bytes of the largest record. */
 static inline size_t handler_record_max(size_t max_frames)

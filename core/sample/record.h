@@ -1,6 +1,8 @@
 /*
  * A sample as it travels through a ring: a fixed head, then `native_count` native frames, then
- * `frame_count` interpreter frames, both innermost first.
+ * `frame_count` interpreter frames, both innermost first. Where the native walk met a frame
+ * that it could not express, the registers follow, by DWARF number, and `stack_size` bytes of
+ * the stack from `sp` on: enough to walk it again outside the handler.
  */
 #ifndef CPROF_SAMPLE_RECORD_H
 #define CPROF_SAMPLE_RECORD_H
@@ -21,6 +23,8 @@ struct record {
     uint8_t native_end;      /* enum walk_end */
     uint8_t frames_complete; /* the interpreter walk reached its root */
     uint16_t reserved;
+    uint32_t stack_size; /* a multiple of 8; 0: neither registers nor stack */
+    uint32_t reserved_too;
 };
 
 static inline const struct native_frame *record_native(const struct record *record)
@@ -31,6 +35,12 @@ static inline const struct native_frame *record_native(const struct record *reco
 static inline const struct cprof_frame *record_frames(const struct record *record)
 {
     return (const struct cprof_frame *)(record_native(record) + record->native_count);
+}
+
+/* With a stack_size that is not 0. */
+static inline const uint64_t *record_registers(const struct record *record)
+{
+    return (const uint64_t *)(record_frames(record) + record->frame_count);
 }
 
 _Static_assert(sizeof(struct record) % 8 == 0, "records stay 8-aligned");

@@ -23,16 +23,33 @@ static uint64_t advance(const struct ring *ring, uint64_t position, size_t bytes
     return (position | (ring->size - 1)) + 1;
 }
 
+/* With the consumer in this lap everything up to the end of the spare bytes is free. With it
+ * in the lap before, the room ends where it still reads. */
+static size_t room_at(const struct ring *ring, uint64_t head, uint64_t tail)
+{
+    bool same_lap = (head ^ tail) < ring->size;
+    size_t to_end = ring->size + ring->record_max - place(ring, head);
+    size_t to_tail = (size_t)(tail + ring->size - head);
+    return same_lap || to_end < to_tail ? to_end : to_tail;
+}
+
 struct record *ring_reserve(struct ring *ring)
 {
     uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
     uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_acquire);
-    /* With the consumer in this lap everything up to the end of the spare bytes is free. With
-     * it in the lap before, the room ends where it still reads. */
-    bool same_lap = (head ^ tail) < ring->size;
-    if (!same_lap && tail + ring->size - head < ring->record_max)
+    if (room_at(ring, head, tail) < ring->record_max)
         return NULL;
     return (struct record *)(ring->data + place(ring, head));
+}
+
+size_t ring_room(const struct ring *ring)
+{
+    uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+    uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_acquire);
+    size_t room = room_at(ring, head, tail);
+    size_t used = (size_t)(head - tail);
+    size_t half = used < ring->size / 2 ? ring->size / 2 - used : 0;
+    return room < half ? room : half;
 }
 
 bool ring_commit(struct ring *ring, const struct record *record)

@@ -38,6 +38,10 @@ void ring_init(struct ring *ring, size_t size, size_t record_max);
 /* [handler] Room for a record of record_max bytes, or NULL when the ring is full. */
 struct record *ring_reserve(struct ring *ring);
 
+/* [handler] How many bytes the reserved record may take if it wants more than it must: in one
+ * piece, and leaving the ring half empty for others. May be less than record_max. */
+size_t ring_room(const struct ring *ring);
+
 /* [handler] Publishes the reserved record, whose `size` is set by now. True when this one made
  * the ring half full: time to wake the collector. */
 bool ring_commit(struct ring *ring, const struct record *record);

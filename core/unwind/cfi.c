@@ -401,7 +401,7 @@ static void define_cfa(struct unwind_rule *rule, enum cfa_kind kind, uint64_t re
                        int64_t offset, int64_t extra)
 {
     bool fits = reg <= UINT8_MAX && offset == (int32_t)offset && extra == (int16_t)extra;
-    rule->cfa_kind = (uint8_t)(fits ? kind : CFA_NONE);
+    rule->cfa_kind = (uint8_t)(fits ? kind : CFA_BEYOND);
     rule->cfa_reg = fits ? (uint8_t)reg : 0;
     rule->cfa_offset = fits ? (int32_t)offset : 0;
     rule->cfa_extra = fits ? (int16_t)extra : 0;
@@ -449,7 +449,7 @@ static void define_cfa_by_expression(struct unwind_rule *rule, struct reader exp
     uint64_t reg;
     int64_t offset;
     int64_t extra = 0;
-    define_cfa(rule, CFA_NONE, 0, 0, 0);
+    define_cfa(rule, CFA_BEYOND, 0, 0, 0);
     if (!take_breg(&expression, &reg, &offset) || expression.at == expression.end)
         return;
     if (*expression.at != DW_OP_deref) {
@@ -483,8 +483,8 @@ static void emit(const struct machine *machine)
     if (!machine->row || machine->pc >= machine->entry->limit)
         return;
     struct unwind_rule rule = machine->rule;
-    if (rule.ra.kind == SAVED_UNKNOWN)
-        rule = (struct unwind_rule){.cfa_kind = CFA_NONE};
+    if (rule.ra.kind == SAVED_UNKNOWN || rule.cfa_kind == CFA_BEYOND)
+        rule = (struct unwind_rule){.cfa_kind = CFA_BEYOND};
     if (machine->entry->signal)
         rule = (struct unwind_rule){.cfa_kind = CFA_SIGNAL};
     machine->row(machine->closure, machine->pc, &rule);

@@ -3,10 +3,10 @@
  * instructions.
  *
  * The reader works on a private copy of the bytes and trusts none of them: every read is
- * bounded, a number that makes no sense ends the entry it is in, and what the rules below
- * cannot express becomes "no rule". It allocates nothing and has no state between calls: the
- * collector compiles whole modules with it (table.h), handlers look up single frames
- * (mapped.h).
+ * bounded, a number that makes no sense ends the entry it is in, and where the rules below
+ * cannot express what the bytes say they tell just that. It allocates nothing and has no state
+ * between calls: the collector compiles whole modules with it (table.h), handlers look up
+ * single frames (mapped.h).
  */
 #ifndef CPROF_UNWIND_CFI_H
 #define CPROF_UNWIND_CFI_H
@@ -17,7 +17,8 @@
 
 /* How a frame's canonical frame address (CFA) is found. */
 enum cfa_kind {
-    CFA_NONE,        /* the bytes say nothing, or nothing that we express */
+    CFA_NONE,        /* the bytes say nothing, or nothing that makes sense */
+    CFA_BEYOND,      /* the bytes say more than rules express: see remote.h */
     CFA_REGISTER,    /* register + offset */
     CFA_DEREFERENCE, /* the word at register + offset, plus extra */
     CFA_PLT,         /* register + offset, plus 8 once (pc & 15) >= extra: linkers write this

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <link.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -121,6 +122,7 @@ static void describe_unwind(const struct dl_phdr_info *info, struct mapping *map
         mapping->header = section.address;
         mapping->unwind = first;
         mapping->unwind_limit = start + segment->p_filesz;
+        memcpy(mapping->head, bytes, sizeof(mapping->head));
         describe_pairs(&index, mapping);
     }
 }
@@ -140,6 +142,11 @@ static void add_mapping(struct listing *listing, struct mapping mapping, const c
     listing->mappings[listing->count++] = mapping;
 }
 
+static bool holds(const struct mapping *mapping, uintptr_t address)
+{
+    return address - mapping->start < mapping->limit - mapping->start;
+}
+
 static int list_object(struct dl_phdr_info *info, size_t size, void *closure)
 {
     struct listing *listing = closure;
@@ -154,6 +161,9 @@ static int list_object(struct dl_phdr_info *info, size_t size, void *closure)
     uintptr_t vdso = getauxval(AT_SYSINFO_EHDR);
     if (vdso != 0 && mapping.start <= vdso && vdso < mapping.limit)
         path = "[vdso]";
+    mapping.stays =
+        listing->count == 0 || *path == '[' || holds(&mapping, getauxval(AT_ENTRY)) ||
+        info->dlpi_addr == getauxval(AT_BASE) || holds(&mapping, (uintptr_t)sigaction);
     add_mapping(listing, mapping, path, strlen(path));
     return 0;
 }

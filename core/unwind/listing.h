@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "unwind/mapped.h"
+
 /* How often the loader has added and removed objects. */
 struct loader_state {
     unsigned long long additions, removals;
@@ -26,6 +28,8 @@ struct mapping {
     uintptr_t unwind, unwind_limit; /* the memory that holds it and .eh_frame */
     uintptr_t pairs;                /* the search table in it, wholly there; 0: none */
     size_t pair_count;
+    uint8_t head[MAPPED_HEAD]; /* of .eh_frame_hdr */
+    bool stays;           /* can't be unloaded: the program, its loader, the C library, vDSO */
     uint64_t fingerprint; /* of the place, program headers, notes and name: tells an object
                              from another that was loaded in its place */
     size_t path;          /* offset in the listing's text */

@@ -1,6 +1,7 @@
 /* Handler code: runs inside the sampling signal. No allocation, locks, stdio or errno. */
 #include "unwind/mapped.h"
 
+#include <string.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
@@ -112,4 +113,11 @@ const struct unwind_rule *mapped_find(const struct mapped_unwind *mapped,
         *kept = (struct kept_rule){.serial = mapped->serial, .pc = pc, .rule = search.rule};
     }
     return kept->rule.cfa_kind == CFA_NONE ? NULL : &kept->rule;
+}
+
+bool mapped_holds(const struct mapped_unwind *mapped)
+{
+    uint8_t head[MAPPED_HEAD];
+    return fetch(head, mapped->base, sizeof(head)) &&
+           memcmp(head, mapped->head, sizeof(head)) == 0;
 }

@@ -12,6 +12,7 @@
 #ifndef CPROF_UNWIND_MAPPED_H
 #define CPROF_UNWIND_MAPPED_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +23,7 @@ enum {
     MAPPED_ENTRY_MAX =
         6 << 10,             /* bytes of an entry that can be looked up; node has some 5 KiB */
     MAPPED_COMMON_MAX = 256, /* of common information; usually some 20 */
+    MAPPED_HEAD = 12,        /* of .eh_frame_hdr: where .eh_frame is, how many pairs */
     MAPPED_KEPT = 256,       /* rules that a thread keeps; a power of two */
 };
 
@@ -31,8 +33,9 @@ struct mapped_unwind {
     uintptr_t base;         /* of .eh_frame_hdr: what its pairs are relative to */
     uintptr_t pairs;        /* its search table of `count` pairs, at least one */
     size_t count;
-    const int32_t *pivots; /* the pc of every MAPPED_STRIDE-th pair; NULL: no look-ups */
-    uint64_t serial;       /* of the module */
+    const int32_t *pivots;     /* the pc of every MAPPED_STRIDE-th pair; NULL: no look-ups */
+    uint64_t serial;           /* of the module */
+    uint8_t head[MAPPED_HEAD]; /* the first bytes at `base` */
 };
 
 static inline size_t mapped_pivot_count(size_t pairs)
@@ -57,5 +60,9 @@ struct mapped_scratch {
 /* [handler] The rule that holds at pc, or NULL; valid until the next call with this scratch. */
 const struct unwind_rule *mapped_find(const struct mapped_unwind *mapped,
                                       struct mapped_scratch *scratch, uintptr_t pc);
+
+/* [handler] Is it still the same unwind information? Another module in its place has other
+ * sizes. */
+bool mapped_holds(const struct mapped_unwind *mapped);
 
 #endif

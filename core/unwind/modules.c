@@ -139,6 +139,8 @@ static struct shared_module *module_make(struct modules *modules, const struct m
         .mapped = look_at_unwind(shared, serial),
         .signal_return = find_signal_return(mapping),
     };
+    memcpy(shared->module.mapped.head, mapping->head, sizeof(mapping->head));
+    shared->module.transient = mapping->header != 0 && !mapping->stays;
     shared->module.guess =
         mapping->header == 0 ? !mapping->foreign : shared->module.mapped.pivots != NULL;
     return shared;
@@ -310,8 +312,10 @@ static int list_and_publish(struct modules *modules)
     listing_free(&listing);
     if (!snapshot)
         return -ENOMEM;
+    snapshot->map.doubtful = loader.removals != 0;
     modules->seen = loader;
-    if (!fresh && snapshot->map.count == modules_current(modules)->count) {
+    if (!fresh && snapshot->map.doubtful == modules_current(modules)->doubtful &&
+        snapshot->map.count == modules_current(modules)->count) {
         snapshot_free(modules, snapshot);
         return 0;
     }

@@ -8,10 +8,10 @@
 #include "unwind/arch.h"
 #include "unwind/table.h"
 
-/* Stack memory is what its thread makes of it; sanitizers must let us read all of it. */
-#define READS_STACK __attribute__((no_sanitize("address", "thread", "undefined")))
-
-enum { WORD = sizeof(uintptr_t) };
+enum {
+    WORD = sizeof(uintptr_t),
+    SURE = 4, /* modules that a walk goes through, and remembers */
+};
 
 /* What a register holds that could not be recovered: no valid address, as it is unaligned. */
 static const uintptr_t UNKNOWN = 1;
@@ -121,17 +121,27 @@ struct walk {
     struct mapped_scratch *scratch;
     const struct cprof_interrupted *thread;
     const struct cprof_runtime *runtime;
-    const struct module *module; /* of the frame before: most frames stay in it */
+    const struct module *module;     /* of the frame before: most frames stay in it */
+    const struct module *sure[SURE]; /* that were seen to be there still */
+    size_t sure_count;
     struct cursor at;
-    uintptr_t cfa;     /* of the frame that was just left */
-    enum walk_end end; /* why it could not be left */
-    bool missed;       /* see struct walk_result */
+    uintptr_t cfa;       /* of the frame that was just left */
+    enum walk_end end;   /* why it could not be left */
+    bool missed, beyond; /* see struct walk_result */
+    bool lost;           /* a register that a caller may need could not be recovered */
 };
 
 static bool stop(struct walk *walk, enum walk_end end)
 {
     walk->end = end;
     return false;
+}
+
+/* The unwind information says where the caller is, but not to us. */
+static bool stop_beyond(struct walk *walk)
+{
+    walk->beyond = true;
+    return stop(walk, WALK_NO_RULE);
 }
 
 static struct cursor cursor_of(const void *ucontext)
@@ -255,6 +265,8 @@ static bool leave_by_rule(struct walk *walk, const struct unwind_rule *rule)
     uintptr_t cfa;
     if (rule->cfa_kind == CFA_SIGNAL)
         return leave_signal(walk);
+    if (rule->cfa_kind == CFA_BEYOND)
+        return stop_beyond(walk);
     if (rule->ra.kind == SAVED_LOST)
         return leave_thread(walk, rule);
     if (rule->ra.kind == SAVED_SAME && (!ARCH_LINK_REGISTER || !walk->at.live))
@@ -262,15 +274,18 @@ static bool leave_by_rule(struct walk *walk, const struct unwind_rule *rule)
     if (rule->ra.kind == SAVED_SAME)
         pc = arch_register(walk->at.live, ARCH_DWARF_RA);
     if (!find_cfa(walk, rule, &cfa))
-        return stop(walk, WALK_NO_RULE);
+        return stop_beyond(walk); /* by a register that is not followed */
     uintptr_t sp = cfa;
     if (!recover(walk, &rule->sp, cfa, &sp) || !ascends(walk, sp) ||
         !recover(walk, &rule->ra, cfa, &pc))
         return stop(walk, WALK_BAD_STACK);
     /* These two only matter to callers that use them: a walk goes on without. */
-    if (!recover(walk, &rule->fp, cfa, &fp))
+    bool has_fp = recover(walk, &rule->fp, cfa, &fp);
+    bool has_base = recover(walk, &rule->base, cfa, &base);
+    walk->lost |= !has_fp || !has_base;
+    if (!has_fp)
         fp = UNKNOWN;
-    if (!recover(walk, &rule->base, cfa, &base))
+    if (!has_base)
         base = UNKNOWN;
     return leave_to(walk, pc, sp, fp, base);
 }
@@ -288,10 +303,27 @@ static inline const struct unwind_rule *find_rule(const struct walk *walk,
     return walk->scratch ? mapped_find(&module->mapped, walk->scratch, pc) : NULL;
 }
 
+/* Is the module still what the snapshot says? Asked once a walk, and only where modules go. */
+static bool is_there(struct walk *walk, const struct module *module)
+{
+    if (!walk->map->doubtful || !module->transient)
+        return true;
+    for (size_t i = 0; i < SURE && i < walk->sure_count; i++)
+        if (walk->sure[i] == module)
+            return true;
+    if (!mapped_holds(&module->mapped))
+        return false;
+    walk->sure[walk->sure_count++ % SURE] = module;
+    return true;
+}
+
 static const struct module *find_module(struct walk *walk, uintptr_t pc)
 {
-    if (!walk->module || pc - walk->module->start >= walk->module->limit - walk->module->start)
-        walk->module = module_find(walk->map, pc);
+    const struct module *module = walk->module;
+    if (!module || pc - module->start >= module->limit - module->start) {
+        module = module_find(walk->map, pc);
+        walk->module = module && is_there(walk, module) ? module : NULL;
+    }
     return walk->module;
 }
 
@@ -432,6 +464,7 @@ struct walk_result walk_frames(const struct module_map *map,
         }
     }
     result.missed = walk.missed;
+    result.beyond = walk.beyond || (walk.lost && result.end == WALK_BAD_STACK);
     return result;
 }
 

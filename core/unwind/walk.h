@@ -16,6 +16,9 @@
 #include "cprof/runtime.h"
 #include "unwind/modules.h"
 
+/* Stack memory is what its thread makes of it; sanitizers must let us read all of it. */
+#define READS_STACK __attribute__((no_sanitize("address", "thread", "undefined")))
+
 struct native_frame {
     uintptr_t pc;  /* inside the instruction that the frame is in, ready to be looked up: of
                       a return address, the byte before it */
@@ -62,7 +65,8 @@ struct walk_result {
     size_t native_count;
     size_t stepped_count; /* frames written by `step` */
     enum walk_end end;
-    bool missed; /* a pc that no module covers was met, even if the walk went on */
+    bool missed; /* a pc that no module covers was met */
+    bool beyond; /* it ended at a frame whose unwind information says more than rules express */
 };
 
 /* [handler] `runtime` may be NULL, as its `step` may be (see runtime.h); stepped frames have

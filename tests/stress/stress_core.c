@@ -64,9 +64,9 @@ static const char *const work_names[WORKS] = {
 
 /* Who calls whom in here. */
 static const struct known_calls calls[] = {
-    {"descend", {"descend", "recursing", "short_life", "child", "[truncated]"}},
-    {"turn", {"turn", "plugin_work", "[truncated]"}},
-    {"plugin_work", {"loading", "[truncated]"}},
+    {"descend", {"descend", "recursing", "short_life", "child"}},
+    {"turn", {"turn", "plugin_work"}},
+    {"plugin_work", {"loading"}},
     {"count_module", {"dl_iterate_phdr"}},
     {"child", {"forking"}},
     {"sweep", {"collecting"}},
@@ -328,7 +328,7 @@ static void judge(const char *path)
             wrong_stack(profile, stack, calls, roots, sizeof roots / sizeof *roots);
         judged++;
         if (text != NULL && wrong++ < 10)
-            fprintf(stderr, "stress_core: a wrong stack, leaf first:%s\n", text);
+            fprintf(stderr, "stress_core: a wrong stack, leaf first, %s\n", text);
     }
     profile_free(profile);
 }

@@ -3,7 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { FRAMES = 1024, ABOVE_ROOT = 2 /* start_thread and clone */ };
+enum {
+    FRAMES = 1024,
+    ABOVE_ROOT = 2, /* start_thread and clone */
+    AROUND = 5,     /* frames printed on either side of a wrong one */
+};
 
 struct names {
     const char *list[FRAMES];
@@ -40,10 +44,11 @@ static bool listed(const char *const *list, size_t count, const char *name)
     return false;
 }
 
-/* A function of a library that was gone before it was named: "libx.so+0x1234". */
+/* Where the stack was cut, or a function of a library that was gone before it was named:
+ * "libx.so+0x1234". */
 static bool has_no_name(const char *name)
 {
-    return strstr(name, ".so+0x") != NULL;
+    return strcmp(name, "[truncated]") == 0 || strstr(name, ".so+0x") != NULL;
 }
 
 static bool call_is_known(const struct known_calls *calls, const char *callee,
@@ -56,12 +61,16 @@ static bool call_is_known(const struct known_calls *calls, const char *callee,
     return true;
 }
 
-static const char *print(const struct names *names)
+/* The frames around number `at`, which is wrong. */
+static const char *print(const struct names *names, size_t at)
 {
     static char text[4096];
-    size_t used = 0;
-    for (size_t i = 0; i < names->count && used < sizeof text - 200; i++)
-        used += (size_t)snprintf(text + used, sizeof text - used, " %.150s", names->list[i]);
+    size_t first = at > AROUND ? at - AROUND : 0;
+    size_t end = at + AROUND + 2 < names->count ? at + AROUND + 2 : names->count;
+    int used = snprintf(text, sizeof text, "frame %zu of %zu:", at, names->count);
+    for (size_t i = first; i < end; i++)
+        used += snprintf(text + used, sizeof text - (size_t)used, "%s %.150s",
+                         i == at ? " >" : "", names->list[i]);
     return text;
 }
 
@@ -75,9 +84,9 @@ const char *wrong_stack(const struct profile *profile, profile_id stack,
         size_t above = names.count - i - 1;
         if (above > 0 && !has_no_name(names.list[i + 1]) &&
             !call_is_known(calls, names.list[i], names.list[i + 1]))
-            return print(&names);
+            return print(&names, i);
         if (above > ABOVE_ROOT && listed(roots, root_count, names.list[i]))
-            return print(&names);
+            return print(&names, i);
     }
     return NULL;
 }

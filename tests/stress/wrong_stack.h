@@ -16,8 +16,9 @@ struct known_calls {
     const char *callers[6]; /* ended by NULL */
 };
 
-/* The stack as text, leaf first, when it holds a call that the list does not know or one of
- * `roots` (threads' first functions) far from its end; NULL when it is sound. Static memory. */
+/* A piece of the stack as text, leaf first, when it holds a call that the list does not know or
+ * one of `roots` (threads' first functions) far from its end; NULL when it is sound. Static
+ * memory. */
 const char *wrong_stack(const struct profile *profile, profile_id stack,
                         const struct known_calls *calls, const char *const *roots,
                         size_t root_count);

@@ -39,7 +39,7 @@ struct cprof_options {
     const struct cprof_pair *resource; /* what the binding knows of its process:
                                           process.runtime.name, telemetry.sdk.language, … */
     size_t resource_count;
-    const char *library_directory; /* where the binding's package keeps libcprof_http.so */
+    const char *library_directory; /* where the binding's package keeps libcprof_*.so */
 };
 
 /* The self-metrics that stats() gives in every language. */

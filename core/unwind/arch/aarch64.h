@@ -11,6 +11,9 @@
  * take first to find a frame whose size varies. */
 enum { ARCH_DWARF_BASE = 19, ARCH_DWARF_FP = 29, ARCH_DWARF_RA = 30, ARCH_DWARF_SP = 31 };
 
+/* Registers by DWARF number: the general ones, sp and the pc. */
+enum { ARCH_REGISTERS = 33, ARCH_DWARF_PC = 32 };
+
 /* A call leaves its return address in x30. */
 static const bool ARCH_LINK_REGISTER = true;
 

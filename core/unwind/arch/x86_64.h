@@ -12,6 +12,9 @@
  * (_dl_runtime_resolve) keeps the old stack pointer in rbx. */
 enum { ARCH_DWARF_BASE = 3, ARCH_DWARF_FP = 6, ARCH_DWARF_SP = 7, ARCH_DWARF_RA = 16 };
 
+/* Registers by DWARF number: the general ones and the pc. */
+enum { ARCH_REGISTERS = 17, ARCH_DWARF_PC = 16 };
+
 /* A call pushes its return address; there is no link register. */
 static const bool ARCH_LINK_REGISTER = false;
 

@@ -144,7 +144,7 @@ static void rules_say_what_the_assembler_was_told(void **state)
     assert_saved(rule_at(cfi_sample + 5).fp, SAVED_AT_CFA, -16);
     assert_saved(rule_at(cfi_sample + 5).base, SAVED_SAME, 0);
     assert_cfa(rule_at(cfi_sample + 6), CFA_DEREFERENCE, ARCH_DWARF_SP, 152, 8);
-    assert_cfa(rule_at(cfi_sample + 7), CFA_NONE, 0, 0, 0);
+    assert_cfa(rule_at(cfi_sample + 7), CFA_BEYOND, 0, 0, 0);
     assert_saved(rule_at(cfi_sample + 8).ra, SAVED_LOST, 0);
     assert_int_equal(rule_at(signal_sample).cfa_kind, CFA_SIGNAL);
     unwind_table_free(table, NULL);
