@@ -1,5 +1,6 @@
 #include "unwind/modules.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
@@ -300,6 +301,16 @@ static bool due(struct modules *modules)
     return changed;
 }
 
+/* By name: what is built here runs with older C libraries too. */
+static loader_find *find_of_loader(void)
+{
+#ifdef DLFO_STRUCT_HAS_EH_DBASE
+    return (loader_find *)(uintptr_t)dlsym(RTLD_DEFAULT, "_dl_find_object");
+#else
+    return NULL;
+#endif
+}
+
 static int list_and_publish(struct modules *modules)
 {
     struct listing listing;
@@ -312,6 +323,7 @@ static int list_and_publish(struct modules *modules)
     listing_free(&listing);
     if (!snapshot)
         return -ENOMEM;
+    snapshot->map.find = find_of_loader();
     snapshot->map.doubtful = loader.removals != 0;
     modules->seen = loader;
     if (!fresh && snapshot->map.doubtful == modules_current(modules)->doubtful &&

@@ -53,16 +53,22 @@ struct module {
     _Atomic(const struct unwind_table *) table; /* NULL: none, or not yet; stays for good */
     atomic_bool *met;                           /* set by a walk that found no table */
     struct mapped_unwind mapped;                /* what to use instead */
-    bool transient;                             /* may be unloaded, and told by `mapped` */
-    bool guess; /* where neither has a rule, code may keep a frame pointer: not if there is
-                   unwind information that we cannot read */
+    bool transient; /* may be unloaded; is told from another by where its unwind information is
+                     */
+    bool guess;     /* where neither has a rule, code may keep a frame pointer: not if there is
+                       unwind information that we cannot read */
     uintptr_t signal_return; /* the code that returns from signal handlers, where it has no
                                 unwind information (musl, the vDSO of AArch64); 0 = none */
 };
 
+/* glibc's _dl_find_object(), which is signal-safe, takes no lock and some 5 ns. */
+struct dl_find_object;
+typedef int loader_find(void *address, struct dl_find_object *found);
+
 /* One snapshot: modules sorted by start, not overlapping. */
 struct module_map {
     size_t count;
+    loader_find *find; /* NULL: this C library has none */
     bool doubtful; /* modules have been unloaded in this process: one may have gone, and another
                       come in its place, since */
     const uintptr_t *starts; /* of the modules: what a search looks at */

@@ -1,6 +1,7 @@
 /* Handler code: runs inside the sampling signal. No allocation, locks, stdio or errno. */
 #include "unwind/walk.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <sys/auxv.h>
 #include <sys/syscall.h>
@@ -303,10 +304,30 @@ static inline const struct unwind_rule *find_rule(const struct walk *walk,
     return walk->scratch ? mapped_find(&module->mapped, walk->scratch, pc) : NULL;
 }
 
-/* Is the module still what the snapshot says? Asked once a walk, and only where modules go. */
-static bool is_there(struct walk *walk, const struct module *module)
+#ifdef DLFO_STRUCT_HAS_EH_DBASE /* glibc since 2.35 */
+static bool loader_knows(loader_find *find, const struct module *module, uintptr_t pc)
 {
-    if (!walk->map->doubtful || !module->transient)
+    struct dl_find_object found;
+    return find((void *)pc, &found) == 0 &&
+           (uintptr_t)found.dlfo_eh_frame == module->mapped.base;
+}
+#else
+static bool loader_knows(loader_find *find, const struct module *module, uintptr_t pc)
+{
+    (void)find, (void)module, (void)pc;
+    return false;
+}
+#endif
+
+/* Is the module that covers pc still what the snapshot says? Another one may have come in its
+ * place. Where the loader can't be asked the memory is, once a walk, if modules go at all. */
+static bool is_there(struct walk *walk, const struct module *module, uintptr_t pc)
+{
+    if (!module->transient)
+        return true;
+    if (walk->map->find)
+        return loader_knows(walk->map->find, module, pc);
+    if (!walk->map->doubtful)
         return true;
     for (size_t i = 0; i < SURE && i < walk->sure_count; i++)
         if (walk->sure[i] == module)
@@ -322,7 +343,7 @@ static const struct module *find_module(struct walk *walk, uintptr_t pc)
     const struct module *module = walk->module;
     if (!module || pc - module->start >= module->limit - module->start) {
         module = module_find(walk->map, pc);
-        walk->module = module && is_there(walk, module) ? module : NULL;
+        walk->module = module && is_there(walk, module, pc) ? module : NULL;
     }
     return walk->module;
 }

@@ -404,6 +404,7 @@ int main(int argc, char **argv)
     add_up();
     judge_all();
     print_results((double)(clock_ns(CLOCK_MONOTONIC) - began) / 1e9);
+    fflush(stdout);
     char command[64];
     snprintf(command, sizeof command, "rm -rf %s", directory);
     check(system(command) == 0, "the directory can't be removed");
