@@ -15,6 +15,7 @@
 #include "export/grpc.h"
 #include "export/http.h"
 #include "export/retry.h"
+#include "export/secrets.h"
 #include "export/sink.h"
 #include "export/url.h"
 
@@ -39,6 +40,7 @@ struct transport {
     enum transport_protocol protocol;
     enum transport_packing packing;
     char *url_shown;
+    struct secrets secrets;
     struct cprof_pair *headers; /* owned, texts too */
     size_t header_count;
     double timeout;
@@ -181,6 +183,14 @@ static int connect_client(struct transport *transport, const struct transport_op
     return 0;
 }
 
+static bool know_secrets(struct transport *transport, const struct transport_options *options)
+{
+    bool known = secrets_add_url(&transport->secrets, options->url);
+    for (size_t i = 0; i < options->header_count; i++)
+        known &= secrets_add(&transport->secrets, options->headers[i].value);
+    return known;
+}
+
 static char *shown_address(const struct transport_options *options)
 {
     char *shown = NULL;
@@ -219,7 +229,7 @@ struct transport *transport_open(const struct transport_options *options,
     transport->timeout = options->timeout;
     want_headers(transport);
     transport->url_shown = shown_address(options);
-    if (transport->url_shown == NULL ||
+    if (transport->url_shown == NULL || !know_secrets(transport, options) ||
         connect_client(transport, options, library_directory) != 0 ||
         add_headers(transport, options) != 0) {
         snprintf(error, error_size, "out of memory");
@@ -238,6 +248,7 @@ void transport_close(struct transport *transport)
         free((char *)transport->headers[i].value);
     }
     free(transport->headers);
+    secrets_free(&transport->secrets);
     free(transport->url_shown);
     free(transport);
 }
@@ -456,6 +467,7 @@ static void post(struct transport *transport, const char *url, const struct buff
     uint64_t start = clock_ns(CLOCK_MONOTONIC);
     transport->http->perform(transport->client, &request, &transport->response);
     judge(transport, delivery);
+    secrets_hide(&transport->secrets, delivery->detail);
     if (delivery->status == DELIVERY_DONE)
         delivery->bytes = body->size;
     log_debug("%s: %zu bytes to %s in %llu ms: %s (%s)", transport->manner.name, body->size,
@@ -488,4 +500,9 @@ const void *transport_reply(const struct transport *transport, size_t *size, con
         return grpc_message(response->body, response->body_size, size);
     *size = response->body_size;
     return response->body;
+}
+
+void transport_hide_secrets(const struct transport *transport, char *text)
+{
+    secrets_hide(&transport->secrets, text);
 }

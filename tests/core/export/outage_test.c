@@ -493,6 +493,81 @@ static void a_server_that_takes_nothing_is_not_asked_for_ever(void **state)
     server_stop(server);
 }
 
+#define SECRET "hunter2"
+
+static void check_no_secret(const char *path, void *context)
+{
+    static char bytes[1 << 16];
+    (void)context;
+    int file = open(path, O_RDONLY);
+    ssize_t size = read(file, bytes, sizeof bytes);
+    close(file);
+    assert_true(size > 0);
+    assert_null(memmem(bytes, (size_t)size, SECRET, strlen(SECRET)));
+    assert_null(strstr(path, SECRET));
+}
+
+/* Everything that a run leaves behind, on good days and bad ones: log lines of all levels, the
+ * spool, output files, the text of errors. */
+static void secrets_are_in_nothing_that_is_produced(void **state)
+{
+    (void)state;
+    static const struct reply replies[] = {
+        OK_REPLY,
+        BUSY_REPLY,
+        SEND("HTTP/1.1 400 No\r\nContent-Length: 0\r\n\r\n"),
+        SEND("HTTP/1.1 302 Go\r\nLocation: http://u:" SECRET "@x/?k=" SECRET
+             "\r\nContent-Length: 0\r\n\r\n"),
+        SEND("HTTP/1.1 401 No\r\nContent-Length: 26\r\n\r\nwrong key: Bearer " SECRET "!"),
+        {REPLY_CLOSE, "garbage", 7},
+    };
+    static const char *const hosts[] = {NULL, "127.0.0.1:9", "no.such.host.invalid", "[::bad"};
+    const struct cprof_pair headers[] = {{"Authorization", "Bearer " SECRET},
+                                         {"X-Key", SECRET}};
+    const size_t reply_count = sizeof replies / sizeof *replies;
+    char output[128], url[256], error[256] = "";
+    snprintf(output, sizeof output, "%s/run-%%n.otlp", folder);
+    log_set_level(LOG_DEBUG);
+    capture_errors();
+    for (size_t i = 0; i < 2 * (reply_count + 3); i++) {
+        size_t choice = i / 2;
+        struct server *server = server_start(&replies[choice < reply_count ? choice : 0], 1);
+        const char *host = choice < reply_count ? server_url(server) + strlen("http://")
+                                                : hosts[choice - reply_count + 1];
+        snprintf(url, sizeof url, "http://user:" SECRET "@%s?token=" SECRET, host);
+        if (choice == 0)
+            setenv("http_proxy", "http://user:" SECRET "@127.0.0.1:9", 1);
+        const struct exporter_options options = {
+            .otlp = {.url = url,
+                     .protocol = i % 2 ? TRANSPORT_GRPC : TRANSPORT_HTTP,
+                     .headers = headers,
+                     .header_count = 2,
+                     .timeout = 0.3},
+            .output = output,
+            .spool_folder = folder,
+            .spool_limit = 1 << 20,
+            .library_directory = HTTP_MODULE_DIRECTORY,
+        };
+        struct exporter *exporter = exporter_new(&options, error, sizeof error);
+        if (exporter) {
+            exporter_submit(exporter, make_profile(3, NULL));
+            exporter_flush(exporter, 0.4);
+            exporter_stop(exporter, 0, NULL);
+        }
+        unsetenv("http_proxy");
+        server_stop(server);
+    }
+    char *told = captured_errors();
+    log_set_level(LOG_WARN);
+    const char *leak = strstr(told, SECRET);
+    if (leak != NULL)
+        fail_msg("%.80s", leak - 60);
+    assert_null(strstr(error, SECRET));
+    assert_non_null(strstr(told, "HTTP 401: wrong key: Bearer *******!"));
+    assert_true(for_each_file(check_no_secret, NULL) > 3);
+    free(told);
+}
+
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
 
 int main(void)
@@ -510,6 +585,7 @@ int main(void)
         IN_FOLDER(a_folder_that_can_t_be_made_is_told_at_start),
         IN_FOLDER(processes_share_a_folder_and_a_survivor_delivers_what_the_killed_left),
         IN_FOLDER(a_profile_that_is_too_large_arrives_in_pieces),
+        IN_FOLDER(secrets_are_in_nothing_that_is_produced),
         IN_FOLDER(a_server_that_takes_nothing_is_not_asked_for_ever),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
