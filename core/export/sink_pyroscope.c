@@ -28,7 +28,6 @@ static const char *advice(int status)
 {
     switch (status) {
     case 400:
-    case 422:
         return " (Pyroscope takes profiles that are less than an hour old, and as many labels "
                "as its limits say)";
     case 401:

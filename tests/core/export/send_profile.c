@@ -75,7 +75,7 @@ int main(int argc, char **argv)
         return 1;
     }
     exporter_submit(exporter, profile);
-    int flushed = exporter_flush(exporter, 3);
+    int flushed = exporter_flush(exporter, 30);
     struct exporter_stats stats;
     int stopped = exporter_stop(exporter, 0, &stats);
     fprintf(stderr, "%llu bytes, %.1f ms of CPU\n", (unsigned long long)stats.bytes_sent,
