@@ -48,7 +48,7 @@ class Browser:
         self.opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         self.driver = subprocess.Popen([DRIVER, f"--port={self.base.rsplit(':', 1)[1]}"],
                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                       env={**os.environ, "HOME": self.folder})
+                                       env={**os.environ, "HOME": self.folder, "TZ": "UTC"})
         try:
             self._open_session()
         except Exception:

@@ -343,6 +343,31 @@ def test_both_themes_and_both_directions_draw(page, small):
     assert opened.run(colour)[:3] == [0x15, 0x18, 0x1D]  # the roots are at the bottom now
 
 
+def test_paper_gets_the_whole_graph_and_the_first_rows_in_light_colours(page, tmp_path):
+    profile = profiles.ProfileFile()
+    for i in range(60):
+        profile.add([profiles.python(f"f{k}", "f.py", k + 1) for k in range(90)] +
+                    [profiles.python(f"leaf{i}", "f.py", i + 1)], 5)
+    opened = page(profile.write(tmp_path / "tall.pb.gz"))
+    opened.click("theme")
+    if opened.run("return document.documentElement.style.colorScheme") == "light":
+        opened.click("theme")
+    sizes = """const canvas = document.getElementById('canvas');
+               return [canvas.width / devicePixelRatio, canvas.height / devicePixelRatio,
+                       document.querySelectorAll('#rows tr[data-key]').length,
+                       document.documentElement.style.colorScheme]"""
+    before = opened.run(sizes)
+    assert before[1] < 900 and before[3] == "dark"
+    opened.run("dispatchEvent(new Event('beforeprint'))")
+    assert opened.run(sizes) == [1100, 92 * 20 + 8, 40, "light"]
+    corner = "return [...document.getElementById('canvas').getContext('2d').getImageData(1090, 1846, 1, 1).data]"
+    assert opened.run(corner)[:3] == [255, 255, 255]
+    opened.run("dispatchEvent(new Event('afterprint'))")
+    opened.settle()
+    assert opened.run(sizes)[:2] == before[:2] and opened.run(sizes)[3] == "dark"
+    quiet(opened)
+
+
 # --- names are data ---
 
 EVIL = ["<script>document.title='owned'</script>", "</script><script>document.title='owned'</script>",

@@ -8,6 +8,7 @@ const ROW = 20;           /* CSS pixels of one level */
 const SMALLEST = 0.5;     /* a narrower box is not drawn, nor are its children grown */
 const TEXT_MARGIN = 5;
 const ZOOM_TIME = 160;    /* ms of the zoom's animation */
+const PAPER = {width: 1100, height: 4000, rows: 40}; /* CSS pixels, and rows of the table */
 
 /* [hue, saturation, lightness] of each kind of frame; boxes vary a little around it. */
 const KINDS = {
@@ -82,8 +83,30 @@ class Graph {
 
     /* Collects the boxes in sight, row by row. Iterative: stacks are deeper than JavaScript's. */
     relayout() {
+        if (this.onPaper)
+            return;
         this.width = this.scroller.clientWidth;
         this.height = this.scroller.clientHeight;
+        this.#collect();
+        this.spacer.style.height = `${Math.max(this.rows.length * ROW + 8, this.height)}px`;
+        this.draw();
+    }
+
+    /* For paper all rows are drawn, at once, in a width that leaves names readable; the style
+     * sheet fits that to the page. Afterwards everything is as it was. */
+    print(onPaper) {
+        this.onPaper = onPaper;
+        if (!onPaper)
+            return this.relayout();
+        this.scroller.scrollTop = 0;
+        this.width = PAPER.width;
+        this.#collect();
+        this.height = Math.min(this.rows.length * ROW + 8, PAPER.height);
+        cancelAnimationFrame(this.frameAsked);
+        this.#drawNow();
+    }
+
+    #collect() {
         this.rows = [];
         const scale = this.width / this.span;
         const right = this.left + this.span;
@@ -99,12 +122,10 @@ class Graph {
                 if (children[wide].x < right && children[wide].x + children[wide].total > this.left)
                     waiting.push(children[wide]);
         }
-        this.spacer.style.height = `${Math.max(this.rows.length * ROW + 8, this.height)}px`;
-        this.draw();
     }
 
     draw() {
-        if (!this.frameAsked)
+        if (!this.frameAsked && !this.onPaper)
             this.frameAsked = requestAnimationFrame(() => this.#drawNow());
     }
 

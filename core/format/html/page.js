@@ -123,6 +123,15 @@ class Page {
         this.timeline.setTheme(theme);
     }
 
+    /* Paper is light. */
+    #print(onPaper) {
+        document.documentElement.style.colorScheme = onPaper ? "light" : this.theme;
+        this.graph.theme = onPaper ? "light" : this.theme;
+        this.graph.colours = new Map();
+        this.graph.print(onPaper);
+        this.table.print(onPaper);
+    }
+
     #toggle(id, change) {
         const on = $(id).getAttribute("aria-pressed") !== "true";
         $(id).setAttribute("aria-pressed", String(on));
@@ -326,6 +335,8 @@ class Page {
         $("previous").addEventListener("click", () => this.#step(-1));
         $("next").addEventListener("click", () => this.#step(1));
         addEventListener("keydown", (event) => this.#key(event));
+        addEventListener("beforeprint", () => this.#print(true));
+        addEventListener("afterprint", () => this.#print(false));
         this.#listenToSplitter();
     }
 
@@ -340,6 +351,8 @@ class Page {
             "/": () => $("search").focus(),
             n: () => this.#step(1),
             N: () => this.#step(-1),
+            u: () => $("flame").click(),
+            d: () => $("theme").click(),
             i: () => $("inverted").click(),
             h: () => $("hide-native").click(),
             r: () => $("collapse").click(),

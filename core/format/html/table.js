@@ -64,14 +64,22 @@ class Table {
         this.#fill();
     }
 
+    /* On paper stand the first rows, whatever is in sight. */
+    print(onPaper) {
+        this.onPaper = onPaper;
+        this.#fill();
+    }
+
     #fill() {
-        const first = Math.max(0, Math.floor(this.pane.scrollTop / LINE) - 4);
-        const last = Math.min(this.keys.length, first + Math.ceil(this.pane.clientHeight / LINE) + 8);
+        const {onPaper, pane} = this;
+        const first = onPaper ? 0 : Math.max(0, Math.floor(pane.scrollTop / LINE) - 4);
+        const last = Math.min(this.keys.length, onPaper ? PAPER.rows
+            : first + Math.ceil(pane.clientHeight / LINE) + 8);
         const focused = document.activeElement?.closest?.("tr")?.dataset.key;
         const rows = [this.#gap(first)];
         for (let i = first; i < last; i++)
             rows.push(this.#row(this.keys[i]));
-        rows.push(this.#gap(this.keys.length - last));
+        rows.push(this.#gap(onPaper ? 0 : this.keys.length - last));
         this.body.replaceChildren(...rows);
         if (focused !== undefined && this.body.parentNode)
             this.body.querySelector(`tr[data-key="${focused}"]`)?.focus({preventScroll: true});
