@@ -223,26 +223,20 @@ static enum cprof_frame_type type_of_file(struct slice file)
                                                                    : CPROF_FRAME_UNKNOWN;
 }
 
-static bool is_balanced(struct slice slice)
-{
-    int open = 0;
-    for (size_t i = 0; i < slice.length && open >= 0; i++)
-        open += (slice.text[i] == '(') - (slice.text[i] == ')');
-    return open == 0;
-}
-
 /* What stands behind the last `separator` that has something before it, but for `closing` bytes
  * at the end: a place may have parentheses of its own, but never half of a pair. */
 static bool find_place(struct slice name, const char *separator, size_t closing,
                        struct slice *place)
 {
     size_t length = strlen(separator), end = name.length - closing;
-    for (size_t at = end; at-- > 1;) {
-        if (end - at <= length || memcmp(name.text + at, separator, length) != 0)
-            continue;
-        *place = (struct slice){name.text + at + length, end - at - length};
-        if (is_balanced(*place))
+    long open = (long)closing; /* parentheses whose opening ones are further left */
+    for (size_t at = end; at-- > 1 && open >= 0;) {
+        bool here = end - at > length && memcmp(name.text + at, separator, length) == 0;
+        if (here && open == 0) {
+            *place = (struct slice){name.text + at + length, end - at - length};
             return true;
+        }
+        open += (name.text[at] == ')') - (name.text[at] == '(');
     }
     return false;
 }
