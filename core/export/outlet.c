@@ -63,7 +63,7 @@ void outlet_settle(struct outlet *outlet, const struct delivery *delivery, bool 
 {
     uint64_t wait = 0;
     outlet->busy = false;
-    if (delivery->status == DELIVERY_RETRY)
+    if (delivery->status == DELIVERY_RETRY && !outlet->hurried)
         wait = pause_after(outlet, delivery);
     else
         outlet_hurry(outlet);
@@ -75,4 +75,5 @@ void outlet_hurry(struct outlet *outlet)
 {
     outlet->failures = 0;
     outlet->ready_at = 0;
+    outlet->hurried = outlet->busy;
 }

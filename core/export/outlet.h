@@ -29,6 +29,7 @@ struct outlet {
     uint32_t bit;          /* in struct queued's `waiting` */
     bool busy;             /* a delivery or a save is under way */
     bool save_wanted;      /* once it has taken all that waits for it */
+    bool hurried;          /* outlet_hurry() came while it was busy */
     unsigned failures;     /* retryable ones in a row */
     uint64_t ready_at;     /* CLOCK_MONOTONIC: not before, after a failure */
     enum trouble told;
@@ -38,7 +39,7 @@ struct outlet {
  * word on what is not delivered. */
 void outlet_settle(struct outlet *outlet, const struct delivery *delivery, bool quiet);
 
-/* Forgets past failures: its turn is now. */
+/* Forgets past failures, and the one that may be under way: its turn is now. */
 void outlet_hurry(struct outlet *outlet);
 
 #endif

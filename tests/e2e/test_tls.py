@@ -101,7 +101,7 @@ def test_a_server_of_an_own_authority_is_trusted_when_told(server, keys, profile
 
 
 def test_an_unknown_authority_gets_no_profile_and_is_named_as_the_cause(server, profile):
-    result = send(profile, url_of(server))
+    result = send(profile, url_of(server), PATIENCE=2)
     assert result.returncode == 1
     assert "certificate" in result.stderr and "profiles are kept" in result.stderr
     assert not server.seen
@@ -109,7 +109,7 @@ def test_an_unknown_authority_gets_no_profile_and_is_named_as_the_cause(server, 
 
 def test_a_certificate_for_another_host_is_not_accepted(server, keys, profile):
     url = url_of(server).replace("localhost", "127.0.0.1")
-    result = send(profile, url, CERTIFICATE=keys / "ca.pem")
+    result = send(profile, url, CERTIFICATE=keys / "ca.pem", PATIENCE=2)
     assert result.returncode == 1
     assert not server.seen
 
@@ -118,7 +118,7 @@ def test_the_client_shows_its_certificate(strict_server, keys, profile):
     own = {"CLIENT_KEY": keys / "client.key", "CLIENT_CERTIFICATE": keys / "client.pem"}
     result = send(profile, url_of(strict_server), CERTIFICATE=keys / "ca.pem", **own)
     assert result.returncode == 0, result.stderr
-    without = send(profile, url_of(strict_server), CERTIFICATE=keys / "ca.pem")
+    without = send(profile, url_of(strict_server), CERTIFICATE=keys / "ca.pem", PATIENCE=2)
     assert without.returncode == 1
     assert len(strict_server.seen) == 1
 
@@ -140,6 +140,7 @@ def test_a_proxy_is_used_unless_the_host_is_excepted(proxy, profile):
     url = "http://collector.invalid/v1development/profiles"
     assert send(profile, url, http_proxy=address).returncode == 0
     assert proxy.seen[0][0] == url
-    assert send(profile, url, http_proxy=address, no_proxy="collector.invalid").returncode == 1
-    assert send(profile, url, HTTP_PROXY=address).returncode == 1
+    excepted = {"http_proxy": address, "no_proxy": "collector.invalid"}
+    assert send(profile, url, PATIENCE=2, **excepted).returncode == 1
+    assert send(profile, url, PATIENCE=2, HTTP_PROXY=address).returncode == 1
     assert len(proxy.seen) == 1

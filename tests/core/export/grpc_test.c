@@ -183,7 +183,6 @@ static void refusals_are_counted_and_never_retried(void **state)
         {{.manner = GRPC_TRAILERS_ONLY, .status = "8"}, "gRPC RESOURCE_EXHAUSTED"},
         {{.manner = GRPC_TRAILERS_ONLY, .status = "9"}, "gRPC FAILED_PRECONDITION"},
         {{.manner = GRPC_TRAILERS_ONLY, .status = "12"}, "service.profilesSupport"},
-        {{.manner = GRPC_STATUS_AND_RESET, .status = "12"}, "gRPC UNIMPLEMENTED"},
         {{.manner = GRPC_ANSWER, .status = "13"}, "gRPC INTERNAL"},
         {{.manner = GRPC_TRAILERS_ONLY, .status = "16"}, "check OTEL_EXPORTER_OTLP_HEADERS"},
         {{.manner = GRPC_TRAILERS_ONLY, .status = "77"}, "gRPC status 77"},
@@ -217,7 +216,8 @@ static void refusals_are_counted_and_never_retried(void **state)
         char *told = captured_errors();
         if (strstr(told, cases[i].told) == NULL)
             fail_msg("'%s' is not in '%s'", cases[i].told, told);
-        assert_ptr_equal(strchr(told, '\n'), told + strlen(told) - 1); /* one line */
+        if (strchr(told, '\n') != told + strlen(told) - 1)
+            fail_msg("not one line: %s", told);
         assert_int_equal(flushed, -EIO);
         assert_int_equal(grpc_server_calls(server), 1);
         assert_int_equal(stats.failed, 1);
@@ -225,6 +225,33 @@ static void refusals_are_counted_and_never_retried(void **state)
         free(told);
         grpc_server_stop(server);
     }
+}
+
+/* libcurl 7.88 loses the status when it comes in one piece with the reset: that is a broken
+ * stream then, and the next attempt tells more. */
+static void a_status_before_a_reset_counts(void **state)
+{
+    (void)state;
+    static const struct grpc_reply script[] = {
+        {.manner = GRPC_STATUS_AND_RESET, .status = "12"}};
+    struct grpc_server *server = grpc_server_start(script, 1);
+    struct exporter *exporter = start_for(server);
+    struct exporter_stats stats;
+    capture_errors();
+    exporter_submit(exporter, make_profile(3, NULL));
+    for (int i = 0; i < 600; i++) {
+        exporter_flush(exporter, 0.1); /* cuts the wait for the next attempt short */
+        exporter_stats(exporter, &stats);
+        if (stats.failed > 0)
+            break;
+    }
+    exporter_stop(exporter, 5, &stats);
+    char *told = captured_errors();
+    assert_non_null(strstr(told, "gRPC UNIMPLEMENTED"));
+    assert_int_equal(stats.failed, 1);
+    assert_int_equal(stats.exported + stats.dropped, 0);
+    free(told);
+    grpc_server_stop(server);
 }
 
 static void a_warning_or_an_unreadable_message_is_a_success(void **state)
@@ -372,6 +399,7 @@ int main(void)
         cmocka_unit_test(without_packing_the_message_is_plain),
         cmocka_unit_test(passing_trouble_is_retried_until_the_profile_is_delivered),
         cmocka_unit_test(refusals_are_counted_and_never_retried),
+        cmocka_unit_test(a_status_before_a_reset_counts),
         cmocka_unit_test(a_warning_or_an_unreadable_message_is_a_success),
         cmocka_unit_test(the_servers_retry_info_is_kept),
         cmocka_unit_test(an_http_1_server_is_not_taken_for_grpc),

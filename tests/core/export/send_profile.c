@@ -2,7 +2,7 @@
  * a profiled program does, with these resource attributes. The environment may name TLS files
  * (CERTIFICATE, CLIENT_KEY, CLIENT_CERTIFICATE), a unix SOCKET, PROTOCOL=grpc (then the URL
  * ends in the method's path) and PACKING (gzip, zstd, none); EXPORTER=pyroscope or parca sends
- * there, with TENANT as X-Scope-OrgID. Exit status 0: delivered. */
+ * there, with TENANT as X-Scope-OrgID; PATIENCE is in seconds (30). Exit status 0: delivered. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,7 +75,8 @@ int main(int argc, char **argv)
         return 1;
     }
     exporter_submit(exporter, profile);
-    int flushed = exporter_flush(exporter, 30);
+    const char *patience = getenv("PATIENCE");
+    int flushed = exporter_flush(exporter, patience ? atof(patience) : 30);
     struct exporter_stats stats;
     int stopped = exporter_stop(exporter, 0, &stats);
     fprintf(stderr, "%llu bytes, %.1f ms of CPU\n", (unsigned long long)stats.bytes_sent,
