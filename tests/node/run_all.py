@@ -23,6 +23,8 @@ BINDING = HERE.parent.parent / "bindings" / "node"
 NODES = Path(os.environ.get("CPROF_TEST_NODES", Path.home() / ".cache/cprof-test/node"))
 WORK = Path(os.environ.get("CPROF_TEST_WORK", "/tmp/cprof-test-node"))
 VERSIONS = ("18", "20", "22", "24", "26")
+FULL = ("v22", "v24", "v26")  # with the programs of full/
+PACKAGES = ("typescript@5", "express@5", "@types/node@22")
 AT_A_TIME = 2  # the tests of one Node run one after the other
 
 
@@ -72,14 +74,43 @@ def prepare():
     return modules
 
 
-def test(node, version, modules, options):
+def prepare_native():
+    """The addon that the tests call back from, and hammer with; None without a compiler."""
+    addon = WORK / "native.node"
+    try:
+        headers = quietly("node", str(BINDING / "tools" / "build.js"), "--headers")
+        quietly("cc", "-O1", "-g", "-fno-inline", "-fno-optimize-sibling-calls", "-fPIC", "-shared",
+                "-I", headers, "-o", str(addon), str(HERE / "native" / "native.c"))
+    except (RuntimeError, OSError) as error:
+        print(f"no native addon: {str(error).splitlines()[-1]}")
+        return ""
+    return str(addon)
+
+
+def prepare_packages():
+    """Programs from npm that the full set profiles; their tests are skipped without them."""
+    folder = NODES / "packages"
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = [name for name in PACKAGES
+              if not (folder / "node_modules" / name.rsplit("@", 1)[0]).exists()]
+    try:
+        if wanted:
+            quietly("npm", "install", "--no-audit", "--no-fund", "--no-save", "--prefix", str(folder),
+                    *PACKAGES)
+    except (RuntimeError, OSError) as error:
+        print(f"{', '.join(wanted)}: not obtainable: {str(error).splitlines()[-1]}")
+    return folder / "node_modules"
+
+
+def test(node, version, environment, options):
     """True when every test passed."""
     report = WORK / f"{version}.xml"
     report.unlink(missing_ok=True)
     command = [node, "--test", f"--test-reporter={HERE / 'junit.mjs'}",
                f"--test-reporter-destination={report}",
-               *map(str, sorted(HERE.glob("*.test.js")))]
-    done = subprocess.run(command, env={**os.environ, "NODE_PATH": str(modules)},
+               *map(str, sorted(HERE.glob("*.test.js"))),
+               *map(str, sorted(HERE.glob("full/*.test.js") if version.startswith(FULL) else ()))]
+    done = subprocess.run(command, env={**os.environ, **environment},
                           capture_output=True, text=True)
     if not report.exists():
         print(f"Node {version}: no report\n{done.stdout}{done.stderr}", flush=True)
@@ -109,8 +140,10 @@ def main():
         print("no Node to test with")
         return 1
     modules = prepare()
+    environment = {"NODE_PATH": f"{modules}:{prepare_packages()}",
+                   "CPROF_TEST_NATIVE": prepare_native()}
     with concurrent.futures.ThreadPoolExecutor(AT_A_TIME) as pool:
-        results = list(pool.map(lambda found: test(*found, modules, options), nodes))
+        results = list(pool.map(lambda found: test(*found, environment, options), nodes))
     return 0 if all(results) else 1
 
 

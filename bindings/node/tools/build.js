@@ -26,10 +26,16 @@ function npmHeaders (own) {
   return [path.join(own, `../node_modules/node-${process.platform}-${process.arch}/include/node`)]
 }
 
-const build = path.join(root, 'build')
-const ninja = spawnSync('ninja', ['--version']).status === 0 ? ['-G', 'Ninja'] : []
-const run = (...command) => execFileSync(command[0], command.slice(1), { stdio: 'inherit' })
-run('cmake', '-S', root, '-B', build, ...ninja, '-DCMAKE_BUILD_TYPE=RelWithDebInfo',
-  ...(process.env.CPROF_CMAKE_OPTIONS || '').split(' ').filter(Boolean),
-  `-DCPROF_NODE_INCLUDE=${findHeaders()}`, `-DCPROF_NODE_OUTPUT=${prebuiltFolder()}`)
-run('cmake', '--build', build, '--parallel', String(os.cpus().length), '--target', 'cprof_addon')
+function buildAddon () {
+  const build = path.join(root, 'build')
+  const ninja = spawnSync('ninja', ['--version']).status === 0 ? ['-G', 'Ninja'] : []
+  const run = (...command) => execFileSync(command[0], command.slice(1), { stdio: 'inherit' })
+  run('cmake', '-S', root, '-B', build, ...ninja, '-DCMAKE_BUILD_TYPE=RelWithDebInfo',
+    ...(process.env.CPROF_CMAKE_OPTIONS || '').split(' ').filter(Boolean),
+    `-DCPROF_NODE_INCLUDE=${findHeaders()}`, `-DCPROF_NODE_OUTPUT=${prebuiltFolder()}`)
+  run('cmake', '--build', build, '--parallel', String(os.cpus().length), '--target', 'cprof_addon')
+}
+
+// --headers only says where they are.
+if (process.argv[2] === '--headers') console.log(findHeaders())
+else buildAddon()

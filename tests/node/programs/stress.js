@@ -61,5 +61,8 @@ async function main () {
   }
 }
 
-if (isMainThread) cprof.start({ rate: 1000, output: process.argv[3] })
+if (isMainThread) {
+  cprof.start({ rate: 1000, output: process.argv[3] })
+  if (process.env.CPROF_TEST_NATIVE) require(process.env.CPROF_TEST_NATIVE).hammer(2000)
+}
 main()
