@@ -12,6 +12,7 @@
 #include "engine/loader.h"
 #include "engine/own_thread.h"
 #include "engine/patience.h"
+#include "engine/terminate.h"
 #include "profile/combine.h"
 #include "sample/handler.h"
 #include "sample/threads.h"
@@ -267,6 +268,17 @@ static bool turn(struct collector *collector)
     return !stopping;
 }
 
+/* The process is about to die of SIGTERM, and waits for us with that. */
+static void wind_up(struct collector *collector)
+{
+    pthread_mutex_lock(&collector->work);
+    drain(collector);
+    close_interval(collector, false);
+    pthread_mutex_unlock(&collector->work);
+    exporter_flush(collector->config.exporter, TERMINATE_SECONDS);
+    terminate_now();
+}
+
 static void *run(void *argument)
 {
     struct collector *collector = argument;
@@ -275,6 +287,8 @@ static void *run(void *argument)
     while (again) {
         uint32_t seen = atomic_load(wake);
         again = turn(collector);
+        if (again && terminate_requested())
+            wind_up(collector);
         if (again && !collector->more)
             wake_wait(wake, seen, TICK_NS);
     }

@@ -19,6 +19,7 @@
 #include "engine/model.h"
 #include "engine/output.h"
 #include "engine/patience.h"
+#include "engine/terminate.h"
 #include "sample/handler.h"
 #include "sample/threads.h"
 
@@ -260,6 +261,7 @@ static int build(bool forked, char *error, size_t error_size)
             if (engine.config.share_context)
                 process_context_publish(engine.model);
             start_listener();
+            terminate_arm(&engine.wake);
             return 0;
         }
         end_sampling();
@@ -364,6 +366,7 @@ static int stop_running(uint64_t deadline)
         log_warn("the collector does not end in time: what it held is lost");
         keep_stats();
         atomic_store(&engine.state, ENGINE_STUCK);
+        terminate_disarm();
         return -ETIMEDOUT;
     }
     keep_stats();
@@ -374,6 +377,7 @@ static int stop_running(uint64_t deadline)
         config_free(&engine.config);
     }
     atomic_store(&engine.state, clean ? ENGINE_IDLE : ENGINE_STUCK);
+    terminate_disarm();
     return status;
 }
 
@@ -485,6 +489,7 @@ static void before_fork(void)
         return;
     pthread_mutex_lock(&engine.forking);
     engine.fork = (struct fork_view){0};
+    engine.restart = false;
     sigset_t ours;
     sigemptyset(&ours);
     if (cprof_is_running())
@@ -560,10 +565,12 @@ static void forget_parent(bool at_rest)
     atomic_store(&engine.state, ENGINE_IDLE);
 }
 
-/* The child of a fork that no hook announced stays dormant. */
+/* The child of a fork that no hook announced stays dormant, unless the runtime's hook for the
+ * child is called all the same (uWSGI forks so). */
 static void after_fork_in_child(void)
 {
     if (!announced) {
+        engine.restart |= cprof_is_running();
         forget_parent(false);
         return;
     }

@@ -252,11 +252,19 @@ def _after_fork_in_child() -> None:
     util = sys.modules.get("multiprocessing.util")
     if util is not None:
         util.register_after_fork(_stop_at_exit, _finalize_multiprocessing)
+    signals = sys.modules.get("celery.signals")
+    if signals is not None:
+        signals.worker_process_shutdown.connect(_stop_celery_worker)
 
 
 def _finalize_multiprocessing(function: Callable[[], None]) -> None:
     """A child of multiprocessing leaves by os._exit(), past atexit, but runs its finalizers."""
     sys.modules["multiprocessing.util"].Finalize(None, function, exitpriority=-100)
+
+
+def _stop_celery_worker(**_: Any) -> None:
+    """A child of Celery's pool leaves by os._exit() right after it has told so."""
+    _stop_at_exit()
 
 
 def _stop_at_exit() -> None:
