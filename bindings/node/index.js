@@ -6,8 +6,17 @@ const { threadId } = require('node:worker_threads')
 const { prebuiltFolder } = require('./prebuilt')
 
 const folder = prebuiltFolder()
-const native = require(path.join(folder, 'cprof.node'))
+const native = load()
 const noWalk = native.init(threadId)
+
+function load () {
+  try {
+    return require(path.join(folder, 'cprof.node'))
+  } catch (error) {
+    if (error.code !== 'MODULE_NOT_FOUND') throw error
+    throw new Error(`cprof: no binary for ${path.basename(folder)} here: build it with \`npm run build --prefix ${__dirname}\``)
+  }
+}
 
 const EXIT_TIMEOUT = 2 // seconds that the end of a program may wait for the last delivery
 const DEFAULT_TIMEOUT = 5

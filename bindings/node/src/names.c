@@ -465,18 +465,22 @@ static bool ends(const char *text, const char *with)
     return length >= size && strcmp(text + length - size, with) == 0;
 }
 
-/* Is the pc that names_role_at() was last asked about in a builtin? Both are the collector's. */
+/* Is the pc that names_role_at() was last asked about in a builtin? Both are the collector's.
+ */
 static bool in_builtin;
 
-/* A stripped node: which of its builtins are code that users wrote a call to, and which only
- * carry calls, can't be told. */
+/* Builtins with and without a symbol: a stripped node has none that is named. */
+static struct {
+    unsigned named, nameless;
+} builtins_seen;
+
+/* Which of these users wrote a call to, and which only carry calls, can't be told. */
 static enum cprof_role nameless_builtin(void)
 {
-    static bool told;
-    if (!told)
+    enum { ENOUGH = 8 };
+    if (++builtins_seen.nameless == ENOUGH && builtins_seen.named == 0)
         fprintf(stderr, "cprof: this node is stripped: V8's builtins have no names and are not "
                         "shown; their time is their callers'\n");
-    told = true;
     return CPROF_ROLE_PLUMBING;
 }
 
@@ -492,6 +496,7 @@ enum cprof_role names_role(const char *symbol, const char *module)
         return nameless_builtin();
     if (symbol == NULL || !begins(symbol, prefix))
         return CPROF_ROLE_PLAIN;
+    builtins_seen.named++;
     symbol += sizeof prefix - 1;
     for (size_t i = 0; i < sizeof carriers / sizeof *carriers; i++)
         if (begins(symbol, carriers[i]))
