@@ -1,13 +1,14 @@
 'use strict'
 
-const { AsyncLocalStorage, createHook } = require('node:async_hooks')
 const path = require('node:path')
 const { threadId } = require('node:worker_threads')
+const { Context } = require('./context')
 const { prebuiltFolder } = require('./prebuilt')
 
 const folder = prebuiltFolder()
 const native = load()
 const noWalk = native.init(threadId)
+const context = new Context(native)
 
 function load () {
   try {
@@ -21,6 +22,7 @@ function load () {
 const EXIT_TIMEOUT = 2 // seconds that the end of a program may wait for the last delivery
 const DEFAULT_TIMEOUT = 5
 const EINVAL = 22
+const ON = /^(1|true|yes|on)$/i
 
 /**
  * Starts profiling this process. Throws a RangeError, with one line that names the option or
@@ -58,6 +60,7 @@ function start (options = {}) {
   } else {
     testWalk()
   }
+  followSpans(options.asyncHooks)
   process.removeListener('exit', stopAtExit)
   process.on('exit', stopAtExit)
 }
@@ -96,31 +99,20 @@ async function profile (output, run, options = {}) {
   }
 }
 
-// ---- labels ----
+// ---- spans and labels ----
 
-let storage // made at the first use: programs without labels do not pay for them
-
-function followLabels () {
-  storage = new AsyncLocalStorage()
-  const use = () => native.useLabels(storage.getStore()?.number ?? 0)
-  createHook({ before: use, after: () => native.useLabels(0) }).enable()
+function followSpans (asyncHooks = ON.test(process.env.CPROF_ASYNC_HOOKS)) {
+  context.follow({ asyncHooks })
 }
+
+if (native.isRunning()) followSpans() // a worker
 
 /**
  * Puts labels on the samples of a function and of everything asynchronous that it begins. Inner
  * labels add to outer ones and win over those of the same name.
  */
 function labels (added, run) {
-  if (!storage) followLabels()
-  const outer = storage.getStore()
-  const merged = { ...outer?.labels, ...added }
-  const number = native.labelSet(pairs(merged).map(part => part.replaceAll('\0', '?') + '\0').join(''))
-  native.useLabels(number)
-  try {
-    return storage.run({ labels: merged, number }, run)
-  } finally {
-    native.useLabels(outer?.number ?? 0)
-  }
+  return context.labels(added, run)
 }
 
 // ---- the self-test ----

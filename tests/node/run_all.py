@@ -24,7 +24,8 @@ NODES = Path(os.environ.get("CPROF_TEST_NODES", Path.home() / ".cache/cprof-test
 WORK = Path(os.environ.get("CPROF_TEST_WORK", "/tmp/cprof-test-node"))
 VERSIONS = ("18", "20", "22", "24", "26")
 FULL = ("v22", "v24", "v26")  # with the programs of full/
-PACKAGES = ("typescript@5", "express@5", "@types/node@22")
+PACKAGES = ("typescript@5", "express@5", "@types/node@22", "@opentelemetry/api@1",
+            "@opentelemetry/sdk-trace-node@2")
 AT_A_TIME = 2  # the tests of one Node run one after the other
 
 
@@ -88,7 +89,7 @@ def prepare_native():
 
 
 def prepare_packages():
-    """Programs from npm that the full set profiles; their tests are skipped without them."""
+    """What tests take from npm; they are skipped without."""
     folder = NODES / "packages"
     folder.mkdir(parents=True, exist_ok=True)
     wanted = [name for name in PACKAGES

@@ -83,6 +83,8 @@ static void before_collection(void *v8_isolate, int type, int flags, void *data)
 {
     struct isolate *isolate = data;
     (void)v8_isolate, (void)type, (void)flags;
+    if (atomic_load(&isolate->collecting) == 0)
+        context_keep(isolate);
     if (atomic_fetch_add(&isolate->collecting, 1) == 0) {
         isolate->collection_sp = UINTPTR_MAX;
         names_pending(isolate);
@@ -276,7 +278,7 @@ static void renew(struct isolate *isolate, napi_threadsafe_function waker, uint3
     pthread_mutex_lock(&lock);
     isolate->serial = ++serials;
     isolate->waker = waker;
-    isolate->v8 = NULL;
+    isolate->v8 = v8.current != NULL ? v8.current() : NULL;
     isolate->opaque = false;
     isolate->next_number = isolate->oldest = 0;
     isolate->stream_map = 0;
@@ -286,7 +288,7 @@ static void renew(struct isolate *isolate, napi_threadsafe_function waker, uint3
         atomic_store(&isolate->wasm[i], 0);
     atomic_store(&isolate->asked, false);
     atomic_store(&isolate->collecting, 0);
-    atomic_store(&isolate->label_set, 0);
+    isolate->context = (struct context_source){0};
     describe_thread(isolate, thread_id);
     atomic_store(&isolate->open, true);
     pthread_mutex_unlock(&lock);

@@ -27,6 +27,8 @@
 
 #include <node_api.h>
 
+#include "context.h"
+
 #include "script.h"
 
 enum {
@@ -85,7 +87,7 @@ struct isolate {
     struct range code;       /* what V8 compiles */
     _Atomic int collecting;  /* depth of garbage collections */
     uintptr_t collection_sp; /* of the JavaScript frame last met in one */
-    _Atomic uint32_t label_set;
+    struct context_source context;
 
     uint32_t next_number;
     struct seen *seen;

@@ -11,10 +11,12 @@
 
 #include <node_api.h>
 
+#include "cprof/context.h"
 #include "cprof/cprof.h"
+#include "cprof/labels.h"
 #include "cprof/runtime.h"
+#include "context.h"
 #include "isolate.h"
-#include "labels.h"
 #include "layout.h"
 #include "names.h"
 #include "script.h"
@@ -22,14 +24,20 @@
 
 enum { PAIRS_MAX = 128, ARGUMENT_MAX = 4096 };
 
+static void drained(void)
+{
+    isolate_drained();
+    cprof_labels_drained();
+}
+
 static struct cprof_runtime runtime = {
     .name = "v8",
     .resolve = names_resolve,
     .role = names_role,
     .role_at = names_role_at,
-    .context = walk_context,
-    .labels = labels_of,
-    .drained = isolate_drained,
+    .context = context_read,
+    .labels = cprof_labels_of,
+    .drained = drained,
 };
 
 static char no_walk[256]; /* why JavaScript frames can't be shown; "" when they can */
@@ -77,10 +85,9 @@ static double number_property(napi_env env, napi_value object, const char *name)
 }
 
 /* From [key, value, key, value, …]. */
-static size_t pairs_property(struct arguments *arguments, napi_value object, const char *name,
-                             struct cprof_pair pairs[PAIRS_MAX])
+static size_t pairs_of(struct arguments *arguments, napi_value array,
+                       struct cprof_pair pairs[PAIRS_MAX])
 {
-    napi_value array = property(arguments->env, object, name);
     uint32_t length = 0;
     size_t count = 0;
     if (napi_get_array_length(arguments->env, array, &length) != napi_ok)
@@ -93,6 +100,12 @@ static size_t pairs_property(struct arguments *arguments, napi_value object, con
         count += pairs[count].key != NULL && pairs[count].value != NULL;
     }
     return count;
+}
+
+static size_t pairs_property(struct arguments *arguments, napi_value object, const char *name,
+                             struct cprof_pair pairs[PAIRS_MAX])
+{
+    return pairs_of(arguments, property(arguments->env, object, name), pairs);
 }
 
 static void free_arguments(struct arguments *arguments)
@@ -281,24 +294,72 @@ static napi_value module_stats(napi_env env, napi_callback_info info)
     return object;
 }
 
-/* labelSet(text): the number of a set of labels. */
-static napi_value module_label_set(napi_env env, napi_callback_info info)
+/* holdLabels([key, value, …]): the number of the set, to be released once. */
+static napi_value module_hold_labels(napi_env env, napi_callback_info info)
 {
-    char text[ARGUMENT_MAX];
-    size_t size = 0;
+    struct arguments arguments = {.env = env};
+    struct cprof_pair labels[PAIRS_MAX];
     napi_value value = NULL;
-    napi_get_value_string_utf8(env, first_argument(env, info), text, sizeof text, &size);
-    napi_create_uint32(env, labels_intern(text, size), &value);
+    size_t count = pairs_of(&arguments, first_argument(env, info), labels);
+    napi_create_uint32(env, cprof_labels_hold(labels, count), &value);
+    free_arguments(&arguments);
     return value;
 }
 
-/* useLabels(number): from now on, on this thread. */
-static napi_value module_use_labels(napi_env env, napi_callback_info info)
+static napi_value module_release_labels(napi_env env, napi_callback_info info)
 {
     uint32_t set = 0;
     napi_get_value_uint32(env, first_argument(env, info), &set);
-    atomic_store_explicit(&own_isolate(env)->label_set, set, memory_order_relaxed);
+    cprof_labels_release(set);
     return NULL;
+}
+
+/* The handle of a value is a pointer to its tagged word. */
+static uintptr_t tagged(napi_value value)
+{
+    return *(const uintptr_t *)value;
+}
+
+/* probeContext(value): can the handler find the current value of the storage? */
+static napi_value module_probe_context(napi_env env, napi_callback_info info)
+{
+    napi_value value = first_argument(env, info), found = NULL;
+    napi_valuetype type = napi_undefined;
+    napi_typeof(env, value, &type);
+    napi_get_boolean(env, type == napi_bigint && context_probe(own_isolate(env), tagged(value)),
+                     &found);
+    return found;
+}
+
+/* useContextWords(array): what the handler reads elsewhere. The array is kept for good. */
+static napi_value module_use_context_words(napi_env env, napi_callback_info info)
+{
+    napi_value array = first_argument(env, info);
+    napi_typedarray_type type = napi_int8_array;
+    napi_ref kept;
+    size_t length = 0;
+    void *words = NULL;
+    napi_get_typedarray_info(env, array, &type, &length, &words, NULL, NULL);
+    if (type == napi_uint32_array && length == CONTEXT_WORDS &&
+        napi_create_reference(env, array, 1, &kept) == napi_ok)
+        own_isolate(env)->context.words = words;
+    return NULL;
+}
+
+/* spanProfileId(): the running interval's profile_id in hex, or null. */
+static napi_value module_span_profile_id(napi_env env, napi_callback_info info)
+{
+    uint8_t id[16];
+    char text[2 * sizeof id + 1];
+    napi_value value = NULL;
+    (void)info;
+    if (!cprof_span_profile_id(id)) {
+        napi_get_null(env, &value);
+        return value;
+    }
+    for (size_t i = 0; i < sizeof id; i++)
+        snprintf(text + 2 * i, 3, "%02x", id[i]);
+    return text_value(env, text);
 }
 
 /* ---- the self-test ---- */
@@ -402,8 +463,11 @@ NAPI_MODULE_INIT()
         {"stopNow", module_stop_now},
         {"isRunning", module_is_running},
         {"stats", module_stats},
-        {"labelSet", module_label_set},
-        {"useLabels", module_use_labels},
+        {"holdLabels", module_hold_labels},
+        {"releaseLabels", module_release_labels},
+        {"probeContext", module_probe_context},
+        {"useContextWords", module_use_context_words},
+        {"spanProfileId", module_span_profile_id},
         {"probe", module_probe},
         {"opaque", module_opaque},
     };

@@ -398,11 +398,7 @@ bool walk_step_unmapped(const struct cprof_interrupted *thread,
     return true;
 }
 
-bool walk_context(const struct cprof_interrupted *thread, struct cprof_context *context)
+bool walk_reads(struct isolate *isolate, uintptr_t word, size_t size)
 {
-    struct isolate *isolate = thread->thread_data;
-    if (isolate == NULL)
-        return false;
-    context->label_set = atomic_load_explicit(&isolate->label_set, memory_order_relaxed);
-    return context->label_set != 0;
+    return object(isolate, word, size);
 }

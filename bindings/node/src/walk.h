@@ -48,7 +48,10 @@ bool walk_step_unmapped(const struct cprof_interrupted *thread,
 struct isolate;
 bool walk_is_wasm(struct isolate *isolate, uintptr_t pc);
 
-/* Labels of the interrupted thread. */
-bool walk_context(const struct cprof_interrupted *thread, struct cprof_context *context);
+struct isolate;
+
+/* [isolate's thread] Is the word a heap object whose first `size` bytes, and map, can be read?
+ */
+bool walk_reads(struct isolate *isolate, uintptr_t word, size_t size);
 
 #endif

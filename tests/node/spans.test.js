@@ -1,0 +1,247 @@
+'use strict'
+
+// Samples carry the OpenTelemetry span that was active when they were taken.
+
+const assert = require('node:assert')
+const { test } = require('node:test')
+const { major, profileSource, run } = require('./helper')
+
+let skip = false
+try {
+  require.resolve('@opentelemetry/sdk-trace-node')
+} catch {
+  skip = 'no OpenTelemetry packages'
+}
+
+// By V8's slot where it has one, else by async hooks.
+const env = { CPROF_ASYNC_HOOKS: major < 24 ? 'on' : 'off' }
+
+// `named` makes functions that burn, by whose names a stack tells in which span it was taken.
+const TRACER = `
+const { context, trace, ROOT_CONTEXT, INVALID_SPAN_CONTEXT } = require('@opentelemetry/api')
+const { NodeTracerProvider } = require('@opentelemetry/sdk-trace-node')
+const register = () => new NodeTracerProvider().register()
+const told = {}
+const tell = (name, span) => { told[name] = span.spanContext().traceId + ':' + span.spanContext().spanId }
+const inSpan = (name, run) => trace.getTracer('test').startActiveSpan(name, span => { tell(name, span); return run(span) })
+const cpu = () => { const { user, system } = process.cpuUsage(); return (user + system) / 1000 }
+let sink = 0
+const burn = ms => { const end = cpu() + ms; while (cpu() < end) for (let i = 0; i < 2e4; i++) sink += i }
+const functions = {}
+const named = name => functions[name] ??= new Function('burn', 'return function in_' + name + ' (ms) { burn(ms); return 1 }')(burn)
+const pause = () => new Promise(resolve => setTimeout(resolve, 1))
+process.on('exit', () => console.log(JSON.stringify(told)))
+`
+
+const linkOf = sample => sample.labels.trace_id && `${sample.labels.trace_id}:${sample.labels.span_id}`
+
+async function profiled (source, options = {}) {
+  const profile = await profileSource(TRACER + source, { ...options, env: { ...env, ...options.env } })
+  return Object.assign(profile, { told: JSON.parse(profile.stdout.trim().split('\n').at(-1)) })
+}
+
+// Of the samples in the function 99.9 % carry exactly that link; undefined for none.
+function assertLinked (profile, name, link) {
+  const inside = profile.samples.filter(profile.under('in_' + name))
+  const total = inside.reduce((sum, s) => sum + s.count, 0)
+  const right = inside.reduce((sum, s) => sum + (linkOf(s) === link ? s.count : 0), 0)
+  assert.ok(total >= 8, `only ${total} samples in ${name}`)
+  assert.ok(right >= 0.999 * total, `${name}: ${right} of ${total} carry ${link}`)
+}
+
+for (const when of ['before cprof', 'after cprof', 'late']) {
+  test(`a context manager that is registered ${when} is followed`, { skip }, async () => {
+    const profile = await profiled(`
+if (${when === 'before cprof'}) register()
+const cprof = require('cprof')
+cprof.start()
+if (${when === 'after cprof'}) register()
+const main = () => { inSpan('a', () => named('a')(150)); named('none')(150) }
+if (${when === 'late'}) setTimeout(() => { register(); main() }, 20); else main()
+`, { env: { CPROF_ENABLED: 'off' } })
+    assertLinked(profile, 'a', profile.told.a)
+    assertLinked(profile, 'none', undefined)
+  })
+}
+
+test('a span is found across await, timers, emitters and nested spans', { skip }, async () => {
+  const profile = await profiled(`
+register()
+const { EventEmitter } = require('node:events')
+async function main () {
+  await inSpan('outer', async () => {
+    named('begin')(100)
+    await 1; named('awaited')(100)
+    await pause(); named('timer')(100)
+    await new Promise(resolve => setImmediate(() => { named('immediate')(100); resolve() }))
+    await new Promise(resolve => process.nextTick(() => { named('tick')(100); resolve() }))
+    const emitter = context.bind(context.active(), new EventEmitter())
+    emitter.on('event', () => named('event')(100))
+    setTimeout(() => context.with(ROOT_CONTEXT, () => emitter.emit('event')), 1)
+    await pause(); await pause()
+    await inSpan('inner', async () => { named('inner')(100); await pause(); named('inner')(100) })
+    named('back')(100)
+    context.with(ROOT_CONTEXT, () => named('root')(100))
+    require('node:fs').stat('/', () => named('callback')(100))
+    await pause()
+  })
+  named('after')(100)
+}
+main()
+`)
+  const { told } = profile
+  for (const name of ['begin', 'awaited', 'timer', 'immediate', 'tick', 'event', 'back', 'callback']) {
+    assertLinked(profile, name, told.outer)
+  }
+  assertLinked(profile, 'inner', told.inner)
+  for (const name of ['root', 'after']) assertLinked(profile, name, undefined)
+})
+
+test('each of 300 interleaved requests of work 1:2:4 has its own samples', { skip }, async () => {
+  const profile = await profiled(`
+register()
+const http = require('node:http')
+const server = http.createServer((request, response) => {
+  const name = request.url.slice(1)
+  const work = named(name)
+  inSpan(name, async span => {
+    for (let i = 0; i < 5; i++) { work(1.2 * Number(name.split('_')[1])); await pause() }
+    span.end()
+    response.end()
+  })
+})
+const get = name => new Promise(resolve => http.get({ port: server.address().port, path: '/' + name, agent: false },
+  response => response.resume().on('end', resolve)))
+server.listen(0, async () => {
+  for (let batch = 0; batch < 5; batch++) {
+    await Promise.all(Array.from({ length: 60 }, (_, i) => get('r' + (batch * 60 + i) + '_' + (1 << i % 3))))
+  }
+  server.close()
+})
+`, { seconds: 240 })
+  const { told } = profile
+  assert.strictEqual(Object.keys(told).length, 300)
+  const shares = { 1: 0, 2: 0, 4: 0 }
+  let inside = 0
+  let right = 0
+  for (const sample of profile.samples) {
+    const request = sample.stack.map(frame => /^in_(r\d+_(\d))$/.exec(frame.name)).find(Boolean)
+    if (!request) continue
+    inside += sample.count
+    shares[request[2]] += sample.count
+    if (linkOf(sample) === told[request[1]]) right += sample.count
+  }
+  assert.ok(inside > 1000 && right >= 0.999 * inside, `${right} of ${inside}`)
+  for (const units of [1, 2, 4]) {
+    assert.ok(Math.abs(shares[units] / inside - units / 7) < 0.03, JSON.stringify(shares))
+  }
+})
+
+test('labels and spans are independent of each other', { skip }, async () => {
+  const profile = await profiled(`
+register()
+const cprof = require('cprof')
+cprof.labels({ tenant: 'a' }, async () => {
+  await inSpan('s', async () => {
+    await pause(); named('both')(80)
+    cprof.labels({ tenant: 'b', more: 1 }, () => named('inner')(80))
+  })
+  named('label')(80)
+})
+`)
+  const labels = name => new Set(profile.samples.filter(profile.under('in_' + name))
+    .map(({ labels }) => `${labels.tenant} ${labels.more}`))
+  assertLinked(profile, 'both', profile.told.s)
+  assertLinked(profile, 'inner', profile.told.s)
+  assertLinked(profile, 'label', undefined)
+  assert.deepStrictEqual([...labels('both')], ['a undefined'])
+  assert.deepStrictEqual([...labels('inner')], ['b 1'])
+})
+
+test('spans survive garbage collections', { skip }, async () => {
+  const profile = await profiled(`
+register()
+const churn = function in_churn (ms) { const end = cpu() + ms; while (cpu() < end) { let a = []; for (let i = 0; i < 1e4; i++) a.push({ i }) } }
+const quiet = function in_quiet (ms) { const end = cpu() + ms; while (cpu() < end) { let a = []; for (let i = 0; i < 1e4; i++) a.push({ i }) } }
+inSpan('s', async () => { churn(300); await pause(); churn(300) }).then(() => quiet(300))
+`)
+  assertLinked(profile, 'churn', profile.told.s)
+  assertLinked(profile, 'quiet', undefined)
+})
+
+test('foreign and broken spans cost the link and nothing else', { skip }, async () => {
+  const profile = await profiled(`
+register()
+const T = '0123456789abcdef0123456789abcdef', S = '0123456789abcdef'
+const answer = value => ({ spanContext: () => value })
+const spans = {
+  foreign: answer({ traceId: T, spanId: S }),
+  throws: { spanContext () { throw new Error('no') } },
+  nothing: {}, number: 7, none: answer(undefined), short: answer({ traceId: '12', spanId: '34' }),
+  text: answer({ traceId: 'x'.repeat(32), spanId: 'y'.repeat(16) }), frozen: Object.freeze(answer(null)),
+  remote: answer({ traceId: T, spanId: S, isRemote: true }), invalid: answer(INVALID_SPAN_CONTEXT)
+}
+told.foreign = T + ':' + S
+for (const [name, span] of Object.entries(spans)) context.with(trace.setSpan(context.active(), span), () => named(name)(100))
+try { context.with(ROOT_CONTEXT, () => { throw new Error('mine') }) } catch (error) { if (error.message !== 'mine') throw error }
+const same = context.with(ROOT_CONTEXT, function (a, b) { return [this, a, b] }, 'self', 1, 2)
+if (String(same) !== 'self,1,2') throw new Error(String(same))
+`)
+  assertLinked(profile, 'foreign', profile.told.foreign)
+  for (const name of ['throws', 'nothing', 'number', 'none', 'short', 'text', 'frozen', 'remote']) {
+    assertLinked(profile, name, undefined)
+  }
+})
+
+test('a context manager that throws throws what it threw', { skip }, async () => {
+  const { stdout, stderr } = await run(['-e', `
+    require('cprof').start({ exporter: 'none', asyncHooks: true })
+    const api = require('@opentelemetry/api')
+    api.context.setGlobalContextManager({ active: () => api.ROOT_CONTEXT, with () { throw new Error('broken') },
+      bind: (_, target) => target, enable () { return this }, disable () { return this } })
+    try { api.context.with(api.ROOT_CONTEXT, () => {}) } catch (error) { console.log(error.message) }`])
+  assert.strictEqual(stdout, 'broken\n', stderr)
+})
+
+test('the root span names the profile in which it began', { skip }, async () => {
+  const { stdout, stderr } = await run(['-e', `
+    const cprof = require('cprof')
+    const { context, trace } = require('@opentelemetry/api')
+    new (require('@opentelemetry/sdk-trace-node').NodeTracerProvider)().register()
+    const tracer = trace.getTracer('test')
+    const id = span => span.attributes['profile.id']
+    const main = async () => {
+      cprof.start({ exporter: 'none', asyncHooks: true })
+      const first = tracer.startActiveSpan('root', root => tracer.startActiveSpan('child', child => [id(root), id(child)]))
+      await cprof.flush()
+      const second = tracer.startActiveSpan('root', id)
+      const remote = { traceId: '1'.repeat(32), spanId: '2'.repeat(16), traceFlags: 1, isRemote: true }
+      const local = context.with(trace.setSpanContext(context.active(), remote), () => tracer.startActiveSpan('local', id))
+      await cprof.stop()
+      console.log(/^[0-9a-f]{32}$/.test(first[0]), first[1], second !== first[0], second === local)
+    }
+    main()`], { env: { CPROF_SPAN_PROFILE_ID: 'on' } })
+  assert.strictEqual(stdout, 'true undefined true true\n', stderr)
+})
+
+test('workers have spans of their own', { skip }, async () => {
+  const profile = await profiled(`
+const { Worker, isMainThread, parentPort, workerData } = require('node:worker_threads')
+register()
+if (isMainThread) {
+  for (const name of ['w1', 'w2']) new Worker(__filename, { workerData: name }).on('message', message => { Object.assign(told, message) })
+  inSpan('main', () => named('main')(150))
+} else {
+  inSpan(workerData, async () => { await pause(); named(workerData)(150) })
+    .then(() => parentPort.postMessage({ [workerData]: told[workerData] }))
+}
+`)
+  const told = Object.assign({}, ...profile.stdout.trim().split('\n').map(line => JSON.parse(line)))
+  for (const name of ['main', 'w1', 'w2']) assertLinked(profile, name, told[name])
+})
+
+test('before 24 spans are followed on request only', { skip: skip || major >= 24 }, async () => {
+  const profile = await profiled("register(); inSpan('a', () => named('a')(150))",
+    { env: { CPROF_ASYNC_HOOKS: 'off' } })
+  assertLinked(profile, 'a', undefined)
+})
