@@ -16,7 +16,7 @@
 
 #include "profile/profile.h"
 
-#define FORMAT_MAX_INFLATED ((size_t)1 << 30) /* bytes a compressed input may grow to */
+#define FORMAT_MAX_INFLATED ((size_t)1 << 30) /* bytes that no input may grow to */
 #define FORMAT_ERROR_SIZE 256
 
 struct buffer {

@@ -75,6 +75,14 @@ int buffer_gunzip(const unsigned char *data, size_t size, size_t limit, struct b
     return status == Z_STREAM_END ? 0 : zlib_errno(status);
 }
 
+/* Profiles shrink to a tenth or a fiftieth; what shrank more, and is large, was made to. */
+static size_t inflated_limit(size_t size)
+{
+    const size_t always = (size_t)64 << 20, factor = 128;
+    size_t limit = size < FORMAT_MAX_INFLATED / factor ? size * factor : FORMAT_MAX_INFLATED;
+    return limit > always ? limit : always;
+}
+
 struct profile *gzip_read(const unsigned char *data, size_t size,
                           struct profile *(*read)(const unsigned char *data, size_t size,
                                                   char error[FORMAT_ERROR_SIZE]),
@@ -84,12 +92,13 @@ struct profile *gzip_read(const unsigned char *data, size_t size,
     struct profile *profile = NULL;
     if (!gzip_detect(data, size))
         return read(data, size, error);
-    int status = buffer_gunzip(data, size, FORMAT_MAX_INFLATED, &raw);
+    const size_t limit = inflated_limit(size);
+    int status = buffer_gunzip(data, size, limit, &raw);
     if (status == 0)
         profile = read(raw.data, raw.size, error);
     else if (status == -EFBIG)
-        snprintf(error, FORMAT_ERROR_SIZE, "unpacks to more than %zu bytes",
-                 FORMAT_MAX_INFLATED);
+        snprintf(error, FORMAT_ERROR_SIZE, "unpacks to more than %zu bytes, from %zu", limit,
+                 size);
     else
         snprintf(error, FORMAT_ERROR_SIZE, "damaged gzip data after %zu unpacked bytes: %s",
                  raw.size, strerror(-status));

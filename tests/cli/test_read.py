@@ -1,5 +1,6 @@
 """top, flame, convert and merge: exact numbers, and one clear line for everything bad."""
 
+import gzip
 import json
 import os
 import pty
@@ -241,6 +242,12 @@ def test_bad_files_get_one_line_and_exit_1(cprof, small, tmp_path):
     one_line(cprof("top", tmp_path), 1, "irectory")
     one_line(cprof("top", small, tmp_path / "missing.pb.gz"), 1, "missing.pb.gz")
     one_line(cprof("top", "--type", "heap", small), 1, "heap", "samples, cpu")
+
+
+def test_a_small_file_that_unpacks_to_a_great_deal_is_refused(cprof, tmp_path):
+    path = tmp_path / "bomb.pb.gz"
+    path.write_bytes(gzip.compress(bytes(80 << 20), 9))
+    one_line(cprof("top", path), 1, "unpacks to more than 67108864 bytes")
 
 
 def test_unwritable_outputs_get_one_line_and_exit_1(cprof, small, tmp_path):
