@@ -47,6 +47,7 @@ class Python:
     `lean`: another of the same minor version runs all tests, this one those of stacks and names."""
 
     lean = False
+    unsupported = ""  # why the extension shall not walk the frames: given to see that it says so
 
     def install(self, site, includes):
         """Puts cprof into site-packages, built in the one folder that all interpreters share: the
@@ -59,6 +60,7 @@ class Python:
         quietly("cmake", "-S", BINDING, "-B", build, "-DCMAKE_BUILD_TYPE=RelWithDebInfo",
                 f"-DCPROF_PYTHON_INCLUDE={';'.join(includes)}", "-DCPROF_PYTHON_SUFFIX=.so",
                 f"-DCPROF_PYTHON_OUTPUT={site / 'cprof'}",
+                f"-DCPROF_PYTHON_UNSUPPORTED={self.unsupported}",
                 *(["-G", "Ninja"] if shutil.which("ninja") else []))
         quietly("cmake", "--build", build, "--parallel", str(os.cpu_count() or 1),
                 "--target", "cprof_python")
@@ -109,6 +111,19 @@ class Local(Python):
 
     def pytest(self, arguments):
         return [str(self.folder / "bin" / "python"), "-m", "pytest", *arguments], {"cwd": HERE}
+
+
+class TooNew(Local):
+    """The same Python, with an extension that takes it for one that it does not know."""
+
+    unsupported = "this version is not supported yet"
+
+    def __init__(self, python):
+        super().__init__(python)
+        self.version += "-unknown"
+        self.name = f"{self.version} ({python})"
+        self.folder = WORK / f"venv-{self.version}"
+        self.report = self.report_inside = WORK / f"{self.version}.xml"
 
 
 class System(Local):
@@ -169,7 +184,7 @@ class Rooted(Python):
 
 
 def find_all(quick):
-    found = [System("/usr/bin/python3")]
+    found = [System("/usr/bin/python3"), TooNew("/usr/bin/python3")]
     if not quick:
         others = sorted(Path.home().glob(".pyenv/versions/3.*/bin/python"))
         for python in [*others, *filter(None, EXTRA.split(":"))]:
@@ -181,8 +196,9 @@ def find_all(quick):
     found = [python for python in found if SUPPORTED.match(python.minor)]
     minors = set()
     for python in found:
-        python.lean = not python.free_threaded and python.minor in minors
-        minors |= set() if python.free_threaded else {python.minor}
+        walked = not python.free_threaded and not python.unsupported
+        python.lean = walked and python.minor in minors
+        minors |= {python.minor} if walked else set()
     return found
 
 
@@ -202,7 +218,7 @@ def selected(python, options):
     """The files of tests, where not all of them are to run."""
     if any(argument.startswith("test_") for argument in options.pytest):
         return []
-    if python.free_threaded:
+    if python.free_threaded or python.unsupported:
         return ["test_native_only.py"]
     return ["test_frames.py", "test_walk.py", "test_labels.py"] if python.lean else []
 

@@ -53,7 +53,7 @@ for w in workers: w.start()
 until_end(forks)()
 for w in workers: w.join()
 import cprof
-print(cprof.stats())
+print((cprof.stats(), time.process_time()))
 """
 
 
@@ -61,8 +61,8 @@ def test_churn_of_everything_at_1000_samples_a_second(execute):
     outcome = execute(CHURN, str(SECONDS), by="environment", timeout=SECONDS * 3 + 60,
                       env={"CPROF_RATE": "1000"})
     assert outcome.code == 0, outcome.err
-    stats = eval(outcome.out)
-    assert stats["samples"] > 100 * SECONDS
+    stats, used = eval(outcome.out)
+    assert stats["samples"] > 500 * used
     assert stats["samples_dropped"] < 0.01 * stats["samples"]
     profile = outcome.profile
     made = [f for s in profile.samples for f in s.stack if f.name.startswith("f_")]

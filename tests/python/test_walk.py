@@ -220,10 +220,10 @@ def test_names_and_paths_that_are_not_ascii():
 STRESS = r"""
 import functools, gc, sys, threading, time
 import _walktest as w
-end = time.monotonic() + float(sys.argv[1])
+end = time.process_time() + float(sys.argv[1])
 def churn():
     n = 0
-    while time.monotonic() < end:
+    while time.process_time() < end:
         n = (n + 1) % 400
         scope = {}
         exec(compile("\n" * n + f"def f_{n + 1}(k):\n s=0\n for i in range(k): s+=i\n", f"file{n}",
@@ -233,24 +233,24 @@ def generators():
     def g(n):
         if n: yield from g(n - 1)
         yield n
-    while time.monotonic() < end: sum(g(20))
+    while time.process_time() < end: sum(g(20))
 async def chain(n): return await chain(n - 1) if n else sum(i for i in range(20))
 def coroutines():
-    while time.monotonic() < end:
+    while time.process_time() < end:
         try: chain(20).send(None)
         except StopIteration: pass
 def deep(n): return deep(n - 1) if n else sorted(range(50), key=lambda x: -x)
 def recursion():
-    while time.monotonic() < end: deep(100)
+    while time.process_time() < end: deep(100)
 class Ring:
     def __init__(self): self.me = self
     def __del__(self): [i for i in range(10)]
 def garbage():
-    while time.monotonic() < end:
+    while time.process_time() < end:
         for _ in range(100): Ring()
         gc.collect(0)
 def threads():
-    while time.monotonic() < end:
+    while time.process_time() < end:
         t = threading.Thread(target=lambda: functools.reduce(lambda a, b: a + b, range(500)))
         t.start(); t.join()
 w.open(); w.sample(2000)

@@ -22,7 +22,8 @@
 
 #include "cprof/runtime.h"
 
-/* Why the Python that this is compiled for can't be walked. (Tests give a reason of their own.) */
+/* Why the Python that this is compiled for can't be walked. (Tests give a reason of their own.)
+ */
 #if defined(WALK_UNSUPPORTED)
 #elif defined(Py_GIL_DISABLED)
 #define WALK_UNSUPPORTED "free-threaded builds are not supported yet"
