@@ -228,17 +228,17 @@ static enum cprof_role role_of(const struct naming *naming, const struct module 
 }
 
 /* Asks the runtime for the name of a function without symbol, and puts it where a symbol's
- * would be. Says whether there will be one later. */
-static bool ask_runtime(const struct naming *naming, struct symbol *symbol,
+ * would be. 0 or the runtime's error. */
+static int ask_runtime(const struct naming *naming, struct symbol *symbol,
                         char name[NATIVE_NAME])
 {
     const struct cprof_runtime *runtime = naming->runtime;
     if (symbol->start == 0 || runtime == NULL || runtime->native_name == NULL)
-        return false;
+        return 0;
     int error = runtime->native_name(symbol->start, name, NATIVE_NAME);
     if (error == 0)
         symbol->lines[symbol->count - 1].name = symbol->lines[symbol->count - 1].linkage = name;
-    return error == -EAGAIN;
+    return error;
 }
 
 struct name naming_native(struct naming *naming, const struct module_map *map, uintptr_t pc)
@@ -250,7 +250,7 @@ struct name naming_native(struct naming *naming, const struct module_map *map, u
     struct symbol symbol;
     symbolizer_lookup(naming->symbolizer, module, pc, &symbol);
     char name[NATIVE_NAME];
-    bool later = ask_runtime(naming, &symbol, name);
+    int error = ask_runtime(naming, &symbol, name);
     enum cprof_role role = role_of(naming, module, pc, &symbol);
     struct entry entry = {
         .key = pc,
@@ -258,9 +258,10 @@ struct name naming_native(struct naming *naming, const struct module_map *map, u
         .name = {.location = locate(naming, module, pc, &symbol),
                  .role = (uint8_t)role,
                  .failed = module == NULL && role == CPROF_ROLE_PLAIN,
-                 .later = later},
+                 .later = error == -EAGAIN},
     };
-    return later ? entry.name : keep(naming, &naming->native, entry);
+    return error == -EAGAIN || error == -EBUSY ? entry.name
+                                               : keep(naming, &naming->native, entry);
 }
 
 void naming_modules_changed(struct naming *naming, const struct module_map *map)

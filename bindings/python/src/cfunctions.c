@@ -18,6 +18,7 @@ enum {
     DEEPEST = 200,        /* classes derived further than this are not looked at */
     SHARE = 50,           /* gathering may take 1/SHARE of the time */
     PATIENCE_MS = 500,    /* the collector is put off so long at most: samples wait meanwhile */
+    GIVE_UP_MS = 20000,   /* by then the main thread has had its chance to gather */
 };
 
 struct cfunction {
@@ -281,15 +282,16 @@ void cfunctions_close(void)
 
 /* ---- asking ---- */
 
-/* [locked] Whether modules came since the last gathering: then the answer is worth waiting
- * for. Nothing but the number of modules is read without the GIL. */
-static bool ask_again(void)
+/* [locked] What to tell of a function without a name: when modules came since the last
+ * gathering the answer is worth waiting for, then worth asking for again. Nothing but the
+ * number of modules is read without the GIL. */
+static int unknown(void)
 {
     const int64_t now = now_ns();
 
     if (modules == NULL ||
         __atomic_load_n(&((PyDictObject *)modules)->ma_used, __ATOMIC_RELAXED) == known_modules)
-        return false;
+        return -ENOENT;
     if (missed_at == 0)
         missed_at = now;
     if (!atomic_load(&asked) && now >= rest_until) {
@@ -297,7 +299,9 @@ static bool ask_again(void)
         if (Py_AddPendingCall(pending_call, NULL) < 0)
             atomic_store(&asked, false); /* the queue is full; next time */
     }
-    return now < missed_at + PATIENCE_MS * INT64_C(1000000);
+    return now < missed_at + PATIENCE_MS * INT64_C(1000000)  ? -EAGAIN
+           : now < missed_at + GIVE_UP_MS * INT64_C(1000000) ? -EBUSY
+                                                             : -ENOENT;
 }
 
 int cfunctions_name(uintptr_t start, char *name, size_t size)
@@ -312,8 +316,8 @@ int cfunctions_name(uintptr_t start, char *name, size_t size)
             result = 0;
         }
     }
-    if (result != 0 && ask_again())
-        result = -EAGAIN;
+    if (result != 0)
+        result = unknown();
     cfunctions_unlock();
     return result;
 }

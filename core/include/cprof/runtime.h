@@ -140,7 +140,8 @@ struct cprof_runtime {
     /* [collector] The name of the native function that starts at `start` and has no symbol,
      * for interpreters that know the functions of stripped files. role() is asked about that
      * name then. 0; -ENOENT: it has none, kept like any answer; -EAGAIN as in resolve(), the
-     * fallback being the name without a symbol. NULL: never. */
+     * fallback being the name without a symbol; -EBUSY: the fallback for this sample, and ask
+     * again at the next. NULL: never. */
     int (*native_name)(uintptr_t start, char *name, size_t size);
 
     /* [collector] The labels of a set that context() reported: calls `each` for every pair.
