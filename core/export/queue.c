@@ -87,6 +87,7 @@ struct queued *queued_halve(const struct queued *entry, uint32_t sink)
             return NULL;
         }
         queued_identify(slice);
+        made->piece = true;
         made->parts = half == 0 ? entry->parts : 0;
         made->next = list;
         list = made;
@@ -168,6 +169,11 @@ struct queued *queue_settle(struct queue *queue, struct queued *entry, uint32_t 
     return entry;
 }
 
+static bool may_merge(const struct queued *a, const struct queued *b)
+{
+    return a->waiting == b->waiting && !in_use(a) && !in_use(b) && !a->piece && !b->piece;
+}
+
 struct queued *queue_neighbours(const struct queue *queue)
 {
     struct queued *best = NULL;
@@ -175,8 +181,7 @@ struct queued *queue_neighbours(const struct queue *queue)
     for (struct queued *entry = queue->oldest; entry && entry->next; entry = entry->next) {
         const struct queued *other = entry->next;
         uint64_t parts = entry->parts + other->parts;
-        if (entry->waiting == other->waiting && !in_use(entry) && !in_use(other) &&
-            parts < best_parts) {
+        if (may_merge(entry, other) && parts < best_parts) {
             best = entry;
             best_parts = parts;
         }

@@ -33,6 +33,7 @@ struct queued {
                              other part stands for */
     uint32_t waiting;     /* bit i: sink i has not taken it */
     unsigned readers;     /* deliveries that are reading it: must stay */
+    bool piece;           /* of one that was too large: never merged again */
     bool merging;         /* its samples are on their way into another: not for delivery */
     struct budget budget; /* of a merged profile */
 };

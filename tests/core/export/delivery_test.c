@@ -106,6 +106,52 @@ static void without_gzip_the_body_is_plain(void **state)
     server_stop(server);
 }
 
+static void zstd_is_sent_when_asked_for(void **state)
+{
+    (void)state;
+    const struct reply script[] = {OK_REPLY};
+    struct server *server = server_start(script, 1);
+    struct exporter_options options = options_for(server_url(server));
+    options.otlp.packing = PACK_ZSTD;
+    struct exporter *exporter = start(&options);
+    exporter_submit(exporter, make_profile(5, NULL));
+    assert_int_equal(exporter_stop(exporter, 10, NULL), 0);
+    const struct request *request = server_request(server, 0);
+    if (strstr(request->head, "Content-Encoding: gzip") != NULL) {
+        server_stop(server);
+        print_message("SKIP built without libzstd-dev\n");
+        skip();
+    }
+    assert_non_null(strstr(request->head, "\r\nContent-Encoding: zstd\r\n"));
+    assert_memory_equal(request->body, "\x28\xb5\x2f\xfd", 4); /* zstd's magic */
+    server_stop(server);
+}
+
+static void a_unix_socket_is_a_server_too(void **state)
+{
+    (void)state;
+    const struct reply script[] = {OK_REPLY};
+    char folder[] = "/tmp/cprof-socket-XXXXXX", path[64];
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/otlp.sock", folder);
+    struct server *server = server_start_on(path, script, 1);
+    struct exporter_options options = options_for("http://localhost/v1development/profiles");
+    options.otlp.unix_socket = path;
+    setenv("http_proxy", "http://127.0.0.1:9", 1); /* not for a socket */
+    struct exporter *exporter = start(&options);
+    unsetenv("http_proxy");
+    exporter_submit(exporter, make_profile(5, NULL));
+    assert_int_equal(exporter_flush(exporter, 10), 0);
+    assert_int_equal(exporter_stop(exporter, 10, NULL), 0);
+    const struct request *request = server_request(server, 0);
+    assert_non_null(strstr(request->head, "POST /v1development/profiles HTTP/1.1\r\n"));
+    assert_non_null(strstr(request->head, "\r\nHost: localhost\r\n"));
+    assert_int_equal(encoded_total(request->body, request->body_size), 5);
+    server_stop(server);
+    unlink(path);
+    rmdir(folder);
+}
+
 /* Each of these comes once, then the server is well. */
 static void passing_trouble_is_retried_until_the_profile_is_delivered(void **state)
 {
@@ -448,6 +494,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_healthy_server_gets_the_profile_as_it_is),
         cmocka_unit_test(without_gzip_the_body_is_plain),
+        cmocka_unit_test(zstd_is_sent_when_asked_for),
+        cmocka_unit_test(a_unix_socket_is_a_server_too),
         cmocka_unit_test(passing_trouble_is_retried_until_the_profile_is_delivered),
         cmocka_unit_test(refusals_are_counted_and_never_retried),
         cmocka_unit_test(odd_successes_are_successes),

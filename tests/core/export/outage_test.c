@@ -474,6 +474,46 @@ static void a_profile_that_is_too_large_arrives_in_pieces(void **state)
     }
 }
 
+/* Two samples whose functions have names of 40 MiB: over the cap together, under it alone. */
+static struct profile *make_huge(void)
+{
+    const size_t size = 40 << 20;
+    struct profile *p = make_profile(1, NULL);
+    const int64_t one = 1;
+    char *name = malloc(size + 1);
+    memset(name, 'n', size);
+    name[size] = '\0';
+    for (int i = 0; i < 2; i++) {
+        name[0] = (char)('a' + i);
+        const struct profile_function function = {.name = profile_string(p, name)};
+        const struct profile_line line = {.function = profile_function(p, &function)};
+        const struct profile_location location = {.line_count = 1, .lines = &line};
+        profile_id frame = profile_location(p, &location);
+        profile_add(p, profile_stack(p, &frame, 1), 0, 0, &one);
+    }
+    free(name);
+    return p;
+}
+
+static void more_than_64_mebibytes_are_never_sent_at_once(void **state)
+{
+    (void)state;
+    static const struct reply script[] = {OK_REPLY};
+    struct server *server = server_start(script, 1);
+    struct exporter *exporter = start(server_url(server));
+    struct exporter_stats stats;
+    exporter_submit(exporter, make_huge());
+    assert_int_equal(exporter_flush(exporter, 60), 0);
+    assert_int_equal(exporter_stop(exporter, 5, &stats), 0);
+    assert_int_equal(server_requests(server), 3); /* the small sample; each large one */
+    for (size_t i = 0; i < 3; i++)
+        assert_in_range(server_request(server, i)->body_size, 1, 64 << 20);
+    assert_int_equal(arrived_since(server, 0), 3);
+    assert_int_equal(stats.exported, 1);
+    assert_int_equal(stats.failed + stats.dropped, 0);
+    server_stop(server);
+}
+
 static void a_server_that_takes_nothing_is_not_asked_for_ever(void **state)
 {
     (void)state;
@@ -585,6 +625,7 @@ int main(void)
         IN_FOLDER(a_folder_that_can_t_be_made_is_told_at_start),
         IN_FOLDER(processes_share_a_folder_and_a_survivor_delivers_what_the_killed_left),
         IN_FOLDER(a_profile_that_is_too_large_arrives_in_pieces),
+        IN_FOLDER(more_than_64_mebibytes_are_never_sent_at_once),
         IN_FOLDER(secrets_are_in_nothing_that_is_produced),
         IN_FOLDER(a_server_that_takes_nothing_is_not_asked_for_ever),
     };

@@ -2,7 +2,8 @@
  * a profiled program does, with these resource attributes. The environment may name TLS files
  * (CERTIFICATE, CLIENT_KEY, CLIENT_CERTIFICATE), a unix SOCKET, PROTOCOL=grpc (then the URL
  * ends in the method's path) and PACKING (gzip, zstd, none); EXPORTER=pyroscope or parca sends
- * there, with TENANT as X-Scope-OrgID; PATIENCE is in seconds (30). Exit status 0: delivered. */
+ * there, with TENANT as X-Scope-OrgID; PATIENCE is in seconds (30). Exit status 0: delivered.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

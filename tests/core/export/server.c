@@ -9,6 +9,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define MAX_REQUESTS 4096
@@ -150,30 +151,46 @@ struct server *server_start(const struct reply *script, size_t count)
     return server_start_at(0, script, count);
 }
 
-struct server *server_start_at(int port, const struct reply *script, size_t count)
+static struct server *start_on(int listener, const struct sockaddr *address, socklen_t size,
+                               const struct reply *script, size_t count)
 {
     const int yes = 1;
     struct server *server = calloc(1, sizeof *server);
+    server->script = script;
+    server->script_length = count;
+    server->listener = listener;
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    if (bind(listener, address, size) != 0 || listen(listener, 16) != 0 ||
+        pipe(server->quit) != 0) {
+        perror("test server");
+        exit(1);
+    }
+    pthread_mutex_init(&server->lock, NULL);
+    pthread_create(&server->thread, NULL, run, server);
+    return server;
+}
+
+struct server *server_start_at(int port, const struct reply *script, size_t count)
+{
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_port = htons((uint16_t)port),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t length = sizeof address;
-    server->script = script;
-    server->script_length = count;
-    server->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    setsockopt(server->listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-    if (bind(server->listener, (struct sockaddr *)&address, sizeof address) != 0 ||
-        listen(server->listener, 16) != 0 || pipe(server->quit) != 0 ||
-        getsockname(server->listener, (struct sockaddr *)&address, &length) != 0) {
-        perror("test server");
-        exit(1);
-    }
+    struct server *server = start_on(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
+                                     (struct sockaddr *)&address, length, script, count);
+    getsockname(server->listener, (struct sockaddr *)&address, &length);
     server->port = ntohs(address.sin_port);
     snprintf(server->url, sizeof server->url, "http://127.0.0.1:%d/v1development/profiles",
              server->port);
-    pthread_mutex_init(&server->lock, NULL);
-    pthread_create(&server->thread, NULL, run, server);
     return server;
+}
+
+struct server *server_start_on(const char *path, const struct reply *script, size_t count)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    return start_on(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), (struct sockaddr *)&address,
+                    sizeof address, script, count);
 }
 
 const char *server_url(const struct server *server)

@@ -43,6 +43,8 @@ struct server;
 struct server *server_start(const struct reply *script, size_t count);
 /* On a port that was another server's: it comes back after an outage. */
 struct server *server_start_at(int port, const struct reply *script, size_t count);
+/* On a unix socket. */
+struct server *server_start_on(const char *path, const struct reply *script, size_t count);
 int server_port(const struct server *server);
 const char *server_url(const struct server *server); /* with the path for profiles */
 size_t server_requests(struct server *server);       /* completely received so far */
