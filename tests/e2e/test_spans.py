@@ -1,0 +1,132 @@
+"""A real tracer and cprof send to the same real collector: what links say, the tracer sent."""
+
+import base64
+import json
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+import collector
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+# 60 requests of three kinds of work, 20 at a time; half of them with a child span.
+PROGRAM = """
+import asyncio, time
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+provider = TracerProvider()
+provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+trace.set_tracer_provider(provider)
+tracer = trace.get_tracer("shop")
+
+def work(seconds):
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        sum(range(1000))
+
+async def request(n):
+    with tracer.start_as_current_span("request"):
+        for _ in range(4):
+            work(0.005 * (1 << n % 3))
+            await asyncio.sleep(0)
+        if n % 2:
+            with tracer.start_as_current_span("child"):
+                work(0.02)
+
+async def main():
+    for batch in range(3):
+        await asyncio.gather(*(request(20 * batch + n) for n in range(20)))
+    work(0.3)
+
+asyncio.run(main())
+provider.shutdown()
+"""
+
+
+@pytest.fixture(scope="module")
+def tracing_python(python):
+    packages = ["opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http"]
+    done = subprocess.run([python, "-m", "pip", "install", "-q", *packages],
+                          capture_output=True, text=True)
+    if done.returncode != 0:
+        pytest.skip(f"no {' or '.join(packages)}: {done.stderr.strip().splitlines()[-1]}")
+    return python
+
+
+@pytest.fixture(scope="module")
+def received(tracing_python, tmp_path_factory):
+    """(spans, profiles) of one run of the program, as the collector wrote them down."""
+    folder = tmp_path_factory.mktemp("spans")
+    program = folder / "shop.py"
+    program.write_text(PROGRAM)
+    try:
+        with collector.running_collector(folder, HERE / "traces.yaml") as running:
+            environment = {**os.environ, "CPROF_ENABLED": "1", "CPROF_RATE": "500",
+                           "CPROF_INTERVAL": "1", "CPROF_SPAN_PROFILE_ID": "on",
+                           "OTEL_SERVICE_NAME": "shop",
+                           "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{running.http}"}
+            done = subprocess.run([tracing_python, program], env=environment, text=True,
+                                  capture_output=True, timeout=120)
+            assert done.returncode == 0, done.stderr
+            profiles = [json.loads(line) for line in running.lines()]
+            traces = pathlib.Path(f"{running.output}.traces").read_text().splitlines()
+    except collector.Unavailable as reason:
+        pytest.skip(str(reason))
+    spans = [span for line in traces for resource in json.loads(line)["resourceSpans"]
+             for scope in resource["scopeSpans"] for span in scope["spans"]]
+    return spans, profiles
+
+
+def each_sample(profiles):
+    """(link or None, count) of every sample."""
+    for data in profiles:
+        links = data["dictionary"]["linkTable"]
+        for resource in data["resourceProfiles"]:
+            for scope in resource["scopeProfiles"]:
+                for profile in scope["profiles"]:
+                    for sample in profile["samples"]:
+                        link = links[sample.get("linkIndex", 0)]
+                        ids = link.get("traceId"), link.get("spanId")
+                        yield (ids if all(ids) else None), int(sample["values"][0])
+
+
+def test_every_link_is_a_span_that_the_tracer_exported(received):
+    spans, profiles = received
+    exported = {(span["traceId"], span["spanId"]) for span in spans}
+    assert len(exported) == 90
+    samples = list(each_sample(profiles))
+    linked = {link for link, _ in samples if link}
+    assert linked <= exported
+    requests = {(s["traceId"], s["spanId"]) for s in spans if s["name"] == "request"}
+    assert len(linked & requests) >= 0.9 * len(requests), "most requests were sampled"
+
+
+def test_time_in_spans_is_what_they_burnt(received):
+    _, profiles = received
+    samples = list(each_sample(profiles))
+    linked = sum(count for link, count in samples if link)
+    # 60 requests of 0.02, 0.04 and 0.08 s of CPU time, 30 children of 0.02 s; at 500 Hz.
+    assert linked == pytest.approx(500 * (20 * 0.14 + 30 * 0.02), rel=0.25)
+
+
+def test_root_spans_name_profiles_that_arrived(received):
+    spans, profiles = received
+    arrived = {profile_id(profile["profileId"]) for data in profiles
+               for resource in data["resourceProfiles"] for scope in resource["scopeProfiles"]
+               for profile in scope["profiles"]}
+    named = {attribute["value"]["stringValue"] for span in spans if not span.get("parentSpanId")
+             for attribute in span.get("attributes", []) if attribute["key"] == "profile.id"}
+    assert named and named <= arrived
+    assert not any(attribute["key"] == "profile.id" for span in spans if span.get("parentSpanId")
+                   for attribute in span.get("attributes", []))
+
+
+def profile_id(text):
+    """The collector writes bytes in hex, as ids of spans, or in base64 as protobuf's JSON does."""
+    return text if len(text) == 32 else base64.b64decode(text).hex()
