@@ -1,10 +1,14 @@
 """OTLP over gRPC to a real collector: clear text, TLS with client certificates, a unix socket."""
 
+import contextlib
 import json
 import os
 import pathlib
 import shutil
+import socket
+import socketserver
 import subprocess
+import threading
 import time
 
 import pytest
@@ -78,6 +82,44 @@ def test_the_http_port_of_a_collector_is_not_taken_for_grpc(real_collector, prof
     result = send(profile, f"http://{real_collector.http}{METHOD}", PATIENCE=2)
     assert result.returncode == 1
     assert "gRPC" in result.stderr.splitlines()[1]
+
+
+class Tunnel(socketserver.StreamRequestHandler):
+    """A proxy that knows CONNECT and nothing else."""
+
+    def handle(self):
+        method, target, _ = self.rfile.readline().decode().split()
+        while self.rfile.readline().strip():
+            pass
+        self.server.seen.append((method, target))
+        host, port = target.split(":")
+        with socket.create_connection((host, int(port))) as beyond:
+            self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            back = threading.Thread(target=self.relay, args=(beyond, self.connection))
+            back.start()
+            self.relay(self.connection, beyond)
+            back.join()
+
+    @staticmethod
+    def relay(source, sink):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+
+def test_a_proxy_is_asked_for_a_tunnel(real_collector, profile):
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Tunnel) as proxy:
+        proxy.seen = []
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{proxy.server_address[1]}"
+        url = f"http://{real_collector.grpc}{METHOD}"
+        result = send(profile, url, "tunnel", http_proxy=address)
+        assert result.returncode == 0, result.stderr
+        assert proxy.seen == [("CONNECT", real_collector.grpc)]
+        proxy.shutdown()
+    [data] = received(real_collector, "tunnel")
+    assert otlp_json.stacks(data) == STACKS
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl command")
