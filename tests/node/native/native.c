@@ -1,7 +1,8 @@
 /*
- * A native addon for the tests: work() burns CPU in C and calls a JavaScript function in between;
- * hammer() makes every thread's sampling signal come at a rate that no kernel tick allows, by
- * sending what the timers would send: /proc/self/timers says which signal, to whom, with what.
+ * A native addon for the tests: work() burns CPU in C and calls a JavaScript function in
+ * between; hammer() makes every thread's sampling signal come at a rate that no kernel tick
+ * allows, by sending what the timers would send: /proc/self/timers says which signal, to whom,
+ * with what.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -41,13 +42,39 @@ static napi_value native_work(napi_env env, napi_callback_info info)
 
 /* ---- the hammer ---- */
 
-enum { TARGETS_MAX = 64, ROUNDS_PER_LOOK = 50, QUEUED_MAX = 1000 };
+enum { TARGETS_MAX = 64, ROUNDS_PER_LOOK = 20, QUEUED_MAX = 1000 };
 
 static struct target {
     int signal, tid;
     void *value;
 } targets[TARGETS_MAX];
 static uint32_t rate;
+
+/* A number from a file of /proc: what follows `name`, read by `format`. */
+static unsigned long long read_number(const char *path, const char *name, const char *format)
+{
+    char text[4096];
+    unsigned long long number = 0;
+    FILE *file = fopen(path, "re");
+    size_t size = file != NULL ? fread(text, 1, sizeof text - 1, file) : 0;
+    if (file != NULL)
+        fclose(file);
+    text[size] = '\0';
+    const char *at = strstr(text, name);
+    if (at != NULL)
+        sscanf(at + strlen(name), format, &number);
+    return number;
+}
+
+/* Signals wait where a thread blocks them. There is a limit to those of a user, whose other
+ * programs need them as well. */
+static int takes_signals(const struct target *target)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/task/%d/status", target->tid);
+    return (read_number(path, "SigBlk:", " %llx") >> (target->signal - 1) & 1) == 0 &&
+           read_number(path, "SigQ:", " %llu") < QUEUED_MAX;
+}
 
 static size_t find_targets(void)
 {
@@ -57,29 +84,13 @@ static size_t find_targets(void)
     FILE *timers = fopen("/proc/self/timers", "re");
     while (timers != NULL && count < TARGETS_MAX && fgets(line, sizeof line, timers) != NULL) {
         sscanf(line, "signal: %d/%p", &at.signal, &at.value);
-        if (sscanf(line, "notify: signal/tid.%d", &at.tid) == 1 && at.value != NULL)
+        if (sscanf(line, "notify: signal/tid.%d", &at.tid) == 1 && at.value != NULL &&
+            takes_signals(&at))
             targets[count++] = at;
     }
     if (timers != NULL)
         fclose(timers);
     return count;
-}
-
-/* Signals that wait to be taken, of all the user's processes: there is a limit to them, which
- * others need as well. A thread that does not run takes none. */
-static long count_queued(void)
-{
-    char text[4096];
-    long queued = QUEUED_MAX;
-    FILE *status = fopen("/proc/self/status", "re");
-    size_t size = status != NULL ? fread(text, 1, sizeof text - 1, status) : 0;
-    if (status != NULL)
-        fclose(status);
-    text[size] = '\0';
-    const char *at = strstr(text, "SigQ:");
-    if (at != NULL)
-        sscanf(at, "SigQ: %ld", &queued);
-    return queued;
 }
 
 static void *run_hammer(void *unused)
@@ -88,7 +99,7 @@ static void *run_hammer(void *unused)
     for (;;) {
         size_t count = find_targets();
         for (int round = 0; round < ROUNDS_PER_LOOK; round++) {
-            for (size_t i = 0; i < count && count_queued() < QUEUED_MAX; i++) {
+            for (size_t i = 0; i < count; i++) {
                 siginfo_t info;
                 memset(&info, 0, sizeof info);
                 info.si_signo = targets[i].signal;
