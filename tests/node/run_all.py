@@ -12,6 +12,7 @@ file for each there.
 import argparse
 import concurrent.futures
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -47,19 +48,57 @@ def npm_node(version):
     return str(node)
 
 
+def debian_node():
+    """The command and version of Debian's Node, whose V8 is a stripped libnode.so: unpacked beside
+    the one of this machine, if that came from elsewhere. None where it is the one on the PATH."""
+    versions = [line.split("|")[1].strip() for line in quietly("apt-cache", "madison", "nodejs").splitlines()]
+    version = next(version for version in versions if "dfsg" in version)
+    if version == subprocess.run(["dpkg-query", "-W", "-f=${Version}", "nodejs"],
+                                 capture_output=True, text=True).stdout:
+        return None
+    root = NODES / f"debian-{version}"
+    if not (root / "complete").exists():
+        unpack_debian(version, root)
+    script = ('export LD_LIBRARY_PATH="$0/usr/lib/x86_64-linux-gnu" && mkdir -p /usr/share/nodejs && '
+              'mount --bind "$0/usr/share/nodejs" /usr/share/nodejs && exec "$0/usr/bin/node" "$@"')
+    command = ["unshare", "--mount", "sh", "-c", script, str(root)]
+    return command, quietly(*command, "--version") + "-debian"
+
+
+def unpack_debian(version, root):
+    """That nodejs and those of its dependencies that this machine lacks."""
+    without = [f"--no-{kind}" for kind in ("recommends", "suggests", "conflicts", "breaks", "replaces",
+                                           "enhances")]
+    names = {line for line in quietly("apt-cache", "depends", "--recurse", *without,
+                                      f"nodejs={version}").splitlines()
+             if re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", line)} - {"nodejs"}
+    have = quietly("dpkg-query", "-W", "-f=${Package}\n").splitlines()
+    packages = root / "packages"
+    packages.mkdir(parents=True, exist_ok=True)
+    quietly("apt-get", "download", f"nodejs={version}", *sorted(names - set(have)), cwd=packages)
+    for package in packages.glob("*.deb"):
+        quietly("dpkg-deb", "-x", str(package), str(root))
+    (root / "complete").touch()
+
+
 def find_all(options):
-    """(executable, version) of each; what can't be had is told."""
+    """(command, version) of each; what can't be had is told."""
     found = []
     own = shutil.which("node")
     if own and not options.versions:
-        found.append((own, quietly(own, "--version")))
+        found.append(([own], quietly(own, "--version")))
+    if not options.versions and not options.quick:
+        try:
+            found += filter(None, [debian_node()])
+        except (RuntimeError, OSError, StopIteration) as error:
+            print(f"Debian's Node: skipped, not obtainable: {(str(error).splitlines() or ['none'])[-1]}")
     for version in () if options.quick else options.versions or VERSIONS:
         try:
             node = npm_node(version)
-            found.append((node, quietly(node, "--version")))
+            found.append(([node], quietly(node, "--version")))
         except (RuntimeError, OSError) as error:
             print(f"Node {version}: skipped, not obtainable: {str(error).splitlines()[-1]}")
-    return list({version: (node, version) for node, version in found}.values())
+    return list({version: (command, version) for command, version in found}.values())
 
 
 def prepare():
@@ -107,7 +146,7 @@ def test(node, version, environment, options):
     """True when every test passed."""
     report = WORK / f"{version}.xml"
     report.unlink(missing_ok=True)
-    command = [node, "--test", f"--test-reporter={HERE / 'junit.mjs'}",
+    command = [*node, "--test", f"--test-reporter={HERE / 'junit.mjs'}",
                f"--test-reporter-destination={report}",
                *map(str, sorted(HERE.glob("*.test.js"))),
                *map(str, sorted(HERE.glob("full/*.test.js") if version.startswith(FULL) else ()))]
@@ -118,7 +157,7 @@ def test(node, version, environment, options):
         return False
     suite = ET.parse(report).getroot()
     counts = {key: int(suite.get(key)) for key in ("tests", "failures", "skipped")}
-    print(f"Node {version} ({node}): {counts['tests']} tests, {counts['failures']} failed, "
+    print(f"Node {version}: {counts['tests']} tests, {counts['failures']} failed, "
           f"{counts['skipped']} skipped", flush=True)
     for case in suite:
         for outcome in case:
