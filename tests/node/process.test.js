@@ -76,6 +76,40 @@ test('child processes inherit it', async () => {
   assert.ok(fs.readdirSync(folder).filter(name => /^child-\d+/.test(name)).length >= 1)
 })
 
+test('a self-test that fails is one line; native frames and the program stay as they are', async () => {
+  const profile = await profileSource(`
+    const { Worker, isMainThread } = require('node:worker_threads')
+    const zlib = require('node:zlib'), bytes = Buffer.alloc(300000, 'abc')
+    function work () { for (let i = 0; i < 100; i++) zlib.deflateSync(bytes) }
+    work()
+    if (isMainThread) new Worker(__filename)`, { env: { CPROF_TEST_SELF_TEST: 'fail' } })
+  const lines = profile.stderr.trim().split('\n')
+  assert.strictEqual(lines.length, 1, profile.stderr)
+  assert.match(lines[0], /^cprof: the self-test did not find its own functions.*shown as "\(JavaScript\)"$/)
+  assert.strictEqual(profile.count(profile.under('work')), 0)
+  for (const thread of ['main', 'worker 1']) {
+    assert.ok(profile.count(sample => sample.labels['thread.name'] === thread &&
+      sample.stack.some(f => f.name === '(JavaScript)') && sample.stack.some(f => /deflate/.test(f.name))) > 5, thread)
+  }
+})
+
+test('the processes of a cluster are profiled each for itself', async () => {
+  const output = path.join(folder, 'cluster-%p.pb.gz')
+  const file = program('cluster.js', `
+    const cluster = require('node:cluster')
+    if (cluster.isPrimary) for (let i = 0; i < 2; i++) cluster.fork()
+    else {
+      function serve () { let x = 1; for (let i = 0; i < 1e8; i++) x = (x * 31 + i) % 1000003; return x }
+      serve()
+      cluster.worker.disconnect()
+    }`)
+  const result = await run(auto(file), { env: { CPROF_OUTPUT: output } })
+  assert.strictEqual(result.code, 0, result.stderr)
+  const profiles = fs.readdirSync(folder).filter(name => /^cluster-\d+/.test(name))
+    .map(name => new Profile(path.join(folder, name)))
+  assert.strictEqual(profiles.filter(profile => profile.count(profile.under('serve')) > 5).length, 2)
+})
+
 test('an idle program is not sampled', async () => {
   const file = program('idle.js', `
     const cprof = require('cprof')

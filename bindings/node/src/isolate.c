@@ -37,6 +37,7 @@ static struct {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards the list and the records */
 static struct isolate *isolates;
 static uint32_t serials;
+static bool all_opaque;
 
 /* ---- handler code: learning ---- */
 
@@ -279,7 +280,7 @@ static void renew(struct isolate *isolate, napi_threadsafe_function waker, uint3
     isolate->serial = ++serials;
     isolate->waker = waker;
     isolate->v8 = v8.current != NULL ? v8.current() : NULL;
-    isolate->opaque = false;
+    isolate->opaque = all_opaque;
     isolate->next_number = isolate->oldest = 0;
     isolate->stream_map = 0;
     isolate->rests = 0;
@@ -429,6 +430,15 @@ bool isolate_ask(struct isolate *isolate)
         napi_call_threadsafe_function(isolate->waker, NULL, napi_tsfn_nonblocking);
     }
     return true;
+}
+
+void isolate_make_opaque(void)
+{
+    pthread_mutex_lock(&lock);
+    all_opaque = true;
+    for (struct isolate *at = isolates; at != NULL; at = at->next)
+        at->opaque = true;
+    pthread_mutex_unlock(&lock);
 }
 
 void isolate_wake_all(void)

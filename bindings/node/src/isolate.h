@@ -78,8 +78,8 @@ struct isolate {
     uint32_t serial;   /* upper half of its tokens; never used again */
     _Atomic bool open; /* false: its environment is gone */
     _Atomic bool attached;
-    bool opaque; /* the self-test failed: frames are not named */
-    void *v8;    /* v8::Isolate * */
+    _Atomic bool opaque; /* the self-test failed: frames are not named */
+    void *v8;            /* v8::Isolate * */
     uintptr_t stack_high;
     struct range builtins,
         copied_builtins;     /* embedded in the binary; remapped beside the code */
@@ -131,6 +131,8 @@ void isolate_drained(void);
 /* [any thread, locked] Asks an isolate's thread to name what is pending, whether it runs
  * JavaScript or waits for events. False: it has ended. */
 bool isolate_ask(struct isolate *isolate);
+/* [any thread] From now on no isolate's JavaScript is named. */
+void isolate_make_opaque(void);
 /* [any thread] Wakes all other isolates' threads, which attach or detach as the engine runs. */
 void isolate_wake_all(void);
 /* [any thread] The isolate with that serial, if it is open. Valid while the lock is held. */

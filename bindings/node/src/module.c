@@ -395,11 +395,12 @@ static napi_value module_probe(napi_env env, napi_callback_info info)
     return names;
 }
 
-/* opaque(): this thread's frames are not to be named. */
+/* opaque(): JavaScript frames are not to be named, on any thread. */
 static napi_value module_opaque(napi_env env, napi_callback_info info)
 {
     (void)info;
-    own_isolate(env)->opaque = true;
+    (void)env;
+    isolate_make_opaque();
     return NULL;
 }
 
