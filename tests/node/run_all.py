@@ -27,6 +27,7 @@ VERSIONS = ("18", "20", "22", "24", "26")
 FULL = ("v22", "v24", "v26")  # with the programs of full/
 PACKAGES = ("typescript@5", "express@5", "@types/node@22", "@opentelemetry/api@1",
             "@opentelemetry/sdk-trace-node@2")
+LONG_STRESS = "v24"
 AT_A_TIME = 2  # the tests of one Node run one after the other
 
 
@@ -146,11 +147,12 @@ def test(node, version, environment, options):
     """True when every test passed."""
     report = WORK / f"{version}.xml"
     report.unlink(missing_ok=True)
+    stress = "60" if version.startswith(LONG_STRESS) else "6"
     command = [*node, "--test", f"--test-reporter={HERE / 'junit.mjs'}",
                f"--test-reporter-destination={report}",
                *map(str, sorted(HERE.glob("*.test.js"))),
                *map(str, sorted(HERE.glob("full/*.test.js") if version.startswith(FULL) else ()))]
-    done = subprocess.run(command, env={**os.environ, **environment},
+    done = subprocess.run(command, env={**os.environ, **environment, "CPROF_STRESS_SECONDS": stress},
                           capture_output=True, text=True)
     if not report.exists():
         print(f"Node {version}: no report\n{done.stdout}{done.stderr}", flush=True)

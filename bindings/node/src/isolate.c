@@ -39,36 +39,6 @@ static struct isolate *isolates;
 static uint32_t serials;
 static bool all_opaque;
 
-/* ---- handler code: learning ---- */
-
-uint32_t isolate_learn(struct isolate *isolate, uint64_t key, uintptr_t function,
-                       uintptr_t code)
-{
-    uint64_t hash = key * 0x9e3779b97f4a7c15u;
-    size_t home = (size_t)(hash >> 32) & (SEEN_SLOTS - 1);
-    struct seen *slot = &isolate->seen[home];
-    for (size_t i = 0; i < SEEN_PROBES; i++) {
-        struct seen *probe = &isolate->seen[(home + i) & (SEEN_SLOTS - 1)];
-        uint64_t found = atomic_load_explicit(&probe->key, memory_order_relaxed);
-        if (found == key)
-            return probe->number;
-        if (found == 0) {
-            slot = probe;
-            break;
-        }
-    }
-    uint32_t count = atomic_load_explicit(&isolate->pending_count, memory_order_relaxed);
-    if (count == PENDING_MAX)
-        return 0;
-    uint32_t number = ++isolate->next_number;
-    isolate->pending[count] =
-        (struct pending){.key = key, .number = number, .function = function, .code = code};
-    atomic_store_explicit(&isolate->pending_count, count + 1, memory_order_release);
-    slot->number = number;
-    atomic_store_explicit(&slot->key, key, memory_order_relaxed);
-    return number;
-}
-
 /* ---- collections ---- */
 
 static void forget_places(struct isolate *isolate)

@@ -112,10 +112,6 @@ struct isolate {
     struct isolate *next;
 };
 
-/* The handler's: gives the function a number. 0: no room. */
-uint32_t isolate_learn(struct isolate *isolate, uint64_t key, uintptr_t function,
-                       uintptr_t code);
-
 /* Finds V8's functions. False: `why` says what is missing. */
 bool isolate_find_v8(char *why, size_t size);
 

@@ -67,6 +67,36 @@ static bool object_of(struct isolate *isolate, uintptr_t word, int type)
     return object(isolate, word, 72) && heap_type(word) == type;
 }
 
+/* ---- learning ---- */
+
+/* Gives a function a number, under which its isolate's thread will name it. 0: no room. */
+static uint32_t learn(struct isolate *isolate, uint64_t key, uintptr_t function, uintptr_t code)
+{
+    uint64_t hash = key * 0x9e3779b97f4a7c15u;
+    size_t home = (size_t)(hash >> 32) & (SEEN_SLOTS - 1);
+    struct seen *slot = &isolate->seen[home];
+    for (size_t i = 0; i < SEEN_PROBES; i++) {
+        struct seen *probe = &isolate->seen[(home + i) & (SEEN_SLOTS - 1)];
+        uint64_t found = atomic_load_explicit(&probe->key, memory_order_relaxed);
+        if (found == key)
+            return probe->number;
+        if (found == 0) {
+            slot = probe;
+            break;
+        }
+    }
+    uint32_t count = atomic_load_explicit(&isolate->pending_count, memory_order_relaxed);
+    if (count == PENDING_MAX)
+        return 0;
+    uint32_t number = ++isolate->next_number;
+    isolate->pending[count] =
+        (struct pending){.key = key, .number = number, .function = function, .code = code};
+    atomic_store_explicit(&isolate->pending_count, count + 1, memory_order_release);
+    slot->number = number;
+    atomic_store_explicit(&slot->key, key, memory_order_relaxed);
+    return number;
+}
+
 /* ---- one frame ---- */
 
 struct stack_frame {
@@ -168,7 +198,7 @@ static void name_function(const struct stack_frame *at, struct cprof_frame *fram
     }
     bool interpreted =
         heap_is_smi(slot(at, -40)) && object_of(isolate, bytecode, layout.type_bytecode);
-    number_as(frame, isolate, isolate_learn(isolate, key, shared, interpreted ? bytecode : 0),
+    number_as(frame, isolate, learn(isolate, key, shared, interpreted ? bytecode : 0),
               interpreted ? bytecode_offset(at, bytecode) : WALK_NOWHERE);
     if (interpreted && frame->token != WALK_OPAQUE)
         *place = (struct place){.pc = function, .token = frame->token, .position = bytecode};
@@ -245,7 +275,7 @@ static void name_compiled(const struct stack_frame *at, struct cprof_frame *fram
         name_function(at, frame);
         return;
     }
-    number_as(frame, isolate, isolate_learn(isolate, key, shared, code),
+    number_as(frame, isolate, learn(isolate, key, shared, code),
               inside - heap_word(code, layout.code_start));
     *place = (struct place){inside, frame->token, frame->position};
 }
