@@ -297,6 +297,23 @@ def test_everything_can_be_done_with_the_keyboard(page, small):
     quiet(opened)
 
 
+def test_every_control_has_a_name_and_stands_in_a_landmark(page, small):
+    opened = page(small)
+    opened.click("filter")
+    lacking = opened.run("""
+        const named = (each) => each.getAttribute('aria-label') || each.textContent.trim() || each.title ||
+            each.labels?.length;
+        return [...document.querySelectorAll('button, select, input, canvas[tabindex], [role=slider], [role=separator]')]
+            .filter((each) => each.checkVisibility() && (!named(each) ||
+                !each.closest('header, section[aria-label], main, nav, footer, dialog')))
+            .map((each) => each.outerHTML.slice(0, 100));""")
+    assert lacking == []
+    opened.run("document.getElementById('splitter').focus()")
+    before = int(opened.run("return document.getElementById('splitter').getAttribute('aria-valuenow')"))
+    opened.keys("\ue012", "\ue012", "\ue012")
+    assert int(opened.run("return document.getElementById('splitter').getAttribute('aria-valuenow')")) > before
+
+
 def source(page, *path):
     """Where the link leads when that box is selected; None without one."""
     return page.run("""

@@ -385,8 +385,11 @@ class Page {
 
     #listenToSplitter() {
         const splitter = $("splitter");
-        const set = (width) => document.documentElement.style.setProperty(
-            "--table", `${Math.min(Math.max(width, 220), innerWidth - 240)}px`);
+        const set = (width) => {
+            const bounded = Math.min(Math.max(width, 220), innerWidth - 240);
+            document.documentElement.style.setProperty("--table", `${bounded}px`);
+            splitter.setAttribute("aria-valuenow", String(Math.round(100 * bounded / innerWidth)));
+        };
         splitter.addEventListener("pointerdown", (event) => splitter.setPointerCapture(event.pointerId));
         splitter.addEventListener("pointermove", (event) => {
             if (splitter.hasPointerCapture(event.pointerId))
