@@ -118,7 +118,7 @@ class Collector:
 
 
 @contextlib.contextmanager
-def running_collector(folder, config=CONFIG):
+def running_collector(folder, config=CONFIG, **variables):
     binary = build_collector()
     collector = Collector(folder)
     environment = {
@@ -126,6 +126,7 @@ def running_collector(folder, config=CONFIG):
         "OTLP_HTTP_ADDRESS": collector.http,
         "OTLP_GRPC_ADDRESS": collector.grpc,
         "PROFILES_FILE": str(collector.output),
+        **variables,
     }
     with open(collector.log, "w") as log:
         process = subprocess.Popen(

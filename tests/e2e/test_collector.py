@@ -64,3 +64,17 @@ def test_a_path_that_the_collector_does_not_know_gets_advice(real_collector, pro
     assert result.returncode == 1
     assert "HTTP 404" in result.stderr
     assert "--feature-gates=service.profilesSupport" in result.stderr
+
+
+def test_the_example_for_pyroscope_forwards_every_sample(recorder, real_collector, profile,
+                                                         tmp_path):
+    recorder.target = real_collector.url  # stands for Pyroscope 2: it takes OTLP
+    config = collector.ROOT / "packaging/collector/pyroscope.yaml"
+    pyroscope = recorder.url.removesuffix("/v1development/profiles")
+    with collector.running_collector(tmp_path, config, PYROSCOPE_URL=pyroscope,
+                                     PYROSCOPE_TENANT="shops") as forwarder:
+        result = send(forwarder.url, profile)
+        assert result.returncode == 0, result.stderr
+        received = json.loads(real_collector.lines()[-1])
+    assert otlp_json.stacks(received) == STACKS
+    assert recorder.bodies[-1][0]["X-Scope-Orgid"] == "shops"
