@@ -246,22 +246,38 @@ static void count_own(int signal)
     own_signals++;
 }
 
+/* Signals that the program's own timer sends in a second of CPU time: 100, or fewer where the
+ * machine robs us of ticks. */
+static unsigned own_signals_in_a_second(void)
+{
+    const struct itimerval timer = {{0, 10000}, {0, 10000}}, off = {{0}, {0}};
+    setitimer(ITIMER_PROF, &timer, NULL);
+    own_signals = 0;
+    burn_seven(1.0 / 0.7);
+    unsigned seen = own_signals;
+    setitimer(ITIMER_PROF, &off, NULL);
+    return seen;
+}
+
+/* Judged beside the same second without cprof, some times if need be: ticks come and go. */
 static void a_program_keeps_its_own_profiling_timer(void **state)
 {
     (void)state;
     signal(SIGPROF, count_own);
-    const struct itimerval timer = {{0, 10000}, {0, 10000}}, off = {{0}, {0}};
-    setitimer(ITIMER_PROF, &timer, NULL);
-    start(NULL, 100);
-    own_signals = 0;
-    burn_seven(1.0 / 0.7);
-    unsigned seen = own_signals;
-    struct profile *p = stop_and_read();
-    setitimer(ITIMER_PROF, &off, NULL);
+    bool kept = false;
+    unsigned without = 0, with = 0;
+    for (int tries = 0; tries < 6 && !kept; tries++) {
+        without = own_signals_in_a_second();
+        start(NULL, 100);
+        with = own_signals_in_a_second();
+        struct profile *p = stop_and_read();
+        assert_close(seconds_in(p, "burn_seven", NULL, NULL), 1.0, 0.05);
+        profile_free(p);
+        kept = with * 10 >= without * 9 && with * 4 <= without * 5;
+    }
     signal(SIGPROF, SIG_IGN);
-    assert_in_range(seen, 30, 125); /* 100 on a machine that has nothing else to do */
-    assert_close(seconds_in(p, "burn_seven", NULL, NULL), 1.0, 0.05);
-    profile_free(p);
+    if (!kept)
+        fail_msg("%u signals with cprof, %u without", with, without);
 }
 
 static void a_program_that_takes_our_signal_lives_on_unsampled(void **state)
