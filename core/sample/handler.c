@@ -34,7 +34,7 @@ static struct walk_result walk_native(const struct handler_view *view, struct th
                                    .stepped = frames,
                                    .stepped_capacity = view->max_frames,
                                    .bounds = &thread->bounds,
-                                   .scratch = &thread->ring->scratch};
+                                   .memory = &thread->ring->memory};
     if (walk_bounds(&thread->bounds, interrupted->registers.sp)) {
         const struct module_map *map = modules_enter(view->modules, &thread->reader);
         result = walk_frames(map, interrupted, view->runtime, &room);

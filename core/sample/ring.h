@@ -26,8 +26,8 @@ struct ring {
     size_t size;                       /* bytes a lap holds; a power of two */
     size_t record_max;                 /* bytes of the largest record */
     struct ring *next;                 /* the pool's, while spare */
-    struct mapped_scratch scratch;     /* the producer's: what its walks work with. Here and not
-                                          on the stack, as alternate signal stacks are small */
+    struct walk_memory memory;         /* the producer's. Here and not on the stack, as
+                                          alternate signal stacks are small */
     alignas(64) _Atomic uint64_t head; /* the producer writes here next */
     alignas(64) _Atomic uint64_t tail; /* the consumer reads here next */
     alignas(64) unsigned char data[];  /* size + record_max bytes */

@@ -91,28 +91,17 @@ static void look_at_row(void *closure, uint64_t pc, const struct unwind_rule *ru
         search->rule = *rule;
 }
 
-static void look_up(const struct mapped_unwind *mapped, struct mapped_scratch *scratch,
-                    struct search *search)
+bool mapped_find(const struct mapped_unwind *mapped, struct mapped_scratch *scratch,
+                 uintptr_t pc, struct unwind_rule *rule)
 {
     struct cfi_entry entry;
-    uint64_t address = find_entry(mapped, scratch->fetched.pairs, search->pc);
-    if (address != 0 && read_entry(mapped, scratch, address, &entry) &&
-        search->pc >= entry.start && search->pc < entry.limit)
-        cfi_entry_rows(&entry, look_at_row, search);
-}
-
-const struct unwind_rule *mapped_find(const struct mapped_unwind *mapped,
-                                      struct mapped_scratch *scratch, uintptr_t pc)
-{
-    if (!mapped->pivots)
-        return NULL;
-    struct kept_rule *kept = &scratch->kept[(pc ^ pc >> 8) % MAPPED_KEPT];
-    if (kept->serial != mapped->serial || kept->pc != pc) {
-        struct search search = {.pc = pc, .rule = {.cfa_kind = CFA_NONE}};
-        look_up(mapped, scratch, &search);
-        *kept = (struct kept_rule){.serial = mapped->serial, .pc = pc, .rule = search.rule};
-    }
-    return kept->rule.cfa_kind == CFA_NONE ? NULL : &kept->rule;
+    struct search search = {.pc = pc, .rule = {.cfa_kind = CFA_NONE}};
+    uint64_t address = mapped->pivots ? find_entry(mapped, scratch->fetched.pairs, pc) : 0;
+    if (address != 0 && read_entry(mapped, scratch, address, &entry) && pc >= entry.start &&
+        pc < entry.limit)
+        cfi_entry_rows(&entry, look_at_row, &search);
+    *rule = search.rule;
+    return rule->cfa_kind != CFA_NONE;
 }
 
 bool mapped_holds(const struct mapped_unwind *mapped)

@@ -5,9 +5,8 @@
  * Signal-safe: mapped.c is handler code. The mapping may vanish at any moment, and its file
  * may be cut off under it, so nothing of it is touched: bytes are fetched with a system call
  * that fails where a load would crash, into the thread's scratch memory, and read by the same
- * decoder as the compiler's. A look-up takes three such calls, some 2 µs; a thread keeps the
- * last rules it found, since the outer frames of its stacks stay. Where a sandbox forbids the
- * call, nothing is found, as in a module without unwind information.
+ * decoder as the compiler's. A look-up takes three such calls, some 2 µs. Where a sandbox
+ * forbids the call, nothing is found, as in a module without unwind information.
  */
 #ifndef CPROF_UNWIND_MAPPED_H
 #define CPROF_UNWIND_MAPPED_H
@@ -24,7 +23,6 @@ enum {
         6 << 10,             /* bytes of an entry that can be looked up; node has some 5 KiB */
     MAPPED_COMMON_MAX = 256, /* of common information; usually some 20 */
     MAPPED_HEAD = 12,        /* of .eh_frame_hdr: where .eh_frame is, how many pairs */
-    MAPPED_KEPT = 256,       /* rules that a thread keeps; a power of two */
 };
 
 /* Where it lies. The search table's pivots are ours, so that one fetch finds the place. */
@@ -34,7 +32,6 @@ struct mapped_unwind {
     uintptr_t pairs;        /* its search table of `count` pairs, at least one */
     size_t count;
     const int32_t *pivots;     /* the pc of every MAPPED_STRIDE-th pair; NULL: no look-ups */
-    uint64_t serial;           /* of the module */
     uint8_t head[MAPPED_HEAD]; /* the first bytes at `base` */
 };
 
@@ -43,13 +40,8 @@ static inline size_t mapped_pivot_count(size_t pairs)
     return (pairs + MAPPED_STRIDE - 1) / MAPPED_STRIDE;
 }
 
-/* One thread's memory for look-ups; zero-initialised. */
+/* One thread's memory for look-ups. */
 struct mapped_scratch {
-    struct kept_rule {
-        uint64_t serial; /* of the module; 0: empty */
-        uintptr_t pc;
-        struct unwind_rule rule;
-    } kept[MAPPED_KEPT];
     union {
         struct cfi_pair pairs[MAPPED_STRIDE];
         uint8_t entry[MAPPED_ENTRY_MAX];
@@ -57,9 +49,9 @@ struct mapped_scratch {
     uint8_t common[MAPPED_COMMON_MAX];
 };
 
-/* [handler] The rule that holds at pc, or NULL; valid until the next call with this scratch. */
-const struct unwind_rule *mapped_find(const struct mapped_unwind *mapped,
-                                      struct mapped_scratch *scratch, uintptr_t pc);
+/* [handler] The rule that holds at pc. False: none. */
+bool mapped_find(const struct mapped_unwind *mapped, struct mapped_scratch *scratch,
+                 uintptr_t pc, struct unwind_rule *rule);
 
 /* [handler] Is it still the same unwind information? Another module in its place has other
  * sizes. */

@@ -55,6 +55,8 @@ struct snapshot {
     uintptr_t *starts;
 };
 
+static _Atomic uint64_t last_snapshot; /* serial, in the life of the process */
+
 struct modules {
     struct budget budget;                       /* a share */
     _Atomic(const struct module_map *) current; /* a snapshot's; never NULL */
@@ -98,7 +100,7 @@ static uintptr_t find_signal_return(const struct mapping *mapping)
                              sizeof(ARCH_SIGNAL_RETURN));
 }
 
-static struct mapped_unwind look_at_unwind(struct shared_module *shared, uint64_t serial)
+static struct mapped_unwind look_at_unwind(struct shared_module *shared)
 {
     const struct mapping *mapping = &shared->mapping;
     bool known = mapping->pair_count > 0 && listing_copy_pivots(mapping, shared->pivots) == 0;
@@ -107,8 +109,7 @@ static struct mapped_unwind look_at_unwind(struct shared_module *shared, uint64_
                                   .base = mapping->header,
                                   .pairs = mapping->pairs,
                                   .count = mapping->pair_count,
-                                  .pivots = known ? shared->pivots : NULL,
-                                  .serial = serial};
+                                  .pivots = known ? shared->pivots : NULL};
 }
 
 static struct shared_module *module_make(struct modules *modules, const struct mapping *mapping,
@@ -123,7 +124,6 @@ static struct shared_module *module_make(struct modules *modules, const struct m
         budget_give(&modules->budget, bytes);
         return NULL;
     }
-    uint64_t serial = ++modules->serials;
     char *name = (char *)(shared->pivots + pivots);
     memcpy(name, path, strlen(path));
     shared->bytes = bytes;
@@ -135,9 +135,9 @@ static struct shared_module *module_make(struct modules *modules, const struct m
         .shift = mapping->shift,
         .file_offset = mapping->file_offset,
         .path = name,
-        .serial = serial,
+        .serial = ++modules->serials,
         .met = &shared->met,
-        .mapped = look_at_unwind(shared, serial),
+        .mapped = look_at_unwind(shared),
         .signal_return = find_signal_return(mapping),
     };
     memcpy(shared->module.mapped.head, mapping->head, sizeof(mapping->head));
@@ -323,6 +323,7 @@ static int list_and_publish(struct modules *modules)
     listing_free(&listing);
     if (!snapshot)
         return -ENOMEM;
+    snapshot->map.serial = atomic_fetch_add(&last_snapshot, 1) + 1;
     snapshot->map.find = find_of_loader();
     snapshot->map.doubtful = loader.removals != 0;
     modules->seen = loader;

@@ -68,6 +68,7 @@ typedef int loader_find(void *address, struct dl_find_object *found);
 /* One snapshot: modules sorted by start, not overlapping. */
 struct module_map {
     size_t count;
+    uint64_t serial;   /* never reused; 0: the empty one */
     loader_find *find; /* NULL: this C library has none */
     bool doubtful; /* modules have been unloaded in this process: one may have gone, and another
                       come in its place, since */

@@ -119,7 +119,7 @@ struct cursor {
 struct walk {
     const struct module_map *map;
     struct stack_bounds *bounds;
-    struct mapped_scratch *scratch;
+    struct walk_memory *memory;
     const struct cprof_interrupted *thread;
     const struct cprof_runtime *runtime;
     const struct module *module;     /* of the frame before: most frames stay in it */
@@ -293,15 +293,34 @@ static bool leave_by_rule(struct walk *walk, const struct unwind_rule *rule)
 
 /* ---- without a rule ---- */
 
-/* The rule at a pc of the module: from its table, or from where the table will be made of. */
+/* The rule at a pc of the module from its table, or from where the table will be made of. */
+static bool look_up(const struct walk *walk, const struct module *module, uintptr_t pc,
+                    struct unwind_rule *rule)
+{
+    const struct unwind_table *table = module_table(module);
+    if (!table) {
+        module_meet(module);
+        return mapped_find(&module->mapped, &walk->memory->scratch, pc, rule);
+    }
+    const struct unwind_rule *found = unwind_table_find(table, pc);
+    if (found)
+        *rule = *found;
+    return found != NULL;
+}
+
+/* The rule, or NULL; valid until the next call. What is not there is not remembered: it may be
+ * once there is a table. */
 static inline const struct unwind_rule *find_rule(const struct walk *walk,
                                                   const struct module *module, uintptr_t pc)
 {
-    const struct unwind_table *table = module_table(module);
-    if (table)
-        return unwind_table_find(table, pc);
-    module_meet(module);
-    return walk->scratch ? mapped_find(&module->mapped, walk->scratch, pc) : NULL;
+    struct cached_rule *cached = rule_cache_slot(&walk->memory->cache, pc);
+    if (cached->pc != pc) {
+        cached->pc = 0;
+        if (!look_up(walk, module, pc, &cached->rule))
+            return NULL;
+        cached->pc = pc;
+    }
+    return &cached->rule;
 }
 
 #ifdef DLFO_STRUCT_HAS_EH_DBASE /* glibc since 2.35 */
@@ -462,11 +481,12 @@ struct walk_result walk_frames(const struct module_map *map,
 {
     struct walk walk = {.map = map,
                         .bounds = room->bounds,
-                        .scratch = room->scratch,
+                        .memory = room->memory,
                         .thread = thread,
                         .runtime = runtime};
     struct walk_result result = {.end = WALK_FULL};
     bool steps = runtime && runtime->step;
+    rule_cache_begin(&room->memory->cache, map->serial);
     walk.at = cursor_of(thread->ucontext);
     while (result.native_count < room->native_capacity &&
            (!steps || result.stepped_count < room->stepped_capacity)) {

@@ -15,6 +15,7 @@
 
 #include "cprof/runtime.h"
 #include "unwind/modules.h"
+#include "unwind/rule_cache.h"
 
 /* Stack memory is what its thread makes of it; sanitizers must let us read all of it. */
 #define READS_STACK __attribute__((no_sanitize("address", "thread", "undefined")))
@@ -51,14 +52,20 @@ enum walk_end {
     WALK_BAD_STACK, /* a frame address that is out of bounds or does not ascend */
 };
 
+/* What a thread's walks work with. Zero-initialised; not for the stack of a handler. */
+struct walk_memory {
+    struct rule_cache cache;
+    struct mapped_scratch scratch;
+};
+
 /* Where a walk writes, and the thread's memory that it works with. */
 struct walk_room {
     struct native_frame *native;
     size_t native_capacity;
     struct cprof_frame *stepped; /* for the frames of runtime->step() */
     size_t stepped_capacity;
-    struct stack_bounds *bounds;    /* fitting the interrupted stack pointer */
-    struct mapped_scratch *scratch; /* NULL: no look-ups where there is no table */
+    struct stack_bounds *bounds; /* fitting the interrupted stack pointer */
+    struct walk_memory *memory;
 };
 
 struct walk_result {

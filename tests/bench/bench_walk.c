@@ -23,7 +23,7 @@ enum { CAPACITY = 256, ROUNDS = 2001, WALKS = 20 };
 
 static const struct module_map *map;
 static size_t frames;
-static bool forgetful; /* look-ups where there is no table: none is remembered */
+static bool forgetful; /* no rule is remembered from the walk before */
 static uint64_t nanoseconds[ROUNDS];
 
 static struct modules_reader *no_readers(void *closure, size_t index)
@@ -45,10 +45,10 @@ static int compare(const void *a, const void *b)
 static void measure(int signo, siginfo_t *info, void *context)
 {
     static struct native_frame native[CAPACITY];
-    static struct mapped_scratch scratch;
+    static struct walk_memory memory;
     struct stack_bounds bounds = {0};
     const struct walk_room room = {
-        .native = native, .native_capacity = CAPACITY, .bounds = &bounds, .scratch = &scratch};
+        .native = native, .native_capacity = CAPACITY, .bounds = &bounds, .memory = &memory};
     const struct cprof_interrupted thread = {.ucontext = context,
                                              .registers = walk_registers(context)};
     (void)signo;
@@ -57,7 +57,7 @@ static void measure(int signo, siginfo_t *info, void *context)
         uint64_t start = clock_ns(CLOCK_MONOTONIC);
         for (int i = 0; i < WALKS; i++) {
             if (forgetful)
-                memset(scratch.kept, 0, sizeof(scratch.kept));
+                memory.cache.snapshot = 0;
             walk_bounds(&bounds, thread.registers.sp);
             frames = walk_frames(map, &thread, NULL, &room).native_count;
         }
@@ -160,11 +160,11 @@ int main(int argc, char **argv)
     sigaction(SIGUSR1, &action, NULL);
     forgetful = true;
     bench_walks("mapped unwind information, each look-up anew");
-    forgetful = false;
-    bench_walks("mapped unwind information, look-ups remembered");
     bench_compile(modules);
     printf("budget   %zu bytes used\n", budget_used(&budget));
-    bench_walks("compiled tables");
+    bench_walks("compiled tables, each look-up anew");
+    forgetful = false;
+    bench_walks("remembered rules");
     modules_free(modules);
     return EXIT_SUCCESS;
 }

@@ -45,13 +45,13 @@ static void look_up(const uint8_t *data, size_t size)
                                          .base = section.address,
                                          .pairs = (uintptr_t)index.pairs,
                                          .count = index.count,
-                                         .pivots = pivots,
-                                         .serial = 1};
-    memset(scratch.kept, 0, sizeof(scratch.kept));
+                                         .pivots = pivots};
     for (size_t i = 0; i < index.count; i++) {
         struct cfi_pair pair;
         memcpy(&pair, pairs + i * sizeof(pair), sizeof(pair));
-        mapped_find(&mapped, &scratch, mapped.base + (uintptr_t)(intptr_t)pair.pc + i % 8);
+        struct unwind_rule rule;
+        mapped_find(&mapped, &scratch, mapped.base + (uintptr_t)(intptr_t)pair.pc + i % 8,
+                    &rule);
     }
 }
 

@@ -36,7 +36,7 @@ static struct {
     struct modules *modules;
     struct modules_reader reader;
     struct stack_bounds bounds;
-    struct mapped_scratch scratch;
+    struct walk_memory memory;
     unsigned stops, agreed, complete, printed;
     unsigned ends[WALK_BAD_STACK + 1];
 } judge;
@@ -101,7 +101,7 @@ static void compare_walks(int signo, siginfo_t *info, void *context)
     const struct walk_room room = {.native = ours,
                                    .native_capacity = CAPACITY,
                                    .bounds = &judge.bounds,
-                                   .scratch = &judge.scratch};
+                                   .memory = &judge.memory};
     if (walk_bounds(&judge.bounds, thread.registers.sp))
         result = walk_frames(map, &thread, NULL, &room);
     modules_leave(&judge.reader);

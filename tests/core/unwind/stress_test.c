@@ -32,7 +32,7 @@ struct worker {
     pthread_t thread;
     struct modules_reader reader;
     struct stack_bounds bounds;
-    struct mapped_scratch scratch;
+    struct walk_memory memory;
     unsigned samples, complete, bad;
 };
 
@@ -58,7 +58,7 @@ static void sample(int signo, siginfo_t *info, void *context)
     const struct walk_room room = {.native = native,
                                    .native_capacity = CAPACITY,
                                    .bounds = &worker->bounds,
-                                   .scratch = &worker->scratch};
+                                   .memory = &worker->memory};
     const struct module_map *map = modules_enter(modules, &worker->reader);
     struct walk_result result = walk_frames(map, &thread, NULL, &room);
     modules_leave(&worker->reader);

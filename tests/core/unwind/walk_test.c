@@ -23,7 +23,7 @@ static struct {
     struct modules *modules;
     const struct cprof_runtime *runtime;
     struct stack_bounds bounds;
-    struct mapped_scratch scratch;
+    struct walk_memory memory;
     size_t capacity;
     bool in_bounds;
     struct walk_result result;
@@ -52,7 +52,7 @@ static void take(int signo, siginfo_t *info, void *context)
                                    .stepped = taken.stepped,
                                    .stepped_capacity = CAPACITY,
                                    .bounds = &taken.bounds,
-                                   .scratch = &taken.scratch};
+                                   .memory = &taken.memory};
     taken.in_bounds = walk_bounds(&taken.bounds, thread.registers.sp);
     if (taken.in_bounds)
         taken.result =
@@ -302,7 +302,7 @@ static void no_registers_however_wrong_crash_the_walker(void **state)
         const struct walk_room room = {.native = taken.native,
                                        .native_capacity = CAPACITY,
                                        .bounds = &bounds,
-                                       .scratch = &taken.scratch};
+                                       .memory = &taken.memory};
         struct walk_result result = walk_frames(map, &thread, NULL, &room);
         assert_in_range(result.native_count, 1, CAPACITY);
         assert_in_range(result.end, WALK_COMPLETE, WALK_BAD_STACK);
@@ -318,7 +318,7 @@ static int prepare(void **state)
     taken.restore_pc = false;
     taken.modules = modules_new(NULL);
     take_on(SIGUSR1);
-    memset(&taken.scratch, 0, sizeof(taken.scratch));
+    memset(&taken.memory, 0, sizeof(taken.memory));
     return modules_refresh(taken.modules, no_readers, NULL) == 1 ? 0 : -1;
 }
 

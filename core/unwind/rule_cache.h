@@ -1,0 +1,45 @@
+/*
+ * The rules that a thread's walks found last, by pc. The outer frames of a thread's stacks stay
+ * from sample to sample, and at 100 samples a second the processor's caches have forgotten
+ * the tables by then: here a frame costs one line of memory, where a table costs four, each
+ * waiting for the one before.
+ *
+ * Handler code: one thread's handler uses it at a time. Zero-initialised.
+ */
+#ifndef CPROF_UNWIND_RULE_CACHE_H
+#define CPROF_UNWIND_RULE_CACHE_H
+
+#include <stdalign.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "unwind/cfi.h"
+
+enum { RULES_CACHED = 256 }; /* a power of two; 8 KiB */
+
+struct rule_cache {
+    uint64_t snapshot; /* the snapshot whose rules these are, by its serial */
+    struct cached_rule {
+        uintptr_t pc; /* 0: empty */
+        struct unwind_rule rule;
+    } alignas(64) rules[RULES_CACHED];
+};
+
+_Static_assert(sizeof(struct cached_rule) == 32, "two to a line of memory");
+
+/* Forgets everything when the snapshot is another one. */
+static inline void rule_cache_begin(struct rule_cache *cache, uint64_t snapshot)
+{
+    if (cache->snapshot == snapshot)
+        return;
+    memset(cache->rules, 0, sizeof(cache->rules));
+    cache->snapshot = snapshot;
+}
+
+/* Where the rule of a pc is, if its pc says so; else where to put it. */
+static inline struct cached_rule *rule_cache_slot(struct rule_cache *cache, uintptr_t pc)
+{
+    return &cache->rules[(pc ^ pc >> 8) % RULES_CACHED];
+}
+
+#endif
