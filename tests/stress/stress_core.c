@@ -3,7 +3,7 @@
  * and unload a library, walk the loader's list, allocate, recurse, start and end threads, fork
  * and restart the engine, and collect garbage: map, fill and unmap memory.
  *
- * A watchdog demands that every kind of work makes progress every ten seconds. Every stack of
+ * A watchdog demands that every kind of work makes progress every half minute. Every stack of
  * every profile is judged: one that holds a call which this program does not make is wrong.
  * Exit 0 when nothing hung, crashed, went missing or was wrong.
  */
@@ -38,7 +38,7 @@ enum { CHILD_UNPROFILED, CHILD_DELIVERED, CHILD_LOST }; /* how a forked child ex
 #define FORKS true
 #endif
 
-#define PATIENCE 10 /* seconds without progress that count as a hang */
+#define PATIENCE 30 /* seconds without progress that count as a hang */
 
 /* glibc has named this union member only since 2.38. */
 #ifndef sigev_notify_thread_id
