@@ -30,10 +30,12 @@ async def chain(n):
 async def chains(): await asyncio.gather(*(chain(20) for _ in range(20)))
 def deep(n): return deep(n - 1) if n else sorted(range(50), key=lambda x: -x)
 class Ring:
-    def __init__(self): self.me = self
-    def __del__(self): [i for i in range(10)]
+    alive = 0
+    def __init__(self): self.me = self; Ring.alive += 1
+    def __del__(self): [i for i in range(10)]; Ring.alive -= 1
 def garbage():
-    for _ in range(100): Ring()
+    if Ring.alive < 10000:  # while another thread collects, collect() returns at once
+        for _ in range(100): Ring()
     gc.collect(0)
 def threads():
     t = threading.Thread(target=functools.reduce, args=(lambda a, b: a + b, range(500)))
