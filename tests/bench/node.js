@@ -7,7 +7,7 @@
 //   NODE_PATH=… node tests/bench/node.js [ROUNDS]
 //
 // NODE_PATH leads to cprof and, for the comparison, @datadog/pprof; CPROF_TEST_NATIVE to the addon
-// of tests/node/native, without which the handler's line has JavaScript frames only.
+// of tests/node/native, without which the handler's line is left out.
 
 const { spawnSync } = require('node:child_process')
 const { monitorEventLoopDelay } = require('node:perf_hooks')
@@ -24,19 +24,31 @@ function burn (milliseconds) {
   return x
 }
 
+function spin (n) {
+  let x = 1
+  for (let i = 0; i < n; i++) x = (x * 31 + i) % 1000003
+  return x
+}
+
+// Nanoseconds that this thread has been on a CPU.
+const used = () => Number(require('node:fs').readFileSync('/proc/thread-self/schedstat', 'utf8').split(' ')[0])
+
 function deep (frames, run) { return frames > 0 ? deep(frames - 1, run) : run() }
 
 // ---- what a child of this program measures ----
 
 const parts = {
-  // Mean time in the handler, by the engine's own clock.
-  handler () {
+  // CPU time of the main thread for the same work under signals: those of the timers, and others,
+  // which cprof's handler leaves at once.
+  handler (empty) {
     const cprof = require('cprof')
-    cprof.start({ exporter: 'none', rate: 100 })
-    const native = process.env.CPROF_TEST_NATIVE ? require(process.env.CPROF_TEST_NATIVE) : null
-    deep(16, () => native ? native.work(() => burn(20), 100, 1) : burn(2000))
-    const { handler_ns_mean: mean, samples } = cprof.stats()
-    return { handler: mean / 1000, samples }
+    const native = require(process.env.CPROF_TEST_NATIVE)
+    cprof.start({ exporter: 'none', rate: 1 })
+    deep(19, () => native.work(() => spin(1e7), 10, 1)) // compiled, named
+    native.hammer(2000, empty === 'empty')
+    const [before, sent] = [used(), native.sent()]
+    deep(19, () => native.work(() => spin(1e7), 100, 1))
+    return { cpu: used() - before, sent: native.sent() - sent }
   },
 
   start () {
@@ -79,9 +91,10 @@ const parts = {
   async cpu (profiler) {
     if (profiler === 'cprof') require('cprof').start({ exporter: 'none', rate: 100 })
     if (profiler === 'datadog') require('@datadog/pprof').time.start({ intervalMicros: 10000 })
+    await new Promise(resolve => setTimeout(resolve, 1500)) // the start's own work is over
     const items = Array.from({ length: 3000 }, (_, i) => ({ i, s: 'x' + (i * 7919) % 20011 }))
     const before = process.cpuUsage()
-    for (let i = 0; i < 120; i++) {
+    for (let i = 0; i < 600; i++) {
       items.slice().sort((a, b) => a.s < b.s ? -1 : 1)
       JSON.parse(JSON.stringify(items))
       await new Promise(resolve => setImmediate(resolve))
@@ -102,8 +115,13 @@ const rounds = (...args) => Array.from({ length: ROUNDS }, () => measure(...args
 
 function all () {
   console.log(`Node ${process.version}, ${require('node:os').cpus()[0].model}, ${ROUNDS} rounds, median (least…most)`)
-  const handler = rounds('handler').map(({ handler }) => handler)
-  console.log(`handler in place at 100 Hz, 20 JavaScript and 20 native frames: ${median(handler).toFixed(2)} µs (${spread(handler)})`)
+  if (process.env.CPROF_TEST_NATIVE) {
+    const cost = Array.from({ length: ROUNDS }, () => {
+      const [real, empty] = [measure('handler', 'real'), measure('handler', 'empty')]
+      return (real.cpu - empty.cpu) / real.sent / 1000
+    })
+    console.log(`handler over an empty one, 20 JavaScript frames and node's own below: ${median(cost).toFixed(2)} µs (${spread(cost)})`)
+  }
   for (const [name, part] of [['cprof.start()', 'start'], ['CpuProfiler\'s start', 'judge']]) {
     const pause = rounds(part).map(({ start }) => start)
     console.log(`${name}: ${median(pause).toFixed(2)} ms (${spread(pause)})`)

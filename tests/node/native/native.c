@@ -6,6 +6,7 @@
  */
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -49,6 +50,8 @@ static struct target {
     void *value;
 } targets[TARGETS_MAX];
 static uint32_t rate;
+static bool empty;          /* send what cprof's handler returns from at once */
+static _Atomic double sent; /* to the main thread */
 
 /* A number from a file of /proc: what follows `name`, read by `format`. */
 static unsigned long long read_number(const char *path, const char *name, const char *format)
@@ -103,7 +106,9 @@ static void *run_hammer(void *unused)
                 siginfo_t info;
                 memset(&info, 0, sizeof info);
                 info.si_signo = targets[i].signal;
-                info.si_code = SI_TIMER;
+                info.si_code = empty ? SI_QUEUE : SI_TIMER;
+                if (targets[i].tid == getpid())
+                    sent = sent + 1;
                 info.si_value.sival_ptr = targets[i].value;
                 syscall(SYS_rt_tgsigqueueinfo, getpid(), targets[i].tid, info.si_signo, &info);
             }
@@ -113,17 +118,28 @@ static void *run_hammer(void *unused)
     return unused;
 }
 
-/* hammer(rate): signals per second and thread, from now on. */
+/* hammer(rate, empty): signals per second and thread, from now on. */
 static napi_value native_hammer(napi_env env, napi_callback_info info)
 {
-    size_t count = 1;
-    napi_value argument;
+    size_t count = 2;
+    napi_value arguments[2];
     pthread_t thread;
-    napi_get_cb_info(env, info, &count, &argument, NULL, NULL);
-    napi_get_value_uint32(env, argument, &rate);
+    napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
+    napi_get_value_uint32(env, arguments[0], &rate);
+    if (count > 1)
+        napi_get_value_bool(env, arguments[1], &empty);
     if (rate == 0 || pthread_create(&thread, NULL, run_hammer, NULL) != 0)
         napi_throw_error(env, NULL, "no hammer");
     return NULL;
+}
+
+/* sent(): how many signals the main thread got. */
+static napi_value native_sent(napi_env env, napi_callback_info info)
+{
+    napi_value value = NULL;
+    (void)info;
+    napi_create_double(env, sent, &value);
+    return value;
 }
 
 NAPI_MODULE_INIT()
@@ -133,5 +149,7 @@ NAPI_MODULE_INIT()
     napi_set_named_property(env, exports, "work", function);
     napi_create_function(env, "hammer", NAPI_AUTO_LENGTH, native_hammer, NULL, &function);
     napi_set_named_property(env, exports, "hammer", function);
+    napi_create_function(env, "sent", NAPI_AUTO_LENGTH, native_sent, NULL, &function);
+    napi_set_named_property(env, exports, "sent", function);
     return exports;
 }
