@@ -157,6 +157,8 @@ def large(path):
     frames = [python(f"Class{i % 97}.method_{i}", f"/app/package_{i % 50}/module_{i % 400}.py",
                      i % 900 + 1, i % 900) for i in range(6000)]
     profile = ProfileFile(service="large")
+    ids = [varint(profile._location(frame)) for frame in frames]
+    key = number(1, profile.string("thread.id"))
     seen, stack = set(), []
     while len(seen) < 200_000:
         del stack[chance.choice((2, 4, 12, 20, 26, 28, 28, 29, 29, 29)):]
@@ -165,6 +167,9 @@ def large(path):
             stack.append((level * 211 + chance.randrange(3 + 2 * level)) % 6000)
         if tuple(stack) not in seen:
             seen.add(tuple(stack))
-            profile.add([frames[i] for i in stack], chance.choice((1, 1, 1, 2, 5)),
-                        **{"thread.id": chance.randrange(8)})
+            count = chance.choice((1, 1, 1, 2, 5))
+            profile.samples.append(block(2, (
+                block(1, b"".join([ids[i] for i in reversed(stack)])) +
+                block(2, varint(count) + varint(count * profile.PERIOD)) +
+                block(3, key + number(3, chance.randrange(8))))))
     return profile.write(path)
