@@ -19,7 +19,7 @@
 #include "unwind/table.h"
 #include "unwind/walk.h"
 
-enum { CAPACITY = 256, ROUNDS = 2001, WALKS = 20 };
+enum { CAPACITY = 256, ROUNDS = 401, WALKS = 5 };
 
 static const struct module_map *map;
 static size_t frames;
