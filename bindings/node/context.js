@@ -13,19 +13,22 @@ const NO_SPAN = '0'.repeat(16)
 const MAX_LABELS = 64 // of a set; the core keeps no more
 const HEX = /^[0-9a-f]+$/
 
+const BARE = `0x${MAGIC}00000000`
+
 const hex8 = number => number.toString(16).padStart(8, '0')
 
-// V8 switches the value by itself, a BigInt that the handler finds: nothing is to be done here.
+// V8 switches the value by itself, a BigInt that the handler finds.
 const preserved = {
-  make: (traceId, spanId, labels) => BigInt('0x' + MAGIC + hex8(labels) + spanId + traceId),
+  make: (traceId, spanId, labels) =>
+    BigInt((labels === 0 ? BARE : '0x' + MAGIC + hex8(labels)) + spanId + traceId),
   relabel: (value, labels) =>
-    BigInt.asUintN(192, value ?? 0n) | BigInt('0x' + MAGIC + hex8(labels)) << 192n,
-  show: () => {}
+    BigInt.asUintN(192, value ?? 0n) | BigInt('0x' + MAGIC + hex8(labels)) << 192n
 }
 
 // An async hook tells of switches, and the value's words are copied for the handler.
 const hooked = words => ({
   make (traceId, spanId, labels) {
+    if (!HEX.test(traceId) || !HEX.test(spanId)) throw new TypeError('not hexadecimal')
     const value = new Uint32Array(words.length)
     value[1] = labels
     for (let i = 0; i < 2; i++) value[2 + i] = parseInt(spanId.slice(8 * i, 8 * i + 8), 16)
@@ -53,7 +56,9 @@ class Context {
   #dead = new FinalizationRegistry(number => this.#native.releaseLabels(number))
   #following = false
   #managers = new WeakSet()
-  #spans = new WeakMap() // span → value without labels
+  #profiles = false // root spans are told their profile
+  #span // the one that became active last …
+  #value // … and its value without labels
 
   constructor (native) {
     this.#native = native
@@ -84,11 +89,12 @@ class Context {
     return carrier
   }
 
-  #run (value, call, ...args) {
+  #run (value, call, self, args) {
+    if (this.#carrier === preserved) return this.#storage.run(value, call, self, args)
     const outer = this.#storage.getStore()
     this.#carrier.show(value)
     try {
-      return this.#storage.run(value, call, ...args)
+      return this.#storage.run(value, call, self, args)
     } finally {
       this.#carrier.show(outer)
     }
@@ -103,7 +109,7 @@ class Context {
     const set = { labels: merged, number: this.#native.holdLabels(textsOf(merged)) }
     this.#dead.register(set, set.number)
     const value = this.#carrier.relabel(this.#storage.getStore(), set.number)
-    return this.#labelled.run(set, () => this.#run(value, run))
+    return this.#labelled.run(set, () => this.#run(value, () => run()))
   }
 
   // ---- spans ----
@@ -112,6 +118,7 @@ class Context {
   follow ({ asyncHooks = false } = {}) {
     if (this.#following || !this.#open(asyncHooks)) return
     this.#following = true
+    this.#profiles = this.#native.spanProfileId() !== null
     let api = globalThis[API]
     const find = () => {
       if (api?.context && !this.#managers.has(api.context)) this.#hook(api.context)
@@ -135,9 +142,8 @@ class Context {
     const follower = this
     const call = (self, args) => Reflect.apply(original, self, args)
     try {
-      manager.with = function (context, ...rest) {
-        const args = [context, ...rest]
-        const value = follower.#valueOf(context)
+      manager.with = function (...args) {
+        const value = follower.#valueOf(args[0])
         return value === undefined ? call(this, args) : follower.#run(value, call, this, args)
       }
     } catch {} // a frozen manager: its spans are not followed
@@ -150,12 +156,11 @@ class Context {
     try {
       const span = context.getValue(SPAN_KEY)
       if (span === undefined) return outer === undefined ? undefined : this.#none(labels)
-      let value = this.#spans.get(span)
-      if (value === undefined) {
-        value = this.#valueOfSpan(span)
-        this.#spans.set(span, value)
+      if (span !== this.#span) {
+        this.#value = this.#valueOfSpan(span)
+        this.#span = span
       }
-      return labels === 0 ? value : this.#carrier.relabel(value, labels)
+      return labels === 0 ? this.#value : this.#carrier.relabel(this.#value, labels)
     } catch { // not OpenTelemetry's own, and not what it should be: no link
       return this.#none(labels)
     }
@@ -167,20 +172,17 @@ class Context {
 
   #valueOfSpan (span) {
     const { traceId, spanId, isRemote } = span.spanContext()
-    if (isRemote || traceId?.length !== 32 || spanId?.length !== 16 ||
-        !HEX.test(traceId) || !HEX.test(spanId)) return this.#none(0)
-    this.#nameProfile(span)
+    if (isRemote || traceId?.length !== 32 || spanId?.length !== 16) return this.#none(0)
+    if (this.#profiles) this.#nameProfile(span)
     return this.#carrier.make(traceId, spanId, 0)
   }
 
   // Tells a span that has no parent in this process in which profile it begins.
   #nameProfile (span) {
-    const profileId = this.#native.spanProfileId()
-    if (profileId === null) return
     const parent = span.parentSpanContext
-    if (parent ? parent.isRemote : !span.parentSpanId) {
-      if (span.isRecording()) span.setAttribute('profile.id', profileId)
-    }
+    if ((parent ? !parent.isRemote : span.parentSpanId) || !span.isRecording()) return
+    const profileId = this.#native.spanProfileId()
+    if (profileId !== null && !span.attributes?.['profile.id']) span.setAttribute('profile.id', profileId)
   }
 }
 
