@@ -24,10 +24,10 @@ const register = () => new NodeTracerProvider().register()
 const told = {}
 const tell = (name, span) => { told[name] = span.spanContext().traceId + ':' + span.spanContext().spanId }
 const inSpan = (name, run) => trace.getTracer('test').startActiveSpan(name, span => { tell(name, span); return run(span) })
-// The thread's CPU time in ms; before Node 24 the process's, which V8's own threads have a part in.
-const cpu = () => { const { user, system } = (process.threadCpuUsage ?? process.cpuUsage).call(process); return (user + system) / 1000 }
+// The process's CPU time in ms: the thread's is as coarse as the kernel's ticks.
+const cpu = () => { const { user, system } = process.cpuUsage(); return (user + system) / 1000 }
 let sink = 0
-const burn = ms => { const end = cpu() + ms; while (cpu() < end) for (let i = 0; i < 2e4; i++) sink += i }
+const burn = ms => { const end = cpu() + ms; while (cpu() < end) for (let i = 0; i < 1000; i++) sink += i }
 const functions = {}
 const named = name => functions[name] ??= new Function('burn', 'return function in_' + name + ' (ms) { burn(ms); return 1 }')(burn)
 const pause = () => new Promise(resolve => setTimeout(resolve, 1))
