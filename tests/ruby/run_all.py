@@ -73,6 +73,7 @@ def prepare(ruby, gem):
     seen = pathlib.Path(tempfile.mkdtemp(prefix="cprof-ruby-", dir=(ruby.root or pathlib.Path("/")) / "tmp"))
     shutil.copy(gem, seen / "cprof.gem")
     shutil.copytree(HERE, seen / "tests")
+    shutil.copy(ROOT / "tests" / "core" / "context" / "reader.py", seen / "tests")
     if CHECKOUT:
         for part in CHECKOUT_PARTS:
             shutil.copytree(pathlib.Path(CHECKOUT) / part / "lib", seen / "otel" / part / "lib")

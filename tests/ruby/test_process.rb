@@ -5,8 +5,8 @@ require_relative "helper"
 class TestProcess < CprofTest
   def test_children_profile_themselves_and_hold_nothing_of_their_parent
     run_profiled(<<~'RUBY', environment: { "CPROF_OUTPUT" => "part-%p.pb.gz" }, rate: 500) do |outcome|
-      def parent_work = spin(0.4)
-      def child_work = spin(0.4)
+      def parent_work = spin(0.8)
+      def child_work = spin(0.8)
       parent_work
       pids = 3.times.map { fork { child_work } }
       pids.each { |pid| Process.wait(pid); exit 1 unless $?.success? }
@@ -77,7 +77,8 @@ class TestProcess < CprofTest
     start = Process.clock_gettime(Process::CLOCK_MONOTONIC)
     outcome = run_profiled("spin(0.2)", environment: environment)
     assert outcome.status.success?
-    assert_operator Process.clock_gettime(Process::CLOCK_MONOTONIC) - start, :<, 6
+    # Two seconds at most, and a busy machine's share.
+    assert_operator Process.clock_gettime(Process::CLOCK_MONOTONIC) - start, :<, 20
   end
 
   def test_auto_start_obeys_the_switches

@@ -128,6 +128,11 @@ class TestSpans < CprofTest
     [1, 2, 4].zip(work) { |share, weight| assert_share share / 7.0, weight.fdiv(work.sum), 0.03, "requests of #{share}" }
   end
 
+  def test_threads_that_move_between_native_threads_keep_their_spans
+    skip "threads move since Ruby 3.3" if RUBY_VERSION < "3.3"
+    assert_operator serve(self.class.environments["fiber_storage"].merge("RUBY_MN_THREADS" => "1")).sum, :>, 500
+  end
+
   FIBERS = <<~'RUBY'
     def in_a() = spin(0.1)
     def in_b() = spin(0.1)
@@ -255,6 +260,50 @@ class TestSpans < CprofTest
     outcome = run_profiled(PREPARE + PROFILES, environment: environment)
     assert_clean outcome
     assert_equal ["nil"], outcome.output.scan(/_id (\S+)$/).flatten.uniq
+  end
+
+  # Asks another process, at each of these points, what it reads of the main thread.
+  SHARED = <<~'RUBY'
+    READER = <<~PYTHON
+      import sys, reader
+      for line in sys.stdin:
+          try:
+              context = reader.thread_context(int(line))
+              print(context and [context.trace_id, context.span_id, context.flags, context.attributes], flush=True)
+          except reader.Unreadable:
+              sys.exit(77)
+    PYTHON
+    OTHER = IO.popen([{ "PYTHONPATH" => ENV.fetch("READER") }, "python3", "-c", READER], "r+")
+    def read(point)
+      OTHER.puts Process.pid
+      seen = OTHER.gets or exit 77
+      puts "#{point}: #{seen}"
+    end
+    read("nothing")
+    span("outer") do
+      read("outer")
+      Cprof.labels(a: "b") { Fiber.new { read("fiber") }.resume; read("labelled"); span("inner") { read("inner") } }
+      read("outer")
+    end
+    read("nothing")
+    Cprof.labels(a: "b") { read("label") }
+    read("nothing")
+  RUBY
+
+  with_each_api("other_processes_read_the_same") do |environment|
+    reader = [File.join(__dir__, "reader.py"), File.join(__dir__, "../core/context/reader.py")].find { |path| File.exist?(path) }
+    skip "there is no python3" unless reader && ENV.fetch("PATH").split(":").any? { |folder| File.executable?(File.join(folder, "python3")) }
+    outcome = run_profiled(PREPARE + SHARED, environment: environment.merge("READER" => File.dirname(reader)))
+    skip "no process may read another here" if outcome.status.exitstatus == 77
+    assert_clean outcome
+    spans = told(outcome)
+    seen = outcome.output.scan(/^(\w+): (.*)$/)
+    expected = { "nothing" => "None", "fiber" => "None", "label" => "['#{"0" * 32}', '#{"0" * 16}', 0, {'a': 'b'}]" }
+    expected["outer"] = "['#{spans["outer"].join("', '")}', 1, {}]"
+    expected["labelled"] = "['#{spans["outer"].join("', '")}', 1, {'a': 'b'}]"
+    expected["inner"] = "['#{spans["inner"].join("', '")}', 1, {'a': 'b'}]"
+    assert_equal %w[nothing outer fiber labelled inner outer nothing label nothing], seen.map(&:first)
+    seen.each { |point, context| assert_equal expected[point], context, point }
   end
 
   # Each is attached while `in_broken` runs, and must do no harm.

@@ -84,6 +84,8 @@ class TestStress < CprofTest
       finish = now + 4
       while now < finish
         Thread.new { [3, 1].sort_by { |x| x.to_s } }.join
+        passing = Ractor.new { Thread.new { [1].map { |x| x.to_s } }.join; 1 }
+        passing.respond_to?(:value) ? passing.value : passing.take
         GC.start
       end
       p ractors.map { |ractor| ractor.respond_to?(:value) ? ractor.value : ractor.take }

@@ -18,6 +18,7 @@
 
 /* rb_thread_t, rb_execution_context_t */
 #define THREAD_SELF 16
+#define THREAD_RACTOR 24
 #define EC_VM_STACK 0
 #define EC_VM_STACK_SIZE 8 /* in words */
 #define EC_CFP 16

@@ -1,5 +1,7 @@
 #include "threads.h"
 
+#include <stdatomic.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include <ruby.h>
@@ -19,16 +21,18 @@ static __thread void *running;
 
 static void enter(VALUE thread, const char *name)
 {
-    threads_over = false;
     running = layout_thread(thread);
     context_enter(thread);
     cprof_thread_enter((uint64_t)gettid(), name);
     cprof_thread_set_data(running);
+    atomic_signal_fence(memory_order_seq_cst);
+    threads_over = false;
 }
 
 static void leave(VALUE thread)
 {
     threads_over = true;
+    atomic_signal_fence(memory_order_seq_cst);
     running = NULL;
     context_leave(thread);
     cprof_thread_set_data(NULL);
@@ -48,6 +52,24 @@ void threads_enter_current(void)
 #if RUBY_API_VERSION_CODE >= 30300
 
 static rb_internal_thread_event_hook_t *hook;
+static uintptr_t main_ractor;
+static bool all_move; /* also the main Ractor's threads */
+
+/* Whether a thread that gives way may go on elsewhere, and may have died there before its
+ * native thread runs another. */
+static bool may_move(VALUE thread)
+{
+    return all_move || word_at((uintptr_t)layout_thread(thread), THREAD_RACTOR) != main_ractor;
+}
+
+/* The native thread looks at no Ruby thread until it runs one again. */
+static void suspend(void)
+{
+    threads_over = true;
+    atomic_signal_fence(memory_order_seq_cst);
+    running = NULL;
+    context_here = NULL;
+}
 
 /* Called inside Ruby's scheduler, which may hold its lock: nothing of Ruby may be called. */
 static void on_event(rb_event_flag_t event, const rb_internal_thread_event_data_t *data,
@@ -56,14 +78,23 @@ static void on_event(rb_event_flag_t event, const rb_internal_thread_event_data_
     (void)unused;
     if (event == RUBY_INTERNAL_THREAD_EVENT_EXITED)
         leave(data->thread);
-    else if (running != layout_thread(data->thread))
+    else if (event == RUBY_INTERNAL_THREAD_EVENT_SUSPENDED) {
+        if (may_move(data->thread))
+            suspend();
+    } else if (running != layout_thread(data->thread))
         enter(data->thread, NULL);
 }
 
 void threads_hook(void)
 {
-    hook = rb_internal_thread_add_event_hook(
-        on_event, RUBY_INTERNAL_THREAD_EVENT_RESUMED | RUBY_INTERNAL_THREAD_EVENT_EXITED, NULL);
+    const char *chosen = getenv("RUBY_MN_THREADS");
+    all_move = chosen != NULL && atoi(chosen) != 0;
+    main_ractor = word_at((uintptr_t)layout_thread(rb_thread_main()), THREAD_RACTOR);
+    hook = rb_internal_thread_add_event_hook(on_event,
+                                             RUBY_INTERNAL_THREAD_EVENT_RESUMED |
+                                                 RUBY_INTERNAL_THREAD_EVENT_SUSPENDED |
+                                                 RUBY_INTERNAL_THREAD_EVENT_EXITED,
+                                             NULL);
 }
 
 void threads_unhook(void)
