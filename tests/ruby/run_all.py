@@ -3,7 +3,7 @@
 of this folder with each: Debian's own Ruby with the JIT off and on, and a newer one in the
 Debian root of the tests (--sid). Writes JUnit files; every skip is printed with its reason.
 
-    tests/ruby/run_all.py [--reports DIR] [--sid ROOT] [--only TEST] [--ruby NAME]
+    tests/ruby/run_all.py [--reports DIR] [--sid ROOT] [--only TEST] [--ruby NAME]…
 """
 
 import argparse
@@ -139,13 +139,14 @@ def main():
     parser.add_argument("--reports", type=pathlib.Path, default=ROOT / "build" / "reports")
     parser.add_argument("--sid", type=pathlib.Path, default=pathlib.Path("/var/cache/cprof-test/sid"))
     parser.add_argument("--only", choices=TESTS)
-    parser.add_argument("--ruby", help="the name of one of the Rubies, as in ruby-NAME-…")
+    parser.add_argument("--ruby", action="append",
+                        help="the name of one of the Rubies, as in ruby-NAME-…; may be repeated")
     arguments = parser.parse_args()
     arguments.reports.mkdir(parents=True, exist_ok=True)
     rubies = [Ruby("debian", stress=60), Ruby("debian-yjit", options=("--yjit",)),
               Ruby("sid", root=arguments.sid),
               Ruby("sid-3.4", root=arguments.sid, program="ruby3.4")]
-    chosen = [ruby for ruby in rubies if arguments.ruby in (None, ruby.name)]
+    chosen = [ruby for ruby in rubies if not arguments.ruby or ruby.name in arguments.ruby]
     with tempfile.TemporaryDirectory() as folder:
         gem = build_gem(pathlib.Path(folder))
         with concurrent.futures.ThreadPoolExecutor(AT_A_TIME) as pool:
