@@ -334,6 +334,19 @@ static void name_program(struct listing *listing)
     listing->text[listing->text_used++] = '\0';
 }
 
+/* What the loader has moved between the two looks would pass for a second mapping of its file.
+ */
+static int list_unknown_if_still(struct listing *listing)
+{
+    size_t objects = listing->count;
+    struct loader_state now;
+    int error = list_unknown(listing);
+    loader_state_read(&now);
+    if (now.additions != listing->loader.additions || now.removals != listing->loader.removals)
+        listing->count = objects;
+    return error;
+}
+
 static int list_once(struct listing *listing, size_t scale, bool with_unknown)
 {
     *listing = (struct listing){.capacity = INITIAL_MAPPINGS * scale,
@@ -344,7 +357,7 @@ static int list_once(struct listing *listing, size_t scale, bool with_unknown)
         return -ENOMEM;
     name_program(listing);
     dl_iterate_phdr(list_object, listing);
-    return with_unknown && !listing->overflow ? list_unknown(listing) : 0;
+    return with_unknown && !listing->overflow ? list_unknown_if_still(listing) : 0;
 }
 
 int listing_new(struct listing *listing, bool with_unknown)
