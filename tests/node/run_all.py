@@ -143,23 +143,23 @@ def prepare_packages():
     return folder / "node_modules"
 
 
-def test(node, version, environment, options):
+def test(node, version, environment, options, part="."):
     """True when every test passed."""
-    report = WORK / f"{version}.xml"
+    name = version if part == "." else f"{version}-{part}"
+    report = WORK / f"{name}.xml"
     report.unlink(missing_ok=True)
     stress = "60" if version.startswith(LONG_STRESS) else "6"
     command = [*node, "--test", f"--test-reporter={HERE / 'junit.mjs'}",
                f"--test-reporter-destination={report}",
-               *map(str, sorted(HERE.glob("*.test.js"))),
-               *map(str, sorted(HERE.glob("full/*.test.js") if version.startswith(FULL) else ()))]
+               *map(str, sorted((HERE / part).glob("*.test.js")))]
     done = subprocess.run(command, env={**os.environ, **environment, "CPROF_STRESS_SECONDS": stress},
                           capture_output=True, text=True)
     if not report.exists():
-        print(f"Node {version}: no report\n{done.stdout}{done.stderr}", flush=True)
+        print(f"Node {name}: no report\n{done.stdout}{done.stderr}", flush=True)
         return False
     suite = ET.parse(report).getroot()
     counts = {key: int(suite.get(key)) for key in ("tests", "failures", "skipped")}
-    print(f"Node {version}: {counts['tests']} tests, {counts['failures']} failed, "
+    print(f"Node {name}: {counts['tests']} tests, {counts['failures']} failed, "
           f"{counts['skipped']} skipped", flush=True)
     for case in suite:
         for outcome in case:
@@ -167,7 +167,7 @@ def test(node, version, environment, options):
             print(f"  {outcome.tag}: {case.get('name')}: {text[0]}", flush=True)
     if options.reports:
         options.reports.mkdir(parents=True, exist_ok=True)
-        shutil.copy(report, options.reports / f"node-{version}.xml")
+        shutil.copy(report, options.reports / f"node-{name}.xml")
     return done.returncode == 0 and counts["failures"] == 0 and counts["tests"] > 0
 
 
@@ -186,6 +186,9 @@ def main():
                    "CPROF_TEST_NATIVE": prepare_native()}
     with concurrent.futures.ThreadPoolExecutor(AT_A_TIME) as pool:
         results = list(pool.map(lambda found: test(*found, environment, options), nodes))
+    # One after the other: CpuProfiler, the judge there, goes by the clock on the wall.
+    results += [test(*found, environment, options, "full") for found in nodes
+                if found[1].startswith(FULL)]
     return 0 if all(results) else 1
 
 
