@@ -472,6 +472,7 @@ static _Thread_local bool announced;
 
 void cprof_fork_prepare(void)
 {
+    engine.restart = false; /* a daemon forks twice after this */
     announced = true;
 }
 
@@ -489,7 +490,6 @@ static void before_fork(void)
         return;
     pthread_mutex_lock(&engine.forking);
     engine.fork = (struct fork_view){0};
-    engine.restart = false;
     sigset_t ours;
     sigemptyset(&ours);
     if (cprof_is_running())

@@ -96,9 +96,12 @@ class TestProcess < CprofTest
     run_profiled(<<~'RUBY', environment: { "CPROF_OUTPUT" => "job-%p.pb.gz" }, rate: 500) do |outcome|
       def perform(n) = spin(0.1 + n * 0)
       10.times do |n|
-        pid = fork { perform(n) }
+        pid = fork do
+          perform(n)
+          [-> {}, -> { exit!(0) }, -> { Process.exit!(0) }, -> { Kernel.exit!(true) }][n % 4].call
+        end
         Process.wait(pid)
-        abort $?.to_s unless $?.success?
+        abort $?.to_s unless $?.exitstatus == 0
       end
     RUBY
       assert_clean outcome

@@ -10,7 +10,26 @@ module Cprof
         child = nil
         child = super
       ensure
+        Hooks.in_child if child == 0
         child == 0 ? Native.fork_child : Native.fork_parent
+      end
+    end
+
+    # A forked child that leaves past at_exit, as Resque's leave after each job: what it has
+    # sampled is delivered first, within the usual time.
+    module HardExit
+      def exit!(...)
+        Hooks.deliver_in_child
+        super
+      end
+    end
+
+    module PrivateHardExit
+      private
+
+      def exit!(...)
+        Hooks.deliver_in_child
+        super
       end
     end
 
@@ -37,12 +56,23 @@ module Cprof
       Native.describe_thread(id, thread.name) if id && thread.name
     end
 
+    def self.in_child
+      @child = true
+    end
+
+    def self.deliver_in_child
+      Cprof.stop(timeout: EXIT_SECONDS) if @child && Cprof.running?
+    end
+
     def self.install
       return if @installed
 
       @installed = true
       Process.singleton_class.prepend(Fork)
       Process.singleton_class.prepend(Daemon)
+      Process.singleton_class.prepend(HardExit)
+      Kernel.singleton_class.prepend(HardExit)
+      Kernel.prepend(PrivateHardExit)
       Thread.prepend(ThreadName)
       at_exit { Cprof.stop(timeout: EXIT_SECONDS) if Cprof.running? }
     end
