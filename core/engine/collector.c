@@ -151,7 +151,6 @@ static void look_around(struct collector *collector)
     if (atomic_load(&collector->stopping))
         return;
     check_handler(collector);
-    allow_again(collector);
     collector->more = loader_answers(0) && modules_compile(collector->config.modules);
     /* A process that has hardly run since has no new threads or code worth looking for. */
     uint64_t cpu = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
@@ -253,6 +252,7 @@ static bool turn(struct collector *collector)
     uint32_t wanted = atomic_load(&collector->wanted);
     bool flush = wanted != atomic_load(&collector->done);
     pthread_mutex_lock(&collector->work);
+    allow_again(collector); /* first: naming what is drained may take longer than a tick */
     drain(collector);
     look_around(collector);
     uint64_t age = clock_ns(CLOCK_MONOTONIC) - collector->began;
