@@ -368,9 +368,9 @@ static void drop_empty_rows(struct report *report)
     report->row_count = kept;
 }
 
-static int make_rows(struct report *report)
+static int make_rows(struct report *report, enum frame_scope scope)
 {
-    int status = frame_table_init(&report->frames, report->profile);
+    int status = frame_table_init(&report->frames, report->profile, scope);
     if (status)
         return status;
     if (profile_value_count(report->profile) > 0)
@@ -385,7 +385,7 @@ int report_count(struct report *report, const struct profile *profile, enum repo
                  size_t column)
 {
     *report = (struct report){.profile = profile, .by = by, .summary.column = column};
-    return make_rows(report);
+    return make_rows(report, FRAMES_OF_VERSIONS);
 }
 
 int report_make(struct report *report, const struct profile *profile, enum report_by by,
@@ -394,7 +394,7 @@ int report_make(struct report *report, const struct profile *profile, enum repor
     *report = (struct report){.profile = profile, .by = by};
     int status = profile_summarize(profile, &report->summary);
     if (!status)
-        status = make_rows(report);
+        status = make_rows(report, FRAMES_OF_PROGRAM);
     if (status)
         return status;
     drop_empty_rows(report);

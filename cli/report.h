@@ -56,9 +56,9 @@ const char *report_by_word(enum report_by by);
  * failure there is nothing to free. */
 int report_make(struct report *report, const struct profile *profile, enum report_by by,
                 bool cumulative);
-/* The rows of one value, empty ones too and in an order that depends on the profile and `by`
- * alone: row i of every value is the same function. Of the summary only the column is filled
- * in. */
+/* The rows of one value of a pair (profile/pair.h), empty ones too and in an order that depends
+ * on the profile and `by` alone: row i of every value is the same function. Of the summary only
+ * the column is filled in. */
 int report_count(struct report *report, const struct profile *profile, enum report_by by,
                  size_t column);
 void report_free(struct report *report);

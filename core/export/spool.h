@@ -29,7 +29,7 @@ struct spool;
 struct spool_item {
     int file;
     char name[96];
-    unsigned char *data; /* mapped */
+    unsigned char *data; /* until one of the two ends below */
     size_t size;
 };
 

@@ -77,7 +77,7 @@ static bool writer_init(struct writer *w, const struct profile *p)
 {
     size_t depth = 1;
     *w = (struct writer){.profile = p};
-    if (frame_table_init(&w->frames, p) != 0) {
+    if (frame_table_init(&w->frames, p, FRAMES_OF_PROGRAM) != 0) {
         w->frames = (struct frame_table){0};
         return false;
     }

@@ -18,6 +18,8 @@ static int compare_functions(const struct frame *a, const struct frame *b)
     int order = COMPARE(a->name, b->name);
     if (!order)
         order = COMPARE(a->file, b->file);
+    if (!order)
+        order = COMPARE(a->apart, b->apart);
     return order || a->name || a->file ? order : COMPARE(a->module, b->module);
 }
 
@@ -36,10 +38,27 @@ static int compare_candidates(const void *left, const void *right)
     return order ? order : COMPARE(a->slot, b->slot);
 }
 
-static struct frame describe(const struct profile *profile,
+/* Is the name what a runtime calls a function that has none? It may stand behind that of what
+ * the function is in: Cart.total.<locals>.<lambda>. */
+static bool nobody_named(const struct profile *profile, profile_id name)
+{
+    static const char *const ends[] = {"(anonymous)", "<lambda>",   "<genexpr>",
+                                       "<listcomp>",  "<dictcomp>", "<setcomp>"};
+    const char *text = profile_text(profile, name);
+    size_t length = profile_text_length(profile, name);
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        size_t end = strlen(ends[i]);
+        if (length >= end && memcmp(text + length - end, ends[i], end) == 0)
+            return true;
+    }
+    return false;
+}
+
+static struct frame describe(const struct frame_table *table,
                              const struct profile_location *location,
                              const struct profile_line *line)
 {
+    const struct profile *profile = table->profile;
     struct frame frame = {
         .module = profile_get_mapping(profile, location->mapping)->filename,
         .type = location->type,
@@ -50,6 +69,8 @@ static struct frame describe(const struct profile *profile,
         frame.file = function->filename;
         frame.line = line->line;
         frame.start_line = function->start_line;
+        if (table->scope == FRAMES_OF_PROGRAM && nobody_named(profile, function->name))
+            frame.apart = function->start_line;
     }
     return frame;
 }
@@ -87,7 +108,7 @@ static void collect(const struct frame_table *table, struct candidate *candidate
         for (uint32_t slot = first; slot < table->first_slot[id + 1]; slot++) {
             const struct profile_line *line =
                 location->line_count > 0 ? &location->lines[slot - first] : NULL;
-            candidates[slot] = (struct candidate){describe(profile, location, line), slot};
+            candidates[slot] = (struct candidate){describe(table, location, line), slot};
         }
     }
 }
@@ -147,9 +168,10 @@ static int name_frames(struct frame_table *table)
     return 0;
 }
 
-int frame_table_init(struct frame_table *table, const struct profile *profile)
+int frame_table_init(struct frame_table *table, const struct profile *profile,
+                     enum frame_scope scope)
 {
-    *table = (struct frame_table){.profile = profile};
+    *table = (struct frame_table){.profile = profile, .scope = scope};
     size_t slots = 0;
     int status = number_slots(table, &slots);
     struct candidate *candidates = calloc(slots + 1, sizeof(*candidates));

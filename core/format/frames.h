@@ -3,6 +3,9 @@
  * line, a module. Many locations are one frame (each address of a line is one of its own), and
  * one location is several when functions were inlined into each other.
  *
+ * Functions that nobody named, (anonymous) and <lambda>, are told apart by the line on which
+ * they begin as well; but not where two versions of a program are compared, whose lines move.
+ *
  * The table borrows the profile, which must not change while it is used. One thread.
  */
 #ifndef CPROF_FORMAT_FRAMES_H
@@ -20,13 +23,17 @@ struct frame {
     profile_id module;  /* the mapping's file name; 0 = none */
     int64_t line;       /* 0 = unknown */
     int64_t start_line; /* on which the function begins */
+    int64_t apart;      /* the same of a function that nobody named; else 0 */
     enum cprof_frame_type type;
-    uint32_t function; /* frames with the same name and file share it, of nameless ones those
-                          with the same module; dense from 0 */
+    uint32_t function; /* frames with the same name, file and `apart` share it, of nameless
+                          ones those with the same module; dense from 0 */
 };
+
+enum frame_scope { FRAMES_OF_PROGRAM, FRAMES_OF_VERSIONS };
 
 struct frame_table {
     const struct profile *profile;
+    enum frame_scope scope;
     struct frame *frames; /* sorted by function, line, module */
     uint32_t frame_count;
     uint32_t function_count;
@@ -37,7 +44,8 @@ struct frame_table {
 };
 
 /* 0, -ENOMEM or -EFBIG; on failure there is nothing to free. */
-int frame_table_init(struct frame_table *table, const struct profile *profile);
+int frame_table_init(struct frame_table *table, const struct profile *profile,
+                     enum frame_scope scope);
 void frame_table_free(struct frame_table *table);
 
 /* How many frames a stack has, and what they are, root first: indices of frames. */

@@ -433,7 +433,8 @@ static int write_json(struct page *page)
     struct profile_summary summary;
     int status = profile_summarize(page->profile, &summary);
     if (!status)
-        status = frame_table_init(&page->table, page->profile);
+        status = frame_table_init(&page->table, page->profile,
+                                  page->comparison ? FRAMES_OF_VERSIONS : FRAMES_OF_PROGRAM);
     if (!status)
         status = sort_stacks(page);
     if (!status)

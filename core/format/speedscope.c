@@ -54,7 +54,7 @@ static bool writer_init(struct writer *w, const struct profile *p, struct buffer
         .column = profile_default_column(p),
         .service = profile_service(p),
     };
-    if (frame_table_init(&w->frames, p) != 0) {
+    if (frame_table_init(&w->frames, p, FRAMES_OF_PROGRAM) != 0) {
         w->frames = (struct frame_table){0};
         return false;
     }
