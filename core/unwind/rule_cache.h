@@ -17,15 +17,17 @@
 
 enum { RULES_CACHED = 256 }; /* a power of two; 8 KiB */
 
-struct rule_cache {
-    uint64_t snapshot; /* the snapshot whose rules these are, by its serial */
-    struct cached_rule {
-        uintptr_t pc; /* 0: empty */
-        struct unwind_rule rule;
-    } alignas(64) rules[RULES_CACHED];
+struct cached_rule {
+    uintptr_t pc; /* 0: empty */
+    struct unwind_rule rule;
 };
 
 _Static_assert(sizeof(struct cached_rule) == 32, "two to a line of memory");
+
+struct rule_cache {
+    uint64_t snapshot; /* the snapshot whose rules these are, by its serial */
+    alignas(64) struct cached_rule rules[RULES_CACHED];
+};
 
 /* Forgets everything when the snapshot is another one. */
 static inline void rule_cache_begin(struct rule_cache *cache, uint64_t snapshot)
