@@ -17,7 +17,7 @@
 
 #define HEAD_TIMEOUT (10 * NS_PER_SECOND)
 #define ANSWER_TIMEOUT (60 * NS_PER_SECOND)
-#define NEVER UINT64_MAX
+#define PAUSE NS_PER_SECOND /* between two looks: descriptors that are closed wake nobody */
 
 enum state { FREE, READING, RECORDING, ANSWERING };
 
@@ -38,9 +38,10 @@ struct pull_server {
     pthread_mutex_t descriptors; /* held while one comes or goes */
     int listener, wake;
     ino_t listener_inode;
-    bool lost;          /* the program has closed our descriptors */
-    _Atomic bool ended; /* the thread has */
-    bool local;         /* for this host alone */
+    uint64_t deaf_until; /* CLOCK_MONOTONIC: none is accepted, as the last could not be */
+    bool lost;           /* the program has closed our descriptors */
+    _Atomic bool ended;  /* the thread has */
+    bool local;          /* for this host alone */
     char path[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* of a unix socket, or "" */
     ino_t path_inode;
     struct connection connections[PULL_CONNECTIONS];
@@ -69,6 +70,8 @@ static void take(struct pull_server *server, uint64_t now)
     int fd = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd >= 0)
         *c = (struct connection){.state = READING, .fd = fd, .deadline = now + HEAD_TIMEOUT};
+    else if (errno != EAGAIN) /* no descriptors are left: poll() would not wait */
+        server->deaf_until = now + PAUSE;
     pthread_mutex_unlock(&server->descriptors);
 }
 
@@ -220,8 +223,8 @@ static short wanted_events(enum state state)
 /* Fills in what poll() waits for; the milliseconds that it may take. */
 static int prepare(struct pull_server *server, struct pollfd polled[PULL_CONNECTIONS + 2])
 {
-    uint64_t now = clock_ns(CLOCK_MONOTONIC), until = NEVER;
-    bool room = false;
+    uint64_t now = clock_ns(CLOCK_MONOTONIC), until = now + PAUSE;
+    bool room = false, hears = now >= server->deaf_until;
     for (size_t i = 0; i < PULL_CONNECTIONS; i++) {
         const struct connection *c = &server->connections[i];
         polled[i] = (struct pollfd){.fd = c->fd, .events = wanted_events(c->state)};
@@ -230,10 +233,8 @@ static int prepare(struct pull_server *server, struct pollfd polled[PULL_CONNECT
             until = c->deadline;
     }
     polled[PULL_CONNECTIONS] =
-        (struct pollfd){.fd = room ? server->listener : -1, .events = POLLIN};
+        (struct pollfd){.fd = room && hears ? server->listener : -1, .events = POLLIN};
     polled[PULL_CONNECTIONS + 1] = (struct pollfd){.fd = server->wake, .events = POLLIN};
-    if (until == NEVER)
-        return -1;
     return until <= now ? 0 : (int)((until - now) / 1000000 + 1);
 }
 
@@ -360,8 +361,8 @@ pull_start(const struct pull_address *address, const struct pull_source *source,
 void pull_stop(struct pull_server *server)
 {
     const uint64_t one = 1;
-    while (!atomic_load(&server->ended) && write(server->wake, &one, sizeof one) < 0 &&
-           errno == EINTR)
+    while (!atomic_load(&server->ended) && listener_is_ours(server) &&
+           write(server->wake, &one, sizeof one) < 0 && errno == EINTR)
         continue;
     pthread_join(server->thread, NULL);
     for (size_t i = 0; i < PULL_CONNECTIONS; i++)
@@ -382,6 +383,8 @@ void pull_fork_unlock(struct pull_server *server)
 
 void pull_fork_child(struct pull_server *server)
 {
+    if (!listener_is_ours(server))
+        return;
     for (size_t i = 0; i < PULL_CONNECTIONS; i++)
         if (server->connections[i].fd >= 0)
             close(server->connections[i].fd);

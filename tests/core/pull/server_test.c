@@ -9,8 +9,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -228,6 +230,63 @@ static void a_forked_child_holds_nothing_of_its_parents(void **state)
     pull_stop(server);
 }
 
+/* Daemons close all descriptors, and what they open then has the same numbers. */
+static void what_a_program_opens_after_it_closed_everything_stays_its_own(void **state)
+{
+    (void)state;
+    struct pull_server *server = start_well();
+    int ours[2 * PULL_CONNECTIONS], status;
+    assert_int_equal(close_range(3, ~0U, 0), 0);
+    for (int i = 0; i < 2 * PULL_CONNECTIONS; i += 2)
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ours + i), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        int closed = 0;
+        pull_fork_child(server);
+        for (int i = 0; i < 2 * PULL_CONNECTIONS; i++)
+            closed += fcntl(ours[i], F_GETFD) < 0;
+        _exit(closed);
+    }
+    waitpid(child, &status, 0);
+    assert_int_equal(status, 0);
+    alarm(60); /* not a hang for ever */
+    pull_stop(server);
+    alarm(0);
+    for (int i = 0; i < 2 * PULL_CONNECTIONS; i++) {
+        char byte;
+        assert_int_equal(read(ours[i], &byte, 1), -1);
+        assert_int_equal(errno, EAGAIN);
+    }
+    for (int i = 0; i < 2 * PULL_CONNECTIONS; i++)
+        close(ours[i]);
+}
+
+static void a_program_without_descriptors_left_does_not_spin(void **state)
+{
+    (void)state;
+    struct pull_server *server = start_well();
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    const struct rlimit few = {.rlim_cur = 64, .rlim_max = limit.rlim_max};
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    snprintf(to.sun_path, sizeof to.sun_path, "%s", path);
+    int client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), last = client, fd;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    while ((fd = dup(0)) >= 0)
+        last = fd;
+    assert_int_equal(connect(client, (struct sockaddr *)&to, sizeof to), 0);
+    clock_t before = clock();
+    usleep(500000);
+    clock_t used = clock() - before;
+    for (fd = client + 1; fd <= last; fd++)
+        close(fd);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    assert_true(used < CLOCKS_PER_SEC / 20);
+    assert_int_equal(write(client, PROFILE, sizeof PROFILE - 1), sizeof PROFILE - 1);
+    assert_int_equal(strncmp(receive(client), "HTTP/1.0 200 ", 13), 0);
+    pull_stop(server);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -238,6 +297,8 @@ int main(void)
         cmocka_unit_test(
             a_second_one_on_the_same_address_is_refused_and_a_dead_ones_file_is_not_in_the_way),
         cmocka_unit_test(a_forked_child_holds_nothing_of_its_parents),
+        cmocka_unit_test(a_program_without_descriptors_left_does_not_spin),
+        cmocka_unit_test(what_a_program_opens_after_it_closed_everything_stays_its_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
