@@ -139,6 +139,27 @@ static bool announces_secret(struct word word)
            speaks_of_secret(word);
 }
 
+/* Programs that set their title write all of it where the first argument was. True when what
+ * follows is a secret. */
+static bool show_title(struct shown *out, struct word word)
+{
+    bool secret = false;
+    for (size_t i = 0; i < word.length;) {
+        struct word part = {word.text + i, 0};
+        while (i + part.length < word.length && part.text[part.length] != ' ')
+            part.length++;
+        if (i > 0)
+            show_text(out, " ");
+        if (secret && part.length > 0)
+            show_text(out, MASK);
+        else
+            show_argument(out, part);
+        secret = part.length > 0 ? announces_secret(part) : secret;
+        i += part.length + 1;
+    }
+    return secret;
+}
+
 void command_line_show(const char *arguments, size_t size, char *text, size_t text_size)
 {
     struct shown out = {.text = text, .size = text_size};
@@ -146,24 +167,14 @@ void command_line_show(const char *arguments, size_t size, char *text, size_t te
     text[0] = '\0';
     for (size_t at = 0; at < size;) {
         struct word word = {arguments + at, strnlen(arguments + at, size - at)};
-        /* Programs that set their title write all of it where the first argument was. */
-        bool title = at == 0;
+        bool hidden = secret || contains_any(word, " \t\r\n\"'`(){}[];|<>$\\");
         if (at > 0)
             show_text(&out, " ");
-        if (secret || (!title && contains_any(word, " \t\r\n\"'`(){}[];|<>$\\")))
+        secret = at > 0 ? announces_secret(word) : show_title(&out, word);
+        if (at > 0 && hidden)
             show_text(&out, MASK);
-        else if (!title)
+        else if (at > 0)
             show_argument(&out, word);
-        for (size_t i = 0; title && i < word.length;) {
-            struct word part = {word.text + i, 0};
-            while (i + part.length < word.length && part.text[part.length] != ' ')
-                part.length++;
-            if (i > 0)
-                show_text(&out, " ");
-            show_argument(&out, part);
-            i += part.length + 1;
-        }
-        secret = announces_secret(word);
         at += word.length + 1;
     }
 }

@@ -119,6 +119,8 @@ static void a_command_line_is_shown_without_its_secrets(void **state)
         CASE("a\0/srv/app/releases/20260101123456/app.py\0",
              "a /srv/app/releases/20260101123456/app.py"),
         CASE("worker: redis://:hunter2@db", "worker: redis://***@db"),
+        CASE("worker --password hunter2 --token  hunter2 -x",
+             "worker --password *** --token  *** -x"),
         CASE("", ""),
         CASE("\0\0\0", "  "),
     };
