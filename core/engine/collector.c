@@ -383,8 +383,11 @@ int collector_stop(struct collector *collector, double timeout)
     return -error;
 }
 
+/* Taps are left over where the listener gave one up, and in the child of a fork. */
 void collector_free(struct collector *collector)
 {
+    for (size_t i = 0; i < COLLECTOR_TAPS; i++)
+        profile_free(collector->taps[i]);
     gather_free(collector->gather);
     free(collector);
 }
