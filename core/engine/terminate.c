@@ -34,7 +34,10 @@ static void on_sigterm(int signal)
     (void)signal;
     int saved = errno;
     const struct itimerspec later = {.it_value = {.tv_sec = TERMINATE_SECONDS + 1}};
-    if (atomic_load(&term.pid) != getpid() || atomic_exchange(&term.requested, true)) {
+    /* Not ours in a child that shares our memory (vfork): there nothing is written. Looked at
+     * again after the request: terminate_disarm() either sees that, or was there before. */
+    if (atomic_load(&term.pid) != getpid() || atomic_exchange(&term.requested, true) ||
+        atomic_load(&term.pid) != getpid()) {
         terminate_now();
         return;
     }
