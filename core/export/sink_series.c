@@ -8,6 +8,9 @@
 #include "base/log.h"
 #include "export/transport.h"
 
+/* Bytes of a message that is packed already: below it can't be the size that a server minds. */
+#define MIN_PIECE ((size_t)16 << 10)
+
 struct sink_series {
     struct sink sink;
     const struct backend *backend;
@@ -59,6 +62,8 @@ static void send(struct sink_series *sink, const struct series *series,
     }
     if (error == 0) {
         transport_send(sink->transport, address, &message, delivery);
+        if (delivery->status == DELIVERY_TOO_LARGE && message.size < MIN_PIECE)
+            delivery->status = DELIVERY_REFUSED;
     } else {
         delivery->status = error == -EFBIG ? DELIVERY_TOO_LARGE : DELIVERY_RETRY;
         snprintf(delivery->detail, sizeof delivery->detail, "%s",

@@ -31,9 +31,17 @@
 
 static char folder[64];
 
-static struct exporter *start_for(const char *url, bool spool, size_t limit)
+static struct exporter *start_with(const struct exporter_options *options)
 {
     char error[256] = "";
+    struct exporter *exporter = exporter_new(options, error, sizeof error);
+    if (exporter == NULL)
+        fail_msg("%s", error);
+    return exporter;
+}
+
+static struct exporter *start_for(const char *url, bool spool, size_t limit)
+{
     const struct exporter_options options = {
         .otlp = {.url = url, .timeout = 50, .packing = PACK_NONE},
         .service_name = "test",
@@ -41,10 +49,7 @@ static struct exporter *start_for(const char *url, bool spool, size_t limit)
         .spool_limit = limit,
         .library_directory = HTTP_MODULE_DIRECTORY,
     };
-    struct exporter *exporter = exporter_new(&options, error, sizeof error);
-    if (exporter == NULL)
-        fail_msg("%s", error);
-    return exporter;
+    return start_with(&options);
 }
 
 static struct exporter *start(const char *url)
@@ -518,18 +523,25 @@ static void a_server_that_takes_nothing_is_not_asked_for_ever(void **state)
     (void)state;
     static const struct reply script[] = {
         SEND("HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")};
-    struct server *server = server_start(script, 1);
-    struct exporter *exporter = start(server_url(server));
-    struct exporter_stats stats;
-    capture_errors();
-    exporter_submit(exporter, make_large(20000));
-    int flushed = exporter_flush(exporter, 30);
-    exporter_stop(exporter, 5, &stats);
-    free(captured_errors());
-    assert_int_equal(flushed, -EIO);
-    assert_int_equal(stats.failed, 1);
-    assert_in_range(server_requests(server), 3, 100);
-    server_stop(server);
+    for (int pyroscope = 0; pyroscope < 2; pyroscope++) {
+        struct server *server = server_start(script, 1);
+        const struct transport_options to = {
+            .url = server_url(server), .timeout = 50, .packing = PACK_NONE};
+        struct exporter_options options = {.service_name = "test",
+                                           .library_directory = HTTP_MODULE_DIRECTORY};
+        *(pyroscope ? &options.pyroscope : &options.otlp) = to;
+        struct exporter *exporter = start_with(&options);
+        struct exporter_stats stats;
+        capture_errors();
+        exporter_submit(exporter, make_large(20000));
+        int flushed = exporter_flush(exporter, 30);
+        exporter_stop(exporter, 5, &stats);
+        free(captured_errors());
+        assert_int_equal(flushed, -EIO);
+        assert_int_equal(stats.failed, 1);
+        assert_in_range(server_requests(server), 3, 100);
+        server_stop(server);
+    }
 }
 
 #define SECRET "hunter2"
