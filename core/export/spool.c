@@ -37,9 +37,10 @@ struct spool {
     size_t limit;
     struct entry listed[LISTED]; /* the taker's: oldest first */
     size_t listed_count, listed_next;
-    pthread_mutex_t lock; /* the two below: fcntl's locks do not part threads */
-    uint64_t held;        /* unique of the file that was taken; 0: none */
-    uint64_t writing;     /* unique of the half-written file */
+    pthread_mutex_t putting; /* taken before `lock`: one file is half-written at a time */
+    pthread_mutex_t lock;    /* the two below: fcntl's locks do not part threads */
+    uint64_t held;           /* unique of the file that was taken; 0: none */
+    uint64_t writing;        /* unique of the half-written file */
 };
 
 /* The files of a key, as one reading of the folder finds them. */
@@ -194,6 +195,7 @@ struct spool *spool_open(const char *folder, const char *key, size_t limit, char
     }
     spool->key = hash_bytes(key, strlen(key));
     spool->limit = limit;
+    pthread_mutex_init(&spool->putting, NULL);
     pthread_mutex_init(&spool->lock, NULL);
     return spool;
 }
@@ -201,6 +203,7 @@ struct spool *spool_open(const char *folder, const char *key, size_t limit, char
 void spool_close(struct spool *spool)
 {
     pthread_mutex_destroy(&spool->lock);
+    pthread_mutex_destroy(&spool->putting);
     free(spool->folder);
     free(spool);
 }
@@ -300,6 +303,7 @@ int spool_put(struct spool *spool, const struct buffer *bytes, uint64_t *dropped
     int folder = open_folder(spool);
     if (folder < 0)
         return folder;
+    pthread_mutex_lock(&spool->putting);
     int error = make_room(spool, folder, bytes->size, dropped);
     if (error == 0) {
         pthread_mutex_lock(&spool->lock);
@@ -307,6 +311,7 @@ int spool_put(struct spool *spool, const struct buffer *bytes, uint64_t *dropped
         pthread_mutex_unlock(&spool->lock);
         error = write_file(spool, folder, bytes, &entry);
     }
+    pthread_mutex_unlock(&spool->putting);
     close(folder);
     return error;
 }

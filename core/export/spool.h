@@ -12,8 +12,8 @@
  * dies with its process, and is not inherited by children) may deliver it, and then unlinks
  * it. So what a killed process left is taken up by the next one, or by a neighbour.
  *
- * When the files of a key are over the limit, the oldest go. One thread may put while another
- * takes, of each kind one.
+ * When the files of a key are over the limit, the oldest go. Any thread may put; one at a time
+ * takes.
  */
 #ifndef CPROF_EXPORT_SPOOL_H
 #define CPROF_EXPORT_SPOOL_H

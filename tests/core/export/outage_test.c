@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -18,6 +19,7 @@
 
 #include "base/log.h"
 #include "export/exporter.h"
+#include "export/spool.h"
 #include "samples.h"
 #include "server.h"
 
@@ -544,6 +546,44 @@ static void a_server_that_takes_nothing_is_not_asked_for_ever(void **state)
     }
 }
 
+struct putting {
+    struct spool *spool;
+    int count, failed;
+    size_t size;
+};
+
+static void *put_many(void *argument)
+{
+    struct putting *putting = argument;
+    struct buffer bytes = {0};
+    void *zeros = calloc(1, putting->size);
+    uint64_t dropped = 0;
+    buffer_append(&bytes, zeros, putting->size);
+    for (int i = 0; i < putting->count; i++)
+        putting->failed += spool_put(putting->spool, &bytes, &dropped) != 0;
+    buffer_free(&bytes);
+    free(zeros);
+    return NULL;
+}
+
+/* The courier cuts one that was too large while the keeper writes the next. */
+static void two_threads_that_put_do_not_clear_up_after_each_other(void **state)
+{
+    (void)state;
+    char error[256] = "";
+    struct spool *spool = spool_open(folder, "key", 256 << 20, error, sizeof error);
+    assert_non_null(spool);
+    struct putting large = {.spool = spool, .count = 20, .size = 2 << 20},
+                   small = {.spool = spool, .count = 400, .size = 64};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, put_many, &large), 0);
+    put_many(&small);
+    pthread_join(thread, NULL);
+    assert_int_equal(large.failed + small.failed, 0);
+    assert_int_equal(spool_count(spool), 420);
+    spool_close(spool);
+}
+
 #define SECRET "hunter2"
 
 static void check_no_secret(const char *path, void *context)
@@ -638,6 +678,7 @@ int main(void)
         IN_FOLDER(a_folder_that_can_t_be_made_is_told_at_start),
         IN_FOLDER(processes_share_a_folder_and_a_survivor_delivers_what_the_killed_left),
         IN_FOLDER(a_profile_that_is_too_large_arrives_in_pieces),
+        IN_FOLDER(two_threads_that_put_do_not_clear_up_after_each_other),
         IN_FOLDER(more_than_64_mebibytes_are_never_sent_at_once),
         IN_FOLDER(secrets_are_in_nothing_that_is_produced),
         IN_FOLDER(a_server_that_takes_nothing_is_not_asked_for_ever),
