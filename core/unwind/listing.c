@@ -284,7 +284,7 @@ static bool is_memory(const char *path)
     return *path != '/' || strncmp(path, "/memfd:", 7) == 0 || strncmp(path, "/dev/", 5) == 0;
 }
 
-/* One line: "start-end perms offset device inode path". */
+/* One line, without its end: "start-end perms offset device inode path". */
 static void list_line(struct listing *listing, size_t objects, const char *line)
 {
     uintptr_t start;
@@ -299,7 +299,7 @@ static void list_line(struct listing *listing, size_t objects, const char *line)
         listed(listing, objects, start, limit))
         return;
     const char *path = line + path_at;
-    size_t length = *path == '/' ? strcspn(path, "\n") : 0;
+    size_t length = *path == '/' ? strlen(path) : 0;
     struct mapping mapping = {.start = start,
                               .limit = limit,
                               .file_offset = offset,
@@ -315,10 +315,12 @@ static int list_unknown(struct listing *listing)
     char *text = read_maps();
     if (!text)
         return -EIO;
-    for (const char *line = text; *line && !listing->overflow;) {
-        const char *end = strchr(line, '\n');
+    for (char *line = text; *line && !listing->overflow;) {
+        char *end = strchrnul(line, '\n');
+        char *next = *end ? end + 1 : end;
+        *end = '\0'; /* sscanf() looks for it first: not at the end of all lines */
         list_line(listing, objects, line);
-        line = end ? end + 1 : line + strlen(line);
+        line = next;
     }
     free(text);
     return 0;
