@@ -83,9 +83,11 @@ static bool says_one_of(const struct reader *r, struct word word, const char *co
 
 /* ---- what is found ---- */
 
-/* Room for one more; NULL: no memory. */
+/* Room for one more. NULL: no memory, or enough; the list is as it was. */
 static void *grown(void *list, uint32_t count, size_t size)
 {
+    if (count == METHODS_MAX)
+        return NULL;
     bool full = count == 0 || (count >= 16 && (count & (count - 1)) == 0);
     return full ? realloc(list, (count == 0 ? 16 : 2 * (size_t)count) * size) : list;
 }
@@ -94,7 +96,7 @@ static bool add_class(struct methods *methods, struct word name)
 {
     struct class_name *list =
         grown(methods->classes, methods->class_count, sizeof *methods->classes);
-    if (list == NULL || methods->class_count == METHODS_MAX)
+    if (list == NULL)
         return false;
     methods->classes = list;
     list[methods->class_count++] = (struct class_name){name.start, name.length};
@@ -107,7 +109,7 @@ static bool add_method(struct reader *r, uint32_t start)
     if (methods->classes[top(r)->class_].length == 0)
         return true;
     struct method *list = grown(methods->list, methods->count, sizeof *methods->list);
-    if (list == NULL || methods->count == METHODS_MAX)
+    if (list == NULL)
         return false;
     methods->list = list;
     list[methods->count++] = (struct method){start, top(r)->class_};

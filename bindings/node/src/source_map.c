@@ -7,6 +7,7 @@ enum {
     SECTIONS_MAX = 4096,
     STRINGS_MAX = 1 << 20,
     NESTING_MAX = 64,
+    POOL_MAX = 128 << 20, /* bytes of all strings; each source has the root before it */
     SEGMENTS_PER_MARK = 128,
 };
 
@@ -133,8 +134,11 @@ static bool pool_room(struct pool *pool, size_t more)
 {
     if (pool->size + more <= pool->capacity)
         return true;
+    if (pool->size + more > POOL_MAX)
+        return false;
     size_t capacity = 2 * pool->capacity + more;
-    char *text = capacity < UINT32_MAX ? realloc(pool->text, capacity) : NULL;
+    capacity = capacity < POOL_MAX ? capacity : POOL_MAX;
+    char *text = realloc(pool->text, capacity);
     if (text == NULL)
         return false;
     pool->text = text;
@@ -194,7 +198,7 @@ static uint32_t pool_add(struct pool *pool, const char *root, const char *raw, s
     const char *end = raw + size;
     size_t root_size = strlen(root);
     uint32_t offset = (uint32_t)pool->size;
-    if (!pool_room(pool, root_size + size + 1)) /* no escape grows */
+    if (!pool_room(pool, root_size + size + 2)) /* no escape grows but a lone \u at the end */
         return UINT32_MAX;
     memcpy(pool->text + pool->size, root, root_size);
     pool->size += root_size;
