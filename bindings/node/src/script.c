@@ -362,16 +362,20 @@ bool script_is_studied(const struct script *script)
     return script->studied;
 }
 
-void script_study(struct script *script)
+static void read_text(struct script *script)
 {
-    script->studied = true;
-    if (script->text.length == 0 || atomic_load(&script->isolate->table_bytes) > TABLES_MAX)
-        return;
     find_lines(script);
     methods_find(&script->text, &script->methods);
     keep_class_names(script);
     if (atomic_load(&maps_used))
         find_map(script);
+}
+
+void script_study(struct script *script)
+{
+    script->studied = true;
+    if (script->text.length > 0 && atomic_load(&script->isolate->table_bytes) <= TABLES_MAX)
+        read_text(script);
     drop_text(script);
     script->bytes = table_size(script);
     atomic_fetch_add(&script->isolate->table_bytes, script->bytes);
