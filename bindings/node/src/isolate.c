@@ -15,7 +15,10 @@
 struct memory_range {
     uintptr_t start, length;
 };
-enum { RANGES_MAX = 16 };
+enum {
+    RANGES_MAX = 16,
+    WALKED_HEAP_MAX = 128 << 20, /* bytes of a heap that V8 may be made to walk at the start */
+};
 enum gc_type { GC_ALL = 1 | 2 | 4 | 8 | 16 };
 typedef void (*gc_callback)(void *isolate, int type, int flags, void *data);
 
@@ -31,6 +34,7 @@ static struct {
     size_t (*copy_code_pages)(void *isolate, size_t capacity, struct memory_range *ranges);
     void (*code_range)(void *isolate, void **start, size_t *length);
     void (*detailed_positions)(void *isolate);
+    void (*heap_statistics)(void *isolate, size_t *statistics);
     void (*set_flags)(const char *flags);
 } v8;
 
@@ -93,6 +97,8 @@ bool isolate_find_v8(char *why, size_t size)
         {(void **)&v8.code_range, "_ZN2v87Isolate12GetCodeRangeEPPvPm"},
         {(void **)&v8.detailed_positions,
          "_ZN2v811CpuProfiler38UseDetailedSourcePositionsForProfilingEPNS_7IsolateE"},
+        {(void **)&v8.heap_statistics,
+         "_ZN2v87Isolate17GetHeapStatisticsEPNS_14HeapStatisticsE"},
         {(void **)&v8.set_flags, "_ZN2v82V818SetFlagsFromStringEPKc"},
     };
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
@@ -105,12 +111,24 @@ bool isolate_find_v8(char *why, size_t size)
     return true;
 }
 
-/* From now on V8 keeps the positions of what it compiles, also of inlined functions. Asked for
- * alone it would at once compile all functions of the heap again, which takes tens of
+/* Bytes of V8's heap: the first of its statistics, of which it knows about fifteen. */
+static size_t heap_size(const struct isolate *isolate)
+{
+    size_t statistics[64] = {0};
+    v8.heap_statistics(isolate->v8, statistics);
+    return statistics[0];
+}
+
+/* From now on V8 keeps the positions of what it compiles, also of inlined functions. For that
+ * it walks its heap, in half a millisecond a MiB: a program with a large one, most of whose
+ * functions have been compiled without positions anyway, is not stopped for so long. Asked for
+ * alone V8 would at once compile all functions of the heap again, which takes tens of
  * milliseconds: unless it thinks that it has their positions. The flag goes back at once, as it
  * is part of what makes code caches valid. */
 static void keep_positions(struct isolate *isolate)
 {
+    if (heap_size(isolate) > WALKED_HEAP_MAX)
+        return;
     v8.set_flags("--no-enable-lazy-source-positions");
     v8.detailed_positions(isolate->v8);
     v8.set_flags("--enable-lazy-source-positions");
