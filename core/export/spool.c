@@ -143,11 +143,14 @@ static void clean_up(const struct spool *spool, int folder, const char *name)
     close(file);
 }
 
-static void list(struct listing *listing, const struct entry *entry)
+/* NULL `after`: no file is too old to be listed. */
+static void list(struct listing *listing, const struct entry *after, const struct entry *entry)
 {
     size_t at = listing->listed;
     listing->count++;
     listing->bytes += entry->size;
+    if (after != NULL && !is_older(after, entry))
+        return;
     if (at == LISTED && !is_older(entry, &listing->oldest[at - 1]))
         return;
     if (at < LISTED)
@@ -160,7 +163,8 @@ static void list(struct listing *listing, const struct entry *entry)
 }
 
 /* Called with the lock held. */
-static int read_folder(const struct spool *spool, struct listing *listing)
+static int read_folder(const struct spool *spool, const struct entry *after,
+                       struct listing *listing)
 {
     *listing = (struct listing){0};
     DIR *folder = opendir(spool->folder);
@@ -169,7 +173,7 @@ static int read_folder(const struct spool *spool, struct listing *listing)
     for (struct dirent *file; (file = readdir(folder)) != NULL;) {
         struct entry entry;
         if (parse_name(file->d_name, spool->key, &entry))
-            list(listing, &entry);
+            list(listing, after, &entry);
         else if (file->d_name[0] == '.')
             clean_up(spool, dirfd(folder), file->d_name);
     }
@@ -212,7 +216,7 @@ size_t spool_count(struct spool *spool)
 {
     struct listing listing;
     pthread_mutex_lock(&spool->lock);
-    int error = read_folder(spool, &listing);
+    int error = read_folder(spool, NULL, &listing);
     pthread_mutex_unlock(&spool->lock);
     return error == 0 ? listing.count : 0;
 }
@@ -245,7 +249,7 @@ static int make_room(struct spool *spool, int folder, size_t size, uint64_t *dro
     if (size > spool->limit || size > UINT32_MAX)
         return -EFBIG;
     pthread_mutex_lock(&spool->lock);
-    while ((error = read_folder(spool, &listing)) == 0 &&
+    while ((error = read_folder(spool, NULL, &listing)) == 0 &&
            (listing.count >= MAX_FILES || listing.bytes > spool->limit - size)) {
         if (!remove_oldest(spool, folder, &listing)) {
             error = -ENOSPC;
@@ -318,23 +322,34 @@ int spool_put(struct spool *spool, const struct buffer *bytes, uint64_t *dropped
 
 /* ---- taking ---- */
 
+/* Lists the oldest files, or those that follow the last one listed. */
+static int read_list(struct spool *spool, bool following)
+{
+    struct listing listing;
+    pthread_mutex_lock(&spool->lock);
+    int error = read_folder(spool, following ? &spool->listed[spool->listed_count - 1] : NULL,
+                            &listing);
+    pthread_mutex_unlock(&spool->lock);
+    if (error != 0)
+        return error;
+    memcpy(spool->listed, listing.oldest, sizeof spool->listed);
+    spool->listed_count = listing.listed;
+    spool->listed_next = 0;
+    return 0;
+}
+
+/* Behind a full list there may be more files: all of the listed may be held by others, or be
+ * another user's for ever. */
 static int next_listed(struct spool *spool, bool *read_anew, struct entry *entry)
 {
-    if (spool->listed_next == spool->listed_count) {
-        struct listing listing;
-        if (*read_anew)
+    while (spool->listed_next == spool->listed_count) {
+        bool more = spool->listed_count == LISTED;
+        if (!more && *read_anew)
             return -ENOENT;
-        *read_anew = true;
-        pthread_mutex_lock(&spool->lock);
-        int error = read_folder(spool, &listing);
-        pthread_mutex_unlock(&spool->lock);
+        *read_anew |= !more;
+        int error = read_list(spool, more);
         if (error != 0)
             return error;
-        memcpy(spool->listed, listing.oldest, sizeof spool->listed);
-        spool->listed_count = listing.listed;
-        spool->listed_next = 0;
-        if (spool->listed_count == 0)
-            return -ENOENT;
     }
     *entry = spool->listed[spool->listed_next++];
     return 0;

@@ -584,6 +584,50 @@ static void two_threads_that_put_do_not_clear_up_after_each_other(void **state)
     spool_close(spool);
 }
 
+static void copy_path(const char *path, void *copy)
+{
+    strcpy(copy, path);
+}
+
+/* 200 names that are older than that of the one file there is, of what nobody can write to. */
+static void put_unusable(void)
+{
+    char name[512];
+    const size_t time = strlen(folder) + strlen("/cprof-0123456789abcdef-");
+    assert_int_equal(for_each_file(copy_path, name), 1);
+    for (unsigned i = 0; i < 200; i++) {
+        snprintf(name + time, 17, "%016x", i);
+        name[time + 16] = '-';
+        assert_int_equal(mkdir(name, 0700), 0);
+    }
+}
+
+static void remove_folder_at(const char *path, void *context)
+{
+    (void)context;
+    rmdir(path);
+}
+
+static void files_that_are_not_ours_do_not_hide_those_that_are(void **state)
+{
+    (void)state;
+    char error[256] = "";
+    struct buffer bytes = {0};
+    struct spool_item item;
+    uint64_t dropped = 0;
+    buffer_append(&bytes, "profile", 7);
+    struct spool *spool = spool_open(folder, "key", 1 << 20, error, sizeof error);
+    assert_int_equal(spool_put(spool, &bytes, &dropped), 0);
+    put_unusable();
+    assert_int_equal(spool_take(spool, &item, error, sizeof error), 0);
+    assert_memory_equal(item.data, "profile", 7);
+    spool_done(spool, &item);
+    assert_int_equal(spool_take(spool, &item, error, sizeof error), -ENOENT);
+    spool_close(spool);
+    buffer_free(&bytes);
+    for_each_file(remove_folder_at, NULL);
+}
+
 #define SECRET "hunter2"
 
 static void check_no_secret(const char *path, void *context)
@@ -679,6 +723,7 @@ int main(void)
         IN_FOLDER(processes_share_a_folder_and_a_survivor_delivers_what_the_killed_left),
         IN_FOLDER(a_profile_that_is_too_large_arrives_in_pieces),
         IN_FOLDER(two_threads_that_put_do_not_clear_up_after_each_other),
+        IN_FOLDER(files_that_are_not_ours_do_not_hide_those_that_are),
         IN_FOLDER(more_than_64_mebibytes_are_never_sent_at_once),
         IN_FOLDER(secrets_are_in_nothing_that_is_produced),
         IN_FOLDER(a_server_that_takes_nothing_is_not_asked_for_ever),
