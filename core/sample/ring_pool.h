@@ -3,7 +3,7 @@
  * ends. Not locked: the thread registry calls under its mutex.
  *
  * The first threads get full rings; when an eighth of the budget has gone to rings the next
- * ones are a quarter as large, and when half of it has, ring_pool_take() returns NULL and the
+ * ones are an eighth as large, and when half of it has, ring_pool_take() returns NULL and the
  * thread stays unsampled until another one ends.
  */
 #ifndef CPROF_SAMPLE_RING_POOL_H
@@ -14,7 +14,9 @@
 #include "base/budget.h"
 #include "sample/ring.h"
 
-#define RING_SIZE ((size_t)64 << 10)
+/* A stack of 300 frames takes some 7 KiB; at 100 a second this holds those of 150 ms, for which
+ * a busy machine may well keep the collector waiting. */
+#define RING_SIZE ((size_t)128 << 10)
 #define RING_SIZE_SMALL ((size_t)16 << 10)
 #define RING_POOL_SPARES 32 /* rings kept mapped while no thread has them */
 

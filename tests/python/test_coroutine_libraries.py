@@ -19,7 +19,9 @@ def recurse(n):
         burn(0.02); main.switch()
 def in_c():
     for _ in range(12):
-        zlib.compress(data); zlib.compress(data); main.switch()
+        end = time.thread_time() + 0.04
+        while time.thread_time() < end: zlib.compress(data)
+        main.switch()
 def in_callback():
     for _ in range(12):
         sorted([1, 2], key=lambda x: (main.switch(), burn(0.01)) and x)
