@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from _pytest.runner import runtestprotocol
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -81,17 +80,3 @@ def run_beside(tmp_path):
             process.kill()
             process.communicate()
     return run
-
-
-def pytest_runtest_protocol(item, nextitem):
-    """Tests of shares and totals rest on the kernel's timer ticks, of which a busy machine can
-    rob a thread for a while: a failure has to repeat itself before it counts."""
-    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-    reports = runtestprotocol(item, nextitem=nextitem, log=False)
-    if any(report.failed for report in reports):
-        item._initrequest()
-        reports = runtestprotocol(item, nextitem=nextitem, log=False)
-    for report in reports:
-        item.ihook.pytest_runtest_logreport(report=report)
-    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
-    return True

@@ -25,7 +25,8 @@ from xml.etree import ElementTree
 
 HERE = Path(__file__).resolve().parent
 BINDING = HERE.parent.parent / "bindings" / "python"
-READER = HERE.parent / "core" / "context" / "reader.py"
+# Modules of other tests that these use as well.
+SHARED = (HERE.parent / "core" / "context" / "reader.py", HERE.parent / "repeat.py")
 SUPPORTED = re.compile(r"3\.1[0-5]$")
 WORK = Path(os.environ.get("CPROF_TEST_WORK", "/tmp/cprof-test-python"))
 # What wheels may be made for that run here.
@@ -68,7 +69,8 @@ class Python:
 
     def build_walktest(self, folder, includes):
         quietly("sh", HERE / "walktest" / "build.sh", folder / "_walktest.so", *includes)
-        shutil.copy(READER, folder)
+        for module in SHARED:
+            shutil.copy(module, folder)
 
     def fetch(self, site):
         """pytest, and what some tests can do without, as wheels: pip need not run there."""
@@ -227,7 +229,7 @@ def test(python, options):
     """True when every test passed."""
     python.report.unlink(missing_ok=True)
     command, keywords = python.pytest(["-q", "--no-header", "--tb=short", "-p",
-                                       "no:cacheprovider",
+                                       "no:cacheprovider", "-p", "repeat",
                                        f"--junitxml={python.report_inside}", *options.pytest,
                                        *selected(python, options)])
     environment = {**os.environ, **({"CPROF_TEST_LONG": "1"} if isinstance(python, System) else {})}

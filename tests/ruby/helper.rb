@@ -15,6 +15,17 @@ class CprofTest < Minitest::Test
 
   Outcome = Struct.new(:output, :errors, :status, :profile, :folder)
 
+  # Shares and totals rest on the kernel's timer ticks, of which a busy machine can rob a thread
+  # for a while: a failure has to repeat itself before it counts.
+  def run
+    result = super
+    return result if @repeated || result.passed? || result.skipped?
+
+    again = self.class.new(name)
+    again.instance_variable_set(:@repeated, true)
+    again.run
+  end
+
   # What every program may use: spin(seconds) burns CPU time of its thread.
   PRELUDE = <<~RUBY
     def cpu = Process.clock_gettime(Process::CLOCK_THREAD_CPUTIME_ID)
