@@ -53,7 +53,6 @@ class Context {
   #storage // made when it is needed: programs without spans and labels do not pay for it
   #carrier
   #labelled // of { labels, number }: keeps the number of a set as long as it may be met
-  #dead = new FinalizationRegistry(number => this.#native.releaseLabels(number))
   #following = false
   #managers = new WeakSet()
   #profiles = false // root spans are told their profile
@@ -106,8 +105,8 @@ class Context {
     this.#open(true)
     this.#labelled ??= new AsyncLocalStorage()
     const merged = { ...this.#labelled.getStore()?.labels, ...added }
-    const set = { labels: merged, number: this.#native.holdLabels(textsOf(merged)) }
-    this.#dead.register(set, set.number)
+    const set = { labels: merged }
+    set.number = this.#native.holdLabels(textsOf(merged), set)
     const value = this.#carrier.relabel(this.#storage.getStore(), set.number)
     return this.#labelled.run(set, () => this.#run(value, () => run()))
   }

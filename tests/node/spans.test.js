@@ -159,6 +159,23 @@ cprof.labels({ tenant: 'a' }, async () => {
   assert.deepStrictEqual([...labels('inner')], ['b 1'])
 })
 
+test('the label sets of workers that have ended make room for others', async () => {
+  const profile = await profileSource(`
+const { Worker, isMainThread, workerData } = require('node:worker_threads')
+const cprof = require('cprof')
+function spin () { const end = process.cpuUsage().user + 2e5; while (process.cpuUsage().user < end); }
+async function main () {
+  for (let i = 0; i < 7; i++) await new Promise(resolve => new Worker(__filename, { workerData: i }).on('exit', resolve))
+  for (let i = 0; i < 3; i++) await cprof.flush() // those that samples might name stay till then
+  cprof.labels({ tenant: 'late' }, spin)
+}
+if (isMainThread) main()
+else for (let i = 0; i < 700; i++) cprof.labels({ request: workerData + '-' + i }, () => {}) // of 4096
+`)
+  const tenants = new Set(profile.samples.filter(profile.under('spin')).map(({ labels }) => labels.tenant))
+  assert.deepStrictEqual([...tenants], ['late'])
+})
+
 test('spans survive garbage collections', { skip }, async () => {
   const profile = await profiled(`
 register()

@@ -294,24 +294,31 @@ static napi_value module_stats(napi_env env, napi_callback_info info)
     return object;
 }
 
-/* holdLabels([key, value, …]): the number of the set, to be released once. */
+static void release_labels(napi_env env, void *set, void *hint)
+{
+    (void)env, (void)hint;
+    cprof_labels_release((uint32_t)(uintptr_t)set);
+}
+
+/* holdLabels([key, value, …], holder): the number of the set, which is held until the holder is
+ * collected or the environment ends. */
 static napi_value module_hold_labels(napi_env env, napi_callback_info info)
 {
     struct arguments arguments = {.env = env};
     struct cprof_pair labels[PAIRS_MAX];
-    napi_value value = NULL;
-    size_t count = pairs_of(&arguments, first_argument(env, info), labels);
-    napi_create_uint32(env, cprof_labels_hold(labels, count), &value);
+    napi_value given[2] = {NULL}, value = NULL;
+    size_t given_count = 2;
+    napi_get_cb_info(env, info, &given_count, given, NULL, NULL);
+    size_t count = pairs_of(&arguments, given[0], labels);
+    uint32_t set = cprof_labels_hold(labels, count);
     free_arguments(&arguments);
+    if (napi_wrap(env, given[1], (void *)(uintptr_t)set, release_labels, NULL, NULL) !=
+        napi_ok) {
+        cprof_labels_release(set);
+        set = 0;
+    }
+    napi_create_uint32(env, set, &value);
     return value;
-}
-
-static napi_value module_release_labels(napi_env env, napi_callback_info info)
-{
-    uint32_t set = 0;
-    napi_get_value_uint32(env, first_argument(env, info), &set);
-    cprof_labels_release(set);
-    return NULL;
 }
 
 /* The handle of a value is a pointer to its tagged word. */
@@ -465,7 +472,6 @@ NAPI_MODULE_INIT()
         {"isRunning", module_is_running},
         {"stats", module_stats},
         {"holdLabels", module_hold_labels},
-        {"releaseLabels", module_release_labels},
         {"probeContext", module_probe_context},
         {"useContextWords", module_use_context_words},
         {"spanProfileId", module_span_profile_id},
