@@ -164,15 +164,16 @@ static int join_parts(struct part *parts, size_t count, struct profile **sum)
     int status = GO_ON;
     for (size_t i = 0; i < count; i++) {
         struct part *part = &parts[i];
+        if (status == GO_ON && !part->status && *sum && part->sum) {
+            part->status = profile_merge(*sum, part->sum);
+            if (part->status)
+                tell_merge(part, part->paths[0], part->status);
+        }
         if (status == GO_ON && part->status) {
             status = EXIT_FAILED;
             progress_end();
             if (*part->error)
                 fail("%s", part->error);
-        }
-        if (status == GO_ON && *sum && part->sum && profile_merge(*sum, part->sum)) {
-            tell_merge(part, part->paths[0], -ENOMEM);
-            status = fail("%s", part->error);
         }
         if (!*sum) {
             *sum = part->sum;

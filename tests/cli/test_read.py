@@ -215,6 +215,23 @@ def test_merge_adds_up(cprof, small, tmp_path):
     assert by_name(report)["work"] == (60, 150)
 
 
+def test_types_that_are_too_many_are_told_of_any_number_of_files(cprof, tmp_path):
+    def with_types(name, types):
+        numbers = range(1, len(types) + 1)
+        content = b"".join(profiles.block(1, profiles.number(1, i)) for i in numbers)
+        content += b"".join(profiles.block(6, text.encode()) for text in ["", *types])
+        (tmp_path / name).write_bytes(content)
+        return tmp_path / name
+
+    some = [with_types(f"some{i}.pb", ["a", "b", "c", "d", "e"]) for i in range(4)]
+    others = [with_types(f"others{i}.pb", ["v", "w", "x", "y", "z"]) for i in range(4)]
+    for files in [*some[:1], *others[:1]], [*some, *others]:  # in one thread, and in two
+        done = cprof("merge", *files, "-o", tmp_path / "all.pb.gz")
+        assert done.returncode == 1
+        assert re.fullmatch("cprof: .*/others0.pb: cannot be merged with the files before it: "
+                            "too many value types\n", done.stderr)
+
+
 def test_files_are_written_for_their_owner_only(cprof, small, tmp_path):
     out = tmp_path / "out.html"
     assert cprof("flame", small, "-o", out).returncode == 0
