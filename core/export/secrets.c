@@ -52,11 +52,14 @@ bool secrets_add_url(struct secrets *secrets, const char *url)
            (*query == '\0' || secrets_add(secrets, query + 1));
 }
 
-void secrets_hide(const struct secrets *secrets, char *text)
+void secrets_hide(const struct secrets *secrets, void *text, size_t size)
 {
+    const char *end = (const char *)text + size;
     for (size_t i = 0; i < secrets->count; i++) {
-        size_t length = strlen(secrets->words[i]);
-        for (char *at = text; (at = strstr(at, secrets->words[i])) != NULL; at += length)
+        const char *word = secrets->words[i];
+        size_t length = strlen(word);
+        for (char *at = text; (at = memmem(at, (size_t)(end - at), word, length)) != NULL;
+             at += length)
             memset(at, '*', length);
     }
 }

@@ -18,7 +18,8 @@ struct secrets {
 /* False: out of memory. */
 bool secrets_add(struct secrets *secrets, const char *text);    /* its words, as they stand */
 bool secrets_add_url(struct secrets *secrets, const char *url); /* user, password, query */
-void secrets_hide(const struct secrets *secrets, char *text);   /* in place, as stars */
+/* In place, as stars. Of a text that is cut off before, a part of one may be left. */
+void secrets_hide(const struct secrets *secrets, void *text, size_t size);
 void secrets_free(struct secrets *secrets);
 
 #endif

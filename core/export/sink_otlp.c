@@ -54,7 +54,6 @@ static void read_partial_success(const struct sink_otlp *otlp, struct delivery *
                     strncasecmp(type, "application/grpc", 16) == 0;
     if (reply == NULL || !protobuf || !answer_partial_success(reply, size, &partial))
         return;
-    transport_hide_secrets(otlp->transport, partial.text);
     if (partial.number > 0)
         delivery->status = DELIVERY_REFUSED;
     if (partial.number > 0 || partial.text[0] != '\0') {

@@ -452,6 +452,21 @@ static int make_body(const struct transport *transport, const struct buffer *mes
     return error;
 }
 
+static void hide_secrets(const struct transport *transport, char *text)
+{
+    secrets_hide(&transport->secrets, text, strlen(text));
+}
+
+/* Servers quote what they were sent, and what they say is cut off later. Other headers of the
+ * answer are not shown, and an ordinary word may be among the secrets. */
+static void hide_in_answer(struct transport *transport)
+{
+    struct http_response *response = &transport->response;
+    secrets_hide(&transport->secrets, response->body, response->body_size);
+    hide_secrets(transport, transport->wanted[WANT_LOCATION].value);
+    hide_secrets(transport, transport->wanted[WANT_GRPC_MESSAGE].value);
+}
+
 static void post(struct transport *transport, const char *url, const struct buffer *body,
                  struct delivery *delivery)
 {
@@ -466,8 +481,9 @@ static void post(struct transport *transport, const char *url, const struct buff
     };
     uint64_t start = clock_ns(CLOCK_MONOTONIC);
     transport->http->perform(transport->client, &request, &transport->response);
+    hide_in_answer(transport);
     judge(transport, delivery);
-    secrets_hide(&transport->secrets, delivery->detail);
+    hide_secrets(transport, delivery->detail);
     if (delivery->status == DELIVERY_DONE)
         delivery->bytes = body->size;
     log_debug("%s: %zu bytes to %s in %llu ms: %s (%s)", transport->manner.name, body->size,
@@ -500,9 +516,4 @@ const void *transport_reply(const struct transport *transport, size_t *size, con
         return grpc_message(response->body, response->body_size, size);
     *size = response->body_size;
     return response->body;
-}
-
-void transport_hide_secrets(const struct transport *transport, char *text)
-{
-    secrets_hide(&transport->secrets, text);
 }

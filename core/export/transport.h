@@ -64,12 +64,8 @@ void transport_send(struct transport *transport, const char *url, const struct b
                     struct delivery *delivery);
 
 /* The body of the last success: one message, without gRPC's prefix. `*type` is its
- * Content-Type. Valid until the next send. */
+ * Content-Type. Valid until the next send. Where the server repeats secrets there are stars. */
 const void *transport_reply(const struct transport *transport, size_t *size, const char **type);
-
-/* Puts stars over what of the configuration must not be shown, where a server repeats it. The
- * detail of a send has been cleaned already; what a sink takes from the reply has not. */
-void transport_hide_secrets(const struct transport *transport, char *text);
 
 /* [any thread] The request under way, and every later one, ends at once, for good. */
 void transport_interrupt(struct transport *transport);
