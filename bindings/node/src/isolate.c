@@ -393,6 +393,7 @@ void isolate_close(struct isolate *isolate)
     if (!cprof_is_running())
         free_records(isolate);
     isolate->code = isolate->copied_builtins = (struct range){0, 0};
+    isolate->waker = NULL; /* ends with its environment */
     atomic_store(&isolate->open, false);
     pthread_mutex_unlock(&lock);
 }
@@ -433,7 +434,7 @@ void isolate_wake_all(void)
 {
     pthread_mutex_lock(&lock);
     for (struct isolate *at = isolates; at != NULL; at = at->next)
-        if (atomic_load(&at->open))
+        if (atomic_load(&at->open) && at->waker != NULL)
             napi_call_threadsafe_function(at->waker, NULL, napi_tsfn_nonblocking);
     pthread_mutex_unlock(&lock);
 }

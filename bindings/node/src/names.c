@@ -155,8 +155,9 @@ static uint32_t function_index(struct isolate *isolate, struct record *record,
     if (record->function_count == FUNCTIONS_MAX)
         return 0;
     uint32_t index = record->function_count++;
-    shareds[index] = shared;
-    return name_function(isolate, shared, &record->functions[index]) ? index : 0;
+    bool named = name_function(isolate, shared, &record->functions[index]);
+    shareds[index] = named ? shared : 0; /* without a name it is nobody's */
+    return named ? index : 0;
 }
 
 static void read_optimized(struct isolate *isolate, struct record *record, uintptr_t code,
