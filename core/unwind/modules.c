@@ -301,11 +301,19 @@ static bool due(struct modules *modules)
     return changed;
 }
 
-/* By name: what is built here runs with older C libraries too. */
+/* By name: what is built here runs with older C libraries too. Once in the life of the process,
+ * by whoever starts first: dlsym() waits for the constructors of what is just being loaded, and
+ * the collector, who lists just then, must not. */
 static loader_find *find_of_loader(void)
 {
 #ifdef DLFO_STRUCT_HAS_EH_DBASE
-    return (loader_find *)(uintptr_t)dlsym(RTLD_DEFAULT, "_dl_find_object");
+    static _Atomic(loader_find *) found;
+    static atomic_bool asked;
+    if (!atomic_load(&asked)) {
+        atomic_store(&found, (loader_find *)(uintptr_t)dlsym(RTLD_DEFAULT, "_dl_find_object"));
+        atomic_store(&asked, true);
+    }
+    return atomic_load(&found);
 #else
     return NULL;
 #endif
