@@ -57,15 +57,16 @@ struct collector {
 /* ---- draining ---- */
 
 /* Reads a thread's ring to its end; false when it had to stop at a sample that has no names
- * yet, which stays where it is. */
+ * yet, which stays where it is. Not where the ring runs full behind it: better a frame without
+ * its name than samples that are lost. */
 static bool drain_thread(struct collector *collector, const struct thread_view *thread)
 {
     const struct module_map *map = modules_current(collector->config.modules);
     uint64_t now = clock_ns(CLOCK_MONOTONIC);
     const struct record *record;
     while ((record = ring_peek(thread->ring)) != NULL) {
-        bool patient =
-            !atomic_load(&collector->stopping) && now < record->time_ns + PATIENCE_NS;
+        bool patient = !atomic_load(&collector->stopping) &&
+                       now < record->time_ns + PATIENCE_NS && !ring_half_full(thread->ring);
         int added = gather_add(collector->gather, thread, record, map, patient);
         if (added == -EAGAIN)
             return false;

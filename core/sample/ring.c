@@ -52,6 +52,13 @@ size_t ring_room(const struct ring *ring)
     return room < half ? room : half;
 }
 
+bool ring_half_full(const struct ring *ring)
+{
+    uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+    uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
+    return head - tail > ring->size / 2;
+}
+
 bool ring_commit(struct ring *ring, const struct record *record)
 {
     uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);

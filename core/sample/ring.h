@@ -46,6 +46,9 @@ size_t ring_room(const struct ring *ring);
  * the ring half full: time to wake the collector. */
 bool ring_commit(struct ring *ring, const struct record *record);
 
+/* [collector] Is more than half of it in use? */
+bool ring_half_full(const struct ring *ring);
+
 /* [collector] The oldest record, or NULL when there is none. */
 const struct record *ring_peek(const struct ring *ring);
 

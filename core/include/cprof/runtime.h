@@ -123,8 +123,9 @@ struct cprof_runtime {
     /* [collector] Names a frame. Must answer for code that has died since it was sampled.
      * 0, or a negative errno: the core then shows "[unknown]" and counts it as failed.
      * -EAGAIN: not yet, the interpreter will name it when its lock allows. The core leaves
-     * the sample where it is and asks again at later drains, for some two seconds and not
-     * when stopping; then -EAGAIN is an error like any other. */
+     * the sample where it is and asks again at later drains, for some two seconds, while the
+     * thread's ring is less than half full, and not when stopping; then -EAGAIN is an error
+     * like any other. */
     int (*resolve)(const struct cprof_frame *frame, struct cprof_function *function);
 
     /* [collector] What the native function `symbol` (its linkage name; NULL when the pc has no
