@@ -111,4 +111,41 @@ class TestProcess < CprofTest
       assert_equal 10, with_job
     end
   end
+
+  def test_labels_around_a_fork_are_its_childs_too
+    run_profiled(<<~'RUBY', environment: { "CPROF_OUTPUT" => "labels-%p.pb.gz" }, rate: 500) do |outcome|
+      def perform = spin(0.2)
+      Thread.new { Cprof.labels(of: "thread") { spin(0.05) } }.join
+      spin(0.1)
+      pid = Cprof.labels(job: "7") { fork { perform } }
+      Process.wait(pid)
+      exit $?.exitstatus
+    RUBY
+      assert_clean outcome
+      samples = Dir[File.join(outcome.folder, "labels-*.pb.gz")].flat_map { |file| Pprof.read(file).samples }
+      inside = samples.select { |s| s.names.include?("Object#perform") }
+      refute_empty inside
+      assert_equal ["7"], inside.map { |s| s.labels["job"] }.uniq
+    end
+  end
+
+  def test_exit_bang_leaves_at_once_when_something_is_raised_meanwhile
+    run_profiled(<<~'RUBY') do |outcome|
+      at_exit { puts "at_exit of #{$$ == PARENT ? "the parent" : "a child"}" }
+      PARENT = $$
+      statuses = [-> { exit!(7) }, -> { Process.exit!(7) }].map do |leave|
+        Process.wait(fork do
+          def Cprof.stop(**) = raise(SignalException, "TERM")
+          leave.call
+        rescue SignalException
+          puts "rescued"
+        end)
+        $?.exitstatus
+      end
+      p statuses
+    RUBY
+      assert_clean outcome
+      assert_equal "[7, 7]\nat_exit of the parent\n", outcome.output
+    end
+  end
 end

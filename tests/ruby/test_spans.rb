@@ -131,6 +131,23 @@ class TestSpans < CprofTest
     [1, 2, 4].zip(work) { |share, weight| assert_share share / 7.0, weight.fdiv(work.sum), 0.03, "requests of #{share}" }
   end
 
+  with_each_api("foreign_spans_are_asked_after_the_heap_was_compacted") do |environment|
+    outcome = run_profiled(<<~'RUBY', environment: environment, rate: 500)
+      require ENV.fetch("OTEL_LIBRARY")
+      Ids = Struct.new(:trace_id, :span_id) { def valid? = true }
+      Theirs = Struct.new(:context)
+      GC.verify_compaction_references(toward: :empty, RUBY_VERSION < "3.2" ? :double_heap : :expand_heap => true)
+      def in_theirs = spin(0.1)
+      span = Theirs.new(Ids.new(["12" * 16].pack("H*"), ["34" * 8].pack("H*")))
+      key = OpenTelemetry::Trace.module_eval { const_get(:CURRENT_SPAN_KEY) }
+      OpenTelemetry::Context.with_value(key, span) { in_theirs }
+    RUBY
+    assert_clean outcome
+    assert_linked(outcome.profile, { "theirs" => ["12" * 16, "34" * 8] }) do |names|
+      names.include?("Object#in_theirs") ? "theirs" : :any
+    end
+  end
+
   def test_threads_that_move_between_native_threads_keep_their_spans
     skip "threads move since Ruby 3.3" if RUBY_VERSION < "3.3"
     assert_operator serve(self.class.environments["fiber_storage"].merge("RUBY_MN_THREADS" => "1"), moving: true).sum, :>, 500

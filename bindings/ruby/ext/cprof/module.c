@@ -272,8 +272,10 @@ static VALUE native_fork_child(VALUE self)
 {
     (void)self;
     cprof_fork_child();
-    if (cprof_is_running())
+    if (cprof_is_running()) {
         threads_enter_current();
+        context_reload();
+    }
     return Qnil;
 }
 

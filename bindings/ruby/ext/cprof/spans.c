@@ -246,6 +246,7 @@ void spans_find(void)
     api.spans = rb_path2class("Cprof::Spans");
     rb_gc_register_mark_object(api.span_context);
     rb_gc_register_mark_object(api.context);
+    rb_gc_register_mark_object(api.spans);
     if (api.span_key != 0)
         rb_gc_register_mark_object(api.span_key);
     prepend_hooks();

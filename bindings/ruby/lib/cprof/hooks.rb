@@ -16,10 +16,12 @@ module Cprof
     end
 
     # A forked child that leaves past at_exit, as Resque's leave after each job: what it has
-    # sampled is delivered first, within the usual time.
+    # sampled is delivered first, within the usual time. It leaves even when a signal's exception
+    # or Thread#raise comes meanwhile: what would rescue that is the parent's.
     module HardExit
       def exit!(...)
         Hooks.deliver_in_child
+      ensure
         super
       end
     end
@@ -29,6 +31,7 @@ module Cprof
 
       def exit!(...)
         Hooks.deliver_in_child
+      ensure
         super
       end
     end
