@@ -72,6 +72,20 @@ class TestApi < CprofTest
     end
   end
 
+  def test_profile_leaves_alone_what_runs_already
+    run_plain(<<~RUBY) do |outcome|
+      Cprof.start(exporter: "none")
+      begin
+        Cprof.profile("block.pb.gz") { p :unreachable }
+      rescue Cprof::Error
+        p Cprof.running?
+      end
+    RUBY
+      assert_clean outcome
+      assert_equal %w[true], outcome.output.split
+    end
+  end
+
   def test_labels_follow_fibers_and_end_with_their_block
     outcome = run_profiled(<<~RUBY, rate: 500)
       def plain = spin(0.2)
@@ -154,6 +168,20 @@ class TestApi < CprofTest
     assert_equal %([200, {}, ["/users/17"]]), outcome.output.strip
     share = outcome.profile.share { |s| s.labels["http.route"] == "GET /users/:id" && s.labels["http.request.method"] == "GET" }
     assert_operator share, :>, 0.9
+  end
+
+  def test_requests_that_start_the_profiler_are_answered_whatever_comes_of_it
+    program = <<~RUBY
+      app = Cprof::Middleware.new(->(_) { 200 }, start: true)
+      p Array.new(8) { Thread.new { app.call({}) } }.map(&:value).uniq, app.call({}), Cprof.running?
+    RUBY
+    good = run_plain(program, environment: { "CPROF_EXPORTER" => "none" })
+    assert_clean good
+    assert_equal %w[[200] 200 true], good.output.split
+    bad = run_plain(program, environment: { "CPROF_RATE" => "often" })
+    assert bad.status.success?, bad.errors
+    assert_equal %w[[200] 200 false], bad.output.split
+    assert_match(/\Acprof: .*CPROF_RATE.*; requests are answered unprofiled\n\z/, bad.errors)
   end
 
   def test_a_gem_whose_extension_was_not_built_warns_once_and_does_nothing

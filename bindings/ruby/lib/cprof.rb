@@ -86,9 +86,11 @@ module Cprof
     # @return what the block returns
     def profile(output, **options)
       start(output: output, **options)
-      yield
-    ensure
-      stop
+      begin
+        yield
+      ensure
+        stop
+      end
     end
 
     # Puts labels on what the block runs in this fiber, in addition to those around it.

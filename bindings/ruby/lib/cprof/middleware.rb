@@ -12,6 +12,20 @@ module Cprof
   class Middleware
     ROUTES = %w[action_dispatch.route_uri_pattern sinatra.route].freeze
 
+    @starting = Mutex.new
+    @failed = false
+
+    # Requests that come at once start it once; where it can't start they are answered all the same.
+    # @api private
+    def self.start
+      @starting.synchronize do
+        Cprof.start unless @failed || Cprof.running?
+      rescue Error => e
+        @failed = true
+        warn "cprof: #{e.message}; requests are answered unprofiled"
+      end
+    end
+
     # @param app [#call]
     # @param start [Boolean] start the profiler with the first request of each process
     def initialize(app, start: false)
@@ -20,7 +34,7 @@ module Cprof
     end
 
     def call(env)
-      Cprof.start if @start && !Cprof.running?
+      Middleware.start if @start && !Cprof.running?
       Cprof.labels(**labels_of(env)) { @app.call(env) }
     end
 
