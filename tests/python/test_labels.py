@@ -74,6 +74,26 @@ for n in range(1500):
     assert all(int(s.labels["twice"]) == 2 * int(s.labels["n"]) for s in labelled)
 
 
+def test_a_block_that_is_left_in_another_context_is_left_without_a_word(execute):
+    outcome = execute(BURN + """
+import asyncio, contextvars, cprof
+def dependency():  # as web frameworks run them: each step in a copy of the context
+    with cprof.labels(of="dependency"): yield
+steps = dependency()
+for _ in range(2): contextvars.copy_context().run(next, steps, None)
+async def stream():
+    with cprof.labels(of="stream"):
+        yield 1
+        yield 2
+async def main():
+    async for _ in stream(): break  # the loop closes it, in a task of its own
+asyncio.run(main())
+burn(0.1)
+""")
+    assert outcome.code == 0 and outcome.err.startswith("cprof: profile written"), outcome.err
+    assert label_shares(outcome.profile, "of").keys() == {None}
+
+
 def test_labels_of_any_size_and_content_harm_nothing(execute):
     profile = execute(BURN + r"""
 import cprof

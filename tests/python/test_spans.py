@@ -111,6 +111,28 @@ import inspect; assert "def attach" in inspect.getsource(module)
     assert (outcome.code, outcome.err) == (0, "")
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 15), reason="Python itself lets them be no more")
+def test_loaders_of_the_old_kind_are_let_be(execute):
+    outcome = execute('''
+import cprof, sys, warnings
+warnings.simplefilter("ignore", ImportWarning)
+from importlib.machinery import ModuleSpec, PathFinder
+class Old:
+    def load_module(self, name):
+        module = sys.modules[name] = type(sys)(name)
+        module.__loader__, module.loaded = self, True
+        return module
+class Finder:
+    def find_spec(self, name, path, target=None):
+        return ModuleSpec(name, Old()) if name == "opentelemetry.context" else None
+sys.meta_path.insert(0, Finder())
+cprof.start(exporter="none")
+import opentelemetry.context
+assert opentelemetry.context.loaded
+''', by=None)
+    assert (outcome.code, outcome.err) == (0, "")
+
+
 def test_spans_are_followed_across_stop_and_start(execute):
     outcome = execute(TRACER + NAMED + '''
 import cprof
@@ -471,6 +493,31 @@ try: context.attach(trace.set_span_in_context(Slow()))
 except KeyboardInterrupt: print("interrupted")
 ''')
     assert outcome.out.strip() == "interrupted", outcome.err
+
+
+def test_an_interrupt_while_a_context_is_asked_for_reaches_the_program(execute):
+    outcome = execute(TRACER + '''
+import asyncio, cprof
+class Elsewhere(type(context._RUNTIME_CONTEXT)):  # keeps its contexts where only it knows
+    _current_context = None
+    interrupts = False
+    def __init__(self): pass
+    def attach(self, c): return "token"
+    def detach(self, token): pass
+    def get_current(self):
+        if self.interrupts: raise KeyboardInterrupt
+        return context.Context()
+cprof.stop()
+context._RUNTIME_CONTEXT = runtime = Elsewhere()
+cprof.start(exporter="none")
+runtime.interrupts = True
+for call in runtime.attach, runtime.detach:
+    try:
+        with cprof.labels(a=1): call(None)
+        print("swallowed")
+    except KeyboardInterrupt: print("interrupted")
+''', by=None)
+    assert outcome.out.split() == ["interrupted"] * 2, outcome.err
 
 
 def test_attaching_for_ever_without_detaching_keeps_nothing(execute):

@@ -153,7 +153,10 @@ class labels:
 
     def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException],
                  traceback: Optional[TracebackType]) -> None:
-        _cprof.labels_variable.reset(self._tokens.pop())
+        try:
+            _cprof.labels_variable.reset(self._tokens.pop())
+        except ValueError:
+            pass  # a generator's block, left in another context than the one that has them
         _cprof.share_context()
 
     async def __aenter__(self) -> "labels":

@@ -60,7 +60,7 @@ class _Finder(MetaPathFinder):
             spec = importlib.util.find_spec(fullname)
         finally:
             self._asking = False
-        if spec is not None and spec.loader is not None:
+        if spec is not None and hasattr(spec.loader, "exec_module"):
             spec.loader = _FollowingLoader(spec.loader, self)
         return spec
 

@@ -329,8 +329,8 @@ static int update(PyObject *context, PyObject *before, bool attached)
 static int follow(const struct hook *hook, bool attached)
 {
     PyObject *context = current_context(hook);
+    int result = context == NULL ? forgive() : 0;
     PyObject *before = current_state();
-    int result = 0;
 
     if (context != NULL &&
         !(before != NULL && ((struct span_state *)before)->context == context))
