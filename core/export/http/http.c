@@ -137,6 +137,8 @@ static void set_up(CURL *easy, const struct http_options *options)
     /* Empty texts, not NULL: NULL lets libcurl look into the environment. */
     curl_easy_setopt(easy, CURLOPT_PROXY, options->proxy ? options->proxy : "");
     curl_easy_setopt(easy, CURLOPT_NOPROXY, options->no_proxy ? options->no_proxy : "");
+    /* What a proxy says of its tunnel is not the server's answer. */
+    curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     if (options->http2)
         set_up_http2(easy, options);
     if (options->unix_socket)
