@@ -28,7 +28,7 @@ static const struct {
     {"NOT_FOUND", 404},
     {"ALREADY_EXISTS", 409},
     {"PERMISSION_DENIED", 403},
-    {"RESOURCE_EXHAUSTED", 429},
+    {"RESOURCE_EXHAUSTED", 413},
     {"FAILED_PRECONDITION", 400},
     {"ABORTED", 409},
     {"OUT_OF_RANGE", 400},

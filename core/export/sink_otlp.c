@@ -36,7 +36,6 @@ static const char *advice(int status)
         return " (check the address, and that the collector runs with "
                "--feature-gates=service.profilesSupport and a profiles pipeline)";
     case 413:
-    case 429: /* gRPC's RESOURCE_EXHAUSTED without a time to come again */
         return " (the profile is larger than the server takes)";
     default:
         return "";
