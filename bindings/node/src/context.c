@@ -1,9 +1,11 @@
 /* Handler code: runs inside the sampling signal. No allocation, locks, stdio or errno. */
 #include "context.h"
 
+#include <sys/uio.h>
+#include <unistd.h>
+
 #include "heap.h"
 #include "isolate.h"
-#include "walk.h"
 
 enum {
     WORD = sizeof(uintptr_t),
@@ -104,21 +106,32 @@ void context_keep(struct isolate *isolate)
     read_source(&isolate->context, &isolate->context.kept);
 }
 
-/* Does the word lead to the value as the field would? Nothing is known of it but that it can
- * be read. */
-static bool leads_to(struct isolate *isolate, uintptr_t map, uintptr_t value)
+/* ---- the probe, outside the handler ---- */
+
+/* Copies words of what may be a heap object; false when it is none, or not to be read. With a
+ * system call that fails where a load would crash: the isolate's fields hold words of objects
+ * that are gone, whose pages V8 may be giving back at this moment. */
+static bool fetch(uintptr_t object, int offset, uintptr_t *words, size_t count)
 {
-    if (!walk_reads(isolate, map, MAP_TABLE + WORD))
+    if (!heap_is_object(object))
         return false;
-    const uintptr_t table = heap_word(map, MAP_TABLE);
-    if (!walk_reads(isolate, table, ARRAY_FIRST))
-        return false;
-    const uintptr_t length = heap_word(table, ARRAY_LENGTH);
-    if (!heap_is_smi(length) || heap_smi(length) <= 0 || heap_smi(length) > TABLE_MAX ||
-        !walk_reads(isolate, table, ARRAY_FIRST + (size_t)heap_smi(length) * WORD))
+    const size_t bytes = count * WORD;
+    const struct iovec to = {.iov_base = words, .iov_len = bytes};
+    const struct iovec from = {.iov_base = (void *)(object - 1 + (uintptr_t)offset),
+                               .iov_len = bytes};
+    return process_vm_readv(getpid(), &to, 1, &from, 1, 0) == (ssize_t)bytes;
+}
+
+/* Does the word lead to the value as the field would? Nothing is known of it. */
+static bool leads_to(uintptr_t map, uintptr_t value)
+{
+    uintptr_t table, length, words[TABLE_MAX];
+    if (!fetch(map, MAP_TABLE, &table, 1) || !fetch(table, ARRAY_LENGTH, &length, 1) ||
+        !heap_is_smi(length) || heap_smi(length) <= 0 || heap_smi(length) > TABLE_MAX ||
+        !fetch(table, ARRAY_FIRST, words, (size_t)heap_smi(length)))
         return false;
     for (int i = 0; i < heap_smi(length); i++)
-        if (heap_word(table, ARRAY_FIRST + i * WORD) == value)
+        if (words[i] == value)
             return true;
     return false;
 }
@@ -126,11 +139,10 @@ static bool leads_to(struct isolate *isolate, uintptr_t map, uintptr_t value)
 bool context_probe(struct isolate *isolate, uintptr_t value)
 {
     const uintptr_t *fields = isolate->v8;
-    if (fields == NULL || !walk_reads(isolate, value, BIGINT_FIRST + DIGITS * WORD) ||
-        !is_ours(value))
+    if (fields == NULL || !heap_is_object(value) || !is_ours(value))
         return false;
     for (size_t i = 0; i < ISOLATE_BYTES / WORD; i++) {
-        if (!leads_to(isolate, fields[i], value))
+        if (!leads_to(fields[i], value))
             continue;
         isolate->context.map_type = heap_type(fields[i]);
         isolate->context.bigint_map = heap_word(value, 0);

@@ -427,8 +427,3 @@ bool walk_step_unmapped(const struct cprof_interrupted *thread,
                           memory_order_relaxed);
     return true;
 }
-
-bool walk_reads(struct isolate *isolate, uintptr_t word, size_t size)
-{
-    return object(isolate, word, size);
-}

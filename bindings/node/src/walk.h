@@ -48,10 +48,4 @@ bool walk_step_unmapped(const struct cprof_interrupted *thread,
 struct isolate;
 bool walk_is_wasm(struct isolate *isolate, uintptr_t pc);
 
-struct isolate;
-
-/* [isolate's thread] Is the word a heap object whose first `size` bytes, and map, can be read?
- */
-bool walk_reads(struct isolate *isolate, uintptr_t word, size_t size);
-
 #endif
