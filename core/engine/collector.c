@@ -65,7 +65,7 @@ static bool drain_thread(struct collector *collector, const struct thread_view *
     uint64_t now = clock_ns(CLOCK_MONOTONIC);
     const struct record *record;
     while ((record = ring_peek(thread->ring)) != NULL) {
-        bool patient = !atomic_load(&collector->stopping) &&
+        bool patient = !atomic_load(&collector->stopping) && !terminate_requested() &&
                        now < record->time_ns + PATIENCE_NS && !ring_half_full(thread->ring);
         int added = gather_add(collector->gather, thread, record, map, patient);
         if (added == -EAGAIN)
