@@ -19,6 +19,7 @@
 #include "sample/wake.h"
 
 #define TICK_NS (NS_PER_SECOND / 4)
+#define FOLLOWS_A_TICK 4                /* see follow_modules() */
 #define TAP_PATIENCE 1.0                /* seconds */
 #define PATIENCE_NS (2 * NS_PER_SECOND) /* with a runtime that names a frame later */
 
@@ -38,6 +39,7 @@ struct collector {
     uint64_t began_unix; /* Unix time */
     uint64_t cpu_seen;   /* the process's CPU clock at the last look around */
     uint64_t allowed;    /* when allow_again() last did */
+    unsigned followed;   /* times that modules were found new since */
     bool more;           /* tables to compile: no time to sleep */
     bool missed;         /* a sample met code that no module covers */
     bool rename;         /* the interval is new: read threads' names again */
@@ -107,11 +109,14 @@ static void allow_again(struct collector *collector)
     if (now - collector->allowed < TICK_NS)
         return;
     collector->allowed = now;
+    collector->followed = 0;
     atomic_store_explicit(collector->config.unknown, false, memory_order_relaxed);
     gather_tick(collector->gather);
 }
 
-/* Where the loader is locked for ever nothing is loaded any more, and what is known stays. */
+/* Where the loader is locked for ever nothing is loaded any more, and what is known stays. A
+ * program that loads one library after the other, as at its start, may wake us for the next
+ * without waiting for the tick; one that never ends loading, a few times only. */
 static void follow_modules(struct collector *collector)
 {
     struct modules *modules = collector->config.modules;
@@ -120,8 +125,11 @@ static void follow_modules(struct collector *collector)
     if (collector->missed)
         modules_miss(modules);
     collector->missed = false;
-    if (modules_refresh(modules, threads_reader, NULL) == 1)
-        naming_modules_changed(gather_naming(collector->gather), modules_current(modules));
+    if (modules_refresh(modules, threads_reader, NULL) != 1)
+        return;
+    naming_modules_changed(gather_naming(collector->gather), modules_current(modules));
+    if (++collector->followed < FOLLOWS_A_TICK)
+        atomic_store_explicit(collector->config.unknown, false, memory_order_relaxed);
 }
 
 static void follow_threads(struct collector *collector)
@@ -253,7 +261,10 @@ static bool turn(struct collector *collector)
     uint32_t wanted = atomic_load(&collector->wanted);
     bool flush = wanted != atomic_load(&collector->done);
     pthread_mutex_lock(&collector->work);
-    allow_again(collector); /* first: naming what is drained may take longer than a tick */
+    /* First, as naming what is drained may take longer than a tick. */
+    allow_again(collector);
+    if (!stopping)
+        follow_modules(collector);
     drain(collector);
     look_around(collector);
     uint64_t age = clock_ns(CLOCK_MONOTONIC) - collector->began;

@@ -80,7 +80,7 @@ def render(n):
     hashlib.sha256(data).digest(); time.sleep(0.001)
     return sorted(range(500), key=lambda x: -x)
 def handle(n):
-    for i in range(5): render(n)
+    for i in range(10): render(n)
 pool = gevent.pool.Pool(20)
 for i in range(80): pool.spawn(handle, i)
 pool.join()
