@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "engine/weave.h"
 #include "symbol/symbolizer.h"
 
 #define NATIVE_NAME 256 /* bytes of a name that the runtime gives; longer ones are cut */
@@ -230,7 +231,7 @@ static enum cprof_role role_of(const struct naming *naming, const struct module 
 /* Asks the runtime for the name of a function without symbol, and puts it where a symbol's
  * would be. 0 or the runtime's error. */
 static int ask_runtime(const struct naming *naming, struct symbol *symbol,
-                        char name[NATIVE_NAME])
+                       char name[NATIVE_NAME])
 {
     const struct cprof_runtime *runtime = naming->runtime;
     if (symbol->start == 0 || runtime == NULL || runtime->native_name == NULL)
@@ -239,6 +240,23 @@ static int ask_runtime(const struct naming *naming, struct symbol *symbol,
     if (error == 0)
         symbol->lines[symbol->count - 1].name = symbol->lines[symbol->count - 1].linkage = name;
     return error;
+}
+
+/* Leaves out what the interpreter's own functions that are not shown were inlined as. */
+static void drop_plumbing(const struct naming *naming, const struct module *module,
+                          struct symbol *symbol)
+{
+    const struct cprof_runtime *runtime = naming->runtime;
+    if (runtime == NULL || runtime->role == NULL || module == NULL)
+        return;
+    size_t kept = 0;
+    for (size_t i = 0; i < symbol->count; i++) {
+        const struct symbol_line *line = &symbol->lines[i];
+        const char *name = line->linkage != NULL ? line->linkage : line->name;
+        if (i + 1 == symbol->count || weave_shows(runtime->role(name, module->path)))
+            symbol->lines[kept++] = *line;
+    }
+    symbol->count = kept;
 }
 
 struct name naming_native(struct naming *naming, const struct module_map *map, uintptr_t pc)
@@ -252,6 +270,10 @@ struct name naming_native(struct naming *naming, const struct module_map *map, u
     char name[NATIVE_NAME];
     int error = ask_runtime(naming, &symbol, name);
     enum cprof_role role = role_of(naming, module, pc, &symbol);
+    if (weave_shows(role)) {
+        symbolizer_add_source(naming->symbolizer, module, pc, &symbol);
+        drop_plumbing(naming, module, &symbol);
+    }
     struct entry entry = {
         .key = pc,
         .serial = module ? module->serial : 0,

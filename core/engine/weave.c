@@ -52,7 +52,7 @@ static bool ends_at_boundary(const struct weave *in, size_t first)
     return end > first && in->frames[end - 1].stack == CPROF_STACK_BOUNDARY;
 }
 
-static bool is_shown(enum cprof_role role)
+bool weave_shows(enum cprof_role role)
 {
     return role == CPROF_ROLE_PLAIN || role == CPROF_ROLE_BASE;
 }
@@ -73,7 +73,7 @@ size_t weave(const struct weave *input, uint16_t *scratch, struct woven *out)
         bool replaced = end > next;
         for (; next < end; next++)
             out[count++] = (struct woven){.interpreted = true, .index = (uint16_t)next};
-        if (!replaced && is_shown(input->roles[i]))
+        if (!replaced && weave_shows(input->roles[i]))
             out[count++] = (struct woven){.interpreted = false, .index = (uint16_t)i};
     }
     for (; next < input->frame_count; next++)

@@ -41,4 +41,7 @@ struct woven {
  * frame_count entries. `scratch` has room for frame_count. Returns how many were written. */
 size_t weave(const struct weave *input, uint16_t *scratch, struct woven *out);
 
+/* Whether a native frame of that role is ever shown. */
+bool weave_shows(enum cprof_role role);
+
 #endif

@@ -387,24 +387,35 @@ static const char *keep_text(const struct dwarf_unit *unit, const struct dwarf_v
 
 /* Units that are kept */
 
+struct held_units {
+    struct dwarf_unit *oldest, *unused; /* one of each, or NULL */
+    size_t bytes;
+};
+
+/* `except` is not taken for the oldest. */
+static struct held_units look_at_units(struct dwarf *dwarf, const struct dwarf_unit *except)
+{
+    struct held_units held = {.bytes = 0};
+    for (size_t i = 0; i < DWARF_CACHED_UNITS; i++) {
+        struct dwarf_unit *unit = &dwarf->units[i];
+        held.bytes += dwarf_unit_size(unit);
+        if (!unit->loaded)
+            held.unused = unit;
+        else if (unit != except && (!held.oldest || unit->last_used < held.oldest->last_used))
+            held.oldest = unit;
+    }
+    return held;
+}
+
 /* Frees the units used longest ago, until those left are within their bound. Not `except`,
  * which is in use. Returns a free slot. */
 static struct dwarf_unit *evict(struct dwarf *dwarf, const struct dwarf_unit *except)
 {
     for (;;) {
-        struct dwarf_unit *oldest = NULL, *unused = NULL;
-        size_t held = 0;
-        for (size_t i = 0; i < DWARF_CACHED_UNITS; i++) {
-            struct dwarf_unit *unit = &dwarf->units[i];
-            held += dwarf_unit_size(unit);
-            if (!unit->loaded)
-                unused = unit;
-            else if (unit != except && (!oldest || unit->last_used < oldest->last_used))
-                oldest = unit;
-        }
-        if (unused && (held <= DWARF_CACHED_BYTES || !oldest))
-            return unused;
-        dwarf_unit_free(oldest);
+        struct held_units held = look_at_units(dwarf, except);
+        if (held.unused && (held.bytes <= DWARF_CACHED_BYTES || !held.oldest))
+            return held.unused;
+        dwarf_unit_free(held.oldest);
     }
 }
 
@@ -481,6 +492,27 @@ void dwarf_close(struct dwarf *dwarf)
 {
     for (size_t i = 0; i < DWARF_CACHED_UNITS; i++)
         dwarf_unit_free(&dwarf->units[i]);
+}
+
+size_t dwarf_rest(struct dwarf *dwarf, size_t most)
+{
+    struct held_units held = look_at_units(dwarf, NULL);
+    while (held.bytes > most && held.oldest) {
+        dwarf_unit_free(held.oldest);
+        held = look_at_units(dwarf, NULL);
+    }
+    dwarf->file.elf = NULL;
+    return held.bytes;
+}
+
+bool dwarf_resume(struct dwarf *dwarf, const struct elf *elf)
+{
+    struct dwarf_file file;
+    if (!dwarf_file_open(&file, elf, dwarf->index->budget) ||
+        memcmp(file.sections, dwarf->file.sections, sizeof file.sections) != 0)
+        return false;
+    dwarf->file.elf = elf;
+    return true;
 }
 
 /* The unit of an address, or NULL. */

@@ -1,14 +1,15 @@
 /*
  * Source lines and inlined functions out of DWARF 2 to 5, read as little at a time as the
  * answer takes: the one compilation unit, line table and strings that an address needs. A
- * library's 20 MiB of debug information costs well under 1 MiB while it is asked (see
+ * library's 20 MiB of debug information costs 1 to 4 MiB while it is asked (see
  * tests/core/symbol/lookup_cost.c), where loading it as a whole would cost 8 to 25.
  *
  * Two things with two lives. A dwarf_index (which unit has which addresses; 24 bytes a range)
- * is built at the first lookup and kept. A struct dwarf belongs to an open file and goes with
- * it; it holds the units read last, with a list of each one's functions, so that many lookups
- * in a row are cheap: at most DWARF_CACHED_UNITS, and no more than DWARF_CACHED_BYTES beside
- * the one in use. Both draw from the budget.
+ * is built at the first lookup and kept. A struct dwarf belongs to an open file; it holds the
+ * units read last, with a list of each one's functions, so that many lookups in a row are
+ * cheap: at most DWARF_CACHED_UNITS, and no more than DWARF_CACHED_BYTES beside the one in use.
+ * It may keep some while the file is closed, for when it is opened again. Both draw from the
+ * budget.
  *
  * Bounds: units above DWARF_MAX_UNIT, line tables above DWARF_MAX_LINES and files with more
  * than DWARF_MAX_UNITS units or DWARF_MAX_RANGES ranges give no lines for what is beyond.
@@ -30,8 +31,8 @@
 
 #define DWARF_MAX_UNITS (1u << 16)
 #define DWARF_MAX_RANGES (1u << 16)
-#define DWARF_CACHED_UNITS 16
-#define DWARF_CACHED_BYTES (512u << 10)
+#define DWARF_CACHED_UNITS 32
+#define DWARF_CACHED_BYTES (3u << 20)
 
 struct dwarf_range {
     uint64_t low, high; /* vaddr: [low, high) */
@@ -60,6 +61,13 @@ struct dwarf {
 /* False when the file has no DWARF that can be read. `elf` must stay open. */
 bool dwarf_open(struct dwarf *dwarf, const struct elf *elf, struct dwarf_index *index);
 void dwarf_close(struct dwarf *dwarf);
+
+/* The file is about to be closed: keeps of its units those used last, within so many bytes.
+ * Returns how many they take. */
+size_t dwarf_rest(struct dwarf *dwarf, size_t most);
+
+/* The file is open again. False, and nothing changes, when it is another one than before. */
+bool dwarf_resume(struct dwarf *dwarf, const struct elf *elf);
 
 /* Fills lines for a vaddr, innermost inlined function first, the function itself last; at
  * most `capacity`, of which the last is always for the function itself. Returns how many; 0

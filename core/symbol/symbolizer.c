@@ -17,7 +17,9 @@
 
 #define NAME_MAX_BYTES DEMANGLE_OUTPUT
 #define OPEN_MODULES 8
-#define SYMBOLS_SHARE 4 /* of the budget: they are kept for as long as their modules */
+#define SYMBOLS_SHARE 4       /* of the budget: they are kept for as long as their modules */
+#define KEPT_BYTES (4u << 20) /* of DWARF units, between batches */
+#define KEPT_RESTS 240        /* a minute of a busy collector's without a lookup */
 
 /* What is remembered of a module. */
 struct module_names {
@@ -37,6 +39,7 @@ struct module_names {
 struct open_files {
     struct module_names *names; /* NULL: none */
     uint64_t last_used;
+    unsigned rests; /* since then; 0: the files are open */
     bool has_image, has_debug, has_dwarf;
     struct elf image, debug;
     struct dwarf dwarf; /* of one of the two */
@@ -69,21 +72,49 @@ void symbolizer_set_debug_root(struct symbolizer *symbolizer, const char *root)
     symbolizer->debug_root = root;
 }
 
-static void close_files(struct open_files *files)
+static void close_images(struct open_files *files)
 {
-    if (files->has_dwarf)
-        dwarf_close(&files->dwarf);
     if (files->has_image)
         elf_close(&files->image);
     if (files->has_debug)
         elf_close(&files->debug);
+    files->has_image = files->has_debug = false;
+}
+
+static void close_files(struct open_files *files)
+{
+    if (files->has_dwarf)
+        dwarf_close(&files->dwarf);
+    close_images(files);
     *files = (struct open_files){.names = NULL};
+}
+
+/* The files that were used last before the clock's `before`, or NULL. */
+static struct open_files *newest_files(struct symbolizer *symbolizer, uint64_t before)
+{
+    struct open_files *newest = NULL;
+    for (size_t i = 0; i < OPEN_MODULES; i++) {
+        struct open_files *files = &symbolizer->files[i];
+        if (files->names && files->last_used < before &&
+            (!newest || files->last_used > newest->last_used))
+            newest = files;
+    }
+    return newest;
 }
 
 void symbolizer_rest(struct symbolizer *symbolizer)
 {
-    for (size_t i = 0; i < OPEN_MODULES; i++)
-        close_files(&symbolizer->files[i]);
+    size_t room = KEPT_BYTES;
+    struct open_files *files = newest_files(symbolizer, UINT64_MAX);
+    while (files) {
+        uint64_t used = files->last_used;
+        size_t kept = files->has_dwarf ? dwarf_rest(&files->dwarf, room) : 0;
+        room -= kept;
+        close_images(files);
+        if (!kept || ++files->rests > KEPT_RESTS)
+            close_files(files);
+        files = newest_files(symbolizer, used);
+    }
     perfmap_rest(&symbolizer->perfmap);
 }
 
@@ -104,7 +135,6 @@ void symbolizer_free(struct symbolizer *symbolizer)
 {
     if (!symbolizer)
         return;
-    symbolizer_rest(symbolizer);
     for (size_t i = 0; i < symbolizer->count; i++)
         free_names(symbolizer, symbolizer->modules[i]);
     perfmap_free(&symbolizer->perfmap);
@@ -250,13 +280,28 @@ static struct open_files *find_files(struct symbolizer *symbolizer,
     return oldest;
 }
 
+/* Goes on with the units that were kept, if they are still those of one of the files. */
+static void open_dwarf(struct open_files *files)
+{
+    if (files->has_dwarf && ((files->has_image && dwarf_resume(&files->dwarf, &files->image)) ||
+                             (files->has_debug && dwarf_resume(&files->dwarf, &files->debug))))
+        return;
+    if (files->has_dwarf)
+        dwarf_close(&files->dwarf);
+    struct dwarf_index *index = &files->names->index;
+    files->has_dwarf = (files->has_image && dwarf_open(&files->dwarf, &files->image, index)) ||
+                       (files->has_debug && dwarf_open(&files->dwarf, &files->debug, index));
+}
+
 /* The open files of a module; with its symbols loaded. */
 static struct open_files *open_module(struct symbolizer *symbolizer, struct module_names *names,
                                       const struct module *module)
 {
     struct open_files *files = find_files(symbolizer, names);
+    bool is_open = files->names && !files->rests;
     files->last_used = ++symbolizer->uses;
-    if (files->names)
+    files->rests = 0;
+    if (is_open)
         return files;
     files->names = names;
     files->has_image = !image_open(module, &files->image);
@@ -265,9 +310,7 @@ static struct open_files *open_module(struct symbolizer *symbolizer, struct modu
     if (!names->loaded)
         load(symbolizer, files, module);
     names->loaded = true;
-    files->has_dwarf =
-        (files->has_image && dwarf_open(&files->dwarf, &files->image, &names->index)) ||
-        (files->has_debug && dwarf_open(&files->dwarf, &files->debug, &names->index));
+    open_dwarf(files);
     return files;
 }
 
@@ -307,24 +350,29 @@ static const char *keep_readable(struct module_names *names, const char *name)
     return keep(names, readable);
 }
 
-/* Names code of a file: its function, else what DWARF called it, else the PLT stub it is in,
- * else "module+0xoffset". */
-static void name_in_file(const struct open_files *files, const struct module *module,
-                         uint64_t vaddr, struct symbol *symbol)
+/* By the symbol table. False: it does not know. */
+static bool name_by_symbol(const struct open_files *files, uint64_t vaddr,
+                           struct symbol_line *line)
 {
-    struct symbol_line *line = &symbol->lines[symbol->count - 1];
     struct module_names *names = files->names;
     const struct elf *table = names->symtab_in_debug ? &files->debug : &files->image;
     bool has_table = names->symtab_in_debug ? files->has_debug : files->has_image;
+    char name[NAME_MAX_BYTES];
+    if (!has_table || symtab_find(&names->symtab, table, vaddr, name, sizeof name))
+        return false;
+    line->linkage = strings_keep(&names->strings, name);
+    line->name = keep_readable(names, name);
+    return true;
+}
+
+/* By the PLT stub it is in, else "module+0xoffset". */
+static void name_by_place(const struct open_files *files, const struct module *module,
+                          uint64_t vaddr, struct symbol *symbol)
+{
+    struct symbol_line *line = &symbol->lines[symbol->count - 1];
+    struct module_names *names = files->names;
     char name[NAME_MAX_BYTES], text[NAME_MAX_BYTES + 8];
     uint64_t start = vaddr;
-    if (has_table && !symtab_find(&names->symtab, table, vaddr, name, sizeof name)) {
-        line->linkage = strings_keep(&names->strings, name);
-        line->name = keep_readable(names, name);
-        return;
-    }
-    if (line->name)
-        return; /* DWARF had one */
     if (files->has_image && !codemap_stub(&files->image, vaddr, name, sizeof name)) {
         char readable[DEMANGLE_OUTPUT];
         demangle(name, readable, sizeof readable);
@@ -352,27 +400,37 @@ static void name_generated(struct symbolizer *symbolizer, struct module_names *n
         line->name = "[anonymous]";
 }
 
-/* Inlined functions and lines, where DWARF has them. */
+/* Inlined functions and lines, where DWARF has them. The function itself keeps its name of the
+ * symbol table: DWARF's may lack the class. */
 static void add_source(struct open_files *files, uint64_t vaddr, struct symbol *symbol)
 {
     struct module_names *names = files->names;
-    size_t count =
-        dwarf_find(&files->dwarf, vaddr, &names->strings, symbol->lines, SYMBOL_MAX_INLINED);
+    const struct symbol_line function = symbol->lines[0];
+    symbol->has_source = true;
+    if (!files->has_dwarf)
+        return;
+    struct symbol_line found[SYMBOL_MAX_INLINED];
+    size_t count = dwarf_find(&files->dwarf, vaddr, &names->strings, found, SYMBOL_MAX_INLINED);
+    if (count == 0)
+        return;
     for (size_t i = 0; i < count; i++) {
         struct symbol_line *line = &symbol->lines[i];
+        *line = found[i];
         const char *name = line->linkage ? line->linkage : line->name;
         line->name = name ? keep_readable(names, name) : i + 1 < count ? "[inlined]" : NULL;
     }
-    symbol->count = count ? count : 1;
+    symbol->count = count;
+    if (function.name) {
+        symbol->lines[count - 1].name = function.name;
+        symbol->lines[count - 1].linkage = function.linkage;
+    }
 }
 
 void symbolizer_lookup(struct symbolizer *symbolizer, const struct module *module,
                        uintptr_t address, struct symbol *symbol)
 {
     struct module_names *names = module ? names_of(symbolizer, module->serial) : NULL;
-    symbol->start = 0;
-    symbol->count = 1;
-    symbol->lines[0] = (struct symbol_line){.name = "[unknown]"};
+    *symbol = (struct symbol){.count = 1, .has_source = true, .lines = {{.name = "[unknown]"}}};
     if (!names)
         return;
     if (!module->path[0]) {
@@ -382,8 +440,19 @@ void symbolizer_lookup(struct symbolizer *symbolizer, const struct module *modul
     uint64_t vaddr = address - module->bias;
     symbol->lines[0].name = NULL;
     struct open_files *files = open_module(symbolizer, names, module);
-    if (files->has_dwarf)
+    symbol->has_source = !name_by_symbol(files, vaddr, &symbol->lines[0]);
+    if (symbol->has_source)
         add_source(files, vaddr, symbol);
-    /* The function itself goes by its name in the symbol table: DWARF's may lack the class. */
-    name_in_file(files, module, vaddr, symbol);
+    if (!symbol->lines[symbol->count - 1].name)
+        name_by_place(files, module, vaddr, symbol);
+}
+
+void symbolizer_add_source(struct symbolizer *symbolizer, const struct module *module,
+                           uintptr_t address, struct symbol *symbol)
+{
+    if (symbol->has_source)
+        return;
+    struct module_names *names = names_of(symbolizer, module->serial);
+    if (names)
+        add_source(open_module(symbolizer, names, module), address - module->bias, symbol);
 }

@@ -12,11 +12,13 @@
  *
  * What it costs: 12 bytes of memory a function from a module's first lookup on, drawn from
  * a quarter of the budget (when that is spent, further modules are named "module+0xoffset"); a
- * few us a lookup without DWARF, and with it 10 to 75 us in a sorted batch, several hundred
- * where a lookup needs a compilation unit that is not at hand. So: keep what was looked up by
- * (module, address), gather a batch, and sort it by address. What a batch needs beyond that
- * (open files of at most 8 modules, for each 512 KiB of DWARF units beside the one in use) goes
- * with symbolizer_rest().
+ * few us a name; for its source, where there is DWARF, 10 to 75 us, and several hundred where
+ * that needs a compilation unit that is not at hand. So: keep what was looked up by (module,
+ * address), and ask for the source only of what is shown. Files are open during a batch only
+ * (those of at most 8 modules, for each 3 MiB of DWARF units beside the one in use): a host
+ * may close descriptors that it does not know, and reuse their numbers. Units stay with us for
+ * a while after symbolizer_rest(), 4 MiB of them, as a program at work shows new addresses of
+ * the same few files in every batch.
  *
  * Strings live as long as the symbolizer or until symbolizer_forget() of their module.
  * They are UTF-8 without control characters, whatever the files hold.
@@ -24,6 +26,7 @@
 #ifndef CPROF_SYMBOL_SYMBOLIZER_H
 #define CPROF_SYMBOL_SYMBOLIZER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -43,6 +46,7 @@ struct symbol_line {
 /* One address. lines[0] is the innermost inlined function, the last the function itself. */
 struct symbol {
     uintptr_t start; /* of a function that no source names, where it is known; else 0 */
+    bool has_source; /* DWARF was asked */
     size_t count;    /* at least 1 */
     struct symbol_line lines[SYMBOL_MAX_INLINED];
 };
@@ -61,9 +65,14 @@ void symbolizer_free(struct symbolizer *symbolizer);
  * lookup; the string must stay. */
 void symbolizer_set_debug_root(struct symbolizer *symbolizer, const char *root);
 
-/* `address` is inside the instruction (return addresses: pc - 1). Always gives a name. */
+/* The function of an address, which is inside the instruction (return addresses: pc - 1).
+ * Always gives a name. */
 void symbolizer_lookup(struct symbolizer *symbolizer, const struct module *module,
                        uintptr_t address, struct symbol *symbol);
+
+/* Adds its line, and the functions inlined there, to what symbolizer_lookup() found. */
+void symbolizer_add_source(struct symbolizer *symbolizer, const struct module *module,
+                           uintptr_t address, struct symbol *symbol);
 
 /* The identity of a module's file; cached. */
 const struct module_identity *symbolizer_identity(struct symbolizer *symbolizer,
@@ -75,7 +84,7 @@ void symbolizer_forget(struct symbolizer *symbolizer, uint64_t module_serial);
 /* Forgets every module that is not in the map. */
 void symbolizer_keep(struct symbolizer *symbolizer, const struct module_map *map);
 
-/* The batch is over: closes what is costly to keep open. */
+/* The batch is over: closes all files. Called a few times a second, or when there was one. */
 void symbolizer_rest(struct symbolizer *symbolizer);
 
 #endif

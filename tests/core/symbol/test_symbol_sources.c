@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "modules_of_test.h"
-#include "symbol/symbolizer.h"
+#include "look_up.h"
 
 /* One way to build and strip subjects/subject.c, and the library it gave. */
 struct library {
@@ -58,14 +58,14 @@ static void assert_hidden_is(const struct library *library, const char *name, bo
     budget_init(&budget, 0);
     struct symbolizer *symbolizer = symbolizer_new(&budget);
     symbolizer_set_debug_root(symbolizer, folder);
-    symbolizer_lookup(symbolizer, &library->module, library->hidden + 1, &symbol);
+    look_up(symbolizer, &library->module, library->hidden + 1, &symbol);
     assert_string_equal(symbol.lines[symbol.count - 1].name, name);
     if (with_line)
         assert_non_null(strstr(symbol.lines[0].file, "subjects/subject.c"));
     else
         assert_null(symbol.lines[0].file);
     symbolizer_rest(symbolizer); /* and again, from what was kept */
-    symbolizer_lookup(symbolizer, &library->module, library->hidden + 1, &symbol);
+    look_up(symbolizer, &library->module, library->hidden + 1, &symbol);
     assert_string_equal(symbol.lines[symbol.count - 1].name, name);
     assert_int_equal(symbol.lines[0].file != NULL, with_line);
     symbolizer_free(symbolizer);
@@ -164,6 +164,34 @@ static void a_debug_file_of_another_build_is_refused(void **state)
     dlclose(library.handle);
 }
 
+static void what_is_kept_of_closed_files_goes_after_a_while(void **state)
+{
+    struct library library;
+    struct budget budget;
+    struct symbol symbol;
+    (void)state;
+    build("kept", "flags=-g; " COMPILE, &library);
+    budget_init(&budget, 0);
+    struct symbolizer *symbolizer = symbolizer_new(&budget);
+    symbolizer_lookup(symbolizer, &library.module, library.hidden + 1, &symbol);
+    assert_false(symbol.has_source);
+    assert_null(symbol.lines[0].file);
+    symbolizer_add_source(symbolizer, &library.module, library.hidden + 1, &symbol);
+    assert_non_null(symbol.lines[0].file);
+    symbolizer_rest(symbolizer);
+    size_t kept = budget_used(&budget);
+    for (int i = 0; i < 300; i++)
+        symbolizer_rest(symbolizer);
+    assert_true(budget_used(&budget) < kept);
+    look_up(symbolizer, &library.module, library.hidden + 1, &symbol);
+    assert_non_null(symbol.lines[0].file);
+    symbolizer_rest(symbolizer);
+    assert_int_equal(budget_used(&budget), kept); /* no more with every batch */
+    symbolizer_free(symbolizer);
+    assert_int_equal(budget_used(&budget), 0);
+    dlclose(library.handle);
+}
+
 static void all_of_a_nameless_function_has_one_name(void **state)
 {
     struct library library;
@@ -175,7 +203,7 @@ static void all_of_a_nameless_function_has_one_name(void **state)
              (unsigned long)(library.hidden - library.module.bias));
     struct symbolizer *symbolizer = symbolizer_new(NULL);
     for (uintptr_t pc = library.hidden; pc < library.hidden + 8; pc++) {
-        symbolizer_lookup(symbolizer, &library.module, pc, &symbol);
+        look_up(symbolizer, &library.module, pc, &symbol);
         assert_string_equal(symbol.lines[0].name, expected);
         assert_null(symbol.lines[0].linkage);
         assert_int_equal(symbol.start, library.hidden);
@@ -191,7 +219,7 @@ static bool has_stub(const struct library *library, const char *name)
     struct symbol symbol;
     bool found = false;
     for (uintptr_t pc = library->module.start; pc < library->exported && !found; pc += 4) {
-        symbolizer_lookup(symbolizer, &library->module, pc, &symbol);
+        look_up(symbolizer, &library->module, pc, &symbol);
         found = !strcmp(symbol.lines[0].name, name);
     }
     symbolizer_free(symbolizer);
@@ -261,7 +289,7 @@ static void assert_named(const struct library *library, uintptr_t pc, const char
 {
     struct symbolizer *symbolizer = symbolizer_new(NULL);
     struct symbol symbol;
-    symbolizer_lookup(symbolizer, &library->module, pc, &symbol);
+    look_up(symbolizer, &library->module, pc, &symbol);
     assert_string_equal(symbol.lines[symbol.count - 1].name, name);
     symbolizer_free(symbolizer);
 }
@@ -341,6 +369,7 @@ int main(void)
         cmocka_unit_test(a_debug_file_without_build_ids_must_have_the_right_checksum),
         cmocka_unit_test(a_debug_file_is_found_by_build_id),
         cmocka_unit_test(a_debug_file_of_another_build_is_refused),
+        cmocka_unit_test(what_is_kept_of_closed_files_goes_after_a_while),
         cmocka_unit_test(all_of_a_nameless_function_has_one_name),
         cmocka_unit_test(plt_stubs_are_named_after_their_target),
         cmocka_unit_test(a_file_that_was_replaced_names_nothing),

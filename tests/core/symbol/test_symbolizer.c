@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "modules_of_test.h"
-#include "symbol/symbolizer.h"
+#include "look_up.h"
 
 static struct budget budget;
 static struct symbolizer *symbolizer;
@@ -35,7 +35,7 @@ static const char *name_of(const void *address)
     char path[PATH_MAX];
     if (!module_of(address, &module, path))
         return "no module";
-    symbolizer_lookup(symbolizer, &module, (uintptr_t)address, &symbol);
+    look_up(symbolizer, &module, (uintptr_t)address, &symbol);
     return symbol.lines[symbol.count - 1].name;
 }
 
@@ -89,7 +89,7 @@ static void an_address_of_no_module_is_unknown(void **state)
 {
     struct symbol symbol;
     (void)state;
-    symbolizer_lookup(symbolizer, NULL, 4096, &symbol);
+    look_up(symbolizer, NULL, 4096, &symbol);
     assert_int_equal(symbol.count, 1);
     assert_string_equal(symbol.lines[0].name, "[unknown]");
     assert_null(symbol.lines[0].linkage);
@@ -102,7 +102,7 @@ static void generated_code_is_named_by_the_perf_map(void **state)
     struct module module = {.start = 0x1000, .limit = 0x9000, .path = "", .serial = 900};
     (void)state;
     snprintf(path, sizeof path, "/tmp/perf-%d.map", (int)getpid());
-    symbolizer_lookup(symbolizer, &module, 0x1010, &symbol);
+    look_up(symbolizer, &module, 0x1010, &symbol);
     assert_string_equal(symbol.lines[0].name, "[anonymous]");
     symbolizer_rest(symbolizer);
 
@@ -111,19 +111,19 @@ static void generated_code_is_named_by_the_perf_map(void **state)
             "1000 100 old name\nnonsense\n2000 20 LazyCompile:~f /a b.js:3\n1000 80 new\n");
     fprintf(map, "3000 10 half"); /* a line that is still being written */
     fflush(map);
-    symbolizer_lookup(symbolizer, &module, 0x1010, &symbol);
+    look_up(symbolizer, &module, 0x1010, &symbol);
     assert_string_equal(symbol.lines[0].name, "new"); /* the later entry counts */
-    symbolizer_lookup(symbolizer, &module, 0x1090, &symbol);
+    look_up(symbolizer, &module, 0x1090, &symbol);
     assert_string_equal(symbol.lines[0].name, "old name");
-    symbolizer_lookup(symbolizer, &module, 0x2001, &symbol);
+    look_up(symbolizer, &module, 0x2001, &symbol);
     assert_string_equal(symbol.lines[0].name, "LazyCompile:~f /a b.js:3");
-    symbolizer_lookup(symbolizer, &module, 0x2020, &symbol);
+    look_up(symbolizer, &module, 0x2020, &symbol);
     assert_string_equal(symbol.lines[0].name, "[anonymous]");
 
     fprintf(map, "_name\n");
     fclose(map);
     symbolizer_rest(symbolizer);
-    symbolizer_lookup(symbolizer, &module, 0x3004, &symbol);
+    look_up(symbolizer, &module, 0x3004, &symbol);
     assert_string_equal(symbol.lines[0].name, "half_name");
     unlink(path);
 }
@@ -164,7 +164,7 @@ static void without_budget_code_is_named_by_its_module(void **state)
     budget_init(&small, 12 * 1024);
     struct symbolizer *poor = symbolizer_new(&small);
     assert_true(module_of(in_libc("qsort"), &module, path));
-    symbolizer_lookup(poor, &module, (uintptr_t)in_libc("qsort") + 1, &symbol);
+    look_up(poor, &module, (uintptr_t)in_libc("qsort") + 1, &symbol);
     assert_int_equal(symbol.count, 1);
     assert_memory_equal(symbol.lines[0].name, "libc.so.6+0x", 12);
     symbolizer_free(poor);
@@ -172,7 +172,7 @@ static void without_budget_code_is_named_by_its_module(void **state)
 
     budget_init(&small, 1);
     poor = symbolizer_new(&small);
-    symbolizer_lookup(poor, &module, (uintptr_t)in_libc("qsort") + 1, &symbol);
+    look_up(poor, &module, (uintptr_t)in_libc("qsort") + 1, &symbol);
     assert_string_equal(symbol.lines[0].name, "[unknown]");
     symbolizer_free(poor);
 }
@@ -186,7 +186,7 @@ static void a_forgotten_module_gives_its_memory_back(void **state)
     size_t before = budget_used(&budget);
     assert_true(module_of(in_libc("qsort"), &module, path));
     module.serial = 12345;
-    symbolizer_lookup(symbolizer, &module, (uintptr_t)in_libc("qsort") + 1, &symbol);
+    look_up(symbolizer, &module, (uintptr_t)in_libc("qsort") + 1, &symbol);
     size_t held = budget_used(&budget);
     assert_true(held > before);
     symbolizer_forget(symbolizer, module.serial);
