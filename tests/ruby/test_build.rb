@@ -41,17 +41,38 @@ class TestBuild < CprofTest
     assert_equal %w[Init_native otel_thread_ctx_v1], out.lines.map { |line| line.split.last }.sort
   end
 
-  # What can be in the way of building the extension: a variable or a file that stands before
-  # the real one.
+  # What can be in the way of building the extension: what the environment says then.
   OBSTACLES = {
     "a_compiler_that_fails" => ->(folder) { { "CC" => tool(folder, "bad-cc") } },
-    "no_cmake" => ->(folder) { { "PATH" => "#{File.dirname(tool(folder, "cmake"))}:#{ENV.fetch("PATH")}" } },
-    "no_headers_of_ruby" => lambda { |folder|
-      File.write(File.join(folder, "mkmf.rb"), 'abort "mkmf.rb can\'t find header files for ruby"')
-      { "RUBYLIB" => folder }
+    "no_compiler" => ->(folder) { { "PATH" => path_without(folder, /\A(cc|c[89]9|[gt]cc|g\+\+|clang|.*-gcc).*\z/) } },
+    "a_cmake_that_fails" => ->(folder) { { "PATH" => "#{File.dirname(tool(folder, "cmake"))}:#{ENV.fetch("PATH")}" } },
+    "no_cmake" => ->(folder) { { "PATH" => path_without(folder, /\Acmake\z/) } },
+    "a_path_with_nothing_but_make" => ->(folder) { { "PATH" => path_without(folder, /\A(?!make\z)/) } },
+    "no_headers_of_ruby" => ->(folder) { headers(folder) },
+    "broken_headers_of_ruby" => lambda { |folder|
+      File.write(File.join(folder, "ruby.h"), "#error broken\n")
+      headers(folder)
     },
     "the_wish_of_the_user" => ->(_) { { "CPROF_SKIP_BUILD" => "1" } },
   }.freeze
+
+  # A path with the tools of this one but those.
+  def self.path_without(folder, names)
+    tools = File.join(folder, "tools")
+    FileUtils.mkdir(tools)
+    ENV.fetch("PATH").split(":").flat_map { |path| Dir[File.join(path, "*")] }.each do |path|
+      link = File.join(tools, File.basename(path))
+      File.symlink(path, link) unless names.match?(File.basename(path)) || File.symlink?(link)
+    end
+    tools
+  end
+
+  # Ruby's headers are said to be in this folder.
+  def self.headers(folder)
+    path = File.join(folder, "headers.rb")
+    File.write(path, %(require "rbconfig"\nRbConfig::CONFIG["rubyhdrdir"] = #{folder.dump}\n))
+    { "RUBYOPT" => "-r#{path}" }
+  end
 
   # A program that only fails.
   def self.tool(folder, name)
@@ -65,17 +86,19 @@ class TestBuild < CprofTest
     define_method("test_an_installation_succeeds_in_spite_of_#{name}") do
       built = ENV["CPROF_TEST_GEM"] or skip "CPROF_TEST_GEM does not name the gem"
       Dir.mktmpdir do |folder|
-        environment = self.class.instance_exec(folder, &obstacle).merge("RUBYOPT" => nil)
-        out, errors, status = run_for(300, environment, RbConfig.ruby, "-S", "gem", "install", "--local",
-                                      "--no-document", "--install-dir", File.join(folder, "gems"), built)
-        assert status.success?, out + errors
         gems = File.join(folder, "gems")
+        environment = { "RUBYOPT" => nil }.merge(self.class.instance_exec(folder, &obstacle))
+        out, errors, status = run_for(300, environment, RbConfig.ruby, find_tool("gem"), "install", "--local",
+                                      "--no-document", "--install-dir", gems, built)
+        assert status.success?, out + errors
         environment = { "GEM_PATH" => gems, "GEM_HOME" => gems, "RUBYLIB" => nil, "RUBYOPT" => "-rcprof/auto" }
         out, errors, status = run_for(20, environment, RbConfig.ruby, "-e", "p Cprof.running?")
         assert status.success?, errors
         assert_equal "false\n", out
         assert_equal 1, errors.lines.size, errors
-        assert_match(/nothing is profiled/, errors)
+        log = errors[/nothing is profiled; for why see (.*gem_make.out)$/, 1] or flunk errors
+        assert_match(/^cprof: .*\ncprof: the extension could not be built/, File.read(log))
+        assert_empty Dir[File.join(gems, "extensions/*/*/*/cprof/*")]
       end
     end
   end

@@ -20,8 +20,10 @@ module Cprof
     AVAILABLE = true
   rescue LoadError => e
     AVAILABLE = false
-    warn "cprof: the extension is not there (#{e.message.lines.first.to_s.strip}); " \
-         "nothing is profiled"
+    told = Gem.loaded_specs["cprof"]&.extension_dir if defined?(Gem)
+    told = File.join(told, "gem_make.out") if told
+    warn "cprof: the extension is not there (#{e.message.lines.first.to_s.strip}); nothing is profiled" \
+         "#{"; for why see #{told}" if told && File.exist?(told)}"
   end
 
   autoload :Middleware, File.expand_path("cprof/middleware", __dir__)

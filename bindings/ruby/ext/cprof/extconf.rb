@@ -3,33 +3,43 @@
 # Builds the extension with CMake, and writes the Makefile that RubyGems wants, which only
 # installs what was built. Where it cannot be built the Makefile does nothing: the gem installs
 # all the same, and says at run time that it profiles nothing.
+#
+# RubyGems runs make whatever comes of this, so make it must have. It would do without for a Rakefile, but then
+# Bundler finds no rake outside of its own folder; and a gem that depends on rake would activate one
+# before the bundle of a program that is started with RUBYOPT=-rcprof/auto has its say.
 
 require "fileutils"
 require "rbconfig"
+require "tmpdir"
 
-begin
-  require "mkmf"
-rescue SystemExit, LoadError
-  ENV["CPROF_SKIP_BUILD"] = "1" # there are no headers of Ruby's; it has said so
-end
-
-HERE = __dir__
 OUTPUT = File.join(Dir.pwd, "cprof-output")
+HEADERS = RbConfig::CONFIG.values_at("rubyhdrdir", "rubyarchhdrdir").freeze
 
-def build
-  config = RbConfig::CONFIG
-  headers = [config["rubyhdrdir"], config["rubyarchhdrdir"]].join(";")
-  generator = find_executable("ninja") ? %w[-G Ninja] : []
-  find_executable("cmake") &&
-    xsystem_loud("cmake", "-S", HERE, "-B", "cprof-build", *generator,
-                 "-DCMAKE_BUILD_TYPE=RelWithDebInfo", "-DCPROF_RUBY_INCLUDE=#{headers}",
-                 "-DCPROF_RUBY_SUFFIX=.#{config["DLEXT"]}", "-DCPROF_RUBY_OUTPUT=#{OUTPUT}") &&
-    xsystem_loud("cmake", "--build", "cprof-build", "--parallel", "--target", "cprof_ruby")
+def tell(what)
+  puts "cprof: #{what}"
+  false
 end
 
-def xsystem_loud(*command)
+def run(*command)
   puts command.join(" ")
-  system(*command)
+  done = system(*command)
+  done || tell("#{command.first} #{done.nil? ? "is not there" : "failed"}")
+end
+
+def generator
+  found = ENV.fetch("PATH", "").split(":").any? { |folder| File.executable?(File.join(folder, "ninja")) }
+  found ? %w[-G Ninja] : []
+end
+
+# False when it could not be built; it has been told why then.
+def build(tree)
+  return tell("CPROF_SKIP_BUILD is set") if ENV.key?("CPROF_SKIP_BUILD")
+  return tell("there is no ruby.h in #{HEADERS.first}") unless File.exist?(File.join(HEADERS.first, "ruby.h"))
+
+  run("cmake", "-S", __dir__, "-B", tree, *generator, "-DCMAKE_BUILD_TYPE=RelWithDebInfo",
+      "-DCPROF_RUBY_INCLUDE=#{HEADERS.join(";")}", "-DCPROF_RUBY_SUFFIX=.#{RbConfig::CONFIG["DLEXT"]}",
+      "-DCPROF_RUBY_OUTPUT=#{OUTPUT}") &&
+    run("cmake", "--build", tree, "--parallel", "--target", "cprof_ruby")
 end
 
 def write_makefile(files)
@@ -43,12 +53,16 @@ def write_makefile(files)
     clean:
     distclean: clean
     install:
-    \t#{files.empty? ? "@true" : "mkdir -p $(TARGET_SO_DIR) && cp #{files.join(" ")} $(TARGET_SO_DIR)/"}
+    \t#{files.empty? ? "@:" : "mkdir -p $(TARGET_SO_DIR) && mv #{files.join(" ")} $(TARGET_SO_DIR)/"}
     .PHONY: all clean distclean install
   MAKE
 end
 
-FileUtils.mkdir_p(OUTPUT)
-built = ENV["CPROF_SKIP_BUILD"].nil? && build
-warn "cprof: the extension could not be built; the gem will profile nothing" unless built
+built = begin
+  FileUtils.rm_rf(OUTPUT)
+  Dir.mktmpdir("cprof-build") { |tree| build(tree) }
+rescue SystemCallError, ArgumentError => e # Dir.tmpdir finds no folder
+  tell(e.message)
+end
+tell("the extension could not be built; the gem will profile nothing") unless built
 write_makefile(built ? Dir[File.join(OUTPUT, "*")].sort : [])
