@@ -7,58 +7,19 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "engine/config_load.h"
+#include "export/sink_file.h"
 #include "pull/address.h"
 
-#include "engine/endpoint.h"
-#include "export/sink_file.h"
-
-#define PROFILES_PATH "/v1development/profiles"
-#define PROFILES_METHOD                                                                        \
-    "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export"
-#define PUSH_PATH "/push.v1.PusherService/Push"
-#define INGEST_PATH "/ingest"
-#define WRITE_RAW_METHOD "/parca.profilestore.v1alpha1.ProfileStoreService/WriteRaw"
 #define MAX_FRAMES_LIMIT 4096
 #define MIN_MEMORY ((size_t)4 << 20)
 #define MIN_SPOOL ((size_t)1 << 20)
-
-struct loader {
-    struct config *config;
-    const struct cprof_options *options;
-    struct complaint complaint;
-};
-
-static const char *variable(const char *name)
-{
-    const char *value = getenv(name);
-    return value != NULL && value[0] != '\0' ? value : NULL;
-}
-
-static struct setting from_variable(const char *name)
-{
-    return (struct setting){.name = name, .value = variable(name)};
-}
-
-/* The argument of start() if given, else the variable. */
-static struct setting choose(const char *argument, const char *value, const char *name)
-{
-    if (value != NULL && value[0] != '\0')
-        return (struct setting){.name = argument, .value = value};
-    return from_variable(name);
-}
-
-/* OTEL_EXPORTER_OTLP_<suffix>, or its PROFILES form, which wins. */
-static struct setting otlp_setting(const char *profiles, const char *common)
-{
-    struct setting special = from_variable(profiles);
-    return special.value != NULL ? special : from_variable(common);
-}
 
 /* ---- one function for each group of settings ---- */
 
 static int load_log(const struct loader *loader)
 {
-    struct setting setting = from_variable("CPROF_LOG");
+    struct setting setting = setting_variable("CPROF_LOG");
     enum log_level level = LOG_WARN;
     if (setting.value != NULL && log_parse_level(setting.value, &level) != 0)
         return value_refuse(&loader->complaint, setting, "must be error, warn, info or debug");
@@ -68,7 +29,7 @@ static int load_log(const struct loader *loader)
 
 static int load_disabled(const struct loader *loader)
 {
-    const char *value = variable("OTEL_SDK_DISABLED");
+    const char *value = value_of_variable("OTEL_SDK_DISABLED");
     if (value != NULL && value_is_true(value))
         return value_complain(&loader->complaint, -ECANCELED,
                               "OTEL_SDK_DISABLED=true: not profiling");
@@ -78,7 +39,7 @@ static int load_disabled(const struct loader *loader)
 static int load_types(const struct loader *loader)
 {
     bool cpu = false;
-    struct setting setting = choose("types", loader->options->types, "CPROF_TYPES");
+    struct setting setting = setting_choose("types", loader->options->types, "CPROF_TYPES");
     if (setting.value == NULL)
         return 0;
     const struct word words[] = {
@@ -95,7 +56,7 @@ static int load_rate(const struct loader *loader)
 {
     static const char allowed[] = "must be a whole number from 1 to 1000";
     size_t rate = 100;
-    struct setting setting = from_variable("CPROF_RATE");
+    struct setting setting = setting_variable("CPROF_RATE");
     char text[16];
     if (loader->options->rate != 0) {
         snprintf(text, sizeof text, "%u", loader->options->rate);
@@ -109,7 +70,7 @@ static int load_rate(const struct loader *loader)
 
 static int load_interval(const struct loader *loader)
 {
-    struct setting setting = from_variable("CPROF_INTERVAL");
+    struct setting setting = setting_variable("CPROF_INTERVAL");
     char text[32];
     if (loader->options->interval != 0) {
         snprintf(text, sizeof text, "%g", loader->options->interval);
@@ -137,13 +98,14 @@ static int load_switches(const struct loader *loader)
 {
     struct config *config = loader->config;
     config->native = config->share_context = true;
-    int status = load_switch(loader, choose("native", loader->options->native, "CPROF_NATIVE"),
-                             &config->native);
+    int status =
+        load_switch(loader, setting_choose("native", loader->options->native, "CPROF_NATIVE"),
+                    &config->native);
     if (status == 0)
-        status =
-            load_switch(loader, from_variable("CPROF_SHARE_CONTEXT"), &config->share_context);
+        status = load_switch(loader, setting_variable("CPROF_SHARE_CONTEXT"),
+                             &config->share_context);
     if (status == 0)
-        status = load_switch(loader, from_variable("CPROF_SPAN_PROFILE_ID"),
+        status = load_switch(loader, setting_variable("CPROF_SPAN_PROFILE_ID"),
                              &config->span_profile_id);
     return status;
 }
@@ -152,13 +114,13 @@ static int load_limits(const struct loader *loader)
 {
     struct config *config = loader->config;
     config->max_frames = 512;
-    struct setting setting = from_variable("CPROF_MAX_FRAMES");
+    struct setting setting = setting_variable("CPROF_MAX_FRAMES");
     if (setting.value != NULL &&
         !value_count(setting.value, 1, MAX_FRAMES_LIMIT, &config->max_frames))
         return value_refuse(&loader->complaint, setting,
                             "must be a whole number from 1 to 4096");
     config->memory_limit = (size_t)32 << 20;
-    setting = from_variable("CPROF_MEMORY_LIMIT");
+    setting = setting_variable("CPROF_MEMORY_LIMIT");
     if (setting.value != NULL && !value_bytes(setting.value, MIN_MEMORY, &config->memory_limit))
         return value_refuse(&loader->complaint, setting,
                             "must be bytes (or K, M, G), at least 4M");
@@ -168,8 +130,8 @@ static int load_limits(const struct loader *loader)
 static int load_listen(const struct loader *loader)
 {
     struct config *config = loader->config;
-    struct setting setting = from_variable("CPROF_LISTEN");
-    const char *others = variable("CPROF_LISTEN_PUBLIC"), *allowed = NULL;
+    struct setting setting = setting_variable("CPROF_LISTEN");
+    const char *others = value_of_variable("CPROF_LISTEN_PUBLIC"), *allowed = NULL;
     struct pull_address address;
     config->listen_public = others != NULL && value_is_true(others);
     if (setting.value != NULL)
@@ -181,8 +143,8 @@ static int load_listen(const struct loader *loader)
 
 static int load_labels(const struct loader *loader)
 {
-    int status = value_pairs(&loader->complaint, from_variable("CPROF_LABELS"), PAIRS_LENIENT,
-                             &loader->config->labels);
+    int status = value_pairs(&loader->complaint, setting_variable("CPROF_LABELS"),
+                             PAIRS_LENIENT, &loader->config->labels);
     if (status == 0)
         status = pairs_copy(&loader->complaint, "labels", &loader->config->labels,
                             loader->options->labels, loader->options->label_count);
@@ -225,12 +187,12 @@ static int load_kubernetes(const struct loader *loader)
         {"k8s.cluster.name", {"K8S_CLUSTER_NAME"}},
     };
     int status = 0;
-    if (variable("KUBERNETES_SERVICE_HOST") == NULL)
+    if (value_of_variable("KUBERNETES_SERVICE_HOST") == NULL)
         return 0;
     for (size_t i = 0; i < sizeof facts / sizeof *facts && status == 0; i++) {
         struct cprof_pair fact = {.key = facts[i].attribute};
         for (const char *const *name = facts[i].variables; *name && !fact.value; name++)
-            fact.value = variable(*name);
+            fact.value = value_of_variable(*name);
         if (fact.value != NULL)
             status =
                 pairs_copy(&loader->complaint, "resource", &loader->config->resource, &fact, 1);
@@ -246,7 +208,7 @@ static int load_attributes(const struct loader *loader)
     char line[128] = "";
     const struct complaint own = {.line = line, .size = sizeof line};
     int status =
-        value_pairs(&own, from_variable("OTEL_RESOURCE_ATTRIBUTES"), PAIRS_STRICT, &given);
+        value_pairs(&own, setting_variable("OTEL_RESOURCE_ATTRIBUTES"), PAIRS_STRICT, &given);
     if (status == 0)
         status = pairs_copy(&own, "OTEL_RESOURCE_ATTRIBUTES", &loader->config->resource,
                             given.list, given.count);
@@ -268,7 +230,8 @@ static int load_resource(const struct loader *loader)
         status = load_attributes(loader);
     if (status != 0)
         return status;
-    const char *name = choose("service_name", options->service_name, "OTEL_SERVICE_NAME").value;
+    const char *name =
+        setting_choose("service_name", options->service_name, "OTEL_SERVICE_NAME").value;
     if (name == NULL)
         name = find_pair(&config->resource, "service.name");
     return name != NULL ? value_copy(&loader->complaint, &config->service_name, name)
@@ -277,197 +240,25 @@ static int load_resource(const struct loader *loader)
 
 /* ---- sinks ---- */
 
-/* The base endpoint gets the path of profiles; the PROFILES form is used as it is. */
-static int load_endpoint(const struct loader *loader)
-{
-    struct config *config = loader->config;
-    struct setting setting = from_variable("OTEL_EXPORTER_OTLP_PROFILES_ENDPOINT");
-    struct setting insecure =
-        otlp_setting("OTEL_EXPORTER_OTLP_PROFILES_INSECURE", "OTEL_EXPORTER_OTLP_INSECURE");
-    const char *argument = loader->options->endpoint;
-    bool grpc = config->otlp_protocol == TRANSPORT_GRPC;
-    struct endpoint_rules rules = {.path = grpc ? PROFILES_METHOD : PROFILES_PATH,
-                                   .grpc = grpc};
-    struct endpoint endpoint;
-    if ((argument != NULL && argument[0] != '\0') || setting.value == NULL) {
-        setting = choose("endpoint", argument, "OTEL_EXPORTER_OTLP_ENDPOINT");
-        rules.path_is_ours = true;
-    }
-    if (setting.value == NULL)
-        setting.value = grpc ? "http://localhost:4317" : "http://localhost:4318";
-    rules.insecure = insecure.value != NULL && value_is_true(insecure.value);
-    int status = endpoint_parse(&loader->complaint, setting, &rules, &endpoint);
-    config->otlp_endpoint = endpoint.url;
-    config->otlp_socket = endpoint.socket;
-    return status;
-}
-
-static int load_packing(const struct loader *loader)
-{
-    struct config *config = loader->config;
-    struct setting setting = otlp_setting("OTEL_EXPORTER_OTLP_PROFILES_COMPRESSION",
-                                          "OTEL_EXPORTER_OTLP_COMPRESSION");
-    if (setting.value == NULL || strcmp(setting.value, "gzip") == 0)
-        config->otlp_packing = PACK_GZIP;
-    else if (strcmp(setting.value, "zstd") == 0)
-        config->otlp_packing = PACK_ZSTD;
-    else if (strcmp(setting.value, "none") == 0)
-        config->otlp_packing = PACK_NONE;
-    else
-        return value_refuse(&loader->complaint, setting, "must be gzip, zstd or none");
-    return 0;
-}
-
-static int load_timeout(const struct loader *loader)
-{
-    struct config *config = loader->config;
-    struct setting setting =
-        otlp_setting("OTEL_EXPORTER_OTLP_PROFILES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT");
-    double milliseconds = 10000;
-    if (setting.value != NULL && !value_number(setting.value, 1, 1e7, &milliseconds))
-        return value_refuse(&loader->complaint, setting,
-                            "must be milliseconds from 1 to 10000000");
-    config->otlp_timeout = milliseconds / 1000;
-    return 0;
-}
-
-static int load_files(const struct loader *loader)
-{
-    const struct {
-        const char *profiles, *common;
-        char **to;
-    } files[] = {
-        {"OTEL_EXPORTER_OTLP_PROFILES_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE",
-         &loader->config->certificate},
-        {"OTEL_EXPORTER_OTLP_PROFILES_CLIENT_KEY", "OTEL_EXPORTER_OTLP_CLIENT_KEY",
-         &loader->config->client_key},
-        {"OTEL_EXPORTER_OTLP_PROFILES_CLIENT_CERTIFICATE",
-         "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", &loader->config->client_certificate},
-    };
-    int status = 0;
-    for (size_t i = 0; i < sizeof files / sizeof *files && status == 0; i++)
-        status = value_copy(&loader->complaint, files[i].to,
-                            otlp_setting(files[i].profiles, files[i].common).value);
-    return status;
-}
-
-static int load_protocol(const struct loader *loader)
-{
-    struct setting setting =
-        otlp_setting("OTEL_EXPORTER_OTLP_PROFILES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL");
-    loader->config->otlp_protocol = TRANSPORT_HTTP;
-    if (setting.value == NULL || strcmp(setting.value, "http/protobuf") == 0)
-        return 0;
-    if (strcmp(setting.value, "grpc") != 0)
-        return value_refuse(&loader->complaint, setting, "must be http/protobuf or grpc");
-    loader->config->otlp_protocol = TRANSPORT_GRPC;
-    return 0;
-}
-
-static int load_otlp(const struct loader *loader)
-{
-    struct pairs *headers = &loader->config->otlp_headers;
-    int status = load_protocol(loader);
-    if (status == 0)
-        status = load_endpoint(loader);
-    if (status == 0)
-        status = load_packing(loader);
-    /* The common headers first, so that the special ones win key by key. */
-    if (status == 0)
-        status = value_pairs(&loader->complaint, from_variable("OTEL_EXPORTER_OTLP_HEADERS"),
-                             PAIRS_LENIENT, headers);
-    if (status == 0)
-        status = value_pairs(&loader->complaint,
-                             from_variable("OTEL_EXPORTER_OTLP_PROFILES_HEADERS"),
-                             PAIRS_LENIENT, headers);
-    if (status == 0)
-        status = pairs_copy(&loader->complaint, "headers", headers, loader->options->headers,
-                            loader->options->header_count);
-    return status;
-}
-
 static int load_spool(const struct loader *loader)
 {
     struct config *config = loader->config;
-    struct setting setting = from_variable("CPROF_SPOOL_LIMIT");
+    struct setting setting = setting_variable("CPROF_SPOOL_LIMIT");
     config->spool_limit = (size_t)256 << 20;
     if (setting.value != NULL && !value_bytes(setting.value, MIN_SPOOL, &config->spool_limit))
         return value_refuse(&loader->complaint, setting,
                             "must be bytes (or K, M, G), at least 1M");
-    return value_copy(&loader->complaint, &config->spool_folder, variable("CPROF_SPOOL_DIR"));
-}
-
-/* The address of Pyroscope or Parca. */
-static int load_backend(const struct loader *loader, const struct endpoint_rules *rules,
-                        const char *address, struct endpoint *endpoint)
-{
-    struct setting setting = choose("endpoint", loader->options->endpoint, "CPROF_ENDPOINT");
-    if (setting.value == NULL)
-        setting.value = address;
-    return endpoint_parse(&loader->complaint, setting, rules, endpoint);
-}
-
-static int load_backends(const struct loader *loader, bool pyroscope, bool parca)
-{
-    struct config *config = loader->config;
-    const struct endpoint_rules push = {
-        .path = PUSH_PATH, .other_path = INGEST_PATH, .path_is_ours = true};
-    const struct endpoint_rules write = {.path = WRITE_RAW_METHOD, .grpc = true};
-    int status = 0;
-    if (pyroscope)
-        status = load_backend(loader, &push, "http://localhost:4040", &config->pyroscope);
-    if (status == 0 && parca)
-        status = load_backend(loader, &write, "http://localhost:7070", &config->parca);
-    if (status == 0)
-        status = value_pairs(&loader->complaint, from_variable("CPROF_HEADERS"), PAIRS_LENIENT,
-                             &config->backend_headers);
-    if (status == 0)
-        status = pairs_copy(&loader->complaint, "headers", &config->backend_headers,
-                            loader->options->headers, loader->options->header_count);
-    return status;
-}
-
-/* One address, one set of keys: they must not go to a server that they were not meant for. */
-static int check_servers(const struct loader *loader, struct setting exporter, bool pyroscope,
-                         bool parca)
-{
-    const struct cprof_options *options = loader->options;
-    int servers = loader->config->otlp + pyroscope + parca;
-    bool argument = (options->endpoint != NULL && options->endpoint[0] != '\0') ||
-                    options->header_count > 0;
-    if (argument && servers > 1)
-        return value_refuse(&loader->complaint, exporter,
-                            "endpoint and headers are for one server; for several set "
-                            "OTEL_EXPORTER_OTLP_ENDPOINT, CPROF_ENDPOINT and their _HEADERS");
-    if (pyroscope && parca && (variable("CPROF_ENDPOINT") || variable("CPROF_HEADERS")))
-        return value_refuse(&loader->complaint, exporter,
-                            "CPROF_ENDPOINT and CPROF_HEADERS are for one server");
-    return 0;
-}
-
-static int load_servers(const struct loader *loader, struct setting exporter, bool pyroscope,
-                        bool parca)
-{
-    if (!loader->config->otlp && !pyroscope && !parca)
-        return 0;
-    int status = check_servers(loader, exporter, pyroscope, parca);
-    if (status == 0)
-        status = load_timeout(loader);
-    if (status == 0)
-        status = load_files(loader);
-    if (status == 0 && loader->config->otlp)
-        status = load_otlp(loader);
-    if (status == 0 && (pyroscope || parca))
-        status = load_backends(loader, pyroscope, parca);
-    return status;
+    return value_copy(&loader->complaint, &config->spool_folder,
+                      value_of_variable("CPROF_SPOOL_DIR"));
 }
 
 static int load_sinks(const struct loader *loader)
 {
     struct config *config = loader->config;
     bool file = false, none = false, pyroscope = false, parca = false;
-    struct setting output = choose("output", loader->options->output, "CPROF_OUTPUT");
-    struct setting setting = choose("exporter", loader->options->exporter, "CPROF_EXPORTER");
+    struct setting output = setting_choose("output", loader->options->output, "CPROF_OUTPUT");
+    struct setting setting =
+        setting_choose("exporter", loader->options->exporter, "CPROF_EXPORTER");
     if (setting.value == NULL) {
         setting.value = output.value != NULL ? "file" : "otlp";
     } else if (loader->options->output != NULL && loader->options->output[0] != '\0' &&
@@ -483,7 +274,7 @@ static int load_sinks(const struct loader *loader)
     int status =
         value_words(&loader->complaint, setting, words, sizeof words / sizeof *words, allowed);
     if (status == 0)
-        status = load_servers(loader, setting, pyroscope, parca);
+        status = config_load_servers(loader, setting, pyroscope, parca);
     if (status != 0)
         return status;
     if (file && output.value == NULL)

@@ -12,6 +12,26 @@
 
 #include "base/log.h"
 
+/* ---- where they come from ---- */
+
+const char *value_of_variable(const char *name)
+{
+    const char *value = getenv(name);
+    return value != NULL && value[0] != '\0' ? value : NULL;
+}
+
+struct setting setting_variable(const char *name)
+{
+    return (struct setting){.name = name, .value = value_of_variable(name)};
+}
+
+struct setting setting_choose(const char *argument, const char *value, const char *variable)
+{
+    if (value != NULL && value[0] != '\0')
+        return (struct setting){.name = argument, .value = value};
+    return setting_variable(variable);
+}
+
 /* ---- complaints ---- */
 
 int value_complain(const struct complaint *complaint, int status, const char *format, ...)

@@ -1,6 +1,6 @@
 /*
- * Reading the values of settings: numbers, sizes, lists of words and of pairs, as the
- * interface spells them. Knows no setting by name.
+ * Settings, from arguments and variables, and reading their values: numbers, sizes, lists of
+ * words and of pairs, as the interface spells them. Knows no setting by name.
  *
  * What makes no sense is refused with a line for people that names the setting, the value and
  * what is allowed. Functions that return int give 0, -EINVAL or -ENOMEM, and have complained
@@ -21,6 +21,13 @@ struct setting {
     const char *name;
     const char *value; /* NULL: not given */
 };
+
+/* An environment variable; an empty one counts as unset. */
+const char *value_of_variable(const char *name); /* NULL: not set */
+struct setting setting_variable(const char *name);
+
+/* The argument of that name if given, else the variable. */
+struct setting setting_choose(const char *argument, const char *value, const char *variable);
 
 /* Where the line for people goes. */
 struct complaint {

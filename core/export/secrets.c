@@ -52,15 +52,31 @@ bool secrets_add_url(struct secrets *secrets, const char *url)
            (*query == '\0' || secrets_add(secrets, query + 1));
 }
 
-void secrets_hide(const struct secrets *secrets, void *text, size_t size)
+/* Where the longest word that stands here ends. */
+static size_t longest_at(const struct secrets *secrets, const char *text, size_t size)
 {
-    const char *end = (const char *)text + size;
+    size_t longest = 0;
     for (size_t i = 0; i < secrets->count; i++) {
         const char *word = secrets->words[i];
         size_t length = strlen(word);
-        for (char *at = text; (at = memmem(at, (size_t)(end - at), word, length)) != NULL;
-             at += length)
-            memset(at, '*', length);
+        if (word[0] == text[0] && length > longest && length <= size &&
+            memcmp(word, text, length) == 0)
+            longest = length;
+    }
+    return longest;
+}
+
+/* Words may lie in each other, and overlap: each is looked for in the text as it came, which
+ * still stands from the byte on that is next to be starred. */
+void secrets_hide(const struct secrets *secrets, void *text, size_t size)
+{
+    char *bytes = text;
+    size_t hidden = 0;
+    for (size_t i = 0; i < size && secrets->count > 0; i++) {
+        size_t end = i + longest_at(secrets, bytes + i, size - i);
+        hidden = end > hidden ? end : hidden;
+        if (i < hidden)
+            bytes[i] = '*';
     }
 }
 

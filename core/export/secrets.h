@@ -1,8 +1,9 @@
 /*
  * Texts that must not be shown: the values of a person's headers and what an address holds
  * besides host and path. Servers repeat them in their complaints ("invalid token …"), so what
- * they say is cleaned before it stands in a line. Words of fewer than six bytes are no secrets.
- * Belongs to its transport; hiding is thread-safe.
+ * they say is cleaned before it stands in a line: words that lie in each other or overlap, too.
+ * Words of fewer than six bytes are no secrets. Belongs to its transport; hiding is
+ * thread-safe.
  */
 #ifndef CPROF_EXPORT_SECRETS_H
 #define CPROF_EXPORT_SECRETS_H

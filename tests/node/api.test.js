@@ -34,6 +34,24 @@ test('options that make no sense are refused by name', () => {
   assert.strictEqual(cprof.isRunning(), false)
 })
 
+test('as many headers and labels as there may be leave everything else in its place', async () => {
+  const many = (n, prefix) =>
+    Object.fromEntries(Array.from({ length: n }, (_, i) => [`${prefix}${i}`, `${i}`]))
+  const output = fresh('.otlp')
+  cprof.start({
+    output,
+    exporter: 'otlp,file',
+    endpoint: 'http://127.0.0.1:9',
+    headers: many(128, 'X-'),
+    labels: many(128, 'label')
+  })
+  spin()
+  await cprof.stop({ timeout: 1 })
+  assert.ok(fs.readFileSync(output).includes('process.runtime.version'))
+  assert.throws(() => cprof.start({ output, labels: many(129, 'label') }), /labels: more than 128/)
+  assert.strictEqual(cprof.isRunning(), false)
+})
+
 test('profile() runs a function and writes a file', async () => {
   const output = fresh('.pb.gz')
   assert.strictEqual(await cprof.profile(output, async () => { spin(); return 'done' }), 'done')

@@ -22,7 +22,11 @@
 #include "script.h"
 #include "walk.h"
 
-enum { PAIRS_MAX = 128, ARGUMENT_MAX = 4096 };
+enum {
+    PAIRS_MAX = 129,                    /* one more than the core takes, which tells of it */
+    TEXTS_MAX = 3 * 2 * PAIRS_MAX + 16, /* of start(): three lists, and what stands alone */
+    ARGUMENT_MAX = 4096,
+};
 
 static void drained(void)
 {
@@ -47,14 +51,14 @@ static char no_walk[256]; /* why JavaScript frames can't be shown; "" when they 
 /* Strings of one call to start(): freed together. */
 struct arguments {
     napi_env env;
-    char *texts[4 * PAIRS_MAX];
+    char *texts[TEXTS_MAX];
     size_t count;
 };
 
 static char *text_of(struct arguments *arguments, napi_value value)
 {
     size_t size = 0;
-    if (arguments->count == sizeof arguments->texts / sizeof *arguments->texts ||
+    if (arguments->count == TEXTS_MAX ||
         napi_get_value_string_utf8(arguments->env, value, NULL, 0, &size) != napi_ok)
         return NULL;
     char *text = malloc(size + 1);

@@ -33,15 +33,6 @@
 
 static char folder[64];
 
-static struct exporter *start_with(const struct exporter_options *options)
-{
-    char error[256] = "";
-    struct exporter *exporter = exporter_new(options, error, sizeof error);
-    if (exporter == NULL)
-        fail_msg("%s", error);
-    return exporter;
-}
-
 static struct exporter *start_for(const char *url, bool spool, size_t limit)
 {
     const struct exporter_options options = {
@@ -51,7 +42,7 @@ static struct exporter *start_for(const char *url, bool spool, size_t limit)
         .spool_limit = limit,
         .library_directory = HTTP_MODULE_DIRECTORY,
     };
-    return start_with(&options);
+    return start_exporter(&options);
 }
 
 static struct exporter *start(const char *url)
@@ -108,16 +99,12 @@ static size_t files(void)
 
 static void wait_for_files(size_t count)
 {
-    for (int i = 0; i < 3000 && files() != count; i++)
-        usleep(10000);
-    assert_int_equal(files(), count);
+    assert_true(WAIT_FOR(files() == count));
 }
 
 static void wait_for_requests(struct server *server, size_t count)
 {
-    for (int i = 0; i < 3000 && server_requests(server) < count; i++)
-        usleep(10000);
-    assert_true(server_requests(server) >= count);
+    assert_true(WAIT_FOR(server_requests(server) >= count));
 }
 
 /* Of what was answered well, from request `first` on. */
@@ -354,10 +341,10 @@ static void a_folder_that_goes_away_leaves_memory(void **state)
     capture_errors();
     for (int i = 0; i < 10; i++)
         exporter_submit(exporter, make_profile(3, NULL));
-    for (int i = 0; i < 1000 && server_requests(server) < 10; i++)
-        usleep(10000);
+    bool arrived = WAIT_FOR(server_requests(server) >= 10);
     exporter_stop(exporter, 5, &stats);
     char *told = captured_errors();
+    assert_true(arrived);
     assert_int_equal(arrived_since(server, 0), 30);
     assert_int_equal(stats.exported, 10);
     assert_non_null(strstr(told, "CPROF_SPOOL_DIR can't be written to"));
@@ -532,7 +519,7 @@ static void a_server_that_takes_nothing_is_not_asked_for_ever(void **state)
         struct exporter_options options = {.service_name = "test",
                                            .library_directory = HTTP_MODULE_DIRECTORY};
         *(pyroscope ? &options.pyroscope : &options.otlp) = to;
-        struct exporter *exporter = start_with(&options);
+        struct exporter *exporter = start_exporter(&options);
         struct exporter_stats stats;
         capture_errors();
         exporter_submit(exporter, make_large(20000));

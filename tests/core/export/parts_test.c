@@ -11,6 +11,7 @@
 #include "export/answer.h"
 #include "export/queue.h"
 #include "export/retry.h"
+#include "export/secrets.h"
 #include "export/sink_file.h"
 #include "samples.h"
 
@@ -160,6 +161,31 @@ static void damaged_server_texts_are_refused(void **state)
     assert_false(answer_status("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 11, &answer));
 }
 
+static void secrets_in_one_another_are_hidden_whole(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *shown;
+    } cases[] = {
+        {"the key is prefix-hunter2-suffix!", "the key is *********************!"},
+        {"the key is hunter2.", "the key is *******."},
+        {"overlap2-suffix-more", "*******************e"},
+        {"hunter2hunter2", "**************"},
+        {"aaaaaaaaab", "*********b"},
+        {"hunter, prefix, Bearer", "hunter, prefix, Bearer"},
+    };
+    struct secrets secrets = {0};
+    assert_true(secrets_add(&secrets, "hunter2 prefix-hunter2-suffix Bearer"));
+    assert_true(secrets_add(&secrets, "overlap2-suffix 2-suffix-mor aaaaaa"));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[64];
+        strcpy(text, cases[i].text);
+        secrets_hide(&secrets, text, strlen(text));
+        assert_string_equal(text, cases[i].shown);
+    }
+    secrets_free(&secrets);
+}
+
 static void output_patterns_become_file_names(void **state)
 {
     (void)state;
@@ -189,6 +215,7 @@ int main(void)
         cmocka_unit_test(senseless_retry_after_is_ignored_and_a_long_one_cut),
         cmocka_unit_test(server_texts_are_read_and_made_printable),
         cmocka_unit_test(damaged_server_texts_are_refused),
+        cmocka_unit_test(secrets_in_one_another_are_hidden_whole),
         cmocka_unit_test(output_patterns_become_file_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -276,8 +276,7 @@ static void a_child_does_not_deliver_what_its_parent_is_delivering(void **state)
     options.otlp.timeout = 30;
     struct exporter *exporter = exporter_new(&options, error, sizeof error);
     exporter_submit(exporter, make_profile(1, NULL));
-    for (int i = 0; i < 1000 && server_requests(server) == 0; i++)
-        usleep(10000); /* the parent holds the file now */
+    assert_true(WAIT_FOR(server_requests(server) > 0)); /* the parent holds the file now */
     pid_t child = fork();
     if (child == 0) {
         exporter_abandon(exporter);
@@ -392,8 +391,7 @@ static void a_program_that_is_started_inherits_no_connection(void **state)
     struct exporter *exporter = exporter_new(&options, error, sizeof error);
     capture_errors();
     exporter_submit(exporter, make_profile(1, NULL));
-    for (int i = 0; i < 500 && server_requests(server) == 0; i++)
-        usleep(10000);
+    assert_true(WAIT_FOR(server_requests(server) > 0));
     size_t during = inherited_connections();
     exporter_stop(exporter, 0, NULL);
     free(captured_errors());

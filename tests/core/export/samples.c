@@ -1,10 +1,15 @@
 #include "samples.h"
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include <cmocka.h>
 
 #include "format/format.h"
 
@@ -63,6 +68,15 @@ int64_t file_total(const char *path)
     if (profile)
         profile_free(profile);
     return total;
+}
+
+struct exporter *start_exporter(const struct exporter_options *options)
+{
+    char error[256] = "";
+    struct exporter *exporter = exporter_new(options, error, sizeof error);
+    if (exporter == NULL)
+        fail_msg("%s", error);
+    return exporter;
 }
 
 static int stderr_before, capture_file;

@@ -1,7 +1,11 @@
-/* Small profiles for tests, and what is in them. */
+/* What tests of the exporter share: small profiles and what is in them, an exporter that has to
+ * start, waiting for what comes sooner or later. */
 #ifndef TESTS_EXPORT_SAMPLES_H
 #define TESTS_EXPORT_SAMPLES_H
 
+#include <unistd.h>
+
+#include "export/exporter.h"
 #include "profile/profile.h"
 
 /* One sample of `count` on the stack main;work, and as many nanoseconds times 10 ms. */
@@ -13,6 +17,17 @@ int64_t sample_total(const struct profile *profile);
 /* The same of an encoded profile; -1 when it can't be read. */
 int64_t encoded_total(const unsigned char *bytes, size_t size);
 int64_t file_total(const char *path);
+
+/* Fails the test when it can't be made. */
+struct exporter *start_exporter(const struct exporter_options *options);
+
+/* Waits until `condition` holds, for half a minute at most; its value at the end. */
+#define WAIT_FOR(condition)                                                                    \
+    ({                                                                                         \
+        for (int waited = 0; waited < 3000 && !(condition); waited++)                          \
+            usleep(10000);                                                                     \
+        (condition);                                                                           \
+    })
 
 /* Standard error goes to a file from here on; captured() ends that and returns what was
  * written, to be freed. */
