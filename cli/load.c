@@ -10,6 +10,7 @@
 
 #include "command.h"
 #include "format/format.h"
+#include "format/refuse.h"
 #include "profile/combine.h"
 #include "progress.h"
 
@@ -39,26 +40,30 @@ static void tell(struct part *part, const char *error)
 static void tell_merge(struct part *part, const char *path, int status)
 {
     char error[FORMAT_ERROR_SIZE];
-    snprintf(error, sizeof(error), "%.120s: cannot be merged with the files before it: %s",
-             path, status == -ENOSPC ? "too many value types" : strerror(-status));
+    char why[FORMAT_ERROR_SIZE] = "";
+    refuse_merge(why, status);
+    snprintf(error, sizeof(error), "%.100s: %.140s", path, why);
     tell(part, error);
 }
 
-/* Adds a file to *sum. */
+/* Adds a file to *sum. One that may be broken is read on its own first, so that nothing of it
+ * is left in the sum. */
 static int add_file(struct part *part, const char *path, struct profile **sum)
 {
     char error[FORMAT_ERROR_SIZE] = "";
-    struct profile *next = format_read_file(path, error);
+    bool alone = !*sum || part->load->skip_broken;
+    struct profile *next = alone ? format_read_file(path, error) : NULL;
+    int status = alone ? next ? 0 : -EBADMSG : format_add_file(path, *sum, error);
     progress_step();
-    if (!next) {
+    if (status) {
         tell(part, error);
-        return part->load->skip_broken ? 0 : -EBADMSG;
+        return part->load->skip_broken ? 0 : status;
     }
     if (!*sum) {
         *sum = next;
         return 0;
     }
-    int status = profile_merge(*sum, next);
+    status = next ? profile_merge(*sum, next) : 0;
     profile_free(next);
     if (status)
         tell_merge(part, path, status);

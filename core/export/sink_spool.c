@@ -90,7 +90,7 @@ static void carry(struct courier *courier, struct delivery *delivery)
 {
     char error[FORMAT_ERROR_SIZE];
     struct spool_item *item = &courier->item;
-    struct profile *profile = format_otlp.read(item->data, item->size, error);
+    struct profile *profile = format_read(&format_otlp, item->data, item->size, error);
     delivery->profiles = 1;
     if (profile != NULL) {
         courier->inner->deliver(courier->inner, profile, delivery);

@@ -15,8 +15,10 @@
 
 #include "format/frames.h"
 #include "format/names.h"
+#include "format/refuse.h"
 #include "format/summary.h"
 #include "profile/clamp.h"
+#include "profile/combine.h"
 
 #define UNKNOWN "[unknown]"
 
@@ -122,7 +124,9 @@ static int collapsed_write(const struct profile *p, struct buffer *out)
 /* Reading */
 
 struct reader {
-    struct profile *p;
+    struct profile *p; /* the sum */
+    size_t columns[PROFILE_MAX_VALUES];
+    size_t stacks;      /* lines that are one */
     profile_id *frames; /* of one line, leaf first */
     size_t capacity;
     char *error;
@@ -319,7 +323,10 @@ static int read_line(struct reader *r, const char *line, size_t length)
         r->frames[i] = read_frame(r, at, (size_t)(next - at));
         at = next + 1;
     }
-    return profile_add(r->p, profile_stack(r->p, r->frames, depth), 0, 0, &count);
+    int64_t values[PROFILE_MAX_VALUES] = {0};
+    values[r->columns[0]] = count;
+    r->stacks++;
+    return profile_add(r->p, profile_stack(r->p, r->frames, depth), 0, 0, values);
 }
 
 /* Without what is not part of the line: spaces around it, a carriage return. */
@@ -342,43 +349,37 @@ static int read_lines(struct reader *r, const char *text, size_t size)
         const char *next = memchr(line, '\n', (size_t)(end - line));
         const char *start = line;
         size_t length = trim(&start, (size_t)((next != NULL ? next : end) - line));
-        if (length > 0 && *start != '#' && read_line(r, start, length) != 0) {
-            snprintf(r->error, FORMAT_ERROR_SIZE, "out of memory");
-            return -ENOMEM;
-        }
+        if (length > 0 && *start != '#' && read_line(r, start, length) != 0)
+            return refuse_memory(r->error);
         line = next != NULL ? next + 1 : end;
     }
     return 0;
 }
 
-static int read_text(struct reader *r, const unsigned char *data, size_t size)
+/* All that the format says of a profile but its stacks. */
+static int read_head(struct reader *r)
 {
-    const unsigned char *nul = size != 0 ? memchr(data, 0, size) : NULL;
-    if (nul != NULL) {
-        snprintf(r->error, FORMAT_ERROR_SIZE, "not text: byte %zu is 0", (size_t)(nul - data));
-        return -EBADMSG;
-    }
-    if (profile_add_value_type(r->p, "samples", "count") != 0 ||
-        read_lines(r, (const char *)data, size) != 0)
-        return -ENOMEM;
-    if (profile_sample_count(r->p) == 0) {
-        snprintf(r->error, FORMAT_ERROR_SIZE, "no stacks in it");
-        return -EBADMSG;
-    }
-    return 0;
+    struct profile *head = profile_new(NULL);
+    int status = head != NULL ? profile_add_value_type(head, "samples", "count") : -ENOMEM;
+    if (status == 0)
+        status = profile_merge_head(r->p, head, r->columns);
+    profile_free(head);
+    return refuse_merge(r->error, status);
 }
 
-static struct profile *collapsed_read(const unsigned char *data, size_t size,
-                                      char error[FORMAT_ERROR_SIZE])
+static int collapsed_read(const unsigned char *data, size_t size, struct profile *sum,
+                          char error[FORMAT_ERROR_SIZE])
 {
-    struct reader r = {.p = profile_new(NULL), .error = error};
-    snprintf(error, FORMAT_ERROR_SIZE, "out of memory");
-    int status = r.p != NULL ? read_text(&r, data, size) : -ENOMEM;
+    const unsigned char *nul = size != 0 ? memchr(data, 0, size) : NULL;
+    struct reader r = {.p = sum, .error = error};
+    if (nul != NULL)
+        return refuse(error, "not text: byte %zu is 0", (size_t)(nul - data));
+    TRY(read_head(&r));
+    int status = read_lines(&r, (const char *)data, size);
     free(r.frames);
-    if (status == 0)
-        return r.p;
-    profile_free(r.p);
-    return NULL;
+    if (status == 0 && r.stacks == 0)
+        return refuse(error, "no stacks in it");
+    return status;
 }
 
 static const char *const endings[] = {".collapsed", ".folded", ".txt", NULL};

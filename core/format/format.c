@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "format/gzip.h"
+#include "format/refuse.h"
 
 static const struct format *const formats[] = {
     &format_pprof, &format_otlp, &format_speedscope, &format_html, &format_collapsed,
@@ -97,30 +98,58 @@ static int read_path(const char *path, struct buffer *content)
     return status;
 }
 
-struct profile *format_read_file(const char *path, char error[FORMAT_ERROR_SIZE])
+struct profile *format_read(const struct format *format, const unsigned char *data, size_t size,
+                            char error[FORMAT_ERROR_SIZE])
 {
-    struct buffer content = {0};
-    struct profile *profile = NULL;
-    char why[FORMAT_ERROR_SIZE] = "";
-    int status = read_path(path, &content);
+    struct profile *profile = profile_new(NULL);
+    if (profile == NULL)
+        refuse_memory(error);
+    else if (format->read(data, size, profile, error) == 0)
+        return profile;
+    profile_free(profile);
+    return NULL;
+}
+
+static int read_content(const char *path, const struct buffer *content, struct profile *sum,
+                        char error[FORMAT_ERROR_SIZE])
+{
     const struct format *format = format_by_path(path);
     if (format == NULL)
-        format = format_by_content(content.data, content.size);
+        format = format_by_content(content->data, content->size);
+    if (content->size == 0)
+        return refuse(error, "is empty");
+    if (format == NULL)
+        return refuse(error, "is in no format that cprof knows");
+    if (format->read == NULL)
+        return refuse(error, "%s is written only, not read", format->name);
+    return format->read(content->data, content->size, sum, error);
+}
+
+int format_add_file(const char *path, struct profile *sum, char error[FORMAT_ERROR_SIZE])
+{
+    struct buffer content = {0};
+    char why[FORMAT_ERROR_SIZE] = "";
+    int status = read_path(path, &content);
     if (status != 0)
         snprintf(why, sizeof(why), "%s", strerror(-status));
-    else if (content.size == 0)
-        snprintf(why, sizeof(why), "is empty");
-    else if (format == NULL)
-        snprintf(why, sizeof(why), "is in no format that cprof knows");
-    else if (format->read == NULL)
-        snprintf(why, sizeof(why), "%s is written only, not read", format->name);
     else
-        profile = format->read(content.data, content.size, why);
-    if (profile == NULL)
+        status = read_content(path, &content, sum, why);
+    if (status != 0)
         snprintf(error, FORMAT_ERROR_SIZE, "%.100s: %.140s",
                  strcmp(path, "-") == 0 ? "standard input" : path, why);
     buffer_free(&content);
-    return profile;
+    return status;
+}
+
+struct profile *format_read_file(const char *path, char error[FORMAT_ERROR_SIZE])
+{
+    struct profile *profile = profile_new(NULL);
+    if (profile == NULL)
+        refuse_memory(error);
+    else if (format_add_file(path, profile, error) == 0)
+        return profile;
+    profile_free(profile);
+    return NULL;
 }
 
 static int write_all(int file, const unsigned char *data, size_t size)

@@ -3,7 +3,7 @@
  * the file's ending as the interface lists them.
  *
  * Writers append to a growing buffer that the caller frees. Readers take untrusted bytes:
- * whatever those are, they return a profile or a negative errno with one line for people in
+ * whatever those are, they give a profile or a negative errno with one line for people in
  * `error` ("truncated at byte 1234", "location 7 names function 99 of 12"), never crash, and
  * never take more than about 64 times the input's size or FORMAT_MAX_INFLATED bytes.
  * Thread-safe: no state.
@@ -34,9 +34,11 @@ struct format {
     const char *name;           /* "pprof", "otlp", "collapsed", "speedscope", "html" */
     const char *const *endings; /* NULL-terminated: ".pb.gz", … */
     int (*write)(const struct profile *profile, struct buffer *out);
-    /* NULL for formats that are only written. */
-    struct profile *(*read)(const unsigned char *data, size_t size,
-                            char error[FORMAT_ERROR_SIZE]);
+    /* Adds what is in the bytes to a profile, as profile_merge() would, without a profile in
+     * between. After a failure a part of it may have been added. NULL for formats that are only
+     * written. */
+    int (*read)(const unsigned char *data, size_t size, struct profile *sum,
+                char error[FORMAT_ERROR_SIZE]);
 };
 
 extern const struct format format_pprof;      /* gzipped; reads raw or gzipped */
@@ -50,10 +52,16 @@ const struct format *format_by_path(const char *path);
 /* By looking at the bytes (gzip, protobuf shapes, text), or NULL. */
 const struct format *format_by_content(const unsigned char *data, size_t size);
 
+/* What the bytes hold. NULL with a line in `error`. */
+struct profile *format_read(const struct format *format, const unsigned char *data, size_t size,
+                            char error[FORMAT_ERROR_SIZE]);
+
 /* Whole files; "-" is standard input. Reading guesses by content when the ending says
  * nothing. 0 or a negative errno with a line in `error`. Writing is atomic: a temporary file
  * beside the target, mode 0600, renamed over it. */
 struct profile *format_read_file(const char *path, char error[FORMAT_ERROR_SIZE]);
+/* The same into a profile that may hold something, as struct format's read. */
+int format_add_file(const char *path, struct profile *sum, char error[FORMAT_ERROR_SIZE]);
 int format_write_file(const struct profile *profile, const char *path,
                       char error[FORMAT_ERROR_SIZE]);
 /* The same for bytes that have been made already. */

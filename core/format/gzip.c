@@ -2,9 +2,10 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <stdio.h>
 #include <string.h>
 #include <zlib.h>
+
+#include "format/refuse.h"
 
 #define GZIP_WINDOW (15 + 16) /* the largest window, with gzip's own header */
 #define STEP ((size_t)65536)
@@ -83,25 +84,23 @@ static size_t inflated_limit(size_t size)
     return limit > always ? limit : always;
 }
 
-struct profile *gzip_read(const unsigned char *data, size_t size,
-                          struct profile *(*read)(const unsigned char *data, size_t size,
-                                                  char error[FORMAT_ERROR_SIZE]),
-                          char error[FORMAT_ERROR_SIZE])
+int gzip_read(const unsigned char *data, size_t size, struct profile *sum,
+              int (*read)(const unsigned char *data, size_t size, struct profile *sum,
+                          char error[FORMAT_ERROR_SIZE]),
+              char error[FORMAT_ERROR_SIZE])
 {
     struct buffer raw = {0};
-    struct profile *profile = NULL;
     if (!gzip_detect(data, size))
-        return read(data, size, error);
+        return read(data, size, sum, error);
     const size_t limit = inflated_limit(size);
     int status = buffer_gunzip(data, size, limit, &raw);
     if (status == 0)
-        profile = read(raw.data, raw.size, error);
+        status = read(raw.data, raw.size, sum, error);
     else if (status == -EFBIG)
-        snprintf(error, FORMAT_ERROR_SIZE, "unpacks to more than %zu bytes, from %zu", limit,
-                 size);
+        refuse(error, "unpacks to more than %zu bytes, from %zu", limit, size);
     else
-        snprintf(error, FORMAT_ERROR_SIZE, "damaged gzip data after %zu unpacked bytes: %s",
-                 raw.size, strerror(-status));
+        refuse(error, "damaged gzip data after %zu unpacked bytes: %s", raw.size,
+               strerror(-status));
     buffer_free(&raw);
-    return profile;
+    return status;
 }

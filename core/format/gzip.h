@@ -12,10 +12,11 @@ static inline bool gzip_detect(const unsigned char *data, size_t size)
     return size >= 2 && data[0] == 0x1f && data[1] == 0x8b;
 }
 
-/* Calls `read` with the data, unpacked first (up to FORMAT_MAX_INFLATED) if it is packed. */
-struct profile *gzip_read(const unsigned char *data, size_t size,
-                          struct profile *(*read)(const unsigned char *data, size_t size,
-                                                  char error[FORMAT_ERROR_SIZE]),
-                          char error[FORMAT_ERROR_SIZE]);
+/* struct format's read, of data that may be packed: calls `read` with the data unpacked (up to
+ * FORMAT_MAX_INFLATED). */
+int gzip_read(const unsigned char *data, size_t size, struct profile *sum,
+              int (*read)(const unsigned char *data, size_t size, struct profile *sum,
+                          char error[FORMAT_ERROR_SIZE]),
+              char error[FORMAT_ERROR_SIZE]);
 
 #endif

@@ -17,12 +17,9 @@ void id_map_free(struct id_map *map)
     index_free(&map->index, &map->memory);
 }
 
-size_t id_map_find(const struct id_map *map, uint64_t id)
+size_t id_map_look_up(const struct id_map *map, uint64_t id)
 {
     uint32_t step = 0, row;
-    /* Most producers number their rows from 1. */
-    if (id - 1 < map->count && map->ids[id - 1] == id)
-        return (size_t)id - 1;
     while ((row = index_next(&map->index, (uint32_t)hash_u64(id), &step)) != 0)
         if (map->ids[row - 1] == id)
             return row - 1;
@@ -33,9 +30,11 @@ int id_map_add(struct id_map *map, uint64_t id)
 {
     if (id_map_find(map, id) != ID_MAP_NONE)
         return -EEXIST;
+    map->ids[map->count++] = id;
+    if (id == map->count)
+        return 0; /* found by its number */
     if (!index_reserve(&map->index, &map->memory))
         return -ENOMEM;
-    map->ids[map->count++] = id;
     index_put(&map->index, (uint32_t)hash_u64(id), map->count);
     return 0;
 }

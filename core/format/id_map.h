@@ -24,7 +24,15 @@ void id_map_free(struct id_map *map);
 /* Names the next row. 0, -ENOMEM, or -EEXIST. */
 int id_map_add(struct id_map *map, uint64_t id);
 
-/* The row, or ID_MAP_NONE. */
-size_t id_map_find(const struct id_map *map, uint64_t id);
+/* The row, or ID_MAP_NONE, of an id that is not its row's number. */
+size_t id_map_look_up(const struct id_map *map, uint64_t id);
+
+/* The row, or ID_MAP_NONE. Most producers number their rows from 1. */
+static inline size_t id_map_find(const struct id_map *map, uint64_t id)
+{
+    if (id - 1 < map->count && map->ids[id - 1] == id)
+        return (size_t)id - 1;
+    return id_map_look_up(map, id);
+}
 
 #endif

@@ -16,7 +16,7 @@
 int otlp_write_resource(const struct profile *p, struct buffer *out);
 
 /* struct format's read. */
-struct profile *otlp_read(const unsigned char *data, size_t size,
-                          char error[FORMAT_ERROR_SIZE]);
+int otlp_read(const unsigned char *data, size_t size, struct profile *sum,
+              char error[FORMAT_ERROR_SIZE]);
 
 #endif

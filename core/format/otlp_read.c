@@ -18,10 +18,11 @@
 struct reader {
     const Otlp__ProfilesData *in;
     const Otlp__ProfilesDictionary *dictionary;
-    struct profile *p;
+    struct profile *p; /* the sum */
     char *error;
-    bool has_cpu;                     /* a Profile gives cpu/nanoseconds itself */
-    const Otlp__ScopeProfiles *scope; /* of the Profile read last */
+    bool has_cpu;                       /* a Profile gives cpu/nanoseconds itself */
+    size_t columns[PROFILE_MAX_VALUES]; /* of the sum, for each value of the Profile */
+    const Otlp__ScopeProfiles *scope;   /* of the Profile read last */
     const Otlp__Profile *last;
     /* By row of the dictionary's tables: */
     profile_id *strings, *mappings, *functions, *locations, *stacks, *links;
@@ -340,17 +341,14 @@ static bool is_another_column(const struct reader *r, const Otlp__ScopeProfiles 
            last->sample_type->type_strindex != in->sample_type->type_strindex;
 }
 
-static int merge_once(struct reader *r, const Otlp__ResourceProfiles *resource,
-                      const Otlp__ScopeProfiles *scope, const Otlp__Profile *in,
-                      struct profile *once)
+static int read_head(struct reader *r, const Otlp__ResourceProfiles *resource,
+                     const Otlp__ScopeProfiles *scope, const Otlp__Profile *in,
+                     struct profile *once)
 {
     TRY(read_value_types(r, in, once));
     TRY(read_resource(r, resource->resource, once));
     TRY(read_header(r, in, scope->scope, is_another_column(r, scope, in), once));
-    int status = profile_merge(r->p, once);
-    if (status == -ENOSPC)
-        return refuse(r->error, "more than %d sample types", PROFILE_MAX_VALUES);
-    return status == 0 ? 0 : refuse_memory(r->error);
+    return refuse_merge(r->error, profile_merge_head(r->p, once, r->columns));
 }
 
 /* Samples */
@@ -385,29 +383,14 @@ static int read_sample(struct reader *r, const Otlp__Sample *in, const int64_t *
     return status == 0 ? 0 : refuse_memory(r->error);
 }
 
-/* The column of the result that stands for column `column` of `once`. */
-static size_t result_column(struct reader *r, const struct profile *once, size_t column)
+static int read_samples(struct reader *r, const Otlp__Profile *in, bool cpu_time)
 {
-    struct profile_value_type wanted = profile_value_type(once, column);
-    for (size_t i = 0; i < profile_value_count(r->p); i++) {
-        struct profile_value_type type = profile_value_type(r->p, i);
-        if (strcmp(profile_text(r->p, type.type), profile_text(once, wanted.type)) == 0 &&
-            strcmp(profile_text(r->p, type.unit), profile_text(once, wanted.unit)) == 0)
-            return i;
-    }
-    return 0; /* cannot be: merging made it */
-}
-
-static int read_samples(struct reader *r, const Otlp__Profile *in, const struct profile *once)
-{
-    bool cpu_time = profile_value_count(once) == 2;
-    size_t column = result_column(r, once, 0);
-    size_t cpu_column = cpu_time ? result_column(r, once, 1) : 0;
     for (size_t i = 0; i < in->n_samples; i++) {
         int64_t values[PROFILE_MAX_VALUES] = {0};
-        values[column] = value_of(in->samples[i]);
+        int64_t value = value_of(in->samples[i]);
+        values[r->columns[0]] = value;
         if (cpu_time)
-            values[cpu_column] = clamp_multiply(values[column], in->period);
+            values[r->columns[1]] = clamp_multiply(value, in->period);
         TRY(read_sample(r, in->samples[i], values));
     }
     return 0;
@@ -421,9 +404,9 @@ static int read_profile(struct reader *r, const Otlp__ResourceProfiles *resource
     struct profile *once = profile_new(NULL);
     if (once == NULL)
         return refuse_memory(r->error);
-    int status = merge_once(r, resource, scope, in, once);
+    int status = read_head(r, resource, scope, in, once);
     if (status == 0)
-        status = read_samples(r, in, once);
+        status = read_samples(r, in, profile_value_count(once) == 2);
     profile_free(once);
     r->scope = scope;
     r->last = in;
@@ -468,10 +451,9 @@ static bool reader_init(struct reader *r)
     r->stacks = calloc(d->n_stack_table + 1, sizeof(*r->stacks));
     r->links = calloc(d->n_link_table + 1, sizeof(*r->links));
     r->attributes = calloc(d->n_attribute_table + 1, sizeof(*r->attributes));
-    r->p = profile_new(NULL);
     return r->strings != NULL && r->mappings != NULL && r->functions != NULL &&
            r->locations != NULL && r->stacks != NULL && r->links != NULL &&
-           r->attributes != NULL && r->p != NULL;
+           r->attributes != NULL;
 }
 
 static void reader_free(struct reader *r)
@@ -491,35 +473,35 @@ static int read_data(struct reader *r)
     TRY(read_dictionary(r));
     for_each_profile(r, look_for_cpu);
     TRY(for_each_profile(r, read_profile));
-    if (profile_value_count(r->p) == 0)
+    if (r->last == NULL)
         return refuse(r->error, "no samples in it");
     return profile_error(r->p) == 0 ? 0 : refuse_memory(r->error);
 }
 
-static struct profile *read_raw(const unsigned char *data, size_t size,
-                                char error[FORMAT_ERROR_SIZE])
+static int read_message(const Otlp__ProfilesData *in, struct profile *sum,
+                        char error[FORMAT_ERROR_SIZE])
 {
-    struct wire_tree tree = {0};
-    if (wire_unpack(&tree, &otlp__profiles_data__descriptor, data, size, error) != 0) {
-        wire_release(&tree);
-        return NULL;
-    }
-    struct reader r = {.in = (const Otlp__ProfilesData *)tree.message, .error = error};
-    r.dictionary = r.in->dictionary;
-    int status;
+    struct reader r = {.in = in, .dictionary = in->dictionary, .p = sum, .error = error};
     if (r.dictionary == NULL)
-        status = refuse(r.error, "no dictionary: written by OTLP before 1.7, or cut short");
-    else
-        status = reader_init(&r) ? read_data(&r) : refuse_memory(r.error);
+        return refuse(error, "no dictionary: written by OTLP before 1.7, or cut short");
+    int status = reader_init(&r) ? read_data(&r) : refuse_memory(error);
     reader_free(&r);
-    wire_release(&tree);
-    if (status == 0)
-        return r.p;
-    profile_free(r.p);
-    return NULL;
+    return status;
 }
 
-struct profile *otlp_read(const unsigned char *data, size_t size, char error[FORMAT_ERROR_SIZE])
+static int read_raw(const unsigned char *data, size_t size, struct profile *sum,
+                    char error[FORMAT_ERROR_SIZE])
 {
-    return gzip_read(data, size, read_raw, error);
+    struct wire_tree tree = {0};
+    int status = wire_unpack(&tree, &otlp__profiles_data__descriptor, data, size, error);
+    if (status == 0)
+        status = read_message((const Otlp__ProfilesData *)tree.message, sum, error);
+    wire_release(&tree);
+    return status;
+}
+
+int otlp_read(const unsigned char *data, size_t size, struct profile *sum,
+              char error[FORMAT_ERROR_SIZE])
+{
+    return gzip_read(data, size, sum, read_raw, error);
 }

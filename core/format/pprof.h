@@ -29,7 +29,7 @@
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/"
 
 /* struct format's read. */
-struct profile *pprof_read(const unsigned char *data, size_t size,
-                           char error[FORMAT_ERROR_SIZE]);
+int pprof_read(const unsigned char *data, size_t size, struct profile *sum,
+               char error[FORMAT_ERROR_SIZE]);
 
 #endif

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "format/batch.h"
 #include "format/format.h"
 #include "format/frame_type.h"
 #include "format/gzip.h"
@@ -14,10 +15,13 @@
 #include "format/row.h"
 #include "format/wire.h"
 #include "pprof.pb-c.h"
+#include "profile/combine.h"
 #include "profile/hex.h"
 
 /* The tables are walked where they lie in the input, one pass each, since a row may name
- * another that comes later in the file: strings, mappings, functions, locations, samples. */
+ * another that comes later in the file: strings, mappings, functions, locations, samples. Rows
+ * are few numbers each, and read by hand: unpacking them into objects would take longer than
+ * all else. */
 enum field {
     FIELD_SAMPLE = 2,
     FIELD_MAPPING = 3,
@@ -27,74 +31,57 @@ enum field {
     FIELD_TABLES, /* fields below are tables, from FIELD_SAMPLE on */
 };
 
+struct table_place {
+    struct wire_cursor
+        range; /* from its first row to its last; most files have nothing between */
+    size_t rows;
+};
+
 struct reader {
     struct wire_cursor in;
-    size_t rows[FIELD_TABLES]; /* of each table */
-    struct wire_tree row;      /* the one that is read */
-    struct wire_tree rest;     /* a profile with everything but the tables */
-    const Pprof__Profile *head;
-    struct profile *p;
+    struct table_place tables[FIELD_TABLES];
+    struct wire_tree rest; /* a profile with everything but the tables */
+    const Pprof__Profile *in_head;
+    struct profile *head;               /* the same, as profile_merge_head() takes it */
+    size_t columns[PROFILE_MAX_VALUES]; /* of the sum, for each sample type */
+    struct profile *p;                  /* the sum */
     char *error;
     profile_id *strings; /* by row of the input's string table, as are the arrays below */
     struct id_map mapping_ids, function_ids, location_ids;
     profile_id *mappings, *functions, *locations;
     enum cprof_frame_type *mapping_types; /* of the frames that lie in it */
     struct row lists;
+    struct batch batch;
 };
 
-static int read_string(struct reader *r, int64_t index, profile_id *id)
+static int read_string(struct reader *r, uint64_t index, profile_id *id)
 {
     *id = 0;
-    if (index < 0 || (uint64_t)index >= r->rows[FIELD_STRING])
-        return refuse(r->error, "names string %" PRId64 " of %zu", index,
-                      r->rows[FIELD_STRING]);
+    if (index >= r->tables[FIELD_STRING].rows)
+        return refuse(r->error, "names string %" PRId64 " of %zu", (int64_t)index,
+                      r->tables[FIELD_STRING].rows);
     *id = r->strings[index];
     return 0;
 }
 
-/* The next row of a table; false at the end. */
-static bool next_row(struct wire_cursor *cursor, enum field table, struct wire_field *row)
+/* Calls `each` for the rows of a table, until one fails. */
+static int for_each_row(struct reader *r, enum field table,
+                        int (*each)(struct reader *r, struct wire_cursor row, size_t number))
 {
-    while (wire_next(cursor, row) > 0)
-        if (row->number == table)
-            return true;
-    return false;
-}
-
-static int read_strings(struct reader *r)
-{
-    struct wire_cursor cursor = r->in;
-    struct wire_field text;
-    for (size_t i = 0; next_row(&cursor, FIELD_STRING, &text); i++) {
-        if (i == 0 && text.size != 0)
-            break;
-        r->strings[i] = profile_string_n(r->p, (const char *)text.data, text.size);
-    }
-    if (cursor.at != cursor.end || r->rows[FIELD_STRING] == 0)
-        return refuse(r->error, "the string table does not begin with the empty string");
+    struct wire_cursor cursor = r->tables[table].range;
+    struct wire_field field;
+    for (size_t number = 0; wire_next(&cursor, &field) > 0;)
+        if (field.number == table)
+            TRY(each(r, wire_content(&field), number++));
     return 0;
 }
 
-static int read_value_types(struct reader *r)
+static int read_numbers(struct reader *r, const char *what, struct wire_cursor row,
+                        size_t number, uint64_t *numbers, uint32_t last)
 {
-    const Pprof__Profile *in = r->head;
-    if (in->n_sample_type == 0)
-        return refuse(r->error, "no sample types");
-    if (in->n_sample_type > PROFILE_MAX_VALUES)
-        return refuse(r->error, "%zu sample types; at most %d are supported", in->n_sample_type,
-                      PROFILE_MAX_VALUES);
-    for (size_t i = 0; i < in->n_sample_type; i++) {
-        profile_id type, unit;
-        TRY(read_string(r, in->sample_type[i]->type, &type));
-        TRY(read_string(r, in->sample_type[i]->unit, &unit));
-        int status =
-            profile_add_value_type(r->p, profile_text(r->p, type), profile_text(r->p, unit));
-        if (status == -EEXIST)
-            return refuse(r->error, "two sample types are \"%.40s\"", profile_text(r->p, type));
-        if (status != 0)
-            return refuse_memory(r->error);
-    }
-    return 0;
+    if (wire_read_numbers(row, numbers, last) == 0)
+        return 0;
+    return refuse(r->error, "%s %zu is damaged", what, number);
 }
 
 static int name_row(struct reader *r, struct id_map *map, uint64_t id, const char *what)
@@ -105,6 +92,17 @@ static int name_row(struct reader *r, struct id_map *map, uint64_t id, const cha
     if (status == -EEXIST)
         return refuse(r->error, "two %ss have the id %" PRIu64, what, id);
     return status == 0 ? 0 : refuse_memory(r->error);
+}
+
+/* --- strings, mappings, functions, locations --- */
+
+static int read_text(struct reader *r, struct wire_cursor text, size_t row)
+{
+    size_t length = (size_t)(text.end - text.at);
+    if (row == 0 && length != 0)
+        return refuse(r->error, "the string table does not begin with the empty string");
+    r->strings[row] = profile_string_n(r->p, (const char *)text.at, length);
+    return 0;
 }
 
 /* The type in "[type]", or unknown. */
@@ -131,17 +129,16 @@ static void take_htlhash(struct reader *r, struct profile_mapping *mapping)
     mapping->build_id = 0;
 }
 
-static int read_mapping(struct reader *r, size_t row)
+static int read_mapping(struct reader *r, struct wire_cursor content, size_t row)
 {
-    const Pprof__Mapping *in = (const Pprof__Mapping *)r->row.message;
+    enum { ID = 1, START, LIMIT, OFFSET, FILENAME, BUILD_ID };
+    uint64_t in[BUILD_ID + 1];
+    TRY(read_numbers(r, "mapping", content, row, in, BUILD_ID));
     struct profile_mapping mapping = {
-        .start = in->memory_start,
-        .limit = in->memory_limit,
-        .file_offset = in->file_offset,
-    };
-    TRY(name_row(r, &r->mapping_ids, in->id, "mapping"));
-    TRY(read_string(r, in->filename, &mapping.filename));
-    TRY(read_string(r, in->build_id, &mapping.build_id));
+        .start = in[START], .limit = in[LIMIT], .file_offset = in[OFFSET]};
+    TRY(name_row(r, &r->mapping_ids, in[ID], "mapping"));
+    TRY(read_string(r, in[FILENAME], &mapping.filename));
+    TRY(read_string(r, in[BUILD_ID], &mapping.build_id));
     const char *file = profile_text(r->p, mapping.filename);
     enum cprof_frame_type type = bracketed_type(file);
     if (type != CPROF_FRAME_UNKNOWN && mapping.limit == 0 && mapping.build_id == 0) {
@@ -156,88 +153,84 @@ static int read_mapping(struct reader *r, size_t row)
     return 0;
 }
 
-static int read_function(struct reader *r, size_t row)
+static int read_function(struct reader *r, struct wire_cursor content, size_t row)
 {
-    const Pprof__Function *in = (const Pprof__Function *)r->row.message;
-    struct profile_function function = {.start_line = in->start_line};
-    TRY(name_row(r, &r->function_ids, in->id, "function"));
-    TRY(read_string(r, in->name, &function.name));
-    TRY(read_string(r, in->system_name, &function.system_name));
-    TRY(read_string(r, in->filename, &function.filename));
+    enum { ID = 1, NAME, SYSTEM_NAME, FILENAME, START_LINE };
+    uint64_t in[START_LINE + 1];
+    TRY(read_numbers(r, "function", content, row, in, START_LINE));
+    struct profile_function function = {.start_line = (int64_t)in[START_LINE]};
+    TRY(name_row(r, &r->function_ids, in[ID], "function"));
+    TRY(read_string(r, in[NAME], &function.name));
+    TRY(read_string(r, in[SYSTEM_NAME], &function.system_name));
+    TRY(read_string(r, in[FILENAME], &function.filename));
     r->functions[row] = profile_function(r->p, &function);
     return 0;
 }
 
-static int read_lines(struct reader *r, const Pprof__Location *in, struct profile_line *lines)
+enum location_field {
+    LOCATION_ID = 1,
+    LOCATION_MAPPING,
+    LOCATION_ADDRESS,
+    LOCATION_LINE,
+    LOCATION_FOLDED
+};
+
+static int read_line(struct reader *r, struct wire_cursor content, uint64_t location,
+                     struct profile_line *line)
 {
-    for (size_t i = 0; i < in->n_line; i++) {
-        const Pprof__Line *line = in->line[i];
-        size_t function = id_map_find(&r->function_ids, line->function_id);
-        if (function == ID_MAP_NONE && line->function_id != 0)
-            return refuse(r->error,
-                          "location %" PRIu64 " names function %" PRIu64 ", which is missing",
-                          in->id, line->function_id);
-        lines[i] = (struct profile_line){
-            .function = line->function_id != 0 ? r->functions[function] : 0,
-            .line = line->line,
-            .column = line->column,
-        };
-    }
+    enum { FUNCTION_ID = 1, LINE, COLUMN };
+    uint64_t in[COLUMN + 1];
+    if (wire_read_numbers(content, in, COLUMN) != 0)
+        return refuse(r->error, "a line of location %" PRIu64 " is damaged", location);
+    *line = (struct profile_line){.line = (int64_t)in[LINE], .column = (int64_t)in[COLUMN]};
+    if (in[FUNCTION_ID] == 0)
+        return 0;
+    size_t function = id_map_find(&r->function_ids, in[FUNCTION_ID]);
+    if (function == ID_MAP_NONE)
+        return refuse(r->error,
+                      "location %" PRIu64 " names function %" PRIu64 ", which is missing",
+                      location, in[FUNCTION_ID]);
+    line->function = r->functions[function];
     return 0;
 }
 
-static int read_location(struct reader *r, size_t row)
+static int read_lines(struct reader *r, struct wire_cursor content,
+                      struct profile_location *location, uint64_t id)
 {
-    const Pprof__Location *in = (const Pprof__Location *)r->row.message;
-    struct profile_line *lines = row_lines(&r->lists, in->n_line);
+    struct wire_field field;
+    /* A line takes two bytes at least. */
+    struct profile_line *lines = row_lines(&r->lists, (size_t)(content.end - content.at) / 2);
     if (lines == NULL)
         return refuse_memory(r->error);
-    struct profile_location location = {
-        .address = in->address,
-        .folded = in->is_folded != 0,
-        .line_count = (uint32_t)in->n_line,
-        .lines = lines,
-    };
-    TRY(name_row(r, &r->location_ids, in->id, "location"));
-    if (in->mapping_id != 0) {
-        size_t mapping = id_map_find(&r->mapping_ids, in->mapping_id);
+    while (wire_next(&content, &field) > 0)
+        if (field.number == LOCATION_LINE && field.type == WIRE_LENGTH)
+            TRY(read_line(r, wire_content(&field), id, &lines[location->line_count++]));
+    location->lines = lines;
+    return 0;
+}
+
+static int read_location(struct reader *r, struct wire_cursor content, size_t row)
+{
+    uint64_t in[LOCATION_FOLDED + 1];
+    TRY(read_numbers(r, "location", content, row, in, LOCATION_FOLDED));
+    struct profile_location location = {.address = in[LOCATION_ADDRESS],
+                                        .folded = in[LOCATION_FOLDED] != 0};
+    TRY(name_row(r, &r->location_ids, in[LOCATION_ID], "location"));
+    if (in[LOCATION_MAPPING] != 0) {
+        size_t mapping = id_map_find(&r->mapping_ids, in[LOCATION_MAPPING]);
         if (mapping == ID_MAP_NONE)
             return refuse(r->error,
                           "location %" PRIu64 " names mapping %" PRIu64 ", which is missing",
-                          in->id, in->mapping_id);
+                          in[LOCATION_ID], in[LOCATION_MAPPING]);
         location.mapping = r->mappings[mapping];
         location.type = r->mapping_types[mapping];
     }
-    TRY(read_lines(r, in, lines));
+    TRY(read_lines(r, content, &location, in[LOCATION_ID]));
     r->locations[row] = profile_location(r->p, &location);
     return 0;
 }
 
-/* Takes a label as (a part of) the link when that is what it is. */
-static bool read_link_label(struct reader *r, const Pprof__Label *in, struct profile_link *link)
-{
-    static const struct profile_link none;
-    const char *key = profile_text(r->p, r->strings[in->key]);
-    const char *text = profile_text(r->p, r->strings[in->str]);
-    struct profile_link read;
-    if (strcmp(key, PPROF_TRACE_ID) == 0 &&
-        hex_read(text, read.trace_id, sizeof(read.trace_id)) &&
-        memcmp(read.trace_id, none.trace_id, sizeof(none.trace_id)) != 0) {
-        memcpy(link->trace_id, read.trace_id, sizeof(read.trace_id));
-        return true;
-    }
-    if (strcmp(key, PPROF_SPAN_ID) == 0 && hex_read(text, read.span_id, sizeof(read.span_id)) &&
-        memcmp(read.span_id, none.span_id, sizeof(none.span_id)) != 0) {
-        memcpy(link->span_id, read.span_id, sizeof(read.span_id));
-        return true;
-    }
-    return false;
-}
-
-/* --- samples ---
- *
- * They are nearly all of a file, and nearly all of them are small numbers: these are read where
- * they lie. Only labels are unpacked. */
+/* --- samples --- */
 
 /* What is put together of one sample. */
 struct sample {
@@ -270,23 +263,46 @@ static int read_values(struct reader *r, struct wire_cursor values, struct sampl
     while (values.at != values.end) {
         if (!wire_next_number(&values, &value))
             return refuse(r->error, "sample %zu is damaged", sample->number);
-        if (sample->value_count < PROFILE_MAX_VALUES)
-            sample->values[sample->value_count] = (int64_t)value;
+        if (sample->value_count < profile_value_count(r->head))
+            sample->values[r->columns[sample->value_count]] = (int64_t)value;
         sample->value_count++;
     }
     return 0;
 }
 
-static int read_label(struct reader *r, const struct wire_field *field, struct sample *sample)
+/* Takes a label as (a part of) the link when that is what it is. */
+static bool read_link_label(struct reader *r, const struct profile_label *label,
+                            struct profile_link *link)
 {
-    TRY(wire_unpack(&r->row, &pprof__label__descriptor, field->data, field->size, r->error));
-    const Pprof__Label *in = (const Pprof__Label *)r->row.message;
+    static const struct profile_link none;
+    const char *key = profile_text(r->p, label->key);
+    const char *text = profile_text(r->p, label->text);
+    struct profile_link read;
+    if (strcmp(key, PPROF_TRACE_ID) == 0 &&
+        hex_read(text, read.trace_id, sizeof(read.trace_id)) &&
+        memcmp(read.trace_id, none.trace_id, sizeof(none.trace_id)) != 0) {
+        memcpy(link->trace_id, read.trace_id, sizeof(read.trace_id));
+        return true;
+    }
+    if (strcmp(key, PPROF_SPAN_ID) == 0 && hex_read(text, read.span_id, sizeof(read.span_id)) &&
+        memcmp(read.span_id, none.span_id, sizeof(none.span_id)) != 0) {
+        memcpy(link->span_id, read.span_id, sizeof(read.span_id));
+        return true;
+    }
+    return false;
+}
+
+static int read_label(struct reader *r, struct wire_cursor content, struct sample *sample)
+{
+    enum { KEY = 1, TEXT, NUMBER, UNIT };
+    uint64_t in[UNIT + 1];
+    TRY(read_numbers(r, "a label of sample", content, sample->number, in, UNIT));
     struct profile_label *to = &sample->labels[sample->label_count];
-    *to = (struct profile_label){.number = in->num, .is_number = in->str == 0};
-    TRY(read_string(r, in->key, &to->key));
-    TRY(read_string(r, in->str, &to->text));
-    TRY(read_string(r, in->num_unit, &to->unit));
-    if (!read_link_label(r, in, &sample->link))
+    *to = (struct profile_label){.number = (int64_t)in[NUMBER], .is_number = in[TEXT] == 0};
+    TRY(read_string(r, in[KEY], &to->key));
+    TRY(read_string(r, in[TEXT], &to->text));
+    TRY(read_string(r, in[UNIT], &to->unit));
+    if (!read_link_label(r, to, &sample->link))
         sample->label_count++;
     return 0;
 }
@@ -294,55 +310,84 @@ static int read_label(struct reader *r, const struct wire_field *field, struct s
 static int read_sample_field(struct reader *r, const struct wire_field *field,
                              struct sample *sample)
 {
-    enum { LOCATION_ID = 1, VALUE = 2, LABEL = 3 };
-    const struct wire_cursor content = {field->data, field->data + field->size};
+    enum { LOCATIONS = 1, VALUES, LABEL };
+    const struct wire_cursor content = wire_content(field);
     bool is_list = field->type == WIRE_LENGTH || field->type == WIRE_VARINT;
-    if (field->number == LOCATION_ID && is_list)
+    if (field->number == LOCATIONS && is_list)
         return read_frames(r, content, sample);
-    if (field->number == VALUE && is_list)
+    if (field->number == VALUES && is_list)
         return read_values(r, content, sample);
     if (field->number == LABEL && field->type == WIRE_LENGTH)
-        return read_label(r, field, sample);
+        return read_label(r, content, sample);
     return 0;
 }
 
-static int read_sample(struct reader *r, const struct wire_field *row, size_t number)
+static int add_sample(struct reader *r, const struct sample *sample)
 {
-    struct wire_cursor cursor = {row->data, row->data + row->size};
+    struct profile_entry entry = {
+        .stack = {.depth = (uint32_t)sample->depth, .locations = sample->frames},
+        .link = profile_link(r->p, &sample->link),
+        .labels = profile_labels(r->p, sample->labels, sample->label_count),
+    };
+    memcpy(entry.values, sample->values, sizeof(entry.values));
+    return batch_add(&r->batch, &entry) == 0 ? 0 : refuse_memory(r->error);
+}
+
+static int read_sample(struct reader *r, struct wire_cursor content, size_t number)
+{
     struct wire_field field;
+    size_t size = (size_t)(content.end - content.at);
     /* A location takes a byte at least, a label two. */
     struct sample sample = {
         .number = number,
-        .frames = row_frames(&r->lists, row->size),
-        .labels = row_labels(&r->lists, row->size / 2),
+        .frames = batch_frames(&r->batch, size),
+        .labels = row_labels(&r->lists, size / 2),
     };
     int status;
     if (sample.frames == NULL || sample.labels == NULL)
         return refuse_memory(r->error);
-    while ((status = wire_next(&cursor, &field)) > 0)
+    while ((status = wire_next(&content, &field)) > 0)
         TRY(read_sample_field(r, &field, &sample));
     if (status != 0)
         return refuse(r->error, "sample %zu is damaged", number);
-    if (sample.value_count != r->head->n_sample_type)
+    if (sample.value_count != profile_value_count(r->head))
         return refuse(r->error, "sample %zu has %zu values for %zu sample types", number,
-                      sample.value_count, r->head->n_sample_type);
-    profile_id link = profile_link(r->p, &sample.link);
-    profile_id labels = profile_labels(r->p, sample.labels, sample.label_count);
-    profile_id stack = profile_stack(r->p, sample.frames, sample.depth);
-    status = profile_add(r->p, stack, link, labels, sample.values);
-    return status == 0 ? 0 : refuse_memory(r->error);
+                      sample.value_count, profile_value_count(r->head));
+    return add_sample(r, &sample);
 }
 
-static int read_samples(struct reader *r)
+/* --- what stands once --- */
+
+/* A string of the input in the head. */
+static int read_head_string(struct reader *r, int64_t index, profile_id *id)
 {
-    struct wire_cursor cursor = r->in;
-    struct wire_field row;
-    for (size_t i = 0; next_row(&cursor, FIELD_SAMPLE, &row); i++)
-        TRY(read_sample(r, &row, i));
+    TRY(read_string(r, (uint64_t)index, id));
+    *id = profile_string_n(r->head, profile_text(r->p, *id), profile_text_length(r->p, *id));
     return 0;
 }
 
-/* Header and comments */
+static int read_value_types(struct reader *r)
+{
+    const Pprof__Profile *in = r->in_head;
+    if (in->n_sample_type == 0)
+        return refuse(r->error, "no sample types");
+    if (in->n_sample_type > PROFILE_MAX_VALUES)
+        return refuse(r->error, "%zu sample types; at most %d are supported", in->n_sample_type,
+                      PROFILE_MAX_VALUES);
+    for (size_t i = 0; i < in->n_sample_type; i++) {
+        profile_id type, unit;
+        TRY(read_head_string(r, in->sample_type[i]->type, &type));
+        TRY(read_head_string(r, in->sample_type[i]->unit, &unit));
+        int status = profile_add_value_type(r->head, profile_text(r->head, type),
+                                            profile_text(r->head, unit));
+        if (status == -EEXIST)
+            return refuse(r->error, "two sample types are \"%.40s\"",
+                          profile_text(r->head, type));
+        if (status != 0)
+            return refuse_memory(r->error);
+    }
+    return 0;
+}
 
 static bool parse_number(const char *text, int64_t *number)
 {
@@ -375,8 +420,8 @@ static int read_attribute(struct reader *r, const char *comment)
         if (quoted)
             value[length - 1] = '\0';
         status = !quoted && parse_number(value, &number)
-                     ? profile_set_number(r->p, which, key, number)
-                     : profile_set_text(r->p, which, key, value + quoted);
+                     ? profile_set_number(r->head, which, key, number)
+                     : profile_set_text(r->head, which, key, value + quoted);
     }
     free(key);
     free(value);
@@ -386,10 +431,10 @@ static int read_attribute(struct reader *r, const char *comment)
 static int read_comment(struct reader *r, int64_t index)
 {
     profile_id text;
-    TRY(read_string(r, index, &text));
+    TRY(read_string(r, (uint64_t)index, &text));
     int status = read_attribute(r, profile_text(r->p, text));
     if (status == 1)
-        status = profile_set_text(r->p, PROFILE_COMMENTS, "", profile_text(r->p, text));
+        status = profile_set_text(r->head, PROFILE_COMMENTS, "", profile_text(r->p, text));
     if (status == -ENOSPC)
         return refuse(r->error, "more than %d comments", PROFILE_MAX_ATTRIBUTES);
     return status == 0 ? 0 : refuse_memory(r->error);
@@ -397,68 +442,84 @@ static int read_comment(struct reader *r, int64_t index)
 
 static int read_header(struct reader *r)
 {
-    const Pprof__Profile *in = r->head;
-    struct profile_header *h = profile_header(r->p);
+    const Pprof__Profile *in = r->in_head;
+    struct profile_header *h = profile_header(r->head);
     h->time_ns = in->time_nanos > 0 ? (uint64_t)in->time_nanos : 0;
     h->duration_ns = in->duration_nanos > 0 ? (uint64_t)in->duration_nanos : 0;
     h->period = in->period;
     if (in->period_type != NULL) {
-        TRY(read_string(r, in->period_type->type, &h->period_type.type));
-        TRY(read_string(r, in->period_type->unit, &h->period_type.unit));
+        TRY(read_head_string(r, in->period_type->type, &h->period_type.type));
+        TRY(read_head_string(r, in->period_type->unit, &h->period_type.unit));
     }
-    TRY(read_string(r, in->drop_frames, &h->drop_frames));
-    TRY(read_string(r, in->keep_frames, &h->keep_frames));
-    TRY(read_string(r, in->default_sample_type, &h->default_type));
-    TRY(read_string(r, in->doc_url, &h->doc_url));
+    TRY(read_head_string(r, in->drop_frames, &h->drop_frames));
+    TRY(read_head_string(r, in->keep_frames, &h->keep_frames));
+    TRY(read_head_string(r, in->default_sample_type, &h->default_type));
+    TRY(read_head_string(r, in->doc_url, &h->doc_url));
     for (size_t i = 0; i < in->n_comment; i++)
         TRY(read_comment(r, in->comment[i]));
     return 0;
 }
 
-/* The whole */
-
-/* Counts the rows of each table, and unpacks all else. */
 static int read_head(struct reader *r)
+{
+    TRY(read_value_types(r));
+    TRY(read_header(r));
+    return refuse_merge(r->error, profile_merge_head(r->p, r->head, r->columns));
+}
+
+/* --- the whole --- */
+
+static void place_row(struct table_place *table, const struct wire_field *field,
+                      const unsigned char *end)
+{
+    if (table->rows++ == 0)
+        table->range.at = field->start;
+    table->range.end = end;
+}
+
+/* Finds the tables, and unpacks all else. */
+static int survey(struct reader *r)
 {
     struct wire_cursor cursor = r->in;
     struct wire_field field;
-    struct buffer head = {0};
+    struct buffer rest = {0};
     int status;
     while ((status = wire_next(&cursor, &field)) > 0) {
         if (field.number < FIELD_SAMPLE || field.number >= FIELD_TABLES)
-            buffer_append(&head, field.start, (size_t)(cursor.at - field.start));
+            buffer_append(&rest, field.start, (size_t)(cursor.at - field.start));
         else if (field.type == WIRE_LENGTH)
-            r->rows[field.number]++;
+            place_row(&r->tables[field.number], &field, cursor.at);
         else
             break;
     }
     if (status != 0)
         status = refuse(r->error, "not a valid pprof.Profile message: damaged at byte %zu",
                         (size_t)(field.start - r->in.at));
-    else if (head.error != 0)
+    else if (rest.error != 0)
         status = refuse_memory(r->error);
     else
         status =
-            wire_unpack(&r->rest, &pprof__profile__descriptor, head.data, head.size, r->error);
-    buffer_free(&head);
-    r->head = (const Pprof__Profile *)r->rest.message;
+            wire_unpack(&r->rest, &pprof__profile__descriptor, rest.data, rest.size, r->error);
+    buffer_free(&rest);
+    r->in_head = (const Pprof__Profile *)r->rest.message;
     return status;
 }
 
 static bool reader_init(struct reader *r)
 {
-    r->strings = calloc(r->rows[FIELD_STRING] + 1, sizeof(*r->strings));
-    r->mappings = calloc(r->rows[FIELD_MAPPING] + 1, sizeof(*r->mappings));
-    r->mapping_types = calloc(r->rows[FIELD_MAPPING] + 1, sizeof(*r->mapping_types));
-    r->functions = calloc(r->rows[FIELD_FUNCTION] + 1, sizeof(*r->functions));
-    r->locations = calloc(r->rows[FIELD_LOCATION] + 1, sizeof(*r->locations));
+    const struct table_place *tables = r->tables;
+    r->strings = calloc(tables[FIELD_STRING].rows + 1, sizeof(*r->strings));
+    r->mappings = calloc(tables[FIELD_MAPPING].rows + 1, sizeof(*r->mappings));
+    r->mapping_types = calloc(tables[FIELD_MAPPING].rows + 1, sizeof(*r->mapping_types));
+    r->functions = calloc(tables[FIELD_FUNCTION].rows + 1, sizeof(*r->functions));
+    r->locations = calloc(tables[FIELD_LOCATION].rows + 1, sizeof(*r->locations));
     /* Each of these is initialised, so that each can be freed. */
-    bool maps = id_map_init(&r->mapping_ids, r->rows[FIELD_MAPPING]);
-    maps = id_map_init(&r->function_ids, r->rows[FIELD_FUNCTION]) && maps;
-    maps = id_map_init(&r->location_ids, r->rows[FIELD_LOCATION]) && maps;
-    r->p = profile_new(NULL);
+    bool maps = id_map_init(&r->mapping_ids, tables[FIELD_MAPPING].rows);
+    maps = id_map_init(&r->function_ids, tables[FIELD_FUNCTION].rows) && maps;
+    maps = id_map_init(&r->location_ids, tables[FIELD_LOCATION].rows) && maps;
+    r->head = profile_new(NULL);
     return maps && r->strings != NULL && r->mappings != NULL && r->mapping_types != NULL &&
-           r->functions != NULL && r->locations != NULL && r->p != NULL;
+           r->functions != NULL && r->locations != NULL && r->head != NULL;
 }
 
 static void reader_free(struct reader *r)
@@ -472,51 +533,38 @@ static void reader_free(struct reader *r)
     id_map_free(&r->function_ids);
     id_map_free(&r->location_ids);
     row_free(&r->lists);
-    wire_release(&r->row);
+    batch_free(&r->batch);
     wire_release(&r->rest);
-}
-
-static int read_table(struct reader *r, enum field table,
-                      const ProtobufCMessageDescriptor *type,
-                      int (*read)(struct reader *r, size_t row))
-{
-    struct wire_cursor cursor = r->in;
-    struct wire_field field;
-    for (size_t row = 0; next_row(&cursor, table, &field); row++) {
-        TRY(wire_unpack(&r->row, type, field.data, field.size, r->error));
-        TRY(read(r, row));
-    }
-    return 0;
+    profile_free(r->head);
 }
 
 static int read_profile(struct reader *r)
 {
-    TRY(read_strings(r));
-    TRY(read_value_types(r));
-    TRY(read_table(r, FIELD_MAPPING, &pprof__mapping__descriptor, read_mapping));
-    TRY(read_table(r, FIELD_FUNCTION, &pprof__function__descriptor, read_function));
-    TRY(read_table(r, FIELD_LOCATION, &pprof__location__descriptor, read_location));
-    TRY(read_samples(r));
-    TRY(read_header(r));
-    return profile_error(r->p) == 0 ? 0 : refuse_memory(r->error);
+    if (r->tables[FIELD_STRING].rows == 0)
+        return refuse(r->error, "the string table does not begin with the empty string");
+    TRY(for_each_row(r, FIELD_STRING, read_text));
+    TRY(read_head(r));
+    TRY(for_each_row(r, FIELD_MAPPING, read_mapping));
+    TRY(for_each_row(r, FIELD_FUNCTION, read_function));
+    TRY(for_each_row(r, FIELD_LOCATION, read_location));
+    TRY(for_each_row(r, FIELD_SAMPLE, read_sample));
+    return batch_flush(&r->batch) == 0 ? 0 : refuse_memory(r->error);
 }
 
-static struct profile *read_raw(const unsigned char *data, size_t size,
-                                char error[FORMAT_ERROR_SIZE])
+static int read_raw(const unsigned char *data, size_t size, struct profile *sum,
+                    char error[FORMAT_ERROR_SIZE])
 {
-    struct reader r = {.in = {data, data + size}, .error = error};
-    int status = read_head(&r);
+    struct reader r = {
+        .in = {data, data + size}, .p = sum, .batch.profile = sum, .error = error};
+    int status = survey(&r);
     if (status == 0)
         status = reader_init(&r) ? read_profile(&r) : refuse_memory(r.error);
     reader_free(&r);
-    if (status == 0)
-        return r.p;
-    profile_free(r.p);
-    return NULL;
+    return status;
 }
 
-struct profile *pprof_read(const unsigned char *data, size_t size,
-                           char error[FORMAT_ERROR_SIZE])
+int pprof_read(const unsigned char *data, size_t size, struct profile *sum,
+               char error[FORMAT_ERROR_SIZE])
 {
-    return gzip_read(data, size, read_raw, error);
+    return gzip_read(data, size, sum, read_raw, error);
 }

@@ -18,3 +18,11 @@ int refuse_memory(char error[FORMAT_ERROR_SIZE])
     snprintf(error, FORMAT_ERROR_SIZE, "out of memory");
     return -ENOMEM;
 }
+
+int refuse_merge(char error[FORMAT_ERROR_SIZE], int status)
+{
+    if (status == -ENOSPC)
+        return refuse(error, "too many value types: at most %d can be merged",
+                      PROFILE_MAX_VALUES);
+    return status == 0 ? 0 : refuse_memory(error);
+}

@@ -10,6 +10,9 @@ int refuse(char error[FORMAT_ERROR_SIZE], const char *format, ...)
 /* -ENOMEM. */
 int refuse_memory(char error[FORMAT_ERROR_SIZE]);
 
+/* 0, or why profile_merge() and profile_merge_head() gave that status. */
+int refuse_merge(char error[FORMAT_ERROR_SIZE], int status);
+
 /* Leaves the function with what `step` returned unless that is 0. */
 #define TRY(step)                                                                              \
     do {                                                                                       \

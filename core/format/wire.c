@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define UNPACK_FACTOR 64             /* bytes of memory for a byte of input */
 #define UNPACK_SLACK ((size_t)65536) /* what a tiny input may take beyond that */
@@ -65,21 +66,6 @@ void wire_varint(struct buffer *out, unsigned field, uint64_t value)
 
 /* --- walking --- */
 
-bool wire_next_number(struct wire_cursor *cursor, uint64_t *number)
-{
-    const unsigned char *at = cursor->at;
-    uint64_t value = 0;
-    for (unsigned shift = 0; at != cursor->end && shift < 64; shift += 7) {
-        value |= (uint64_t)(*at & 0x7f) << shift;
-        if (*at++ < 0x80) {
-            cursor->at = at;
-            *number = value;
-            return true;
-        }
-    }
-    return false;
-}
-
 /* How much content a field has behind its tag, and for those that tell it, its size. */
 static bool take_size(struct wire_cursor *cursor, enum wire_type type, uint64_t *size)
 {
@@ -126,6 +112,19 @@ int wire_next(struct wire_cursor *cursor, struct wire_field *field)
     field->number = (uint32_t)(tag >> 3);
     field->type = (enum wire_type)(tag & 7);
     return take_content(cursor, field) ? 1 : -EBADMSG;
+}
+
+int wire_read_numbers(struct wire_cursor message, uint64_t *numbers, uint32_t last)
+{
+    struct wire_field field;
+    int status;
+    memset(numbers, 0, (last + 1) * sizeof(*numbers));
+    while ((status = wire_next(&message, &field)) > 0)
+        if (field.type == WIRE_VARINT && field.number <= last) {
+            struct wire_cursor content = wire_content(&field);
+            wire_next_number(&content, &numbers[field.number]);
+        }
+    return status;
 }
 
 /* --- unpacking --- */

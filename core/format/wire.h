@@ -41,9 +41,32 @@ struct wire_cursor {
 /* 1 with the next field, 0 at the end, -EBADMSG for bytes that are no field. */
 int wire_next(struct wire_cursor *cursor, struct wire_field *field);
 
+static inline struct wire_cursor wire_content(const struct wire_field *field)
+{
+    return (struct wire_cursor){field->data, field->data + field->size};
+}
+
 /* The next number of a field, of which a packed one has several: begin with a cursor over its
- * content. False for a varint that does not end. */
-bool wire_next_number(struct wire_cursor *cursor, uint64_t *number);
+ * content. False for a varint that does not end. Inline: a profile is numbers, most of them of
+ * one byte or two. */
+static inline bool wire_next_number(struct wire_cursor *cursor, uint64_t *number)
+{
+    const unsigned char *at = cursor->at;
+    uint64_t value = 0;
+    for (unsigned shift = 0; at != cursor->end && shift < 64; shift += 7) {
+        value |= (uint64_t)(*at & 0x7f) << shift;
+        if (*at++ < 0x80) {
+            cursor->at = at;
+            *number = value;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The numbers of a message that has hardly anything else: numbers[f] is that of field f, up to
+ * `last`; 0 where it has none, the last where it has several. 0 or -EBADMSG. */
+int wire_read_numbers(struct wire_cursor message, uint64_t *numbers, uint32_t last);
 
 /* A decoded message and the memory that it lies in, which the next one takes over. Begins as
  * {0}; must not move while it holds a message. */

@@ -32,19 +32,20 @@ static int find_column(const struct profile *p, const struct profile *other,
 }
 
 /* Gives the target every column that the source has. */
-static int match_columns(struct carrier *c)
+static int match_columns(struct profile *target, const struct profile *source,
+                         size_t columns[PROFILE_MAX_VALUES])
 {
-    for (size_t i = 0; i < profile_value_count(c->from); i++) {
-        struct profile_value_type type = profile_value_type(c->from, i);
-        int column = find_column(c->to, c->from, type);
+    for (size_t i = 0; i < profile_value_count(source); i++) {
+        struct profile_value_type type = profile_value_type(source, i);
+        int column = find_column(target, source, type);
         if (column < 0) {
-            column = (int)profile_value_count(c->to);
-            int status = profile_add_value_type(c->to, profile_text(c->from, type.type),
-                                                profile_text(c->from, type.unit));
+            column = (int)profile_value_count(target);
+            int status = profile_add_value_type(target, profile_text(source, type.type),
+                                                profile_text(source, type.unit));
             if (status != 0)
                 return status;
         }
-        c->column[i] = (size_t)column;
+        columns[i] = (size_t)column;
     }
     return 0;
 }
@@ -249,28 +250,32 @@ static bool is_blank(const struct profile *p)
            profile_attribute_count(p, PROFILE_ATTRIBUTES) == 0;
 }
 
+int profile_merge_head(struct profile *target, const struct profile *head,
+                       size_t column[PROFILE_MAX_VALUES])
+{
+    bool blank = is_blank(target);
+    int status = blank ? profile_adopt(target, head) : 0;
+    if (status == 0)
+        status = match_columns(target, head, column);
+    return status != 0 || blank ? status : merge_once(target, head);
+}
+
 /* `label` is of the target, or NULL. */
 static int merge(struct profile *target, const struct profile *source,
                  const struct profile_label *label)
 {
     struct carrier c;
-    bool blank = is_blank(target);
-    int status = blank ? profile_adopt(target, source) : 0;
-    if (status == 0)
-        status = carrier_init(&c, target, source);
+    int status = carrier_init(&c, target, source);
     if (status != 0)
         return status;
     c.extra = label;
-    status = match_columns(&c);
-    if (status == 0) {
-        if (!blank)
-            status = merge_once(target, source);
+    status = profile_merge_head(target, source, c.column);
+    if (status == 0 || status == -EOVERFLOW)
         for (size_t i = 0; i < profile_sample_count(source); i++) {
             struct profile_sample sample = profile_get_sample(source, i);
             if (carry_sample(&c, &sample) != 0)
                 status = -EOVERFLOW;
         }
-    }
     carrier_free(&c);
     return status;
 }

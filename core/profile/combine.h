@@ -27,6 +27,11 @@
  * PROFILE_MAX_ATTRIBUTES are left out. */
 int profile_merge(struct profile *target, const struct profile *source);
 
+/* How reading into a profile begins: as profile_merge() of a `head` that has columns and all
+ * that stands once, but no samples yet; column[i] is the target's for the head's column i. */
+int profile_merge_head(struct profile *target, const struct profile *head,
+                       size_t column[PROFILE_MAX_VALUES]);
+
 /* The same, and each sample of `source` gets the label `key` with that text, but for those that
  * have one of that key: what came from where is told apart in the sum. */
 int profile_merge_labelled(struct profile *target, const struct profile *source,
@@ -47,8 +52,8 @@ struct profile_filter {
 struct profile *profile_select(const struct profile *source,
                                const struct profile_filter *filter);
 
-/* A new profile with the samples from number `first` up to, not including, `last`. The slices of
- * a profile add up to it: the metrics stand in the one that begins at 0 only. Without a
+/* A new profile with the samples from number `first` up to, not including, `last`. The slices
+ * of a profile add up to it: the metrics stand in the one that begins at 0 only. Without a
  * profile_id. NULL: out of memory. */
 struct profile *profile_slice(const struct profile *source, size_t first, size_t last);
 

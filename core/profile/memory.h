@@ -76,6 +76,13 @@ static inline uint32_t index_next(const struct index *index, uint32_t hash, uint
     }
 }
 
+/* Asks for the memory that the look-up of a hash begins with. */
+static inline void index_fetch(const struct index *index, uint32_t hash)
+{
+    if (index->slots != NULL)
+        __builtin_prefetch(&index->slots[hash & index->mask]);
+}
+
 /* Room for one more entry, at a load of three quarters at most. */
 bool index_reserve(struct index *index, struct memory *memory);
 /* After index_reserve(). */

@@ -347,15 +347,21 @@ profile_id profile_location(struct profile *p, const struct profile_location *lo
     return intern(p, &p->locations, location);
 }
 
+/* Without a location that had no room. */
+static bool is_whole(const profile_id *locations, size_t depth)
+{
+    for (size_t i = 0; i < depth; i++)
+        if (locations[i] == 0)
+            return false;
+    return true;
+}
+
 profile_id profile_stack(struct profile *p, const profile_id *locations, size_t depth)
 {
     if (depth == 0)
         return 0;
-    if (depth >= UINT32_MAX)
+    if (depth >= UINT32_MAX || !is_whole(locations, depth))
         return no_room(p);
-    for (size_t i = 0; i < depth; i++)
-        if (locations[i] == 0)
-            return no_room(p); /* a location that had none */
     return intern(p, &p->stacks,
                   &(struct profile_stack){.depth = (uint32_t)depth, .locations = locations});
 }
@@ -434,11 +440,11 @@ static void add_values(struct profile *p, int64_t *to, const int64_t *values)
 }
 
 /* The values of a sample, zeros if it is new; NULL: no room. */
-static int64_t *sample_values(struct profile *p, const struct table_key *key)
+static int64_t *sample_values(struct profile *p, const struct table_key *key, uint32_t hash)
 {
     if (!rows_reserve(&p->values, &p->memory))
         return NULL;
-    uint32_t row = table_intern(&p->keys, key, &p->arena, &p->memory);
+    uint32_t row = table_intern_hashed(&p->keys, key, hash, &p->arena, &p->memory);
     if (row == 0)
         return NULL;
     if (row > p->values.count)
@@ -446,15 +452,20 @@ static int64_t *sample_values(struct profile *p, const struct table_key *key)
     return rows_at(&p->values, row - 1);
 }
 
-int profile_add(struct profile *p, profile_id stack, profile_id link, profile_id labels,
-                const int64_t *values)
+static void add_overflow(struct profile *p, const int64_t *values)
 {
-    const struct table_key key = {.stack = stack, .link = link, .labels = labels};
+    add_values(p, p->overflow, values);
+    p->overflowed = true;
+}
+
+static int add_hashed(struct profile *p, const struct table_key *key, uint32_t hash,
+                      const int64_t *values)
+{
     bool complete = !p->incomplete;
-    bool ordinary = stack != p->overflow_stack || link != 0 || labels != 0;
+    bool ordinary = key->stack != p->overflow_stack || key->link != 0 || key->labels != 0;
     int64_t *to = NULL;
     if (complete && ordinary) {
-        to = sample_values(p, &key);
+        to = sample_values(p, key, hash);
         if (to == NULL)
             p->error = -ENOMEM;
     }
@@ -463,9 +474,67 @@ int profile_add(struct profile *p, profile_id stack, profile_id link, profile_id
         add_values(p, to, values);
         return 0;
     }
-    add_values(p, p->overflow, values);
-    p->overflowed = true;
+    add_overflow(p, values);
     return complete && !ordinary ? 0 : -ENOMEM;
+}
+
+int profile_add(struct profile *p, profile_id stack, profile_id link, profile_id labels,
+                const int64_t *values)
+{
+    const struct table_key key = {.stack = stack, .link = link, .labels = labels};
+    return add_hashed(p, &key, (uint32_t)table_of_keys.hash(&key), values);
+}
+
+/* The stacks of a batch, each in the key of its sample. */
+static void intern_stacks(struct profile *p, const struct profile_entry *entries, size_t count,
+                          struct table_key *keys)
+{
+    struct profile_stack stacks[PROFILE_BATCH];
+    uint32_t hashes[PROFILE_BATCH];
+    for (size_t i = 0; i < count; i++)
+        stacks[i] = entries[i].stack;
+    table_fetch(&p->stacks, stacks, count, hashes);
+    for (size_t i = 0; i < count; i++) {
+        const struct profile_stack *stack = &stacks[i];
+        keys[i] = (struct table_key){.link = entries[i].link, .labels = entries[i].labels};
+        if (stack->depth == 0)
+            continue;
+        if (is_whole(stack->locations, stack->depth))
+            keys[i].stack =
+                table_intern_hashed(&p->stacks, stack, hashes[i], &p->arena, &p->memory);
+        if (keys[i].stack == 0)
+            no_room(p);
+    }
+}
+
+static int add_batch(struct profile *p, const struct profile_entry *entries, size_t count)
+{
+    struct table_key keys[PROFILE_BATCH];
+    uint32_t hashes[PROFILE_BATCH];
+    int status = 0;
+    intern_stacks(p, entries, count, keys);
+    if (p->incomplete) {
+        for (size_t i = 0; i < count; i++)
+            add_overflow(p, entries[i].values);
+        p->incomplete = false;
+        return -ENOMEM;
+    }
+    table_fetch(&p->keys, keys, count, hashes);
+    for (size_t i = 0; i < count; i++)
+        if (add_hashed(p, &keys[i], hashes[i], entries[i].values) != 0)
+            status = -ENOMEM;
+    return status;
+}
+
+int profile_add_entries(struct profile *p, const struct profile_entry *entries, size_t count)
+{
+    int status = 0;
+    for (size_t i = 0; i < count; i += PROFILE_BATCH) {
+        size_t part = count - i < PROFILE_BATCH ? count - i : PROFILE_BATCH;
+        if (add_batch(p, entries + i, part) != 0)
+            status = -ENOMEM;
+    }
+    return status;
 }
 
 /* Reading */

@@ -160,6 +160,19 @@ profile_id profile_labels(struct profile *p, const struct profile_label *labels,
 int profile_add(struct profile *p, profile_id stack, profile_id link, profile_id labels,
                 const int64_t *values);
 
+/* Samples whose stacks are not interned yet. */
+struct profile_entry {
+    struct profile_stack stack;
+    profile_id link, labels;
+    int64_t values[PROFILE_MAX_VALUES];
+};
+
+/* Interns the stacks and adds the samples, sooner than one by one where the profile is large
+ * (table_fetch()). Any number of them. As profile_add(), but what has no room takes up to
+ * PROFILE_BATCH of them to the "[overflow]" stack with it. */
+#define PROFILE_BATCH 64
+int profile_add_entries(struct profile *p, const struct profile_entry *entries, size_t count);
+
 /* Reading. Counts include entry 0; pointers live until the next change of that table. */
 size_t profile_string_count(const struct profile *p);
 size_t profile_mapping_count(const struct profile *p);

@@ -302,8 +302,26 @@ uint32_t table_find(const struct table *table, const void *row)
 uint32_t table_intern(struct table *table, const void *row, struct arena *arena,
                       struct memory *memory)
 {
+    return table_intern_hashed(table, row, (uint32_t)table->kind->hash(row), arena, memory);
+}
+
+void table_fetch(const struct table *table, const void *rows, size_t count, uint32_t *hashes)
+{
+    const unsigned char *row = rows;
+    for (size_t i = 0; i < count; i++, row += table->kind->row_size) {
+        hashes[i] = (uint32_t)table->kind->hash(row);
+        index_fetch(&table->index, hashes[i]);
+    }
+    for (size_t i = 0; i < count; i++) {
+        uint32_t step = 0;
+        __builtin_prefetch(table_at(table, index_next(&table->index, hashes[i], &step)));
+    }
+}
+
+uint32_t table_intern_hashed(struct table *table, const void *row, uint32_t hash,
+                             struct arena *arena, struct memory *memory)
+{
     const struct table_kind *kind = table->kind;
-    uint32_t hash = (uint32_t)kind->hash(row);
     uint32_t number = find(table, row, hash);
     if (number != 0)
         return number;

@@ -55,6 +55,14 @@ uint32_t table_find(const struct table *table, const void *row);
 uint32_t table_intern(struct table *table, const void *row, struct arena *arena,
                       struct memory *memory);
 
+/* Several look-ups in a row. A large table lies outside the processor's caches, where each
+ * would wait for memory on its own; this asks for all of it before the first. hashes[i] becomes
+ * the hash of rows[i]. */
+void table_fetch(const struct table *table, const void *rows, size_t count, uint32_t *hashes);
+/* As table_intern(), of a row with that hash. */
+uint32_t table_intern_hashed(struct table *table, const void *row, uint32_t hash,
+                             struct arena *arena, struct memory *memory);
+
 /* Row `number`, or row 0 when there is no such row: a wrong id reads as nothing. */
 static inline const void *table_at(const struct table *table, uint32_t number)
 {

@@ -119,7 +119,7 @@ static void send_one(const char *name, enum transport_packing packing,
         struct exporter *exporter = exporter_new(&options, error, sizeof error);
         struct buffer encoded = {0};
         format_otlp.write(profile, &encoded); /* a copy: what is submitted is given away */
-        exporter_submit(exporter, format_otlp.read(encoded.data, encoded.size, error));
+        exporter_submit(exporter, format_read(&format_otlp, encoded.data, encoded.size, error));
         exporter_flush(exporter, 10);
         exporter_stop(exporter, 5, &stats);
         buffer_free(&encoded);

@@ -85,7 +85,7 @@ static void print_format(const struct format *format, const struct profile *p)
         size = out.size;
         if (format->read != NULL) {
             start = clock_ns(CLOCK_MONOTONIC);
-            profile_free(format->read(out.data, out.size, error));
+            profile_free(format_read(format, out.data, out.size, error));
             keep_least(&read, milliseconds(start));
         }
         buffer_free(&out);

@@ -29,7 +29,7 @@ static inline uint64_t checksum(const struct profile *p)
 static inline int fuzz_format(const struct format *format, const uint8_t *data, size_t size)
 {
     char error[FORMAT_ERROR_SIZE] = "";
-    struct profile *p = format->read(data, size, error);
+    struct profile *p = format_read(format, data, size, error);
     if (p == NULL) {
         check(error[0] != '\0');
         return 0;
@@ -39,7 +39,7 @@ static inline int fuzz_format(const struct format *format, const uint8_t *data, 
     for (size_t i = 0; i < sizeof(writers) / sizeof(*writers); i++) {
         struct buffer bytes = {0};
         if (writers[i]->write(p, &bytes) == 0 && writers[i] == &format_pprof) {
-            struct profile *again = format_pprof.read(bytes.data, bytes.size, error);
+            struct profile *again = format_read(&format_pprof, bytes.data, bytes.size, error);
             check(again != NULL && checksum(again) == checksum(p));
             profile_free(again);
         }
@@ -48,6 +48,8 @@ static inline int fuzz_format(const struct format *format, const uint8_t *data, 
     struct profile *compact = profile_compact(p), *merged = profile_new(NULL);
     check(compact != NULL && checksum(compact) == checksum(p));
     check(profile_merge(merged, compact) == 0 && profile_merge(merged, p) == 0);
+    check(format->read(data, size, p, error) == 0 &&
+          profile_sample_count(p) == profile_sample_count(merged));
     profile_free(merged);
     profile_free(compact);
     profile_free(p);

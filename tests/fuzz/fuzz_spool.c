@@ -74,7 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     if (result == 0) {
         char reason[FORMAT_ERROR_SIZE];
-        profile_free(format_otlp.read(item.data, item.size, reason));
+        profile_free(format_read(&format_otlp, item.data, item.size, reason));
         spool_done(spool, &item);
     }
     unlink(path);

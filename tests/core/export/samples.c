@@ -51,7 +51,7 @@ int64_t sample_total(const struct profile *profile)
 int64_t encoded_total(const unsigned char *bytes, size_t size)
 {
     char error[FORMAT_ERROR_SIZE];
-    struct profile *profile = format_otlp.read(bytes, size, error);
+    struct profile *profile = format_read(&format_otlp, bytes, size, error);
     int64_t total = profile ? sample_total(profile) : -1;
     if (profile)
         profile_free(profile);

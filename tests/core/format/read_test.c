@@ -26,7 +26,7 @@ static struct profile *read_message(const struct format *format,
     struct buffer bytes = {0};
     wire_append(&bytes, message);
     *error = '\0';
-    struct profile *p = format->read(bytes.data, bytes.size, error);
+    struct profile *p = format_read(format, bytes.data, bytes.size, error);
     assert_true((p == NULL) == (*error != '\0'));
     buffer_free(&bytes);
     return p;
@@ -279,7 +279,7 @@ static void a_small_input_does_not_unfold_into_a_large_tree(void **state)
         char error[FORMAT_ERROR_SIZE] = "";
         for (size_t k = 0; k < count; k++)
             buffer_append(&bytes, (unsigned char[]){tags[i], 0}, 2);
-        struct profile *p = formats[i]->read(bytes.data, bytes.size, error);
+        struct profile *p = format_read(formats[i], bytes.data, bytes.size, error);
         assert_null(p);
         assert_true(error[0] != '\0');
         buffer_free(&bytes);
@@ -299,7 +299,7 @@ static void collapsed_is_read_as_others_write_it(void **state)
                                "main;last 4";
     char error[FORMAT_ERROR_SIZE];
     struct profile *p =
-        format_collapsed.read((const unsigned char *)text, sizeof(text) - 1, error);
+        format_read(&format_collapsed, (const unsigned char *)text, sizeof(text) - 1, error);
     static const struct {
         const char *leaf;
         int64_t count;
@@ -347,7 +347,7 @@ static void names_of_other_profilers_are_taken_apart(void **state)
         char line[200], error[FORMAT_ERROR_SIZE];
         int length = snprintf(line, sizeof(line), "%s 1\n", cases[i].text);
         struct profile *p =
-            format_collapsed.read((const unsigned char *)line, (size_t)length, error);
+            format_read(&format_collapsed, (const unsigned char *)line, (size_t)length, error);
         assert_non_null(p);
         struct profile_stack stack = profile_get_stack(p, profile_get_sample(p, 0).stack);
         const struct profile_location *l = profile_get_location(p, stack.locations[0]);

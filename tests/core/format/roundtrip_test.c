@@ -37,7 +37,7 @@ static struct profile *through(const struct format *format, const struct profile
     struct buffer bytes = {0};
     char error[FORMAT_ERROR_SIZE] = "";
     assert_int_equal(format->write(p, &bytes), 0);
-    struct profile *read = format->read(bytes.data, bytes.size, error);
+    struct profile *read = format_read(format, bytes.data, bytes.size, error);
     if (read == NULL)
         fail_msg("%s: %s", format->name, error);
     assert_ptr_equal(format_by_content(bytes.data, bytes.size), format);
@@ -194,6 +194,61 @@ static void nothing_is_written_of_an_empty_profile_to_otlp(void **state)
     profile_free(p);
 }
 
+static struct profile *profile_of_a_seed(uint64_t seed)
+{
+    struct profile *p = cpu_profile(NULL);
+    describe(p);
+    profile_header(p)->time_ns += seed * 1000;
+    profile_set_number(p, PROFILE_ATTRIBUTES, "cprof.samples", (int64_t)seed);
+    profile_set_number(p, PROFILE_RESOURCE, "process.pid", (int64_t)(seed / 2));
+    add_random_samples(p, seed, 40 + seed * 5);
+    return p;
+}
+
+/* Columns that the sum has not come last in it, and the other way round. */
+static struct profile *with_columns(const char *first, const char *second)
+{
+    struct profile *p = profile_new(NULL);
+    profile_add_value_type(p, first, "count");
+    profile_add_value_type(p, second, "bytes");
+    profile_id location = named_location(p, first, 1), stack = profile_stack(p, &location, 1);
+    profile_add(p, stack, 0, 0, (int64_t[]){3, 500});
+    return p;
+}
+
+static void read_into(struct profile *sum, const struct format *format, const struct profile *p)
+{
+    struct buffer bytes = {0};
+    char error[FORMAT_ERROR_SIZE] = "";
+    assert_int_equal(format->write(p, &bytes), 0);
+    if (format->read(bytes.data, bytes.size, sum, error) != 0)
+        fail_msg("%s: %s", format->name, error);
+    buffer_free(&bytes);
+}
+
+static void reading_into_a_profile_is_merging(void **state)
+{
+    (void)state;
+    static const struct format *const formats[] = {&format_pprof, &format_otlp,
+                                                   &format_collapsed};
+    for (size_t i = 0; i < sizeof(formats) / sizeof(*formats); i++) {
+        struct profile *sum = profile_new(NULL), *merged = profile_new(NULL);
+        for (uint64_t seed = 1; seed < 12; seed++) {
+            struct profile *p = seed % 4 == 3   ? with_columns("objects", "space")
+                                : seed % 4 == 1 ? with_columns("samples", "objects")
+                                                : profile_of_a_seed(seed);
+            struct profile *read = through(formats[i], p);
+            assert_int_equal(profile_merge(merged, read), 0);
+            read_into(sum, formats[i], p);
+            assert_same_profile(sum, merged);
+            profile_free(read);
+            profile_free(p);
+        }
+        profile_free(sum);
+        profile_free(merged);
+    }
+}
+
 /* Receivers check; pprof and OTLP readers of others as well. */
 static void text_that_is_not_utf8_is_mended(void **state)
 {
@@ -225,6 +280,7 @@ int main(void)
         cmocka_unit_test(collapsed_gives_back_names_and_counts),
         cmocka_unit_test(collapsed_keeps_separators_out_of_names),
         cmocka_unit_test(nothing_is_written_of_an_empty_profile_to_otlp),
+        cmocka_unit_test(reading_into_a_profile_is_merging),
         cmocka_unit_test(text_that_is_not_utf8_is_mended),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -245,6 +245,75 @@ static void a_stack_with_a_refused_frame_is_not_a_shorter_stack(void **state)
     profile_free(p);
 }
 
+/* The samples of a profile as entries for another, which gets its locations first: those of 4
+ * frames and fewer, so that some come twice. */
+static size_t make_entries(struct profile *p, profile_id frames[][4],
+                           struct profile_entry *entries, size_t count)
+{
+    uint64_t random = 11;
+    char name[16];
+    for (size_t i = 0; i < count; i++) {
+        uint32_t depth = next_random(&random, 5);
+        for (uint32_t k = 0; k < depth; k++) {
+            snprintf(name, sizeof(name), "f%u", next_random(&random, 6));
+            frames[i][k] = named_location(p, name, 1);
+        }
+        entries[i] = (struct profile_entry){
+            .stack = {.depth = depth, .locations = frames[i]},
+            .values = {(int64_t)i, (int64_t)(i * i)},
+        };
+    }
+    return count;
+}
+
+static void samples_added_together_are_those_added_one_by_one(void **state)
+{
+    (void)state;
+    static profile_id frames[1000][4];
+    static struct profile_entry entries[1000];
+    struct profile *one = cpu_profile(NULL), *many = cpu_profile(NULL);
+    size_t count = make_entries(one, frames, entries, 1000);
+    make_entries(many, frames, entries, 1000);
+    for (size_t i = 0; i < count; i++)
+        profile_add(one, profile_stack(one, entries[i].stack.locations, entries[i].stack.depth),
+                    0, 0, entries[i].values);
+    assert_int_equal(profile_add_entries(many, entries, count), 0);
+    assert_int_equal(profile_sample_count(many), profile_sample_count(one));
+    for (size_t i = 0; i < profile_sample_count(one); i++) {
+        struct profile_sample x = profile_get_sample(one, i), y = profile_get_sample(many, i);
+        assert_int_equal(x.stack, y.stack);
+        assert_int_equal(x.values[0], y.values[0]);
+        assert_int_equal(x.values[1], y.values[1]);
+    }
+    profile_free(one);
+    profile_free(many);
+}
+
+static void totals_of_samples_added_together_are_right_whatever_the_budget(void **state)
+{
+    (void)state;
+    static profile_id frames[300][4];
+    static struct profile_entry entries[300];
+    size_t refused = 0;
+    for (size_t limit = 2000; limit < 40000; limit += 111) {
+        struct budget budget;
+        budget_init(&budget, 0);
+        struct profile *p = cpu_profile(&budget);
+        size_t count = make_entries(p, frames, entries, 300);
+        budget.limit = budget_used(&budget) + limit;
+        entries[77].stack.depth = 1;
+        frames[77][0] = limit % 2 ? frames[78][0] : 0; /* a location that had no room */
+        int status = profile_add_entries(p, entries, count);
+        assert_true(status == 0 || status == -ENOMEM);
+        assert_int_equal(status == 0, profile_error(p) == 0);
+        assert_int_equal(column_total(p, 0), 300 * 299 / 2);
+        refused += status != 0;
+        profile_free(p);
+        assert_int_equal(budget_used(&budget), 0);
+    }
+    assert_true(refused > 10);
+}
+
 static void a_unique_stack_of_30_frames_takes_less_than_318_bytes(void **state)
 {
     (void)state;
@@ -284,6 +353,8 @@ int main(void)
         cmocka_unit_test(totals_are_right_whatever_the_budget),
         cmocka_unit_test(known_stacks_are_counted_when_memory_is_spent),
         cmocka_unit_test(a_stack_with_a_refused_frame_is_not_a_shorter_stack),
+        cmocka_unit_test(samples_added_together_are_those_added_one_by_one),
+        cmocka_unit_test(totals_of_samples_added_together_are_right_whatever_the_budget),
         cmocka_unit_test(a_unique_stack_of_30_frames_takes_less_than_318_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
