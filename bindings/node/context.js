@@ -10,8 +10,11 @@ const API = Symbol.for('opentelemetry.js.api.1') // where @opentelemetry/api kee
 const SPAN_KEY = Symbol.for('OpenTelemetry Context Key SPAN')
 const NO_TRACE = '0'.repeat(32)
 const NO_SPAN = '0'.repeat(16)
+// A span without a trace says that the active span can't be read: its samples are counted.
+const UNREADABLE = 'f'.repeat(16)
+const TRACE_ID = /^[0-9a-f]{32}$/i
+const SPAN_ID = /^[0-9a-f]{16}$/i
 const MAX_LABELS = 64 // of a set; the core keeps no more
-const HEX = /^[0-9a-f]+$/
 
 const BARE = `0x${MAGIC}00000000`
 
@@ -28,7 +31,6 @@ const preserved = {
 // An async hook tells of switches, and the value's words are copied for the handler.
 const hooked = words => ({
   make (traceId, spanId, labels) {
-    if (!HEX.test(traceId) || !HEX.test(spanId)) throw new TypeError('not hexadecimal')
     const value = new Uint32Array(words.length)
     value[1] = labels
     for (let i = 0; i < 2; i++) value[2 + i] = parseInt(spanId.slice(8 * i, 8 * i + 8), 16)
@@ -51,9 +53,11 @@ const hooked = words => ({
 class Context {
   #native
   #storage // made when it is needed: programs without spans and labels do not pay for it
+  #preserves // does V8 switch what it carries? Known once it was needed
   #carrier
   #labelled // of { labels, number }: keeps the number of a set as long as it may be met
   #following = false
+  #hooks = false // spans are wanted at the price of async hooks
   #managers = new WeakSet()
   #profiles = false // root spans are told their profile
   #span // the one that became active last …
@@ -68,13 +72,16 @@ class Context {
   // False: this Node has no way that the handler can read, unless by async hooks.
   #open (hooks) {
     if (this.#storage) return true
+    if (this.#preserves === false && !hooks) return false
     const storage = new AsyncLocalStorage()
-    const known = preserved.make('f'.repeat(32), 'f'.repeat(16), 0)
-    const found = storage.run(known, () => this.#native.probeContext(known))
-    if (!found && !hooks) return false
-    this.#storage = storage
-    this.#carrier = found ? preserved : this.#openHooks(storage)
-    return true
+    this.#preserves ??= findField(this.#native, storage)
+    if (this.#preserves || hooks) {
+      this.#carrier = this.#preserves ? preserved : this.#openHooks(storage)
+      this.#storage = storage
+      return true
+    }
+    storage.disable() // or it would follow all that is asynchronous, for nobody
+    return false
   }
 
   #openHooks (storage) {
@@ -104,9 +111,9 @@ class Context {
   labels (added, run) {
     this.#open(true)
     this.#labelled ??= new AsyncLocalStorage()
-    const merged = { ...this.#labelled.getStore()?.labels, ...added }
+    const merged = { ...this.#labelled.getStore()?.labels, ...textsOf(added) }
     const set = { labels: merged }
-    set.number = this.#native.holdLabels(textsOf(merged), set)
+    set.number = this.#native.holdLabels(Object.entries(merged).slice(0, MAX_LABELS).flat(), set)
     const value = this.#carrier.relabel(this.#storage.getStore(), set.number)
     return this.#labelled.run(set, () => this.#run(value, () => run()))
   }
@@ -115,12 +122,18 @@ class Context {
 
   // Follows OpenTelemetry's spans, whenever its parts are loaded.
   follow ({ asyncHooks = false } = {}) {
-    if (this.#following || !this.#open(asyncHooks)) return
+    this.#hooks ||= asyncHooks
+    if (!this.#following) this.#watch()
     this.#following = true
+  }
+
+  #watch () {
     this.#profiles = this.#native.spanProfileId() !== null
     let api = globalThis[API]
     const find = () => {
-      if (api?.context && !this.#managers.has(api.context)) this.#hook(api.context)
+      try {
+        if (api?.context && !this.#managers.has(api.context)) this.#hook(api.context)
+      } catch {} // what lies there is not OpenTelemetry's, or frozen: it is not followed
       return api
     }
     try {
@@ -135,17 +148,16 @@ class Context {
 
   // Puts ours before with() of this one manager.
   #hook (manager) {
+    if (!this.#open(this.#hooks)) return
     this.#managers.add(manager)
     const original = manager.with
     if (typeof original !== 'function') return
     const follower = this
     const call = (self, args) => Reflect.apply(original, self, args)
-    try {
-      manager.with = function (...args) {
-        const value = follower.#valueOf(args[0])
-        return value === undefined ? call(this, args) : follower.#run(value, call, this, args)
-      }
-    } catch {} // a frozen manager: its spans are not followed
+    manager.with = function (...args) {
+      const value = follower.#valueOf(args[0])
+      return value === undefined ? call(this, args) : follower.#run(value, call, this, args)
+    }
   }
 
   // What is to be carried within the context; undefined when that is what is carried now.
@@ -160,8 +172,8 @@ class Context {
         this.#span = span
       }
       return labels === 0 ? this.#value : this.#carrier.relabel(this.#value, labels)
-    } catch { // not OpenTelemetry's own, and not what it should be: no link
-      return this.#none(labels)
+    } catch { // not OpenTelemetry's own, and not what it should be
+      return this.#carrier.make(NO_TRACE, UNREADABLE, labels)
     }
   }
 
@@ -171,7 +183,8 @@ class Context {
 
   #valueOfSpan (span) {
     const { traceId, spanId, isRemote } = span.spanContext()
-    if (isRemote || traceId?.length !== 32 || spanId?.length !== 16) return this.#none(0)
+    if (!TRACE_ID.test(traceId) || !SPAN_ID.test(spanId)) return this.#carrier.make(NO_TRACE, UNREADABLE, 0)
+    if (isRemote || traceId === NO_TRACE || spanId === NO_SPAN) return this.#none(0)
     if (this.#profiles) this.#nameProfile(span)
     return this.#carrier.make(traceId, spanId, 0)
   }
@@ -185,17 +198,34 @@ class Context {
   }
 }
 
-// [key, value, key, value, …]
-function textsOf (labels) {
-  return Object.entries(labels).slice(0, MAX_LABELS)
-    .flatMap(([key, value]) => [part(key), part(value)])
+// Does V8 keep the storage's value where the handler can read it? The field that leads to it is the
+// one that leads to two different values while they are current, and no longer.
+function findField (native, storage) {
+  const [first, second] = ['f', 'e'].map(digit => preserved.make(digit.repeat(32), digit.repeat(16), 0))
+  const outside = native.contextFields()
+  const find = (value, from) => storage.run(value, () => native.findContextField(value, outside, from))
+  for (let field = find(first, 0); field >= 0; field = find(first, field + 1)) {
+    if (find(second, field) === field && native.findContextField(second, outside, field) !== field) {
+      return storage.run(first, () => native.useContextField(first, field))
+    }
+  }
+  return false
 }
 
-// Far more than is kept, far less than could be given.
-function part (value) {
+// Labels as short texts: far more than is kept, far less than could be given. Whatever they are, the
+// block that they label runs.
+function textsOf (labels) {
+  const texts = Object.create(null)
   try {
-    return String(value).slice(0, 255).replaceAll('\0', '?')
-  } catch { // what can't say what it is must not fail the block that it labels
+    for (const key of Object.keys(labels).slice(0, MAX_LABELS)) texts[textOf(() => key)] = textOf(() => labels[key])
+  } catch {} // no object, or one that does not say what it holds
+  return texts
+}
+
+function textOf (read) {
+  try {
+    return String(read()).slice(0, 255).replaceAll('\0', '?')
+  } catch { // it can't say what it is
     return '?'
   }
 }

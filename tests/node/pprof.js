@@ -62,6 +62,7 @@ class Profile {
         column: line.one(3)
       }))]))
     // Innermost first.
+    this.comments = numbers(top.all(13)).map(index => strings[index])
     this.samples = top.all(2).map(message).map(sample => ({
       stack: numbers(sample.all(1)).flatMap(id => locations.get(id)),
       count: numbers(sample.all(2))[0],
@@ -73,6 +74,12 @@ class Profile {
 
   count (matches = () => true) {
     return this.samples.filter(matches).reduce((sum, sample) => sum + sample.count, 0)
+  }
+
+  // One of cprof's own figures.
+  metric (name) {
+    const line = this.comments.find(text => text.startsWith(`profile:${name}=`))
+    return Number(line.slice(line.indexOf('=') + 1))
   }
 
   share (matches) {

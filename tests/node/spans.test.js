@@ -3,6 +3,7 @@
 // Samples carry the OpenTelemetry span that was active when they were taken.
 
 const assert = require('node:assert')
+const path = require('node:path')
 const { test } = require('node:test')
 const { major, profileSource, run } = require('./helper')
 
@@ -13,8 +14,13 @@ try {
   skip = 'no OpenTelemetry packages'
 }
 
-// By V8's slot where it has one, else by async hooks.
+// By V8's slot where it has one, else by async hooks; 22 has both.
 const env = { CPROF_ASYNC_HOOKS: major < 24 ? 'on' : 'off' }
+const WAYS = { '': {} }
+if (major === 22) {
+  WAYS[', by --experimental-async-context-frame'] =
+    { args: ['--experimental-async-context-frame'], env: { CPROF_ASYNC_HOOKS: 'off' } }
+}
 
 // `named` makes functions that burn, by whose names a stack tells in which span it was taken.
 const TRACER = `
@@ -50,8 +56,8 @@ function assertLinked (profile, name, link) {
   assert.ok(right >= 0.999 * total, `${name}: ${right} of ${total} carry ${link}`)
 }
 
-for (const when of ['before cprof', 'after cprof', 'late']) {
-  test(`a context manager that is registered ${when} is followed`, { skip }, async () => {
+for (const [way, options] of Object.entries(WAYS)) for (const when of ['before cprof', 'after cprof', 'late']) {
+  test(`a context manager that is registered ${when} is followed${way}`, { skip }, async () => {
     const profile = await profiled(`
 if (${when === 'before cprof'}) register()
 const cprof = require('cprof')
@@ -59,7 +65,7 @@ cprof.start()
 if (${when === 'after cprof'}) register()
 const main = () => { inSpan('a', () => named('a')(150)); named('none')(150) }
 if (${when === 'late'}) setTimeout(() => { register(); main() }, 20); else main()
-`, { env: { CPROF_ENABLED: 'off' } })
+`, { ...options, env: { ...options.env, CPROF_ENABLED: 'off' } })
     assertLinked(profile, 'a', profile.told.a)
     assertLinked(profile, 'none', undefined)
   })
@@ -98,7 +104,7 @@ main()
   for (const name of ['root', 'after']) assertLinked(profile, name, undefined)
 })
 
-test('each of 300 interleaved requests of work 1:2:4 has its own samples', { skip }, async () => {
+for (const [way, options] of Object.entries(WAYS)) test(`each of 300 interleaved requests of work 1:2:4 has its own samples${way}`, { skip }, async () => {
   const profile = await profiled(`
 register()
 const http = require('node:http')
@@ -119,7 +125,7 @@ server.listen(0, async () => {
   }
   server.close()
 })
-`, { seconds: 240 })
+`, { ...options, seconds: 240 })
   const { told } = profile
   assert.strictEqual(Object.keys(told).length, 300)
   const shares = { 1: 0, 2: 0, 4: 0 }
@@ -192,23 +198,94 @@ test('foreign and broken spans cost the link and nothing else', { skip }, async 
 register()
 const T = '0123456789abcdef0123456789abcdef', S = '0123456789abcdef'
 const answer = value => ({ spanContext: () => value })
+const getter = name => ({ get [name] () { throw new Error('no') } })
 const spans = {
   foreign: answer({ traceId: T, spanId: S }),
   throws: { spanContext () { throw new Error('no') } },
   nothing: {}, number: 7, none: answer(undefined), short: answer({ traceId: '12', spanId: '34' }),
   text: answer({ traceId: 'x'.repeat(32), spanId: 'y'.repeat(16) }), frozen: Object.freeze(answer(null)),
+  long: answer({ traceId: T.repeat(1 << 15), spanId: S.repeat(1 << 15) }), nul: answer({ traceId: T.slice(1) + '\\0', spanId: S }),
+  spaces: answer({ traceId: T.slice(8) + ' '.repeat(8), spanId: S }), getter: getter('spanContext'), id: answer(getter('traceId')),
+  array: answer({ traceId: [...T], spanId: [...S] }), text_of: answer({ traceId: { toString () { throw new Error('no') } }, spanId: S }),
   remote: answer({ traceId: T, spanId: S, isRemote: true }), invalid: answer(INVALID_SPAN_CONTEXT)
 }
 told.foreign = T + ':' + S
-for (const [name, span] of Object.entries(spans)) context.with(trace.setSpan(context.active(), span), () => named(name)(100))
+const under = (context_, name) => context.with(context_, named(name), undefined, 100)
+for (const [name, span] of Object.entries(spans)) under(trace.setSpan(context.active(), span), name)
+const contexts = { undefined, getter: getter('getValue'), throws: { getValue () { throw new Error('no') } } }
+for (const [name, broken] of Object.entries(contexts)) under(broken, 'context_' + name)
+named('after')(100)
 try { context.with(ROOT_CONTEXT, () => { throw new Error('mine') }) } catch (error) { if (error.message !== 'mine') throw error }
 const same = context.with(ROOT_CONTEXT, function (a, b) { return [this, a, b] }, 'self', 1, 2)
 if (String(same) !== 'self,1,2') throw new Error(String(same))
 `)
   assertLinked(profile, 'foreign', profile.told.foreign)
-  for (const name of ['throws', 'nothing', 'number', 'none', 'short', 'text', 'frozen', 'remote']) {
-    assertLinked(profile, name, undefined)
-  }
+  const unlinked = ['throws', 'nothing', 'number', 'none', 'short', 'text', 'frozen', 'long', 'nul', 'spaces', 'getter', 'id', 'array',
+    'text_of', 'context_undefined', 'context_getter', 'context_throws']
+  for (const name of [...unlinked, 'remote', 'invalid', 'after']) assertLinked(profile, name, undefined)
+  const lost = unlinked.reduce((sum, name) => sum + profile.count(profile.under('in_' + name)), 0)
+  const counted = profile.metric('cprof.samples_unlinked')
+  assert.ok(Math.abs(counted - lost) <= 0.1 * lost + 5, `${counted} counted, ${lost} in spans that can't be read`)
+})
+
+test('labels that are huge, have NULs or throw cost themselves and nothing else', async () => {
+  const profile = await profileSource(`
+const cprof = require('cprof')
+function spin () {
+  for (const end = process.cpuUsage().user + 5e4; process.cpuUsage().user < end;) for (let i = 0; i < 20000; i++);
+  return 'ran'
+}
+const many = Object.fromEntries(Array.from({ length: 1e5 }, (_, i) => ['k' + i, i]))
+const hostile = [{ size: 'x'.repeat(1 << 20), nul: 'a\\0b', ['k'.repeat(1 << 20)]: 1 }, { get size () { throw new Error('no') } },
+  { size: { toString () { throw new Error('no') } } }, new Proxy({}, { ownKeys () { throw new Error('no') } }), many,
+  null, undefined, 7, 'text', { size: Symbol('s'), __proto__: null }]
+console.log(hostile.map(labels => cprof.labels(labels, spin)).join())
+try { cprof.labels({}, () => { throw new Error('mine') }) } catch (error) { console.log(error.message) }
+`)
+  assert.strictEqual(profile.stdout, Array(10).fill('ran') + '\nmine\n')
+  const inside = profile.samples.filter(profile.under('spin'))
+  const long = inside.find(({ labels }) => labels.nul)
+  assert.strictEqual(long.labels.nul, 'a?b')
+  assert.match(long.labels.size, /^x{100,255}$/)
+  assert.ok(inside.some(({ labels }) => labels.size === '?'))
+  assert.ok(inside.every(({ labels }) => Object.keys(labels).length < 80))
+})
+
+test('the field that V8 keeps the span in is not mistaken for one that leads to it by chance', () => {
+  const { Context } = require(path.join(path.dirname(require.resolve('cprof')), 'context.js'))
+  // Do they lead to the first value while that is current, to the second, and still to that later?
+  const FIELDS = { 3: [true, false, false], 7: [true, true, true], 9: [true, true, false], 11: [true, true, false] }
+  const used = []
+  const values = []
+  new Context({
+    contextFields: () => {},
+    findContextField (value, _, first) {
+      if (!values.includes(value)) values.push(value)
+      const now = new Error().stack.includes('AsyncLocalStorage.run') ? values.indexOf(value) : 2
+      return Number(Object.keys(FIELDS).find(field => field >= first && FIELDS[field][now]) ?? -1)
+    },
+    useContextField: (value, field) => used.push(field) > 0,
+    holdLabels: () => 1
+  }).labels({}, () => {})
+  assert.deepStrictEqual(used, [9])
+})
+
+test('what only looks like OpenTelemetry is left alone', async () => {
+  const { stdout, stderr } = await run(['-e', `
+    const cprof = require('cprof')
+    const API = Symbol.for('opentelemetry.js.api.1')
+    globalThis[API] = {}
+    cprof.start({ exporter: 'none', asyncHooks: true })
+    const no = () => { throw new Error('no') }
+    for (const context of [5, 'text', null, { with: 7 }, { get with () { return no() } }, Object.freeze({ with: no }), new Proxy({}, { get: no, set: no })]) {
+      globalThis[API] = { context }
+      if (globalThis[API].context !== context) throw new Error('changed')
+    }
+    const thrower = { get context () { return no() } }
+    globalThis[API] = thrower
+    if (globalThis[API] !== thrower) throw new Error('changed')
+    cprof.stop().then(() => console.log('unharmed'))`])
+  assert.strictEqual(stdout, 'unharmed\n', stderr)
 })
 
 test('a context manager that throws throws what it threw', { skip }, async () => {
@@ -248,9 +325,9 @@ const { Worker, isMainThread, parentPort, workerData } = require('node:worker_th
 register()
 if (isMainThread) {
   for (const name of ['w1', 'w2']) new Worker(__filename, { workerData: name }).on('message', message => { Object.assign(told, message) })
-  inSpan('main', () => named('main')(150))
+  inSpan('main', () => named('main')(600))
 } else {
-  inSpan(workerData, async () => { await pause(); named(workerData)(150) })
+  inSpan(workerData, async () => { await pause(); named(workerData)(400) })
     .then(() => parentPort.postMessage({ [workerData]: told[workerData] }))
 }
 `)

@@ -1,6 +1,6 @@
 /*
  * The active span and labels of an isolate's thread, where the signal handler can read them.
- * Signal-safe; context.c is handler code.
+ * Signal-safe; context.c is handler code, context_probe.c is not.
  *
  * JavaScript (context.js) carries both in one value of an AsyncLocalStorage of its own. Where
  * Node keeps those in V8's continuation-preserved embedder data (AsyncContextFrame: 24, 26, and
@@ -10,9 +10,10 @@
  *
  *      trace id, low half | trace id, high half | span id | magic (32 bits), label set (32)
  *
- * No offset in the isolate is known beforehand: context_probe() is called while the current
- * value is one that it knows, and looks for a field that leads to it. Between a collection's
- * prologue and epilogue, when objects move, the handler takes what context_keep() read before.
+ * A span id without a trace id says that a span is active which JavaScript could not read.
+ *
+ * Which field of the isolate it is, context_probe.h finds out. Between a collection's prologue
+ * and epilogue, when objects move, the handler takes what context_keep() read before.
  *
  * Elsewhere JavaScript copies the value into an array of 32-bit words at every switch that an
  * async hook tells of; the handler reads that.
@@ -26,6 +27,15 @@
 #include "cprof/runtime.h"
 
 #define CONTEXT_MAGIC UINT32_C(0xc9f0f11e) /* as context.js has it */
+
+/* Where V8 keeps what the field leads to: offsets into a JavaScript Map and into its table,
+ * which begins as a FixedArray does. */
+enum {
+    CONTEXT_MAP_TABLE = 24,
+    CONTEXT_TABLE_LENGTH = 8,
+    CONTEXT_TABLE_FIRST = 16,
+    CONTEXT_TABLE_MAX = 512, /* words of a table that are searched: some 150 storages */
+};
 
 /* The array's words. */
 enum {
@@ -47,9 +57,11 @@ struct context_source {
 
 struct isolate;
 
-/* [isolate's thread] `value` is the tagged pointer of the BigInt that is the storage's current
- * value. False: no field leads to it. */
-bool context_probe(struct isolate *isolate, uintptr_t value);
+/* Is the tagged pointer of a BigInt that of one of ours? */
+bool context_is_ours(uintptr_t value);
+
+/* What one of ours says. */
+struct cprof_context context_of(uintptr_t value);
 
 /* [isolate's thread] A collection is about to begin. */
 void context_keep(struct isolate *isolate);

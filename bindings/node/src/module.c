@@ -16,6 +16,7 @@
 #include "cprof/labels.h"
 #include "cprof/runtime.h"
 #include "context.h"
+#include "context_probe.h"
 #include "isolate.h"
 #include "layout.h"
 #include "names.h"
@@ -325,21 +326,54 @@ static napi_value module_hold_labels(napi_env env, napi_callback_info info)
     return value;
 }
 
-/* The handle of a value is a pointer to its tagged word. */
-static uintptr_t tagged(napi_value value)
+/* The tagged pointer of a BigInt, to which its handle points; 0 for another value. */
+static uintptr_t bigint(napi_env env, napi_value value)
 {
-    return *(const uintptr_t *)value;
-}
-
-/* probeContext(value): can the handler find the current value of the storage? */
-static napi_value module_probe_context(napi_env env, napi_callback_info info)
-{
-    napi_value value = first_argument(env, info), found = NULL;
     napi_valuetype type = napi_undefined;
     napi_typeof(env, value, &type);
-    napi_get_boolean(env, type == napi_bigint && context_probe(own_isolate(env), tagged(value)),
-                     &found);
+    return type == napi_bigint ? *(const uintptr_t *)value : 0;
+}
+
+/* contextFields(): what context_copy_fields() gives, as an ArrayBuffer. */
+static napi_value module_context_fields(napi_env env, napi_callback_info info)
+{
+    napi_value buffer = NULL;
+    void *fields = NULL;
+    (void)info;
+    if (napi_create_arraybuffer(env, CONTEXT_FIELDS * sizeof(uintptr_t), &fields, &buffer) ==
+        napi_ok)
+        context_copy_fields(own_isolate(env), fields);
+    return buffer;
+}
+
+/* findContextField(value, fields, first): see context_find_field(). */
+static napi_value module_find_context_field(napi_env env, napi_callback_info info)
+{
+    napi_value given[3] = {NULL}, found = NULL;
+    size_t count = 3, size = 0;
+    void *before = NULL;
+    int32_t field = 0;
+    napi_get_cb_info(env, info, &count, given, NULL, NULL);
+    napi_get_arraybuffer_info(env, given[1], &before, &size);
+    napi_get_value_int32(env, given[2], &field);
+    field = size == CONTEXT_FIELDS * sizeof(uintptr_t)
+                ? context_find_field(own_isolate(env), bigint(env, given[0]), before, field)
+                : -1;
+    napi_create_int32(env, field, &found);
     return found;
+}
+
+/* useContextField(value, field): see context_use_field(). */
+static napi_value module_use_context_field(napi_env env, napi_callback_info info)
+{
+    napi_value given[2] = {NULL}, used = NULL;
+    size_t count = 2;
+    int32_t field = -1;
+    napi_get_cb_info(env, info, &count, given, NULL, NULL);
+    napi_get_value_int32(env, given[1], &field);
+    napi_get_boolean(env, context_use_field(own_isolate(env), bigint(env, given[0]), field),
+                     &used);
+    return used;
 }
 
 /* useContextWords(array): what the handler reads elsewhere. The array is kept for good. */
@@ -476,7 +510,9 @@ NAPI_MODULE_INIT()
         {"isRunning", module_is_running},
         {"stats", module_stats},
         {"holdLabels", module_hold_labels},
-        {"probeContext", module_probe_context},
+        {"contextFields", module_context_fields},
+        {"findContextField", module_find_context_field},
+        {"useContextField", module_use_context_field},
         {"useContextWords", module_use_context_words},
         {"spanProfileId", module_span_profile_id},
         {"probe", module_probe},

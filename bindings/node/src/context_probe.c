@@ -1,0 +1,75 @@
+#include "context_probe.h"
+
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "heap.h"
+#include "isolate.h"
+
+enum { WORD = sizeof(uintptr_t) };
+
+/* Copies words of what may be a heap object; false when it is none, or not to be read. */
+static bool fetch(uintptr_t object, int offset, uintptr_t *words, size_t count)
+{
+    if (!heap_is_object(object))
+        return false;
+    const size_t bytes = count * WORD;
+    const struct iovec to = {.iov_base = words, .iov_len = bytes};
+    const struct iovec from = {.iov_base = (void *)(object - 1 + (uintptr_t)offset),
+                               .iov_len = bytes};
+    return process_vm_readv(getpid(), &to, 1, &from, 1, 0) == (ssize_t)bytes;
+}
+
+/* Does the word lead to the value as the field would? Nothing is known of it. */
+static bool leads_to(uintptr_t map, uintptr_t value)
+{
+    uintptr_t table, length, words[CONTEXT_TABLE_MAX];
+    if (!fetch(map, CONTEXT_MAP_TABLE, &table, 1) ||
+        !fetch(table, CONTEXT_TABLE_LENGTH, &length, 1) || !heap_is_smi(length) ||
+        heap_smi(length) <= 0 || heap_smi(length) > CONTEXT_TABLE_MAX ||
+        !fetch(table, CONTEXT_TABLE_FIRST, words, (size_t)heap_smi(length)))
+        return false;
+    for (int i = 0; i < heap_smi(length); i++)
+        if (words[i] == value)
+            return true;
+    return false;
+}
+
+void context_copy_fields(const struct isolate *isolate, uintptr_t fields[CONTEXT_FIELDS])
+{
+    if (layout.walkable)
+        memcpy(fields, isolate->v8, CONTEXT_FIELDS * sizeof *fields);
+}
+
+int context_find_field(const struct isolate *isolate, uintptr_t value,
+                       const uintptr_t before[CONTEXT_FIELDS], int first)
+{
+    const uintptr_t *fields = isolate->v8;
+    if (!layout.walkable || !heap_is_object(value) || !context_is_ours(value))
+        return -1;
+    for (int i = first; i >= 0 && i < CONTEXT_FIELDS; i++)
+        if (fields[i] != before[i] && leads_to(fields[i], value))
+            return i;
+    return -1;
+}
+
+bool context_use_field(struct isolate *isolate, uintptr_t value, int field)
+{
+    const uintptr_t *place = (const uintptr_t *)isolate->v8 + field;
+    struct context_source *source = &isolate->context;
+    if (!layout.walkable || field < 0 || field >= CONTEXT_FIELDS || !heap_is_object(value) ||
+        !context_is_ours(value) || !leads_to(*place, value))
+        return false;
+    const struct cprof_context wanted = context_of(value);
+    source->map_type = heap_type(*place);
+    source->bigint_map = heap_word(value, 0);
+    atomic_signal_fence(memory_order_seq_cst);
+    source->field = place;
+    context_keep(isolate);
+    if (memcmp(source->kept.trace_id, wanted.trace_id, sizeof wanted.trace_id) == 0 &&
+        memcmp(source->kept.span_id, wanted.span_id, sizeof wanted.span_id) == 0)
+        return true;
+    source->field = NULL;
+    return false;
+}
