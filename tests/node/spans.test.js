@@ -30,10 +30,17 @@ const register = () => new NodeTracerProvider().register()
 const told = {}
 const tell = (name, span) => { told[name] = span.spanContext().traceId + ':' + span.spanContext().spanId }
 const inSpan = (name, run) => trace.getTracer('test').startActiveSpan(name, span => { tell(name, span); return run(span) })
-// The process's CPU time in ms: the thread's is as coarse as the kernel's ticks.
-const cpu = () => { const { user, system } = process.cpuUsage(); return (user + system) / 1000 }
+// This thread's CPU time in ms; the process's, which has that of cprof's threads, is asked for since that
+// brings the other up to date.
+const used = require('node:fs').openSync('/proc/thread-self/schedstat')
+const digits = Buffer.alloc(64)
+const cpu = () => {
+  process.cpuUsage()
+  require('node:fs').readSync(used, digits, 0, 64, 0)
+  return Number(digits.latin1Slice(0, digits.indexOf(' '))) / 1e6
+}
 let sink = 0
-const burn = ms => { const end = cpu() + ms; while (cpu() < end) for (let i = 0; i < 1000; i++) sink += i }
+const burn = ms => { const end = cpu() + ms; while (cpu() < end) for (let i = 0; i < 20000; i++) sink += i }
 const functions = {}
 const named = name => functions[name] ??= new Function('burn', 'return function in_' + name + ' (ms) { burn(ms); return 1 }')(burn)
 const pause = () => new Promise(resolve => setTimeout(resolve, 1))
@@ -224,8 +231,10 @@ if (String(same) !== 'self,1,2') throw new Error(String(same))
     'text_of', 'context_undefined', 'context_getter', 'context_throws']
   for (const name of [...unlinked, 'remote', 'invalid', 'after']) assertLinked(profile, name, undefined)
   const lost = unlinked.reduce((sum, name) => sum + profile.count(profile.under('in_' + name)), 0)
+  const collecting = profile.count(profile.under('(garbage collector)')) // in one of these spans or another
   const counted = profile.metric('cprof.samples_unlinked')
-  assert.ok(Math.abs(counted - lost) <= 0.1 * lost + 5, `${counted} counted, ${lost} in spans that can't be read`)
+  assert.ok(counted >= 0.97 * lost - 5 && counted <= 1.03 * lost + 5 + collecting,
+    `${counted} counted, ${lost} in spans that can't be read, ${collecting} in collections`)
 })
 
 test('labels that are huge, have NULs or throw cost themselves and nothing else', async () => {
@@ -325,9 +334,9 @@ const { Worker, isMainThread, parentPort, workerData } = require('node:worker_th
 register()
 if (isMainThread) {
   for (const name of ['w1', 'w2']) new Worker(__filename, { workerData: name }).on('message', message => { Object.assign(told, message) })
-  inSpan('main', () => named('main')(600))
+  inSpan('main', () => named('main')(150))
 } else {
-  inSpan(workerData, async () => { await pause(); named(workerData)(400) })
+  inSpan(workerData, async () => { await pause(); named(workerData)(150) })
     .then(() => parentPort.postMessage({ [workerData]: told[workerData] }))
 }
 `)
