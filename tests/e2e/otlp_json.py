@@ -5,16 +5,25 @@ import collections
 
 def stacks(data):
     """{("main", "work"): total, …}, root first, over all profiles of one JSON object."""
-    dictionary = data["dictionary"]
-    strings = dictionary["stringTable"]
     totals = collections.Counter()
+    for names, _, value in samples(data):
+        totals[names] += value
+    return dict(totals)
+
+
+def samples(data):
+    """(names, root first, (trace id, span id) or None, value) of every sample."""
+    dictionary = data["dictionary"]
+    links = dictionary.get("linkTable") or [{}]
     for resource in data["resourceProfiles"]:
         for scope in resource["scopeProfiles"]:
             for profile in scope["profiles"]:
                 for sample in profile["samples"]:
-                    names = stack_names(dictionary, strings, sample.get("stackIndex", 0))
-                    totals[names] += int(sample["values"][0])
-    return dict(totals)
+                    names = stack_names(dictionary, dictionary["stringTable"],
+                                        sample.get("stackIndex", 0))
+                    link = links[sample.get("linkIndex", 0)]
+                    ids = link.get("traceId"), link.get("spanId")
+                    yield names, ids if all(ids) else None, int(sample["values"][0])
 
 
 def stack_names(dictionary, strings, index):

@@ -1,16 +1,12 @@
 """A real tracer and cprof send to the same real collector: what links say, the tracer sent."""
 
 import base64
-import json
-import os
-import pathlib
 import subprocess
 
 import pytest
 
-import collector
-
-HERE = pathlib.Path(__file__).resolve().parent
+import otlp_json
+import traced
 
 # 60 requests of three kinds of work, 20 at a time; half of them with a child span.
 PROGRAM = """
@@ -65,35 +61,12 @@ def received(tracing_python, tmp_path_factory):
     folder = tmp_path_factory.mktemp("spans")
     program = folder / "shop.py"
     program.write_text(PROGRAM)
-    try:
-        with collector.running_collector(folder, HERE / "traces.yaml") as running:
-            environment = {**os.environ, "CPROF_ENABLED": "1", "CPROF_RATE": "500",
-                           "CPROF_INTERVAL": "1", "CPROF_SPAN_PROFILE_ID": "on",
-                           "OTEL_SERVICE_NAME": "shop",
-                           "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{running.http}"}
-            done = subprocess.run([tracing_python, program], env=environment, text=True,
-                                  capture_output=True, timeout=120)
-            assert done.returncode == 0, done.stderr
-            profiles = [json.loads(line) for line in running.lines()]
-            traces = pathlib.Path(f"{running.output}.traces").read_text().splitlines()
-    except collector.Unavailable as reason:
-        pytest.skip(str(reason))
-    spans = [span for line in traces for resource in json.loads(line)["resourceSpans"]
-             for scope in resource["scopeSpans"] for span in scope["spans"]]
-    return spans, profiles
+    return traced.run(folder, [tracing_python, program], CPROF_SPAN_PROFILE_ID="on")
 
 
 def each_sample(profiles):
     """(link or None, count) of every sample."""
-    for data in profiles:
-        links = data["dictionary"]["linkTable"]
-        for resource in data["resourceProfiles"]:
-            for scope in resource["scopeProfiles"]:
-                for profile in scope["profiles"]:
-                    for sample in profile["samples"]:
-                        link = links[sample.get("linkIndex", 0)]
-                        ids = link.get("traceId"), link.get("spanId")
-                        yield (ids if all(ids) else None), int(sample["values"][0])
+    return [(link, count) for data in profiles for _, link, count in otlp_json.samples(data)]
 
 
 def test_every_link_is_a_span_that_the_tracer_exported(received):

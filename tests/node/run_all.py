@@ -26,7 +26,7 @@ WORK = Path(os.environ.get("CPROF_TEST_WORK", "/tmp/cprof-test-node"))
 VERSIONS = ("18", "20", "22", "24", "26")
 FULL = ("v22", "v24", "v26")  # with the programs of full/
 PACKAGES = ("typescript@5", "express@5", "@types/node@22", "@opentelemetry/api@1",
-            "@opentelemetry/sdk-trace-node@2")
+            "@opentelemetry/sdk-trace-node@2", "@opentelemetry/exporter-trace-otlp-http@0")
 LONG_STRESS = "v24"
 AT_A_TIME = 2  # the tests of one Node run one after the other
 
