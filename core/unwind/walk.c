@@ -314,11 +314,12 @@ static inline const struct unwind_rule *find_rule(const struct walk *walk,
                                                   const struct module *module, uintptr_t pc)
 {
     struct cached_rule *cached = rule_cache_slot(&walk->memory->cache, pc);
-    if (cached->pc != pc) {
-        cached->pc = 0;
+    uintptr_t key = rule_cache_key(pc, !module->transient);
+    if (cached->key != key) {
+        cached->key = 0;
         if (!look_up(walk, module, pc, &cached->rule))
             return NULL;
-        cached->pc = pc;
+        cached->key = key;
     }
     return &cached->rule;
 }
@@ -424,6 +425,9 @@ static bool leave_unknown(struct walk *walk, uintptr_t pc)
 /* Moves to the caller of the frame at walk->at. False: walk->end says why not. */
 static bool leave(struct walk *walk, uintptr_t pc)
 {
+    const struct cached_rule *cached = rule_cache_slot(&walk->memory->cache, pc);
+    if (cached->key == rule_cache_key(pc, true))
+        return leave_by_rule(walk, &cached->rule);
     const struct module *module = find_module(walk, pc);
     if (!module)
         return leave_unknown(walk, pc);
