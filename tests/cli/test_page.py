@@ -253,6 +253,27 @@ def test_filters_by_thread_label_trace_and_span_with_live_totals(page, small, cp
     assert opened.text("summary").startswith("1.00 s · ")
 
 
+def test_labels_may_be_called_anything(page, tmp_path):
+    """Not even "trace", which a label may be and a link is, or what every object of JavaScript has."""
+    profile = profiles.ProfileFile()
+    names = ["trace", "span", "constructor", "__proto__", "toString"]
+    for i, name in enumerate(names):
+        profile.add([profiles.MAIN], 1 + i, **{name: f"value {i}"})
+    profile.add([profiles.MAIN], 40, trace_id=profiles.TRACE, span_id=profiles.SPAN, span="mine")
+    opened = page(profile.write(tmp_path / "labels.pb.gz"))
+    opened.click("filter")
+    assert opened.run("return [...document.querySelectorAll('#filters h2')].map((each) => each.textContent)") == [
+        *names, "Trace", "Span"]
+    for i, name in enumerate(names):
+        assert facet(opened, name)[f"value {i}"] == f"{10 * (1 + i)}.0 ms"
+    assert facet(opened, "Trace") == {profiles.TRACE: "400 ms"}
+    assert facet(opened, "span") == {"mine": "400 ms", "value 1": "20.0 ms"}
+    choose(opened, "span", "value 1")
+    assert opened.text("summary").startswith("20.0 ms of 550 ms")
+    assert facet(opened, "Span") == {profiles.SPAN: "0 s"}
+    quiet(opened)
+
+
 def test_the_table_sorts_and_leads_to_the_graph(page, small):
     opened = page(small)
     names = "return [...document.querySelectorAll('#rows .name span')].map((each) => each.textContent)"
@@ -454,6 +475,19 @@ def test_an_empty_profile_opens(page, tmp_path):
     opened.type("search", "x")
     opened.keys(ESCAPE)
     assert table(opened) == {}
+    quiet(opened)
+
+
+def test_the_end_of_a_deep_stack_has_breadcrumbs(page, tmp_path):
+    frames = [profiles.python(f"f{i}", "deep.py", i) for i in range(1000)]
+    opened = page(profiles.ProfileFile().add(frames, 1).write(tmp_path / "deep.pb.gz"))
+    opened.run("const {graph, model} = window.page; graph.zoom(model.follow(model.key.slice(1)), false)")
+    crumbs = opened.run("return [...document.querySelectorAll('#crumbs button')].map((each) => each.textContent)")
+    assert crumbs[0] == "all" and crumbs[1].startswith("… f") and crumbs[-1] == "f999"
+    assert len(crumbs) == 100
+    opened.run("document.querySelector('#crumbs button').click()")
+    opened.settle()
+    assert opened.run("return document.getElementById('crumbs').hidden")
     quiet(opened)
 
 

@@ -3,6 +3,7 @@ leaves, in numbers of `cprof top`."""
 
 import json
 import os
+import re
 import subprocess
 
 import pytest
@@ -213,6 +214,23 @@ def test_one_interval_has_no_strip(browser, cprof, small, tmp_path):
     cprof("flame", small, "-o", tmp_path / "one.html")
     browser.open(tmp_path / "one.html")
     assert browser.run("return document.getElementById('timeline').hidden")
+
+
+@needs_browser
+def test_more_intervals_than_a_function_takes_arguments(browser, cprof, tmp_path):
+    profile = profiles.ProfileFile()
+    for i in range(150_000):
+        minute, second = divmod(i // 100, 60)
+        at = f"2023-11-14T{22 + minute // 60:02}:{minute % 60:02}:{second:02}.{i % 100:02}"
+        profile.add([profiles.MAIN], 1, **{"cprof.interval": f"{at}0Z/{at}9Z"})
+    cprof("flame", profile.write(tmp_path / "many.pb.gz"), "-o", tmp_path / "many.html")
+    browser.log()
+    browser.open(tmp_path / "many.html")
+    assert summary(browser) == "1500 s" and not browser.run("return document.getElementById('timeline').hidden")
+    drag(browser, 0.1, 0.9)
+    taken = float(re.match(r"(\d+) s of 1500 s", summary(browser))[1])
+    assert 1190 < taken < 1210
+    assert browser.log() == []
 
 
 @needs_browser

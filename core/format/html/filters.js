@@ -3,7 +3,9 @@
 
 const SHOWN = 100; /* values of one facet in the panel; the rest is found by its name */
 
-const FACET_NAMES = {"thread.name": "Thread", "thread.id": "Thread id", trace: "Trace", span: "Span"};
+/* Without a prototype: a label may be called "constructor". */
+const LABEL_TITLES = {__proto__: null, "thread.name": "Thread", "thread.id": "Thread id"};
+const LINK_TITLES = {__proto__: null, trace: "Trace", span: "Span"};
 
 class Filters {
     constructor(panel, chips, model, timeline, changed) {
@@ -28,11 +30,13 @@ class Filters {
         const active = document.activeElement?.dataset?.facet;
         this.panel.replaceChildren(...this.model.profile.facets.map((facet) => this.#section(facet)));
         if (active)
-            this.panel.querySelector(`input[type=search][data-facet="${CSS.escape(active)}"]`)?.focus();
+            this.panel.querySelector(`input[type=search][data-facet="${active}"]`)?.focus();
     }
 
     title(facet) {
-        return FACET_NAMES[facet.name] ?? printable(facet.name, 60);
+        const {profile} = this.model;
+        const titles = facet.source === profile.link ? LINK_TITLES : LABEL_TITLES;
+        return titles[facet.name] ?? printable(facet.name, 60);
     }
 
     #section(facet) {
@@ -63,7 +67,7 @@ class Filters {
         const finder = document.createElement("input");
         finder.type = "search";
         finder.placeholder = "Find";
-        finder.dataset.facet = facet.name;
+        finder.dataset.facet = this.model.profile.facets.indexOf(facet);
         finder.setAttribute("aria-label", `Find in ${this.title(facet)}`);
         finder.value = this.wanted.get(facet) ?? "";
         finder.addEventListener("input", () => {

@@ -1,5 +1,7 @@
 /* Wires the parts of the page together. */
 
+const CRUMBS = 100;
+
 const $ = (id) => document.getElementById(id);
 
 class Page {
@@ -80,8 +82,8 @@ class Page {
 
     #fillTools() {
         const {profile} = this.model;
-        const names = profile.diff ? {new: "Widths: new", base: "Widths: base"}
-            : {cpu: "CPU time", samples: "Samples", wall: "Wall time"};
+        const names = profile.diff ? {__proto__: null, new: "Widths: new", base: "Widths: base"}
+            : {__proto__: null, cpu: "CPU time", samples: "Samples", wall: "Wall time"};
         profile.values.forEach(({type, unit}, column) => {
             const option = new Option(names[type] ?? printable(`${type} (${unit})`, 60), column);
             option.selected = column === profile.defaultColumn;
@@ -240,10 +242,12 @@ class Page {
     #showCrumbs() {
         const {graph} = this;
         const path = graph.focus.path();
-        $("crumbs").replaceChildren(...path.map((box, i) => {
+        const left = Math.max(0, path.length - CRUMBS); /* of a very deep one, below the root */
+        const shown = [path[0], ...path.slice(left + 1)];
+        $("crumbs").replaceChildren(...shown.map((box, i) => {
             const crumb = document.createElement("button");
             crumb.type = "button";
-            crumb.textContent = i === 0 ? "all" : graph.label(box).slice(0, 80);
+            crumb.textContent = (i === 1 && left > 0 ? "… " : "") + graph.label(box).slice(0, 80);
             if (box === graph.focus)
                 crumb.setAttribute("aria-current", "true");
             crumb.addEventListener("click", () => graph.zoom(box));

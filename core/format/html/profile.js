@@ -28,6 +28,23 @@ function printable(text, limit = 2000) {
                        "\ufffd");
 }
 
+const MOST_FACETS = 64;
+
+/* What samples can be told apart by: `source` is each sample's label set or link, and `of` the
+ * value (an index, or -1) of each of those. */
+class Facet {
+    constructor(name, source, size) {
+        Object.assign(this, {name, source, of: new Int32Array(size).fill(-1),
+                             values: [], index: new Map(), chosen: new Set()});
+    }
+
+    put(id, text) {
+        if (!this.index.has(text))
+            this.index.set(text, this.values.push(text) - 1);
+        this.of[id] = this.index.get(text);
+    }
+}
+
 const GC_NAMES = new Set(["[gc]", "(garbage collector)", "[garbage collection]"]);
 
 class Profile {
@@ -96,37 +113,31 @@ class Profile {
         this.amounts = samples.values.map((column) => Float64Array.from(column));
     }
 
-    /* The dimensions to filter by: each label key, and trace and span. `of` tells the value
-     * (an index, or -1) of each label set or link. */
+    /* The dimensions to filter by: each label key, up to a number that no program has, and trace
+     * and span. */
     #facets(raw) {
-        const facets = new Map();
-        const add = (name, source, size, id, text) => {
-            if (!facets.has(name))
-                facets.set(name, {name, source, of: new Int32Array(size).fill(-1),
-                                  values: [], index: new Map(), chosen: new Set()});
-            const facet = facets.get(name);
-            if (!facet.index.has(text))
-                facet.index.set(text, facet.values.push(text) - 1);
-            facet.of[id] = facet.index.get(text);
-        };
+        const labels = new Map();
         raw.labels.forEach((set, id) => {
-            for (let i = 0; i < set.length; i += 2)
-                add(set[i], this.labels, raw.labels.length, id, set[i + 1]);
+            for (let i = 0; i < set.length; i += 2) {
+                if (!labels.has(set[i]) && labels.size < MOST_FACETS)
+                    labels.set(set[i], new Facet(set[i], this.labels, raw.labels.length));
+                labels.get(set[i])?.put(id, set[i + 1]);
+            }
         });
-        raw.links.forEach(([trace, span], id) => {
-            if (id === 0)
-                return;
-            add("trace", this.link, raw.links.length, id, trace);
-            add("span", this.link, raw.links.length, id, span);
+        const links = ["trace", "span"].map((name) => new Facet(name, this.link, raw.links.length));
+        raw.links.forEach((ids, id) => {
+            if (id !== 0) /* 0 is none */
+                links.forEach((facet, i) => facet.put(id, ids[i]));
         });
         const first = ["thread.name", "thread.id"];
         const rank = (facet) => (first.indexOf(facet.name) + 1) || 9;
-        return [...facets.values()].sort((a, b) => rank(a) - rank(b));
+        return [...[...labels.values()].sort((a, b) => rank(a) - rank(b)),
+                ...links.filter((facet) => facet.values.length > 0)];
     }
 
     /* The intervals are no facet but the time strip's; of a comparison, nothing at all. */
     #takeTime(raw) {
-        const at = this.facets.findIndex((facet) => facet.name === INTERVAL);
+        const at = this.facets.findIndex((facet) => facet.source === this.labels && facet.name === INTERVAL);
         if (at < 0)
             return null;
         const [facet] = this.facets.splice(at, 1);
@@ -138,6 +149,13 @@ class Profile {
 const INTERVAL = "cprof.interval"; /* the label that cli/load.h describes */
 
 const middle = (interval) => (interval.from + interval.to) / 2;
+
+/* From the first beginning to the last end. There may be more intervals than a function takes
+ * arguments. */
+function span(intervals) {
+    return intervals.reduce((all, {from, to}) => ({from: Math.min(all.from, from), to: Math.max(all.to, to)}),
+                            {from: Infinity, to: -Infinity});
+}
 
 /* When a profile's samples were: the interval of each label set, and which of them the page is
  * about. Times are Unix time in ms. */
@@ -151,8 +169,7 @@ class Time {
         });
         this.order = this.intervals.filter(({from}) => !Number.isNaN(from))
             .sort((a, b) => middle(a) - middle(b));
-        this.from = Math.min(...this.order.map(({from}) => from));
-        this.to = Math.max(...this.order.map(({to}) => to));
+        Object.assign(this, span(this.order));
         this.choose(null);
     }
 

@@ -32,9 +32,7 @@ class Timeline {
     brush(from, to) {
         const {time} = this;
         const held = time.intervals.filter((each) => middle(each) >= from && middle(each) < to);
-        const chosen = held.length === 0 || held.length === time.intervals.length ? null : {
-            from: Math.min(...held.map((each) => each.from)),
-            to: Math.max(...held.map((each) => each.to))};
+        const chosen = held.length === 0 || held.length === time.intervals.length ? null : span(held);
         if (chosen?.from === time.chosen?.from && chosen?.to === time.chosen?.to)
             return;
         time.choose(chosen);
