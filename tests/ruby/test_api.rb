@@ -86,6 +86,34 @@ class TestApi < CprofTest
     end
   end
 
+  # Also those that another native thread runs by then, or a native thread that has run others.
+  def test_threads_show_their_ruby_frames_after_every_start
+    run_plain(<<~'RUBY') do |outcome|
+      def early = spin(0.01)
+      def between = spin(0.01)
+      go = true
+      threads = 2.times.map { Thread.new { early while go } }
+      2.times do |n|
+        Cprof.start(rate: 500, output: "start#{n}.pb.gz")
+        4.times.map { Thread.new { spin(0.02) } }.each(&:join)
+        sleep 0.8
+        Cprof.stop
+        4.times.map { Thread.new { spin(0.02) } }.each(&:join)
+        threads << Thread.new { between while go }
+      end
+      go = false
+      threads.each(&:join)
+    RUBY
+      assert_clean outcome
+      2.times do |n|
+        profile = Pprof.read(File.join(outcome.folder, "start#{n}.pb.gz"))
+        names = ["Object#spin", "Cprof.start", "Cprof.stop"]
+        assert_operator profile.share { |s| (s.names & names).any? }, :>, 0.93, "start #{n}"
+        assert_equal n == 1, profile.samples.any? { |s| s.names.include?("Object#between") }
+      end
+    end
+  end
+
   def test_labels_follow_fibers_and_end_with_their_block
     outcome = run_profiled(<<~RUBY, rate: 500)
       def plain = spin(0.2)

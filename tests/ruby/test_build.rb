@@ -8,7 +8,7 @@ class TestBuild < CprofTest
   # What the handler's part of the binding may refer to: the first three are Ruby's, and neither
   # lock nor allocate; the others are the binding's own data.
   HANDLER_MAY_USE = %w[ruby_thread_has_gvl_p rb_during_gc rb_gc_count layout context_here
-                       context_age context_seen threads_over _GLOBAL_OFFSET_TABLE_].freeze
+                       context_age context_seen threads_over threads_running _GLOBAL_OFFSET_TABLE_].freeze
 
   def gem_folder
     Gem.loaded_specs["cprof"]&.gem_dir || Gem::Specification.find_by_name("cprof").gem_dir

@@ -148,6 +148,34 @@ class TestSpans < CprofTest
     end
   end
 
+  # Every allocation collects and moves what it may.
+  with_each_api("the_api_is_found_amid_collections_that_move_it") do |environment|
+    run_profiled(<<~'RUBY', environment: environment.merge("RUBYOPT" => nil, "CPROF_OUTPUT" => nil)) do |outcome|
+      require "cprof"
+      Cprof.start(exporter: "none")
+      Cprof.stop
+      require ENV.fetch("OTEL_LIBRARY")
+      OpenTelemetry::SDK.configure if defined?(OpenTelemetry::SDK)
+      def in_found = spin(0.2)
+      GC.auto_compact = true
+      GC.stress = true
+      Cprof.start(rate: 500, output: "found.pb.gz", labels: { a: "b" })
+      GC.stress = false
+      GC.compact
+      OpenTelemetry.tracer_provider.tracer("test").in_span("found") do |span|
+        puts "found #{span.context.hex_trace_id} #{span.context.hex_span_id}"
+        in_found
+      end
+      Cprof.stop
+    RUBY
+      assert_clean outcome
+      right = assert_linked(Pprof.read(File.join(outcome.folder, "found.pb.gz")), told(outcome)) do |names|
+        names.include?("Object#in_found") ? "found" : :any
+      end
+      assert_operator right["found"], :>, 50
+    end
+  end
+
   def test_threads_that_move_between_native_threads_keep_their_spans
     skip "threads move since Ruby 3.3" if RUBY_VERSION < "3.3"
     assert_operator serve(self.class.environments["fiber_storage"].merge("RUBY_MN_THREADS" => "1"), moving: true).sum, :>, 500

@@ -99,16 +99,21 @@ static void prepare_asking(void)
 }
 #endif
 
-/* Pairs out of an Array of Arrays of two Strings, which keeps the strings. */
+/* Pairs out of an Array of Arrays of two Strings. The keeper also holds the strings: what lies
+ * in it stays where it is, while an array's strings may be moved. */
 static const struct cprof_pair *pairs_of(VALUE array, VALUE *keeper)
 {
     long count = RARRAY_LEN(array);
-    struct cprof_pair *pairs = rb_alloc_tmp_buffer(keeper, (count + 1) * (long)sizeof *pairs);
+    struct cprof_pair *pairs =
+        rb_alloc_tmp_buffer(keeper, (count + 1) * (long)(sizeof *pairs + 2 * sizeof(VALUE)));
+    VALUE *strings = (VALUE *)(pairs + count + 1);
     for (long i = 0; i < count; i++) {
         VALUE pair = rb_check_array_type(RARRAY_AREF(array, i));
-        VALUE key = rb_ary_entry(pair, 0), value = rb_ary_entry(pair, 1);
+        VALUE *key = strings + 2 * i, *value = key + 1;
+        *key = rb_ary_entry(pair, 0);
+        *value = rb_ary_entry(pair, 1);
         pairs[i] =
-            (struct cprof_pair){.key = StringValueCStr(key), .value = StringValueCStr(value)};
+            (struct cprof_pair){.key = StringValueCStr(*key), .value = StringValueCStr(*value)};
     }
     return pairs;
 }
@@ -160,12 +165,12 @@ static VALUE native_start(int count, VALUE *v, VALUE self)
     };
     if (has_jit)
         jit_find();
+    threads_follow();
     rb_thread_call_without_gvl(start_engine, &start, NULL, NULL);
     for (size_t i = 0; i < sizeof keepers / sizeof *keepers; i++)
         rb_free_tmp_buffer(&keepers[i]);
     if (start.result == 0) {
-        threads_hook();
-        threads_enter_current();
+        threads_started();
         spans_start();
         spans_find();
         context_renew();
@@ -207,10 +212,8 @@ static VALUE native_stop(VALUE self, VALUE timeout)
 {
     (void)self;
     int result = finish(cprof_stop, timeout);
-    if (result != -ENOENT) {
-        threads_unhook();
+    if (result != -ENOENT)
         code_forget();
-    }
     return result == 0 ? Qtrue : Qfalse;
 }
 

@@ -228,6 +228,13 @@ void spans_watch(void)
         rb_add_event_hook(on_class_end, RUBY_EVENT_END, Qnil);
 }
 
+/* From now on it stays alive and in its place; 0 is nothing. */
+static void keep(VALUE *place, VALUE object)
+{
+    rb_gc_register_address(place);
+    *place = object;
+}
+
 void spans_find(void)
 {
     static const char *const context[] = {"OpenTelemetry", "Context", NULL};
@@ -236,19 +243,13 @@ void spans_find(void)
     if (api.context != 0)
         return;
     /* The last of the three to be defined: the API is whole, or as good as. */
-    VALUE found = constant(span_context);
-    if (found == 0 || constant(context) == 0)
+    if (constant(span_context) == 0 || constant(context) == 0)
         return;
     name_things();
-    api.span_context = found;
-    api.span_key = constant(key);
-    api.context = constant(context);
-    api.spans = rb_path2class("Cprof::Spans");
-    rb_gc_register_mark_object(api.span_context);
-    rb_gc_register_mark_object(api.context);
-    rb_gc_register_mark_object(api.spans);
-    if (api.span_key != 0)
-        rb_gc_register_mark_object(api.span_key);
+    keep(&api.spans, rb_path2class("Cprof::Spans"));
+    keep(&api.span_context, constant(span_context));
+    keep(&api.span_key, constant(key));
+    keep(&api.context, constant(context));
     prepend_hooks();
     context_follow();
     context_renew();

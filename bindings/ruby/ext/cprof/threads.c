@@ -15,16 +15,18 @@
 #include "layout.h"
 
 __thread bool threads_over;
+__thread void *threads_running;
 
-/* The Ruby thread that the native one was last seen to run. */
-static __thread void *running;
+/* In which start of the profiler the core was told of the native thread. */
+static __thread unsigned told_in;
+static unsigned starts; /* under the GVL; elsewhere an old one is as good */
 
 static void enter(VALUE thread, const char *name)
 {
-    running = layout_thread(thread);
+    threads_running = layout_thread(thread);
+    told_in = __atomic_load_n(&starts, __ATOMIC_RELAXED);
     context_enter(thread);
     cprof_thread_enter((uint64_t)gettid(), name);
-    cprof_thread_set_data(running);
     atomic_signal_fence(memory_order_seq_cst);
     threads_over = false;
 }
@@ -33,9 +35,8 @@ static void leave(VALUE thread)
 {
     threads_over = true;
     atomic_signal_fence(memory_order_seq_cst);
-    running = NULL;
+    threads_running = NULL;
     context_leave(thread);
-    cprof_thread_set_data(NULL);
     cprof_thread_leave();
 }
 
@@ -51,7 +52,6 @@ void threads_enter_current(void)
 
 #if RUBY_API_VERSION_CODE >= 30300
 
-static rb_internal_thread_event_hook_t *hook;
 static uintptr_t main_ractor;
 static bool all_move; /* also the main Ractor's threads */
 
@@ -67,7 +67,7 @@ static void suspend(void)
 {
     threads_over = true;
     atomic_signal_fence(memory_order_seq_cst);
-    running = NULL;
+    threads_running = NULL;
     context_here = NULL;
 }
 
@@ -81,27 +81,21 @@ static void on_event(rb_event_flag_t event, const rb_internal_thread_event_data_
     else if (event == RUBY_INTERNAL_THREAD_EVENT_SUSPENDED) {
         if (may_move(data->thread))
             suspend();
-    } else if (running != layout_thread(data->thread))
+    } else if (threads_running != layout_thread(data->thread) ||
+               told_in != __atomic_load_n(&starts, __ATOMIC_RELAXED))
         enter(data->thread, NULL);
 }
 
-void threads_hook(void)
+static void hook(void)
 {
     const char *chosen = getenv("RUBY_MN_THREADS");
     all_move = chosen != NULL && atoi(chosen) != 0;
     main_ractor = word_at((uintptr_t)layout_thread(rb_thread_main()), THREAD_RACTOR);
-    hook = rb_internal_thread_add_event_hook(on_event,
-                                             RUBY_INTERNAL_THREAD_EVENT_RESUMED |
-                                                 RUBY_INTERNAL_THREAD_EVENT_SUSPENDED |
-                                                 RUBY_INTERNAL_THREAD_EVENT_EXITED,
-                                             NULL);
-}
-
-void threads_unhook(void)
-{
-    if (hook != NULL)
-        rb_internal_thread_remove_event_hook(hook);
-    hook = NULL;
+    rb_internal_thread_add_event_hook(on_event,
+                                      RUBY_INTERNAL_THREAD_EVENT_RESUMED |
+                                          RUBY_INTERNAL_THREAD_EVENT_SUSPENDED |
+                                          RUBY_INTERNAL_THREAD_EVENT_EXITED,
+                                      NULL);
 }
 
 #else
@@ -117,14 +111,23 @@ static void on_event(rb_event_flag_t event, VALUE unused, VALUE thread, ID id, V
         enter(thread, NULL);
 }
 
-void threads_hook(void)
+static void hook(void)
 {
     rb_add_event_hook(on_event, RUBY_EVENT_THREAD_BEGIN | RUBY_EVENT_THREAD_END, Qnil);
 }
 
-void threads_unhook(void)
+#endif
+
+void threads_follow(void)
 {
-    rb_remove_event_hook(on_event);
+    static bool following;
+    if (!following)
+        hook();
+    following = true;
 }
 
-#endif
+void threads_started(void)
+{
+    __atomic_store_n(&starts, starts + 1, __ATOMIC_RELAXED);
+    threads_enter_current();
+}

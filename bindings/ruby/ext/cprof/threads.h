@@ -11,10 +11,19 @@
 
 #include <stdbool.h>
 
-/* Under the GVL. */
-void threads_hook(void);
-void threads_unhook(void);
-void threads_enter_current(void); /* the calling thread, which was there before the hooks */
+/* Under the GVL, before the first start, so that no thread is sampled that goes on unseen. From
+ * then on threads are followed, also while the profiler is stopped: what a native thread ran
+ * before that says nothing of it afterwards. */
+void threads_follow(void);
+
+/* Under the GVL, after each start. */
+void threads_started(void);
+
+/* Under the GVL: the calling thread. Also in a forked child. */
+void threads_enter_current(void);
+
+/* [handler] The rb_thread_t that the native thread is known to run; NULL: not known. */
+extern __thread void *threads_running __attribute__((tls_model("initial-exec")));
 
 /* [handler] The native thread has ended its Ruby thread: its context must not be looked at. */
 extern __thread bool threads_over __attribute__((tls_model("initial-exec")));

@@ -39,6 +39,8 @@ uintptr_t walk_context(const void *thread_data)
         return 0;
     if (layout.current_ec != 0)
         return word_at((uintptr_t)__builtin_thread_pointer(), layout.current_ec);
+    if (thread_data == NULL)
+        thread_data = threads_running;
     return thread_data != NULL ? word_at((uintptr_t)thread_data, layout.thread_ec) : 0;
 }
 

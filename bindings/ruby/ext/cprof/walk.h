@@ -80,7 +80,8 @@ void walk_objects(const void *thread_data, void (*each)(uintptr_t object));
 /* [handler] The next older tag of an interpreter loop, from `tag` on; 0 = there is none. */
 uintptr_t walk_loop_tag(uintptr_t tag);
 
-/* The thread's execution context, or 0. */
+/* The execution context of a rb_thread_t, or of the one that the calling native thread runs
+ * (NULL), or 0. */
 uintptr_t walk_context(const void *thread_data);
 
 #endif
