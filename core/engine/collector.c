@@ -10,7 +10,8 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "engine/loader.h"
-#include "engine/own_thread.h"
+#include "engine/metrics.h"
+#include "base/own_thread.h"
 #include "engine/patience.h"
 #include "engine/terminate.h"
 #include "profile/combine.h"
@@ -35,17 +36,17 @@ struct collector {
     _Atomic uint32_t done;   /* flushes done; a wake word */
 
     /* The thread's own. */
-    uint64_t began;      /* of the interval: CLOCK_MONOTONIC */
-    uint64_t began_unix; /* Unix time */
-    uint64_t cpu_seen;   /* the process's CPU clock at the last look around */
-    uint64_t allowed;    /* when allow_again() last did */
-    unsigned followed;   /* times that modules were found new since */
-    bool more;           /* tables to compile: no time to sleep */
-    bool missed;         /* a sample met code that no module covers */
-    bool rename;         /* the interval is new: read threads' names again */
+    uint64_t began;              /* of the interval: CLOCK_MONOTONIC */
+    uint64_t began_unix;         /* Unix time */
+    uint64_t cpu_seen;           /* the process's CPU clock at the last look around */
+    uint64_t allowed;            /* when allow_again() last did */
+    uint64_t threads, unsampled; /* the most of either in the interval */
+    unsigned followed;           /* times that modules were found new since */
+    bool more;                   /* tables to compile: no time to sleep */
+    bool missed;                 /* a sample met code that no module covers */
+    bool rename;                 /* the interval is new: read threads' names again */
     bool told_taken, told_dropped, told_proc;
-    struct cprof_stats exported;   /* the counters at the last close */
-    struct gather_counts gathered; /* the same of those that only profiles carry */
+    struct metrics metrics; /* at the last close */
 
     /* What the thread last published. */
     pthread_mutex_t published_lock;
@@ -144,6 +145,17 @@ static void follow_threads(struct collector *collector)
     }
 }
 
+/* For the profile, which is closed after the threads that it tells of have ended. */
+static void see_most_threads(struct collector *collector)
+{
+    struct threads_counts now;
+    threads_count(&now);
+    if (now.sampled > collector->threads)
+        collector->threads = now.sampled;
+    if (now.unsampled > collector->unsampled)
+        collector->unsampled = now.unsampled;
+}
+
 /* A signal of ours under somebody else's disposition could kill the program. */
 static void check_handler(struct collector *collector)
 {
@@ -169,6 +181,7 @@ static void look_around(struct collector *collector)
     collector->cpu_seen = cpu;
     follow_modules(collector);
     follow_threads(collector);
+    see_most_threads(collector);
 }
 
 /* ---- closing an interval ---- */
@@ -178,6 +191,7 @@ static void begin_interval(struct collector *collector)
     collector->began = clock_ns(CLOCK_MONOTONIC);
     collector->began_unix = clock_ns(CLOCK_REALTIME);
     collector->rename = true;
+    collector->threads = collector->unsampled = 0;
     uint64_t id[2];
     random_words(id);
     id[0] |= id[0] == 0; /* all zero would be none */
@@ -186,40 +200,20 @@ static void begin_interval(struct collector *collector)
     pthread_mutex_unlock(&collector->published_lock);
 }
 
-/* Counters go out as what the interval added, the others as they stand. */
 static void attach_metrics(struct collector *collector, struct profile *profile)
 {
-    struct cprof_stats now, out;
-    collector_stats(collector, &now);
-    out = now;
-#define SINCE_LAST(field) out.field -= collector->exported.field;
-    SINCE_LAST(samples)
-    SINCE_LAST(samples_dropped)
-    SINCE_LAST(samples_truncated)
-    SINCE_LAST(samples_failed)
-    SINCE_LAST(timer_overruns)
-    SINCE_LAST(profiles_exported)
-    SINCE_LAST(profiles_failed)
-    SINCE_LAST(profiles_dropped)
-    SINCE_LAST(bytes_sent)
-    SINCE_LAST(collector_cpu_ns)
-#undef SINCE_LAST
-#define ATTACH(field)                                                                          \
-    profile_set_number(profile, PROFILE_ATTRIBUTES, "cprof." #field, (int64_t)out.field);
-    CPROF_STATS_FIELDS(ATTACH)
-#undef ATTACH
-    collector->exported = now;
     struct gather_counts gathered;
     gather_count(collector->gather, &gathered);
-    profile_set_number(profile, PROFILE_ATTRIBUTES, "cprof.samples_unlinked",
-                       (int64_t)(gathered.unlinked - collector->gathered.unlinked));
-    profile_set_number(profile, PROFILE_ATTRIBUTES, "cprof.samples_unlabelled",
-                       (int64_t)(gathered.unlabelled - collector->gathered.unlabelled));
-    collector->gathered = gathered;
-    if (out.samples_dropped != 0 && !collector->told_dropped) {
+    struct metrics now = {.samples_unlinked = gathered.unlinked,
+                          .samples_unlabelled = gathered.unlabelled,
+                          .threads_unsampled = collector->unsampled};
+    collector_stats(collector, &now.stats);
+    now.stats.threads = collector->threads;
+    metrics_attach(profile, &now, &collector->metrics);
+    if (now.stats.samples_dropped != 0 && !collector->told_dropped) {
         collector->told_dropped = true;
         log_warn("%llu samples were dropped: a thread's buffer was full",
-                 (unsigned long long)out.samples_dropped);
+                 (unsigned long long)now.stats.samples_dropped);
     }
 }
 
@@ -319,7 +313,7 @@ int collector_start(const struct collector_config *config, struct collector **co
     int error = made->gather != NULL ? 0 : -ENOMEM;
     if (error == 0) {
         begin_interval(made);
-        error = own_thread_start(&made->thread, THREADS_OWN_PREFIX "collect", run, made);
+        error = own_thread_start(&made->thread, OWN_THREAD_PREFIX "collect", run, made);
     }
     if (error != 0)
         collector_free(made);

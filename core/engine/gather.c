@@ -11,6 +11,7 @@
 #define MAX_LABELS 64          /* of one sample */
 #define CACHED_LABEL_SETS 1024 /* a power of two */
 #define MAX_LABEL_SETS 1024    /* of the runtime, in an interval */
+#define PROFILE_SHARE 2 /* an interval's profile may take 1/PROFILE_SHARE of the budget */
 
 /* The label set made for a thread's identity and a runtime's label set. */
 struct cached_labels {
@@ -47,6 +48,15 @@ struct gather {
 
 /* ---- life ---- */
 
+/* What is full is handed on, and its receiver needs room to take it over. */
+static struct profile *new_profile(const struct gather_config *config)
+{
+    struct profile *profile = profile_new_like(config->model, config->budget);
+    if (profile != NULL && config->budget != NULL)
+        profile_bound(profile, config->budget->limit / PROFILE_SHARE);
+    return profile;
+}
+
 static void begin_interval(struct gather *gather, struct profile *profile)
 {
     gather->profile = profile;
@@ -65,7 +75,7 @@ static bool allocate(struct gather *gather)
     gather->woven = calloc(2 * frames, sizeof *gather->woven);
     gather->locations = calloc(frames + 1, sizeof *gather->locations);
     gather->naming = naming_new(gather->config.budget, gather->config.runtime);
-    gather->profile = profile_new_like(gather->config.model, gather->config.budget);
+    gather->profile = new_profile(&gather->config);
     bool can_rewalk = rewalk_init(&gather->rewalk, gather->config.library_directory,
                                   gather->config.copies, frames);
     return can_rewalk && gather->native_names && gather->roles && gather->scratch &&
@@ -382,7 +392,7 @@ struct naming *gather_naming(struct gather *gather)
 struct profile *gather_close(struct gather *gather)
 {
     struct profile *closed = gather->profile;
-    struct profile *fresh = profile_new_like(gather->config.model, gather->config.budget);
+    struct profile *fresh = new_profile(&gather->config);
     if (fresh == NULL)
         return NULL;
     naming_restart(gather->naming);

@@ -4,7 +4,7 @@
  *
  * Belongs to the collector's thread. A stack deeper than max_frames keeps its innermost
  * frames; it and one whose root could not be reached end in the frame "[truncated]". What has
- * no room in the budget is counted on "[overflow]".
+ * no room in the budget, of which an interval may take half, is counted on "[overflow]".
  *
  * An interval keeps the first 1,024 distinct sets of the runtime's labels apart. The samples of
  * all others carry labels="[overflow]" in place of theirs, and are counted.

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "engine/own_thread.h"
+#include "base/own_thread.h"
 #include "format/format.h"
 #include "sample/threads.h"
 
@@ -26,7 +26,7 @@ static int end(void *collector, void *recording, struct buffer *out)
 
 static int start_thread(pthread_t *thread, void *(*run)(void *), void *argument)
 {
-    return own_thread_start(thread, THREADS_OWN_PREFIX "listen", run, argument);
+    return own_thread_start(thread, OWN_THREAD_PREFIX "listen", run, argument);
 }
 
 struct pull_server *listen_start(const char *address, bool others, struct collector *collector)

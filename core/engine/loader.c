@@ -3,7 +3,7 @@
 #include <stdatomic.h>
 
 #include "base/clock.h"
-#include "engine/own_thread.h"
+#include "base/own_thread.h"
 #include "sample/threads.h"
 #include "sample/wake.h"
 #include "unwind/listing.h"
@@ -31,7 +31,7 @@ bool loader_answers(double seconds)
     uint32_t seen = DOUBTED;
     pthread_t thread;
     if (atomic_compare_exchange_strong(&state, &seen, ASKED)) {
-        if (own_thread_start(&thread, THREADS_OWN_PREFIX "loader", ask, NULL) == 0)
+        if (own_thread_start(&thread, OWN_THREAD_PREFIX "loader", ask, NULL) == 0)
             pthread_detach(thread);
         else
             atomic_store(&state, DOUBTED); /* the next one tries again */

@@ -1,6 +1,7 @@
 #include "engine/model.h"
 
 #include "base/clock.h"
+#include "engine/metrics.h"
 #include "engine/resource.h"
 
 static void set_header(struct profile *model, const struct config *config)
@@ -22,6 +23,7 @@ struct profile *model_new(const struct config *config, struct budget *budget)
         return NULL;
     set_header(model, config);
     resource_set(model, config);
+    metrics_reserve(model);
     if (profile_error(model) == 0)
         return model;
     profile_free(model);

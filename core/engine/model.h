@@ -1,6 +1,7 @@
 /*
- * The model of every profile of a run: value types, period, and the resource attributes
- * (resource.h) that say which process this is. Made at start, and anew in a forked child.
+ * The model of every profile of a run: value types, period, the resource attributes
+ * (resource.h) that say which process this is, and the places of its figures (metrics.h). Made
+ * at start, and anew in a forked child.
  */
 #ifndef CPROF_ENGINE_MODEL_H
 #define CPROF_ENGINE_MODEL_H

@@ -2,18 +2,18 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/own_thread.h"
 #include "export/outlet.h"
 #include "export/queue.h"
 
 #define MAX_OUTLETS 8
-#define STACK_SIZE ((size_t)1 << 20)             /* TLS libraries want some */
 #define MAX_QUEUED 360                           /* profiles: an hour of 10 s intervals */
 #define UNBOUNDED_QUEUE_BYTES ((size_t)32 << 20) /* when there is no budget to take half of */
 #define GRACE NS_PER_SECOND /* beyond stop's timeout, for an interrupted delivery to return */
@@ -346,31 +346,17 @@ static uint32_t first_outlets(const struct exporter *exporter)
     return bits;
 }
 
-/* The host's signal handlers must never run on our thread: it inherits a full mask. Nor does
- * it take a stack of whatever size the host gives its own. */
 static int start_threads(struct exporter *exporter)
 {
-    sigset_t all, before;
-    pthread_attr_t attributes;
-    int error = pthread_attr_init(&attributes);
-    if (error != 0)
-        return error;
-    sigfillset(&all);
-    pthread_attr_setstacksize(&attributes, STACK_SIZE);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = 0;
     pthread_mutex_lock(&exporter->lock);
     for (size_t i = 0; i < exporter->worker_count && error == 0; i++) {
         struct worker *worker = &exporter->workers[i];
-        error = pthread_create(&worker->thread, &attributes, run, worker);
-        if (error != 0)
-            break;
-        pthread_setname_np(worker->thread, "cprof-export");
-        exporter->started++;
-        exporter->running++;
+        error = own_thread_start(&worker->thread, OWN_THREAD_PREFIX "export", run, worker);
+        exporter->started += error == 0;
+        exporter->running += error == 0;
     }
     pthread_mutex_unlock(&exporter->lock);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
     return error;
 }
 
@@ -406,7 +392,7 @@ struct exporter *exporter_new(const struct exporter_options *options, char *erro
     }
     int failed = start_threads(exporter);
     if (failed != 0) {
-        snprintf(error, error_size, "can't start the exporter's thread: error %d", failed);
+        snprintf(error, error_size, "can't start the exporter's thread: %s", strerror(-failed));
         exporter_stop(exporter, 0, NULL);
         return NULL;
     }

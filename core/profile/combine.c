@@ -112,23 +112,15 @@ static enum metric metric_of(const struct profile *p, const struct profile_label
         const char *name;
         enum metric metric;
     } metrics[] = {
-        {"samples", METRIC_COUNT},
-        {"samples_dropped", METRIC_COUNT},
-        {"samples_truncated", METRIC_COUNT},
-        {"samples_failed", METRIC_COUNT},
-        {"samples_unlinked", METRIC_COUNT},
-        {"samples_unlabelled", METRIC_COUNT},
-        {"timer_overruns", METRIC_COUNT},
-        {"threads", METRIC_LEVEL},
-        {"stacks", METRIC_LEVEL},
-        {"memory_bytes", METRIC_LEVEL},
-        {"profiles_exported", METRIC_COUNT},
-        {"profiles_failed", METRIC_COUNT},
-        {"profiles_dropped", METRIC_COUNT},
-        {"bytes_sent", METRIC_COUNT},
-        {"handler_ns_mean", METRIC_MEAN},
-        {"handler_ns_max", METRIC_LEVEL},
-        {"collector_cpu_ns", METRIC_COUNT},
+        {"samples", METRIC_COUNT},           {"samples_dropped", METRIC_COUNT},
+        {"samples_truncated", METRIC_COUNT}, {"samples_failed", METRIC_COUNT},
+        {"samples_unlinked", METRIC_COUNT},  {"samples_unlabelled", METRIC_COUNT},
+        {"timer_overruns", METRIC_COUNT},    {"threads", METRIC_LEVEL},
+        {"threads_unsampled", METRIC_LEVEL}, {"stacks", METRIC_LEVEL},
+        {"memory_bytes", METRIC_LEVEL},      {"profiles_exported", METRIC_COUNT},
+        {"profiles_failed", METRIC_COUNT},   {"profiles_dropped", METRIC_COUNT},
+        {"bytes_sent", METRIC_COUNT},        {"handler_ns_mean", METRIC_MEAN},
+        {"handler_ns_max", METRIC_LEVEL},    {"collector_cpu_ns", METRIC_COUNT},
     };
     const char *key = profile_text(p, attribute->key);
     if (!attribute->is_number || strncmp(key, METRIC_PREFIX, strlen(METRIC_PREFIX)) != 0)

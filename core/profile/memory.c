@@ -11,7 +11,8 @@
 void *memory_resize(struct memory *memory, void *old, size_t old_size, size_t new_size)
 {
     /* The old block is given back only afterwards: while realloc() copies, both exist. */
-    if (!budget_take(memory->budget, new_size))
+    bool beyond = memory->limit != 0 && memory->held - old_size + new_size > memory->limit;
+    if (beyond || !budget_take(memory->budget, new_size))
         return NULL;
     void *block = realloc(old, new_size);
     if (block == NULL) {

@@ -18,6 +18,7 @@
 struct memory {
     struct budget *budget; /* NULL: unlimited */
     size_t held;           /* bytes drawn */
+    size_t limit;          /* of those; 0: none but the budget's */
 };
 
 /* realloc() that knows its old size; old_size 0 goes with NULL. NULL: refused, `old` lives. */

@@ -103,6 +103,11 @@ void profile_free(struct profile *p)
     memory_release(&memory, p, sizeof(*p));
 }
 
+void profile_bound(struct profile *p, size_t bytes)
+{
+    p->memory.limit = bytes;
+}
+
 int profile_error(const struct profile *p)
 {
     return p->error;

@@ -113,6 +113,9 @@ struct profile *profile_new_like(const struct profile *model, struct budget *bud
 int profile_adopt(struct profile *profile, const struct profile *model);
 void profile_adopt_header(struct profile *profile, const struct profile *model);
 
+/* From now on it holds no more than that, whatever the budget has left. 0: no such bound. */
+void profile_bound(struct profile *profile, size_t bytes);
+
 /* Sticky: 0, or -ENOMEM once an intern function had no room. */
 int profile_error(const struct profile *profile);
 size_t profile_memory(const struct profile *profile); /* bytes held */

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/own_thread.h"
 #include "sample/ring_pool.h"
 
 #define BUCKETS 1024 /* hash chains by tid; a power of two */
@@ -178,7 +179,7 @@ static void read_kernel_name(struct thread *thread)
 
 static bool has_own_name(const struct thread *thread)
 {
-    return strncmp(thread->name, THREADS_OWN_PREFIX, strlen(THREADS_OWN_PREFIX)) == 0;
+    return strncmp(thread->name, OWN_THREAD_PREFIX, strlen(OWN_THREAD_PREFIX)) == 0;
 }
 
 /* ---- arming ---- */

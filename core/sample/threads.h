@@ -10,7 +10,7 @@
  *
  * Threads are found by threads_scan() (a few times a second, by the collector) and by
  * threads_enter() (the thread itself, at once). Both take the registry's mutex; handlers
- * never do. cprof's own threads carry names that begin with THREADS_OWN_PREFIX and are never
+ * never do. cprof's own threads carry names that begin with OWN_THREAD_PREFIX and are never
  * sampled; threads that they start inherit the name, so those are not either.
  *
  * A thread that a scan finds has already run for up to a scan's distance. The samples that it
@@ -36,7 +36,6 @@
 
 #define THREADS_SHIFT 12 /* bits of a record's index */
 #define THREADS_MAX (1 << THREADS_SHIFT)
-#define THREADS_OWN_PREFIX "cprof-"
 #define THREAD_NAME_SIZE 64
 
 enum thread_state {

@@ -1,6 +1,7 @@
 """How cprof starts and ends with a program, and that the program does not notice."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -238,6 +239,44 @@ print(len(hits) > 20 or len(hits), slept >= 0.3)
     assert outcome.profile.stacks_with("burn")
 
 
+def test_faulthandler_tells_of_hangs_and_signals_as_ever(execute):
+    """Its watchdog thread, and a signal of its own, while this thread is being sampled."""
+    outcome = execute(BURN + """
+import faulthandler, os, signal, sys
+faulthandler.enable()
+faulthandler.register(signal.SIGUSR1)
+faulthandler.dump_traceback_later(0.1, repeat=True)
+def hangs():
+    for _ in range(10): burn(0.05); os.kill(os.getpid(), signal.SIGUSR1)
+hangs()
+faulthandler.cancel_dump_traceback_later()
+print("ran")
+""", by="environment")
+    assert (outcome.code, outcome.out) == (0, "ran\n")
+    assert outcome.err.count("Timeout (") >= 2
+    assert outcome.err.count("in hangs") >= 12
+    assert outcome.profile.stacks_with("hangs")
+
+
+@pytest.mark.parametrize("enabled_first", [True, False])
+def test_a_crash_is_the_program_s_own_and_faulthandler_tells_of_it(execute, enabled_first):
+    outcome = execute(BURN + """
+import ctypes, faulthandler, sys
+def crashes():
+    burn(0.2)
+    ctypes.string_at(0)
+if "first" in sys.argv:
+    faulthandler.enable()
+import cprof; cprof.start(exporter="none")
+if "first" not in sys.argv:
+    faulthandler.enable()
+crashes()
+""", "first" if enabled_first else "second", by=None)
+    assert outcome.code == -signal.SIGSEGV
+    assert outcome.err.startswith("Fatal Python error: Segmentation fault")
+    assert "in crashes" in outcome.err and "cprof" not in outcome.err.split("\n\n")[1]
+
+
 def test_daemon_threads_at_exit_do_no_harm(execute):
     outcome = execute(BURN + """
 import threading
@@ -261,6 +300,9 @@ for t in threads: t.join()
 print("ran")
 """, by="environment")
     assert (outcome.code, outcome.out) == (0, "ran\n")
+    (line,) = outcome.err.splitlines()
+    assert "limit of pending signals" in line
+    assert outcome.profile.metric("cprof.threads_unsampled") > 0
 
 
 def test_fork_hooks_of_others_may_let_the_gil_go(execute):

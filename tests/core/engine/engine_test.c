@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "cprof/cprof.h"
 #include "cprof/runtime.h"
 #include "format/format.h"
@@ -421,6 +422,43 @@ static void interpreted_frames_replace_the_loop(void **state)
     profile_free(p);
 }
 
+/* Not a function of its own in the machine's code, but one in DWARF's eyes. */
+__attribute__((always_inline)) static inline void inlined_helper(double seconds)
+{
+    burn_until(CLOCK_THREAD_CPUTIME_ID, seconds);
+}
+
+NEVER_INLINED static void has_a_helper_inlined(double seconds)
+{
+    inlined_helper(seconds);
+    sink++;
+}
+
+static enum cprof_role helper_role(const char *symbol, const char *module)
+{
+    (void)module;
+    return symbol != NULL && strcmp(symbol, "inlined_helper") == 0 ? CPROF_ROLE_PLUMBING
+                                                                   : CPROF_ROLE_PLAIN;
+}
+
+static void plumbing_is_not_shown_where_it_is_inlined(void **state)
+{
+    (void)state;
+    struct cprof_runtime plain = {.name = "fake"},
+                         knowing = {.name = "fake", .role = helper_role};
+    start(&plain, 100);
+    has_a_helper_inlined(0.3);
+    struct profile *p = stop_and_read();
+    assert_close(seconds_in(p, "inlined_helper", NULL, NULL), 0.3, 0.05);
+    profile_free(p);
+    start(&knowing, 100);
+    has_a_helper_inlined(0.3);
+    p = stop_and_read();
+    assert_true(seconds_in(p, "inlined_helper", NULL, NULL) == 0);
+    assert_close(seconds_in(p, "has_a_helper_inlined", NULL, NULL), 0.3, 0.05);
+    profile_free(p);
+}
+
 static _Atomic bool named;
 
 static int resolve_when_named(const struct cprof_frame *frame, struct cprof_function *function)
@@ -489,6 +527,112 @@ static void a_loop_without_a_symbol_is_told_by_its_address(void **state)
     profile_free(p);
 }
 
+/* ---- what is counted ---- */
+
+static int64_t attribute(const struct profile *p, const char *key)
+{
+    for (size_t i = 0; i < profile_attribute_count(p, PROFILE_ATTRIBUTES); i++) {
+        const struct profile_label *a = profile_attribute(p, PROFILE_ATTRIBUTES, i);
+        if (strcmp(profile_text(p, a->key), key) == 0 && a->is_number)
+            return a->number;
+    }
+    fail_msg("no attribute %s", key);
+    return 0;
+}
+
+/* The first interval's profile and the second's, each with the counts of its own time. */
+static void every_profile_carries_the_counts(void **state)
+{
+    (void)state;
+    snprintf(output, sizeof output, "%s/counts-%%n.otlp", directory);
+    start(NULL, 100);
+    burn_seven(0.5);
+    assert_int_equal(cprof_flush(5), 0);
+    burn_seven(1.0);
+    assert_int_equal(cprof_stop(5), 0);
+    struct cprof_stats stats;
+    cprof_stats(&stats);
+    int64_t samples = 0;
+    for (int n = 0; n < 2; n++) {
+        char path[64];
+        snprintf(path, sizeof path, "%s/counts-%d.otlp", directory, n + 1);
+        struct profile *p = format_read_file(path, error);
+        if (p == NULL)
+            fail_msg("%s", error);
+#define CARRIED(field) assert_true(attribute(p, "cprof." #field) >= 0);
+        CPROF_STATS_FIELDS(CARRIED)
+#undef CARRIED
+        assert_int_equal(attribute(p, "cprof.samples_unlinked"), 0);
+        assert_int_equal(attribute(p, "cprof.samples_unlabelled"), 0);
+        assert_int_equal(attribute(p, "cprof.threads_unsampled"), 0);
+        assert_int_equal(attribute(p, "cprof.threads"), 1); /* though none is left at the end */
+        assert_int_equal(attribute(p, "cprof.profiles_exported"), n);
+        assert_true(attribute(p, "cprof.handler_ns_mean") > 0);
+        assert_true(attribute(p, "cprof.memory_bytes") > 0);
+        double seconds = seconds_in(p, NULL, NULL, NULL);
+        assert_close((double)attribute(p, "cprof.samples"), seconds * 100, 0.5);
+        samples += attribute(p, "cprof.samples");
+        profile_free(p);
+    }
+    assert_int_equal(samples, stats.samples);
+    assert_int_equal(stats.profiles_exported, 2);
+}
+
+NEVER_INLINED static void turn_left(uint64_t way, int depth);
+NEVER_INLINED static void turn_right(uint64_t way, int depth);
+
+static void go_on(uint64_t way, int depth)
+{
+    if (depth == 0)
+        burn_until(CLOCK_THREAD_CPUTIME_ID, 0.003);
+    else if (hash_combine(way, (uint64_t)depth) & 1)
+        turn_left(way, depth - 1);
+    else
+        turn_right(way, depth - 1);
+}
+
+static void turn_left(uint64_t way, int depth)
+{
+    go_on(way, depth);
+    sink++;
+}
+
+static void turn_right(uint64_t way, int depth)
+{
+    go_on(way, depth);
+    sink += 2;
+}
+
+/* Stacks of 900 frames, each another one: some 4 KB a piece, over a MB a second. */
+static void past_the_memory_limit_samples_count_as_overflow(void **state)
+{
+    (void)state;
+    enum { LIMIT = 4 << 20 };
+    setenv("CPROF_MEMORY_LIMIT", "4M", 1);
+    setenv("CPROF_MAX_FRAMES", "1000", 1);
+    setenv("CPROF_INTERVAL", "60", 1);
+    start(NULL, 1000);
+    double before = cpu_seconds();
+    struct cprof_stats stats;
+    for (uint64_t way = 1; cpu_seconds() - before < 5; way++) {
+        turn_left(way, 900);
+        cprof_stats(&stats);
+        assert_true(stats.memory_bytes <= LIMIT);
+    }
+    struct profile *p = stop_and_read();
+    unsetenv("CPROF_MEMORY_LIMIT");
+    unsetenv("CPROF_MAX_FRAMES");
+    unsetenv("CPROF_INTERVAL");
+    cprof_stats(&stats);
+    double overflow = seconds_in(p, PROFILE_OVERFLOW, NULL, NULL);
+    assert_true(overflow > 0.3);
+    assert_true(seconds_in(p, "turn_left", NULL, NULL) > 0.1);
+    assert_close(seconds_in(p, NULL, NULL, NULL), (double)stats.samples / 1000, 0.0005);
+    assert_true((double)(stats.samples + stats.samples_dropped) / 1000 > 4.5);
+    assert_int_equal(attribute(p, "cprof.samples"), stats.samples);
+    profile_free(p);
+}
+
 /* ---- life ---- */
 
 static size_t entries_of(const char *path)
@@ -512,6 +656,18 @@ static size_t timers(void)
     return lines;
 }
 
+/* Of address space: rings, tables and stacks are no part of what malloc tells. */
+static size_t mapped_bytes(void)
+{
+    size_t pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    if (file != NULL && fscanf(file, "%zu", &pages) != 1)
+        pages = 0;
+    if (file != NULL)
+        fclose(file);
+    return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
 static void start_and_stop(int times)
 {
     const struct cprof_options options = {.exporter = "none"};
@@ -526,13 +682,15 @@ static void a_thousand_starts_and_stops_leak_nothing(void **state)
     (void)state;
     start_and_stop(50);
     size_t files = entries_of("/proc/self/fd"), threads = entries_of("/proc/self/task");
-    size_t timers_before = timers();
+    size_t timers_before = timers(), mapped = mapped_bytes();
     struct mallinfo2 before = mallinfo2();
     start_and_stop(MANY);
     struct mallinfo2 after = mallinfo2();
     assert_int_equal(entries_of("/proc/self/fd"), files);
     assert_int_equal(entries_of("/proc/self/task"), threads);
     assert_int_equal(timers(), timers_before);
+    if (MANY == 1000) /* a sanitizer keeps what is freed */
+        assert_true(mapped_bytes() <= mapped + (1 << 20));
     assert_true(after.uordblks + after.hblkhd <= before.uordblks + before.hblkhd + (64 << 10));
 }
 
@@ -693,9 +851,12 @@ int main(void)
         TEST(a_program_that_takes_our_signal_lives_on_unsampled),
         TEST(a_stack_too_deep_keeps_its_leaves_under_a_truncated_root),
         TEST(interpreted_frames_replace_the_loop),
+        TEST(plumbing_is_not_shown_where_it_is_inlined),
         TEST(names_that_come_later_are_waited_for),
         TEST(names_that_never_come_are_given_up),
         TEST(a_loop_without_a_symbol_is_told_by_its_address),
+        TEST(every_profile_carries_the_counts),
+        TEST(past_the_memory_limit_samples_count_as_overflow),
         TEST(wrong_calls_are_refused),
         TEST(flush_delivers_what_is_there),
         TEST(a_thousand_starts_and_stops_leak_nothing),

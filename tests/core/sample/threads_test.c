@@ -244,6 +244,22 @@ static void a_reused_tid_is_a_new_thread(void **state)
     skip();
 }
 
+/* What was written to standard error while `scans` scans went on. */
+static void said_in_scans(int scans, char *said, size_t size)
+{
+    FILE *file = tmpfile();
+    assert_non_null(file);
+    int kept = dup(STDERR_FILENO);
+    dup2(fileno(file), STDERR_FILENO);
+    for (int i = 0; i < scans; i++)
+        threads_scan(false);
+    dup2(kept, STDERR_FILENO);
+    close(kept);
+    ssize_t length = pread(fileno(file), said, size - 1, 0);
+    said[length > 0 ? length : 0] = '\0';
+    fclose(file);
+}
+
 static void a_low_limit_of_pending_signals_degrades_and_recovers(void **state)
 {
     (void)state;
@@ -255,11 +271,14 @@ static void a_low_limit_of_pending_signals_degrades_and_recovers(void **state)
     low = before;
     low.rlim_cur = 3;
     setrlimit(RLIMIT_SIGPENDING, &low);
-    assert_int_equal(threads_scan(false), 0);
+    char said[512];
+    said_in_scans(3, said, sizeof said);
     struct threads_counts now = counts();
     setrlimit(RLIMIT_SIGPENDING, &before);
     assert_int_equal(now.sampled + now.unsampled, present + 20);
     assert_true(now.unsampled >= 18);
+    assert_non_null(strstr(said, "the limit of pending signals (ulimit -i) is reached"));
+    assert_ptr_equal(strchr(said, '\n'), said + strlen(said) - 1); /* once */
     threads_scan(false);
     now = counts();
     assert_int_equal(now.sampled, present + 20);
