@@ -14,14 +14,21 @@ CONFIG = pathlib.Path(__file__).resolve().parent / "traces.yaml"
 
 def run(folder, command, **environment):
     """(spans, profiles) as the collector wrote them down; skips where there is no collector."""
+
+    def execute(environment):
+        done = subprocess.run(command, env=environment, text=True, capture_output=True, timeout=240)
+        assert done.returncode == 0, done.stderr
+
+    return collected(folder, execute, **environment)
+
+
+def collected(folder, execute, **environment):
+    """The same of whatever execute() runs with the environment that it is given."""
     try:
         with collector.running_collector(folder, CONFIG) as running:
-            environment = {**os.environ, "CPROF_ENABLED": "1", "CPROF_RATE": "500",
-                           "CPROF_INTERVAL": "1", "OTEL_SERVICE_NAME": "shop",
-                           "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{running.http}", **environment}
-            done = subprocess.run(command, env=environment, text=True, capture_output=True,
-                                  timeout=240)
-            assert done.returncode == 0, done.stderr
+            execute({**os.environ, "CPROF_ENABLED": "1", "CPROF_RATE": "500",
+                     "CPROF_INTERVAL": "1", "OTEL_SERVICE_NAME": "shop",
+                     "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{running.http}", **environment})
             profiles = [json.loads(line) for line in running.lines()]
             traces = pathlib.Path(f"{running.output}.traces").read_text().splitlines()
     except collector.Unavailable as reason:

@@ -106,30 +106,45 @@ module OpenTelemetry
       INVALID = new(trace_id: "\0" * 16, span_id: "\0" * 8)
     end
 
-    # What applications see of a span.
-    class Span
-      attr_reader :context, :attributes, :parent_span_id
+    class << self
+      attr_accessor :exporter # of spans that finish, or nil
+    end
 
-      def initialize(span_context: nil, parent_span_id: "\0" * 8)
+    # What applications and exporters see of a span.
+    class Span
+      attr_reader :context, :attributes, :parent_span_id, :name, :start_timestamp, :end_timestamp
+
+      def initialize(span_context: nil, parent_span_id: "\0" * 8, name: "")
         @context = span_context || SpanContext.new
         @attributes = {}
         @parent_span_id = parent_span_id
+        @name = name
+        @start_timestamp = Span.now
       end
+
+      def self.now = Process.clock_gettime(Process::CLOCK_REALTIME, :nanosecond)
+      def trace_id = context.trace_id
+      def span_id = context.span_id
 
       def recording? = context.valid? && !context.remote?
 
       def set_attribute(key, value) = tap { @attributes[key] = value }
-      def finish = self
+
+      def finish
+        @end_timestamp = Span.now
+        Trace.exporter&.export([self])
+        self
+      end
 
       INVALID = new(span_context: SpanContext::INVALID)
     end
 
     # Makes spans as children of the current one.
     class Tracer
-      def start_span(_name, with_parent: nil, **)
+      def start_span(name, with_parent: nil, **)
         parent = Trace.current_span(with_parent).context
         context = parent.valid? ? SpanContext.new(trace_id: parent.trace_id) : SpanContext.new
-        Span.new(span_context: context, parent_span_id: parent.span_id)
+        Span.new(span_context: context, parent_span_id: parent.span_id, name: name)
       end
 
       def start_root_span(*, **) = Span.new
