@@ -7,16 +7,14 @@
 
 profile_id *batch_frames(struct batch *batch, size_t depth)
 {
-    if (depth <= batch->room - batch->used)
+    if (batch->frames != NULL && depth <= batch->room - batch->used)
         return batch->frames + batch->used;
     if (batch_flush(batch) != 0 || depth >= UINT32_MAX)
         return NULL;
-    if (depth > batch->room) {
+    if (batch->frames == NULL || depth > batch->room) {
         free(batch->frames);
         batch->room = depth > ROOM_MIN ? depth : ROOM_MIN;
         batch->frames = malloc(batch->room * sizeof(*batch->frames));
-        if (batch->frames == NULL)
-            batch->room = 0;
     }
     return batch->frames;
 }

@@ -1,8 +1,10 @@
 'use strict'
 
 const assert = require('node:assert')
-const { spawnSync } = require('node:child_process')
+const { spawn, spawnSync } = require('node:child_process')
+const { once } = require('node:events')
 const fs = require('node:fs')
+const os = require('node:os')
 const path = require('node:path')
 const test = require('node:test')
 const { run, folder } = require('./helper')
@@ -10,7 +12,7 @@ const { run, folder } = require('./helper')
 const binding = path.dirname(require.resolve('cprof'))
 const npm = (cwd, ...args) => spawnSync('npm', args, { cwd, encoding: 'utf8', env: { ...process.env, NODE_PATH: '' } })
 
-test('what npm packs is installed without a compiler, and has types', async t => {
+test('what npm packs is installed without a compiler, has types, and brings the command', async t => {
   const packed = npm(binding, 'pack', '--silent', '--pack-destination', folder)
   if (packed.error) return t.skip('there is no npm')
   assert.strictEqual(packed.status, 0, packed.stderr)
@@ -27,4 +29,24 @@ test('what npm packs is installed without a compiler, and has types', async t =>
   for (const part of ['index.d.ts', 'index.mjs', 'auto.js', 'core-src/core/include/cprof/cprof.h']) {
     assert.ok(fs.existsSync(path.join(app, 'node_modules/cprof', part)), part)
   }
+  assert.match(npm(app, 'exec', '--offline', '--', 'cprof', '--version').stdout, /^cprof \d/)
+  await bringsTheCommand(path.join(app, 'node_modules/.bin/cprof'), app)
 })
+
+async function bringsTheCommand (command, app) {
+  const wrong = spawnSync(command, ['top'], { encoding: 'utf8' })
+  assert.strictEqual(wrong.status, 2)
+  assert.match(wrong.stderr, /^cprof top: which file.*\n$/)
+  fs.writeFileSync(path.join(app, 'stacks.collapsed'), 'main;work 3\n')
+  const top = spawnSync(command, ['top', '--json', '-'], { encoding: 'utf8', input: fs.readFileSync(path.join(app, 'stacks.collapsed')) })
+  assert.strictEqual(JSON.parse(top.stdout).total, 3)
+  // A signal to it alone reaches what it runs, and its exit code is the command's.
+  const running = spawn(command, ['run', '-o', path.join(app, 'run.pb.gz'), '--', process.execPath, '-e',
+    'console.log("up"); setInterval(() => {}, 1000)'], { stdio: ['ignore', 'pipe', 'ignore'] })
+  running.stdout.once('data', () => {
+    running.kill('SIGINT') // a terminal's, which the program gets by itself: nothing to do
+    running.kill('SIGTERM')
+  })
+  const [code] = await once(running, 'exit')
+  assert.strictEqual(code, 128 + os.constants.signals.SIGTERM)
+}

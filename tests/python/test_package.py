@@ -1,6 +1,7 @@
 """Packaging: a source distribution builds on its own, wheels run where nothing is installed,
 nothing leaks out of the extension, and its handler code calls what it may."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -95,6 +96,15 @@ for line in open("/proc/self/maps"):
     if "libcurl" in line: print(line.split()[-1])
 cprof.stop()
 """
+    # The command is on the path of that environment, with the exit codes and formats of its own.
+    command = clean / "bin" / "cprof"
+    assert subprocess.run([command, "--version"], capture_output=True, text=True).stdout.startswith("cprof ")
+    assert subprocess.run([command, "top"], capture_output=True).returncode == 2
+    subprocess.run([command, "run", "-o", tmp_path / "run.pb.gz", "--", clean / "bin" / "python", "-c",
+                    "import time\nwhile time.process_time() < 0.5: sum(range(10000))"],
+                   check=True, capture_output=True)
+    top = subprocess.run([command, "top", "--json", tmp_path / "run.pb.gz"], check=True, capture_output=True)
+    assert json.loads(top.stdout)["total"] > 0
     receiver = Receiver()
     threading.Thread(target=receiver.serve_forever, daemon=True).start()
     done = subprocess.run([clean / "bin" / "python", "-c", program,

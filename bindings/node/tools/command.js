@@ -3,12 +3,21 @@
 
 // The cprof command that lies beside the addon.
 
-const { spawnSync } = require('node:child_process')
+const { spawn } = require('node:child_process')
 const os = require('node:os')
 const path = require('node:path')
 const { prebuiltFolder } = require('../prebuilt')
 
-const { status, signal, error } =
-  spawnSync(path.join(prebuiltFolder(), 'cprof'), process.argv.slice(2), { stdio: 'inherit' })
-if (error) process.stderr.write(`cprof: ${error.message}\n`)
-process.exitCode = error ? 1 : signal ? 128 + os.constants.signals[signal] : status
+const command = spawn(path.join(prebuiltFolder(), 'cprof'), process.argv.slice(2), { stdio: 'inherit' })
+
+// A terminal sends the first two to the command as well, which knows what to do; this waits for it.
+for (const name of ['SIGINT', 'SIGQUIT']) process.on(name, () => {})
+for (const name of ['SIGTERM', 'SIGHUP']) process.on(name, () => command.kill(name))
+
+command.on('error', error => {
+  process.stderr.write(`cprof: ${error.message}\n`)
+  process.exitCode = 1
+})
+command.on('exit', (status, signal) => {
+  process.exitCode = signal ? 128 + os.constants.signals[signal] : status
+})
