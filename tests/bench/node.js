@@ -1,8 +1,9 @@
 'use strict'
 
-// Prints what cprof costs a Node program: the handler at 20 JavaScript and 20 native frames, the
-// pause of start() beside CpuProfiler's, the event loop's delay with and without in one run, and
-// a program's CPU time at 100 Hz beside @datadog/pprof and without any.
+// Prints what cprof costs a Node program: the handler over an empty one at 20 JavaScript frames and
+// node's own below them, outside of spans and within one; the pause of start() beside CpuProfiler's; the
+// event loop's delay with and without in one run; and a program's CPU time at 100 Hz beside
+// @datadog/pprof and without any.
 //
 //   NODE_PATH=… node tests/bench/node.js [ROUNDS]
 //
@@ -10,8 +11,13 @@
 // of tests/node/native, without which the handler's line is left out.
 
 const { spawnSync } = require('node:child_process')
+const fs = require('node:fs')
+const os = require('node:os')
+const path = require('node:path')
 const { monitorEventLoopDelay } = require('node:perf_hooks')
+const v8 = require('node:v8')
 
+const JS_FRAMES = 20
 const ROUNDS = Number(process.argv[2] ?? 5)
 const median = list => [...list].sort((a, b) => a - b)[list.length >> 1]
 const spread = list => `${Math.min(...list).toFixed(2)}…${Math.max(...list).toFixed(2)}`
@@ -24,31 +30,49 @@ function burn (milliseconds) {
   return x
 }
 
-function spin (n) {
-  let x = 1
-  for (let i = 0; i < n; i++) x = (x * 31 + i) % 1000003
-  return x
+// What is on the stack, whoever called.
+function frames () {
+  Error.stackTraceLimit = Infinity
+  return new Error().stack.split('\n').slice(1)
 }
-
-// Nanoseconds that this thread has been on a CPU.
-const used = () => Number(require('node:fs').readFileSync('/proc/thread-self/schedstat', 'utf8').split(' ')[0])
 
 function deep (frames, run) { return frames > 0 ? deep(frames - 1, run) : run() }
 
 // ---- what a child of this program measures ----
 
 const parts = {
-  // CPU time of the main thread for the same work under signals: those of the timers, and others,
-  // which cprof's handler leaves at once.
-  handler (empty) {
-    const cprof = require('cprof')
+  // Nanoseconds of single signals, by turns of an empty handler and of cprof's, as the timer sends them.
+  // The stack has been met before and nothing on it is inlined. What carries labels carries spans.
+  async handler () {
     const native = require(process.env.CPROF_TEST_NATIVE)
-    cprof.start({ exporter: 'none', rate: 1 })
-    deep(19, () => native.work(() => spin(1e7), 10, 1)) // compiled, named
-    native.hammer(2000, empty === 'empty')
-    const [before, sent] = [used(), native.sent()]
-    deep(19, () => native.work(() => spin(1e7), 100, 1))
-    return { cpu: used() - before, sent: native.sent() - sent }
+    const cprof = require('cprof')
+    const { Profile } = require('../node/pprof')
+    const output = path.join(os.tmpdir(), `cprof-handler-${process.pid}.pb.gz`)
+    for (const compiler of process.versions.v8 < '12' ? [''] : ['', 'maglev-']) {
+      for (const size of ['', '-small']) v8.setFlagsFromString(`--max-${compiler}inlined-bytecode-size${size}=0`)
+    }
+    cprof.start({ output, rate: 1 })
+    const times = new Float64Array(4096)
+    function compare () { // in pieces, between which V8 serves the requests for names
+      for (let i = 0; i < times.length; i += 16) native.compare(times.subarray(i, i + 16))
+    }
+    const more = () => {
+      deep(JS_FRAMES - frames().length, compare)
+      const at = (parity, rank) => times.filter((_, i) => i % 2 === parity).sort()[times.length / 2 * rank | 0]
+      return [0.5, 0.1].map(rank => at(1, rank) - at(0, rank))
+    }
+    const settled = async run => { // the figures of the third time
+      for (let i = 0; i < 2; i++, await new Promise(resolve => setTimeout(resolve, 300))) run()
+      return run()
+    }
+    const outside = await settled(more)
+    const within = await settled(() => cprof.labels({ request: 'r' }, more))
+    await cprof.stop()
+    const [{ stack }] = new Profile(output).samples.filter(({ stack, labels }) =>
+      labels.request && stack.some(({ name }) => name === 'native_compare')).sort((a, b) => b.count - a.count)
+    fs.unlinkSync(output)
+    const javascript = stack.filter(({ file }) => /js$|^node:/.test(file)).length
+    return { outside, within, javascript, native: stack.length - javascript }
   },
 
   start () {
@@ -104,7 +128,7 @@ const parts = {
       return (user + system) / 1000
     }
     const first = await work(200) // unwind tables and names are made now, once
-    return { first, cpu: await work(600) }
+    return { first, cpu: await work(600), handler: profiler === 'cprof' && require('cprof').stats().handler_ns_mean / 1000 }
   }
 }
 
@@ -118,13 +142,14 @@ function measure (...args) {
 const rounds = (...args) => Array.from({ length: ROUNDS }, () => measure(...args))
 
 function all () {
-  console.log(`Node ${process.version}, ${require('node:os').cpus()[0].model}, ${ROUNDS} rounds, median (least…most)`)
+  console.log(`Node ${process.version}, ${os.cpus()[0].model}, ${ROUNDS} rounds, median (least…most)`)
   if (process.env.CPROF_TEST_NATIVE) {
-    const cost = Array.from({ length: ROUNDS }, () => {
-      const [real, empty] = [measure('handler', 'real'), measure('handler', 'empty')]
-      return (real.cpu - empty.cpu) / real.sent / 1000
-    })
-    console.log(`handler over an empty one, 20 JavaScript frames and node's own below: ${median(cost).toFixed(2)} µs (${spread(cost)})`)
+    const costs = rounds('handler')
+    for (const where of ['outside', 'within']) {
+      const [usual, quiet] = [0, 1].map(i => costs.map(cost => cost[where][i] / 1000))
+      console.log(`handler over an empty one, ${costs[0].javascript} JavaScript and ${costs[0].native} native frames, ${where} a span: ` +
+        `${median(usual).toFixed(2)} µs (${spread(usual)}), of the quietest tenth ${median(quiet).toFixed(2)} µs`)
+    }
   }
   for (const [name, part] of [['cprof.start()', 'start'], ['CpuProfiler\'s start', 'judge']]) {
     const pause = rounds(part).map(({ start }) => start)
@@ -146,6 +171,7 @@ function all () {
     const once = median(results.map(result => result.first)) - median(times.none.map(({ first }) => first))
     console.log(`CPU time with ${name}: ${median(cpu).toFixed(0)} ms (${spread(cpu)}), ${(median(cpu) / base * 100 - 100).toFixed(2)} %; ` +
       `before that, once, ${once.toFixed(0)} ms`)
+    if (results[0].handler) console.log(`handler in place at 100 Hz, mean: ${median(results.map(({ handler }) => handler)).toFixed(1)} µs`)
   }
 }
 

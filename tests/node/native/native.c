@@ -2,7 +2,7 @@
  * A native addon for the tests: work() burns CPU in C and calls a JavaScript function in
  * between; hammer() makes every thread's sampling signal come at a rate that no kernel tick
  * allows, by sending what the timers would send: /proc/self/timers says which signal, to whom,
- * with what.
+ * with what. compare() times that signal on this thread beside one with an empty handler.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -50,8 +50,6 @@ static struct target {
     void *value;
 } targets[TARGETS_MAX];
 static uint32_t rate;
-static bool empty;          /* send what cprof's handler returns from at once */
-static _Atomic double sent; /* to the main thread */
 
 /* A number from a file of /proc: what follows `name`, read by `format`. */
 static unsigned long long read_number(const char *path, const char *name, const char *format)
@@ -96,6 +94,16 @@ static size_t find_targets(void)
     return count;
 }
 
+static siginfo_t timer_info(int signal, void *value)
+{
+    siginfo_t info;
+    memset(&info, 0, sizeof info);
+    info.si_signo = signal;
+    info.si_code = SI_TIMER;
+    info.si_value.sival_ptr = value;
+    return info;
+}
+
 static void *run_hammer(void *unused)
 {
     const struct timespec pause = {.tv_nsec = 1000000000 / (long)rate};
@@ -103,13 +111,7 @@ static void *run_hammer(void *unused)
         size_t count = find_targets();
         for (int round = 0; round < ROUNDS_PER_LOOK; round++) {
             for (size_t i = 0; i < count; i++) {
-                siginfo_t info;
-                memset(&info, 0, sizeof info);
-                info.si_signo = targets[i].signal;
-                info.si_code = empty ? SI_QUEUE : SI_TIMER;
-                if (targets[i].tid == getpid())
-                    sent = sent + 1;
-                info.si_value.sival_ptr = targets[i].value;
+                const siginfo_t info = timer_info(targets[i].signal, targets[i].value);
                 syscall(SYS_rt_tgsigqueueinfo, getpid(), targets[i].tid, info.si_signo, &info);
             }
             nanosleep(&pause, NULL);
@@ -118,28 +120,65 @@ static void *run_hammer(void *unused)
     return unused;
 }
 
-/* hammer(rate, empty): signals per second and thread, from now on. */
+/* hammer(rate): signals per second and thread, from now on. */
 static napi_value native_hammer(napi_env env, napi_callback_info info)
 {
-    size_t count = 2;
-    napi_value arguments[2];
+    size_t count = 1;
+    napi_value argument;
     pthread_t thread;
-    napi_get_cb_info(env, info, &count, arguments, NULL, NULL);
-    napi_get_value_uint32(env, arguments[0], &rate);
-    if (count > 1)
-        napi_get_value_bool(env, arguments[1], &empty);
+    napi_get_cb_info(env, info, &count, &argument, NULL, NULL);
+    napi_get_value_uint32(env, argument, &rate);
     if (rate == 0 || pthread_create(&thread, NULL, run_hammer, NULL) != 0)
         napi_throw_error(env, NULL, "no hammer");
     return NULL;
 }
 
-/* sent(): how many signals the main thread got. */
-static napi_value native_sent(napi_env env, napi_callback_info info)
+/* ---- the comparison ---- */
+
+static void on_empty(int signal, siginfo_t *info, void *context)
 {
-    napi_value value = NULL;
-    (void)info;
-    napi_create_double(env, sent, &value);
-    return value;
+    (void)signal, (void)info, (void)context;
+}
+
+/* Nanoseconds of a signal's way to this thread and back. */
+static double time_signal(const siginfo_t *info, pid_t tid)
+{
+    struct timespec begin, end;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    syscall(SYS_rt_tgsigqueueinfo, getpid(), tid, info->si_signo, info);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    return (double)(end.tv_sec - begin.tv_sec) * 1e9 + (double)(end.tv_nsec - begin.tv_nsec);
+}
+
+/* compare(times): fills a Float64Array with the nanoseconds of signals by turns, an empty
+ * handler's and that of this thread's timer. */
+static napi_value native_compare(napi_env env, napi_callback_info call)
+{
+    enum { PER_PAUSE = 16 };
+    const struct sigaction action = {.sa_sigaction = on_empty,
+                                     .sa_flags = SA_SIGINFO | SA_RESTART};
+    const struct timespec pause = {.tv_nsec = 2000000}; /* the collector keeps up, as in life */
+    const pid_t tid = (pid_t)syscall(SYS_gettid);
+    size_t count = 1, length = 0, own = 0;
+    napi_value argument;
+    void *times = NULL;
+    napi_get_cb_info(env, call, &count, &argument, NULL, NULL);
+    napi_get_typedarray_info(env, argument, NULL, &length, &times, NULL, NULL);
+    const size_t found = find_targets();
+    while (own < found && targets[own].tid != tid)
+        own++;
+    if (own == found || sigaction(SIGUSR2, &action, NULL) != 0) {
+        napi_throw_error(env, NULL, "this thread has no timer");
+        return NULL;
+    }
+    const siginfo_t empty = timer_info(SIGUSR2, NULL);
+    const siginfo_t sample = timer_info(targets[own].signal, targets[own].value);
+    for (size_t i = 0; i < length; i++) {
+        ((double *)times)[i] = time_signal(i % 2 == 0 ? &empty : &sample, tid);
+        if (i % PER_PAUSE == PER_PAUSE - 1)
+            nanosleep(&pause, NULL);
+    }
+    return NULL;
 }
 
 NAPI_MODULE_INIT()
@@ -149,7 +188,7 @@ NAPI_MODULE_INIT()
     napi_set_named_property(env, exports, "work", function);
     napi_create_function(env, "hammer", NAPI_AUTO_LENGTH, native_hammer, NULL, &function);
     napi_set_named_property(env, exports, "hammer", function);
-    napi_create_function(env, "sent", NAPI_AUTO_LENGTH, native_sent, NULL, &function);
-    napi_set_named_property(env, exports, "sent", function);
+    napi_create_function(env, "compare", NAPI_AUTO_LENGTH, native_compare, NULL, &function);
+    napi_set_named_property(env, exports, "compare", function);
     return exports;
 }
