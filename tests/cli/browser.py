@@ -182,6 +182,20 @@ class Browser:
         self._ask("POST", "/actions", {"actions": [{"type": "pointer", "id": "mouse", "actions": actions}]})
         self.settle()
 
+    def allow_clipboard(self):
+        """Lets pages write to the clipboard and read it, as a person's browser does who clicks there."""
+        self._ask("POST", "/goog/cdp/execute", {"cmd": "Browser.grantPermissions", "params": {
+            "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}})
+
+    def wheel(self, x, y, by):
+        """Turns the wheel there while Ctrl is held."""
+        keys = [{"type": "keyDown", "value": "\ue009"}, {"type": "pause"}, {"type": "keyUp", "value": "\ue009"}]
+        wheel = [{"type": "pause"}, {"type": "scroll", "x": round(x), "y": round(y), "deltaX": 0, "deltaY": by,
+                                     "duration": 0, "origin": "viewport"}, {"type": "pause"}]
+        self._ask("POST", "/actions", {"actions": [{"type": "key", "id": "keys", "actions": keys},
+                                                   {"type": "wheel", "id": "wheel", "actions": wheel}]})
+        self.settle()
+
     def alert(self):
         """The text of an open alert, or None."""
         try:

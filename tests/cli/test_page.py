@@ -64,6 +64,12 @@ def table(page):
     """)}
 
 
+def select(page, element_id, value):
+    page.run("""const select = document.getElementById(arguments[0]); select.value = arguments[1];
+                select.dispatchEvent(new Event('change'));""", element_id, value)
+    page.settle()
+
+
 def tooltip(page, *path):
     place = box(page, *path)
     page.pointer(place["x"], place["y"])
@@ -127,6 +133,24 @@ def test_the_value_and_the_grouping_can_be_chosen(page, small, cprof):
         for row in top["rows"]:
             name = f"{row['name']}:{row['line']}" if by == "line" else row["name"]
             assert shown[name] == (f"{row['self']}{row['self']:.1f}%", f"{row['total']}{row['total']:.1f}%")
+
+
+def test_every_row_of_a_program_says_what_top_says(page, cprof):
+    """Threads, native code and recursion, in all four groupings."""
+    stacks = pathlib.Path(__file__).parent / "data" / "shop.collapsed"
+    opened = page(stacks)
+    for by in ("function", "line", "file", "module"):
+        select(opened, "grouping", by)
+        shown = opened.run("""
+            const {model} = window.page, {grouping} = model, rows = [];
+            for (let key = 0; key < grouping.count; key++)
+                if (model.has(key))
+                    rows.push([grouping.fullName(key), model.selfOf[key], model.totalOf[key]]);
+            return rows;""")
+        top = json.loads(cprof("top", "--json", "-n", 9999, "--by", by, stacks).stdout)
+        name = (lambda row: f"{row['name']}:{row['line']}") if by == "line" else lambda row: row["name"]
+        assert sorted(shown) == sorted([name(row), row["self"], row["total"]] for row in top["rows"])
+        assert len(shown) > 3
 
 
 # --- what people do with it ---
@@ -315,6 +339,102 @@ def test_everything_can_be_done_with_the_keyboard(page, small):
     assert opened.run("return document.getElementById('help').open")
     opened.keys(ESCAPE)
     assert not opened.run("return document.getElementById('help').open")
+    quiet(opened)
+
+
+def pressed(page, element_id):
+    return page.run("return document.getElementById(arguments[0]).getAttribute('aria-pressed')", element_id) == "true"
+
+
+def test_every_key_of_the_help_does_what_it_says(page, small):
+    opened = page(small, "--source-url", "https://example.com{file}#{line}")
+    told = set(opened.run("return [...document.querySelectorAll('#help dt kbd')].map((each) => each.textContent)"))
+    assert told == set("IHRUDFTCS/←→↑↓") | {"Enter"}
+    for key, button in (("i", "inverted"), ("h", "hide-native"), ("r", "collapse"), ("u", "flame"),
+                        ("t", "table-toggle")):
+        before = pressed(opened, button)
+        opened.keys(key)
+        assert pressed(opened, button) != before, key
+        opened.keys(key)
+        assert pressed(opened, button) == before, key
+    scheme = "return document.documentElement.style.colorScheme"
+    before = opened.run(scheme)
+    opened.keys("d")
+    assert {before, opened.run(scheme)} == {"light", "dark"}
+    opened.keys("f")
+    assert not opened.run("return document.getElementById('filters').hidden")
+    opened.keys(ESCAPE)
+    assert opened.run("return document.getElementById('filters').hidden")
+    opened.type("search", "/^work$/")
+    opened.keys("n")
+    first = opened.text("status")
+    opened.keys("n")
+    assert opened.text("status") != first
+    opened.keys("N")
+    assert opened.text("status") == first
+    opened.run("window.opened = []; document.getElementById('source').addEventListener('click', (event) => {"
+               "event.preventDefault(); window.opened.push(event.currentTarget.href); })")
+    opened.keys("s")
+    assert opened.run("return window.opened") == ["https://example.com/app/shop/main.py#20"]
+    opened.keys(ESCAPE)
+    assert opened.text("matches") == ""
+    opened.keys(ESCAPE)
+    assert opened.text("status").startswith("Click a frame")
+    quiet(opened)
+
+
+def test_the_name_of_a_frame_is_copied_whole(page, tmp_path):
+    name = "Very.long_name_of_a_method<locals>." * 40
+    opened = page(profiles.ProfileFile().add([profiles.python(name, "f.py", 1)], 5).write(tmp_path / "long.pb.gz"))
+    opened.allow_clipboard()
+    assert opened.run("return document.getElementById('copy').hidden")
+    opened.run("const {graph, model} = window.page; graph.select(model.children(model.root)[0])")
+    for copy in (lambda: opened.click("copy"), lambda: opened.keys("c")):
+        opened.run_async("navigator.clipboard.writeText('').then(arguments[0])")
+        copy()
+        assert opened.text("status") == "Copied"
+        assert opened.run_async("navigator.clipboard.readText().then(arguments[0])") == name
+
+
+def test_every_kind_of_frame_has_its_colour_and_stands_in_the_legend(page, tmp_path):
+    kinds = {"cpython": "Python", "ruby": "Ruby", "v8js": "JavaScript", "native": "native", "kernel": "kernel",
+             "gc": "garbage collector", "unknown": "other"}
+    profile = profiles.ProfileFile()
+    for kind in ("cpython", "ruby", "v8js"):
+        profile.add([profiles.Frame(kind, "f", 1, kind=kind)], 10)
+    profile.add([profiles.native("native", "/lib/x.so")], 10).add([profiles.native("kernel", "[kernel.kallsyms]")], 10)
+    profile.add([profiles.Frame("(garbage collector)", kind="v8js")], 10).add([profiles.Frame("unknown")], 10)
+    opened = page(profile.write(tmp_path / "kinds.pb.gz"))
+    assert opened.run("return [...document.querySelectorAll('#legend li')].map((each) => each.textContent)") == list(
+        kinds.values())
+    for theme in ("light", "dark"):
+        if opened.run("return document.documentElement.style.colorScheme") != theme:
+            opened.click("theme")
+        for kind, label in kinds.items():
+            place = box(opened, "(garbage collector)" if kind == "gc" else kind)
+            hue, seen = opened.run("""
+                const canvas = document.getElementById('canvas'), {x, y} = canvas.getBoundingClientRect();
+                const [r, g, b] = canvas.getContext('2d').getImageData(Math.round((arguments[0] - x) * devicePixelRatio),
+                    Math.round((arguments[1] - y - 8) * devicePixelRatio), 1, 1).data;
+                const most = Math.max(r, g, b), span = most - Math.min(r, g, b);
+                const sixth = most === r ? (g - b) / span : most === g ? 2 + (b - r) / span : 4 + (r - g) / span;
+                const wanted = Object.values(KINDS).find(({label}) => label === arguments[2])[arguments[3]][0];
+                return [wanted, (60 * sixth + 360) % 360];""", place["x"], place["y"], label, theme)
+            assert abs((hue - seen + 180) % 360 - 180) <= 12, (kind, theme, hue, seen)
+
+
+def test_the_wheel_zooms_freely_and_a_drag_pans(page, small):
+    opened = page(small)
+    place = box(opened, "main", "work")
+    opened.wheel(place["x"], place["y"], -200)
+    wider = box(opened, "main", "work")
+    assert wider["width"] > 1.5 * place["width"]
+    opened.drag(place["x"], place["y"], place["x"] - 150, place["y"])
+    left = opened.run("return window.page.graph.left")
+    assert 0 < left < opened.run("return window.page.graph.model.root.total")
+    assert opened.run("return document.getElementById('crumbs').hidden")  # nothing has been clicked
+    opened.keys(ESCAPE)
+    assert box(opened, "main", "work")["width"] == pytest.approx(place["width"])
     quiet(opened)
 
 
