@@ -29,7 +29,8 @@ struct collector_config {
     struct exporter *exporter;
     double interval;        /* seconds */
     _Atomic uint32_t *wake; /* posted by handlers */
-    atomic_bool *unknown;   /* see struct handler_view; cleared once a tick */
+    atomic_bool *unknown;   /* see struct handler_view; cleared once a tick, and
+                               some times more when new code was found */
 };
 
 struct collector;

@@ -17,6 +17,10 @@
 #define SANITIZED 0
 #endif
 
+#ifndef RTLD_DEEPBIND
+#define RTLD_DEEPBIND 0 /* musl has no such order of search */
+#endif
+
 /* RTLD_DEEPBIND makes libcurl find the TLS library it was linked to before one that the host
  * exports (node does). But it would also bind `free` to libc's while libc's own strdup calls
  * the allocator that was put in front of libc (LD_PRELOAD=libjemalloc.so, a sanitizer): such a
