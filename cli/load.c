@@ -46,13 +46,27 @@ static void tell_merge(struct part *part, const char *path, int status)
     tell(part, error);
 }
 
+/* What counts of a file, as a profile of its own. */
+static struct profile *read_alone(const struct load *load, const char *path,
+                                  char error[FORMAT_ERROR_SIZE])
+{
+    struct profile *all = format_read_file(path, error);
+    if (!all || !load->filter)
+        return all;
+    struct profile *selected = profile_select(all, load->filter);
+    profile_free(all);
+    if (!selected)
+        refuse_memory(error);
+    return selected;
+}
+
 /* Adds a file to *sum. One that may be broken is read on its own first, so that nothing of it
- * is left in the sum. */
+ * is left in the sum; so is one of which a part counts: what stands once in it may decide. */
 static int add_file(struct part *part, const char *path, struct profile **sum)
 {
     char error[FORMAT_ERROR_SIZE] = "";
-    bool alone = !*sum || part->load->skip_broken;
-    struct profile *next = alone ? format_read_file(path, error) : NULL;
+    bool alone = !*sum || part->load->skip_broken || part->load->filter;
+    struct profile *next = alone ? read_alone(part->load, path, error) : NULL;
     int status = alone ? next ? 0 : -EBADMSG : format_add_file(path, *sum, error);
     progress_step();
     if (status) {

@@ -8,12 +8,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "profile/combine.h"
 #include "profile/profile.h"
 
 struct load {
     bool skip_broken; /* tells about files that can't be read, and leaves them out; else they
                          are the end */
     bool intervals;   /* keeps apart what was when: see below */
+    const struct profile_filter *filter; /* what of each file counts; NULL: all */
 };
 
 /* The label that `intervals` gives the samples: the time that their file covers, as

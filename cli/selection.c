@@ -73,16 +73,23 @@ static void fail_type(const struct profile *profile, const char *type)
     fail("the profile has no type \"%s\", only: %s", type, known);
 }
 
+/* Makes --type the default value. */
+static struct profile *apply_type(const struct selection *selection, struct profile *profile)
+{
+    if (!profile || !selection->type)
+        return profile;
+    if (profile_value_column(profile, selection->type) < 0) {
+        fail_type(profile, selection->type);
+        profile_free(profile);
+        return NULL;
+    }
+    profile_header(profile)->default_type = profile_string(profile, selection->type);
+    return profile;
+}
+
 struct profile *selection_apply(const struct selection *selection, struct profile *profile)
 {
-    if (profile && selection->type) {
-        if (profile_value_column(profile, selection->type) < 0) {
-            fail_type(profile, selection->type);
-            profile_free(profile);
-            return NULL;
-        }
-        profile_header(profile)->default_type = profile_string(profile, selection->type);
-    }
+    profile = apply_type(selection, profile);
     if (!profile || !selects(&selection->filter))
         return profile;
     struct profile *selected = profile_select(profile, &selection->filter);
@@ -95,10 +102,13 @@ struct profile *selection_apply(const struct selection *selection, struct profil
 struct profile *selection_load(const struct selection *selection, char *const *paths,
                                size_t count)
 {
-    const struct load load = {.intervals = selection->intervals};
+    const struct load load = {
+        .intervals = selection->intervals,
+        .filter = selects(&selection->filter) ? &selection->filter : NULL,
+    };
     struct profile *profile;
     load_files(&load, paths, count, &profile);
-    return selection_apply(selection, profile);
+    return apply_type(selection, profile);
 }
 
 int selection_write(const struct selection *selection, char *const *paths, size_t count,

@@ -301,18 +301,26 @@ static bool matches_link(const struct profile *p, profile_id id,
 }
 
 /* A number is selected by its decimal digits: --label thread.id=1234. */
+static bool has_value(const struct profile *p, const struct profile_label *label,
+                      const char *value)
+{
+    char digits[24];
+    snprintf(digits, sizeof(digits), "%" PRId64, label->number);
+    return value == NULL ||
+           strcmp(label->is_number ? digits : profile_text(p, label->text), value) == 0;
+}
+
 static bool matches_label(const struct profile *p, profile_id labels, const char *key,
                           const char *value)
 {
     struct profile_label_set set = profile_get_labels(p, labels);
-    for (uint32_t i = 0; i < set.count; i++) {
-        const struct profile_label *label = &set.labels[i];
-        char digits[24];
-        snprintf(digits, sizeof(digits), "%" PRId64, label->number);
-        if (strcmp(profile_text(p, label->key), key) == 0 &&
-            (value == NULL ||
-             strcmp(label->is_number ? digits : profile_text(p, label->text), value) == 0))
-            return true;
+    for (uint32_t i = 0; i < set.count; i++)
+        if (strcmp(profile_text(p, set.labels[i].key), key) == 0)
+            return has_value(p, &set.labels[i], value);
+    for (size_t i = 0; i < profile_attribute_count(p, PROFILE_RESOURCE); i++) {
+        const struct profile_label *attribute = profile_attribute(p, PROFILE_RESOURCE, i);
+        if (strcmp(profile_text(p, attribute->key), key) == 0)
+            return has_value(p, attribute, value);
     }
     return false;
 }

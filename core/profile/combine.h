@@ -42,10 +42,12 @@ bool profile_is_metric(const struct profile *p, const struct profile_label *attr
 
 /* What the command's --span, --trace, --label, --thread select; a NULL field selects all. */
 struct profile_filter {
-    const char *trace_id;                /* lower-case hex, 32 digits */
-    const char *span_id;                 /* 16 digits */
-    const char *label_key, *label_value; /* a key alone: any value; numbers as digits */
-    const char *thread;                  /* thread.name */
+    const char *trace_id; /* lower-case hex, 32 digits */
+    const char *span_id;  /* 16 digits */
+    /* A sample's, or else the process's ("service.version"). A key alone: any value; numbers
+     * as digits. */
+    const char *label_key, *label_value;
+    const char *thread; /* thread.name */
 };
 
 /* A new profile with the samples that match all of the filter; NULL: out of memory. */

@@ -106,6 +106,20 @@ def test_selections_narrow_the_total(cprof, small, arguments, expected):
     assert rows(cprof, *arguments, small)["total"] == expected * 10**7
 
 
+def test_a_label_may_be_the_whole_processs(cprof, tmp_path):
+    """Each file's own, also of several that differ, and which the sum cannot tell any more."""
+    files = []
+    for version, count in (("1.0", 5), ("1.1", 7)):
+        profile = profiles.ProfileFile(service=f"shop {version}").add([profiles.MAIN], count)
+        profile.add([profiles.PARSE], 1, **{"service.name": "its own"})
+        files.append(profile.write(tmp_path / f"{version}.pb.gz"))
+    for service, expected in (("shop 1.0", 5), ("shop 1.1", 7), ("its own", 2), ("shop", 0)):
+        assert rows(cprof, "--label", f"service.name={service}", *files)["total"] == expected * 10**7
+    for old, new in (files, files[::-1]):
+        done = cprof("diff", "--base-label", "service.name=shop 1.0", "--new-label", "service.name=shop 1.1", old, new)
+        assert done.returncode == (0 if old == files[0] else 1)
+
+
 def test_type_picks_the_value(cprof, small):
     report = rows(cprof, "--type", "samples", small)
     assert (report["unit"], report["total"]) == ("count", 100)
