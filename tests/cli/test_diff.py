@@ -136,6 +136,31 @@ def test_equal_programs_rarely_stand_out_and_real_changes_do(cprof, tmp_path):
     assert "grew" in standing and len(standing) <= 6  # 1 in 1,000 by chance is expected
 
 
+def test_a_fifth_more_of_a_hot_function_is_found_and_that_of_a_rare_one_is_noise(cprof, tmp_path):
+    import random
+    random.seed(3)
+
+    def draw(path, growth):
+        profile = profiles.ProfileFile(duration=300)
+        for i in range(40):
+            mean = 1500 if i == 7 else 10 if i == 8 else 30 * i
+            grown = mean * (growth if i in (7, 8) else 1)
+            count = round(random.gauss(grown, grown ** 0.5)) if grown else 0
+            if count > 0:
+                profile.add([profiles.python(f"f{i}", "f.py", 1)], count)
+        return profile.write(path)
+
+    found = {7: 0, 8: 0, "others": 0}
+    for i in range(20):
+        rows = by_name(diff(cprof, "-n", "99", draw(tmp_path / f"{i}a.pb.gz", 1), draw(tmp_path / f"{i}b.pb.gz", 1.2)))
+        found[7] += rows["f7"]["stands_out"]
+        found[8] += rows["f8"]["stands_out"]
+        found["others"] += sum(row["stands_out"] for row in rows.values()) - rows["f7"]["stands_out"] - rows["f8"]["stands_out"]
+    # √2 standard deviations of 1,500 are 55, and 300 more than five of them; 20 times 37 rows without a
+    # change have 0.7 above the limit on average.
+    assert found[7] == 20 and found[8] <= 1 and found["others"] <= 4
+
+
 def test_total_counts_callees_and_recursion_once(cprof, small, grown):
     rows = by_name(diff(cprof, "--cum", small, grown))
     assert {name: (row["base_samples"], row["new_samples"]) for name, row in rows.items()} == {

@@ -33,6 +33,13 @@ def test_the_help_has_every_option_that_the_command_takes(cprof):
         assert {option for option in options(cprof, command) if len(option) > 2} == taken, command
 
 
+def test_every_command_that_reads_profiles_takes_the_filters(cprof):
+    for command in COMMANDS[:-1]:
+        assert {"--span", "--trace", "--label", "--thread", "--type"} <= options(cprof, command), command
+    for command in ("top", "spans", "diff"):
+        assert "--json" in options(cprof, command), command
+
+
 def bash(*words):
     """What bash offers when the last word is being typed."""
     script = f"""eval "$({COMMAND} completion bash)"
