@@ -97,7 +97,8 @@ CONTEXT = <<~'RUBY'
       "in_span" => cost(20_000) { |n| n.times { TRACER.in_span("b") { } } },
       "two switches of fibers, one in a span" => cost(100_000) { |n| n.times { OTHER.resume } },
       "two switches of fibers without" => cost(100_000) { |n| n.times { PLAIN.resume } },
-      "labels" => cost(20_000) { |n| n.times { |i| Cprof.labels(a: 1) { } } } }
+      "labels" => cost(20_000) { |n| n.times { Cprof.labels(a: 1) { } } },
+      "labels, new each time" => cost(20_000) { |n| n.times { |i| Cprof.labels(a: i) { } } } }
   end
   without = measure
   Cprof.start(rate: 100, exporter: "none")

@@ -171,6 +171,48 @@ class TestApi < CprofTest
     assert_operator outcome.profile.samples.map { |s| s.labels.size }.max, :<=, 66
   end
 
+  # What is labelled the same way again is remembered: that must not mix up anything.
+  def test_labels_that_are_made_again_are_the_same
+    outcome = run_profiled(<<~'RUBY', rate: 500)
+      def a = spin(0.004)
+      def b = spin(0.004)
+      def c = spin(0.004)
+      def d = spin(0.004)
+      text = +"a"
+      GC.auto_compact = true
+      40.times do |i|
+        text.replace("a")
+        Cprof.labels(of: text) { a }
+        text.replace("b")
+        Cprof.labels(of: text) { b; Cprof.labels(in: 1) { c }; Cprof.labels(in: false) { d } }
+        Cprof.labels(of: "x", in: 1) { Cprof.labels(of: "b") { c } }
+        300.times { |n| Cprof.labels(of: n) { Cprof.labels(of: "y#{n}", i: i) { } } } if i % 8 == 0
+        GC.start
+      end
+      p Thread.current[:__cprof_labels]
+      p Ractor.new { Cprof.labels(of: "ractor") { Cprof.labels(of: 2) { Thread.current[:__cprof_labels].to_h } } }.then { |r| r.respond_to?(:value) ? r.value : r.take }
+      begin
+        Cprof.labels(1) { }
+      rescue ArgumentError
+        puts "one too many"
+      end
+      begin
+        Cprof.labels(a: 1)
+      rescue LocalJumpError
+        puts "no block"
+      end
+      p Cprof.labels { 7 }
+    RUBY
+    assert outcome.status.success?, outcome.errors
+    assert_match(/\Anil\n\{.*of.*2\}\none too many\nno block\n7\n\z/, outcome.output)
+    labels = { "a" => ["a", nil], "b" => ["b", nil], "c" => %w[b 1], "d" => %w[b false] }
+    wrong = outcome.profile.samples.select do |s|
+      name = s.names.find { |n| n.match?(/\AObject#[abcd]\z/) }&.delete_prefix("Object#")
+      name && s.labels.values_at("of", "in") != labels[name]
+    end
+    assert_empty wrong.map { |s| [s.root_first, s.labels] }
+  end
+
   def test_more_labels_than_there_is_room_for_are_merged_and_counted
     outcome = run_profiled(<<~'RUBY', rate: 1000)
       def labelled = spin(0.001)

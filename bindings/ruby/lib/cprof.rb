@@ -101,29 +101,25 @@ module Cprof
     #
     # @return what the block returns
     def labels(**labels)
-      return yield unless AVAILABLE && Native.running?
+      inner = AVAILABLE ? Native.enter_labels(labels) : nil
+      return yield if inner.nil?
 
-      outer = Thread.current[LABELS]
-      merged = (outer&.to_h || {}).merge(labels).freeze
-      inner = Native::Labels.new(merged, texts(merged))
       begin
-        enter_labels(inner)
         yield
       ensure
-        enter_labels(outer)
-        inner.release
+        Native.leave_labels(inner)
       end
     end
 
     private
 
-    LABELS = :__cprof_labels
     LABEL_CHARACTERS = 255
-    private_constant :LABELS, :LABEL_CHARACTERS
+    private_constant :LABEL_CHARACTERS
 
-    def enter_labels(current)
-      Thread.current[LABELS] = current
-      Native.labels_changed
+    # Called by Native.enter_labels for labels that it does not remember.
+    def make_labels(outer, labels)
+      merged = (outer&.to_h || {}).merge(labels).freeze
+      Native::Labels.new(outer, merged, texts(merged))
     end
 
     # Keys and values one after the other, in an order of their own: equal labels are one set.

@@ -108,9 +108,9 @@ void context_leave(VALUE thread)
 }
 
 /* For other processes. */
-static void share(const struct cprof_context *context, uint8_t flags)
+static void share(const struct cprof_context *context, uint8_t flags,
+                  const struct labels *labels)
 {
-    const struct labels *labels = labels_of_fiber();
     struct cprof_span span = {.flags = flags};
     memcpy(span.trace_id, context->trace_id, sizeof span.trace_id);
     memcpy(span.span_id, context->span_id, sizeof span.span_id);
@@ -120,7 +120,8 @@ static void share(const struct cprof_context *context, uint8_t flags)
         cprof_context_attach(&span, labels->attributes, labels->size);
 }
 
-static void publish(const struct cprof_context *context, uint8_t flags)
+static void publish(const struct cprof_context *context, uint8_t flags,
+                    const struct labels *labels)
 {
     struct context_record *record = context_here;
     uint32_t age = atomic_load(&context_age);
@@ -136,7 +137,7 @@ static void publish(const struct cprof_context *context, uint8_t flags)
     record->age = age;
     atomic_signal_fence(memory_order_seq_cst);
     context_here = record;
-    share(context, flags);
+    share(context, flags, labels);
 }
 
 void context_labels_changed(void)
@@ -146,20 +147,22 @@ void context_labels_changed(void)
         context_reload();
         return;
     }
+    const struct labels *labels = labels_of_fiber();
     struct cprof_context context = record->versions[record->current];
-    context.label_set = labels_of_fiber()->set;
-    publish(&context, record->span_flags);
+    context.label_set = labels->set;
+    publish(&context, record->span_flags, labels);
 }
 
 void context_span_changed(const struct span *span)
 {
+    const struct labels *labels = labels_of_fiber();
     struct cprof_context context = {
-        .label_set = labels_of_fiber()->set,
+        .label_set = labels->set,
         .unreadable = span->unreadable,
     };
     memcpy(context.trace_id, span->ids.trace_id, sizeof context.trace_id);
     memcpy(context.span_id, span->ids.span_id, sizeof context.span_id);
-    publish(&context, span->ids.flags);
+    publish(&context, span->ids.flags, labels);
 }
 
 void context_reload(void)

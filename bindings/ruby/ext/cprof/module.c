@@ -235,14 +235,6 @@ static VALUE native_stats(VALUE self)
     return result;
 }
 
-static VALUE native_labels_changed(VALUE self)
-{
-    (void)self;
-    context_follow();
-    context_labels_changed();
-    return Qnil;
-}
-
 static VALUE native_watch_for_spans(VALUE self)
 {
     (void)self;
@@ -313,7 +305,6 @@ __attribute__((visibility("default"))) void Init_native(void)
     rb_define_singleton_method(native, "stop", native_stop, 1);
     rb_define_singleton_method(native, "running?", native_is_running, 0);
     rb_define_singleton_method(native, "stats", native_stats, 0);
-    rb_define_singleton_method(native, "labels_changed", native_labels_changed, 0);
     rb_define_singleton_method(native, "watch_for_spans", native_watch_for_spans, 0);
     rb_define_singleton_method(native, "describe_thread", native_describe_thread, 2);
     rb_define_singleton_method(native, "fork_prepare", native_fork_prepare, 0);
