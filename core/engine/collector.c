@@ -200,6 +200,15 @@ static void begin_interval(struct collector *collector)
     pthread_mutex_unlock(&collector->published_lock);
 }
 
+/* What a profile that was lost had told of others is to be told anew. */
+static void count_untold(const struct collector *collector, struct cprof_stats *stats)
+{
+    struct exporter_stats sinks;
+    exporter_stats(collector->config.exporter, &sinks);
+    stats->profiles_failed += sinks.untold.failed;
+    stats->profiles_dropped += sinks.untold.dropped;
+}
+
 static void attach_metrics(struct collector *collector, struct profile *profile)
 {
     struct gather_counts gathered;
@@ -208,6 +217,7 @@ static void attach_metrics(struct collector *collector, struct profile *profile)
                           .samples_unlabelled = gathered.unlabelled,
                           .threads_unsampled = collector->unsampled};
     collector_stats(collector, &now.stats);
+    count_untold(collector, &now.stats);
     now.stats.threads = collector->threads;
     metrics_attach(profile, &now, &collector->metrics);
     if (now.stats.samples_dropped != 0 && !collector->told_dropped) {
@@ -235,7 +245,8 @@ static void close_interval(struct collector *collector, bool last)
     header->time_ns = collector->began_unix;
     header->duration_ns = clock_ns(CLOCK_MONOTONIC) - collector->began;
     collector_profile_id(collector, header->profile_id);
-    attach_metrics(collector, profile);
+    if (profile_sample_count(profile) > 0) /* else it is not sent, and would tell nobody */
+        attach_metrics(collector, profile);
     feed_taps(collector, profile);
     exporter_submit(collector->config.exporter, profile);
     begin_interval(collector);

@@ -116,8 +116,11 @@ static bool may_end(const struct exporter *exporter, const struct worker *worker
 static uint64_t count_dropped(struct exporter *exporter, const struct queued *list)
 {
     uint64_t dropped = 0;
-    for (; list != NULL; list = list->next)
+    for (; list != NULL; list = list->next) {
         dropped += (uint64_t)__builtin_popcount(list->waiting) * list->parts;
+        if (!list->taken)
+            untold_lost(&exporter->stats.untold, list->profile);
+    }
     exporter->stats.dropped += dropped;
     return dropped;
 }
@@ -128,6 +131,7 @@ static void count(struct exporter *exporter, const struct queued *entry,
     struct exporter_stats *stats = &exporter->stats;
     uint64_t profiles = delivery->profiles * (entry ? entry->parts : 1);
     stats->dropped += delivery->dropped;
+    untold_add(&stats->untold, &delivery->untold);
     if (delivery->status == DELIVERY_DONE) {
         stats->exported += profiles;
         stats->bytes_sent += delivery->bytes;
@@ -151,6 +155,8 @@ static struct queued *settle(struct exporter *exporter, struct outlet *outlet,
     outlet->save_wanted |= entry == NULL && delivery->more;
     if (entry) {
         entry->readers--;
+        entry->taken |= delivery->status == DELIVERY_DONE || halves != NULL;
+        entry->tried |= delivery->status == DELIVERY_RETRY;
         if (delivery->status == DELIVERY_PASSED)
             entry->waiting |= outlet->behind->bit;
         else if (outlet->behind)
@@ -158,6 +164,8 @@ static struct queued *settle(struct exporter *exporter, struct outlet *outlet,
         queue_replace(&exporter->queue, entry->next, 0, halves);
         if (delivery->status != DELIVERY_RETRY)
             gone = queue_settle(&exporter->queue, entry, outlet->bit);
+        if (gone && !gone->taken)
+            untold_lost(&exporter->stats.untold, gone->profile);
     }
     if (exporter->queue.count == 0)
         exporter->dropping = exporter->merging = false;

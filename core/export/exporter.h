@@ -23,6 +23,7 @@
 
 #include "base/budget.h"
 #include "export/transport.h"
+#include "export/untold.h"
 #include "profile/profile.h"
 
 /* Already checked values; strings borrowed until exporter_new() returns. */
@@ -41,7 +42,8 @@ struct exporter_options {
 
 struct exporter_stats {
     uint64_t exported, failed, dropped, bytes_sent;
-    uint64_t cpu_ns;  /* of the exporter's threads */
+    struct untold untold; /* of the two above, what was told in profiles that were lost */
+    uint64_t cpu_ns;      /* of the exporter's threads */
     uint64_t waiting; /* profiles in memory that some sink has not taken, merged ones as one */
 };
 

@@ -69,6 +69,7 @@ struct queued *queued_merge(const struct queued *older, const struct queued *new
     entry->bytes = profile_memory(entry->profile);
     entry->parts = older->parts + newer->parts;
     entry->waiting = older->waiting;
+    entry->taken = older->taken && newer->taken;
     return entry;
 }
 
@@ -171,7 +172,8 @@ struct queued *queue_settle(struct queue *queue, struct queued *entry, uint32_t 
 
 static bool may_merge(const struct queued *a, const struct queued *b)
 {
-    return a->waiting == b->waiting && !in_use(a) && !in_use(b) && !a->piece && !b->piece;
+    return a->waiting == b->waiting && !in_use(a) && !in_use(b) && !a->piece && !b->piece &&
+           !a->tried && !b->tried;
 }
 
 struct queued *queue_neighbours(const struct queue *queue)

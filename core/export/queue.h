@@ -34,6 +34,9 @@ struct queued {
     uint32_t waiting;     /* bit i: sink i has not taken it */
     unsigned readers;     /* deliveries that are reading it: must stay */
     bool piece;           /* of one that was too large: never merged again */
+    bool tried;           /* was sent, and may have arrived: likewise, as receivers know it by
+                             its profile_id */
+    bool taken;           /* some sink has it, or its parts */
     bool merging;         /* its samples are on their way into another: not for delivery */
     struct budget budget; /* of a merged profile */
 };

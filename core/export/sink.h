@@ -33,6 +33,7 @@ struct delivery {
     bool more;            /* of a save(): there is more to do, it wants to be called again */
     uint64_t profiles;    /* how many profiles the status is about: 1, or what a file held */
     uint64_t dropped;     /* kept ones that had to go to make room */
+    struct untold untold; /* by those, and by kept ones that are refused */
     size_t bytes;         /* accepted by the other side */
     uint64_t retry_after; /* [ns] the other side's own wish; 0 = none */
     char detail[384];     /* one line for people, without secrets */

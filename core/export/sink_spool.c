@@ -5,6 +5,7 @@
  * neighbours and predecessors too. What can't be written down is passed on in memory.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,8 @@
 #include "export/spool.h"
 #include "export/url.h"
 #include "profile/combine.h"
+
+#define MERGES_A_PUT 2
 
 struct keeper {
     struct sink sink;
@@ -28,25 +31,82 @@ struct courier {
     struct spool_item item;
 };
 
-static int put(struct spool *spool, const struct profile *profile, uint64_t *dropped)
+/* The folder is full: its oldest file goes. False: none can be had. */
+static bool give_up_oldest(struct spool *spool, struct delivery *delivery)
+{
+    char error[FORMAT_ERROR_SIZE];
+    struct spool_item item;
+    if (spool_give_up(spool, &item) != 0)
+        return false;
+    struct profile *profile =
+        item.data ? format_read(&format_otlp, item.data, item.size, error) : NULL;
+    delivery->dropped += item.parts;
+    if (profile)
+        untold_lost(&delivery->untold, profile);
+    profile_free(profile);
+    spool_done(spool, &item);
+    return true;
+}
+
+static int put(struct spool *spool, const struct profile *profile, uint32_t parts,
+               bool mergeable, struct delivery *delivery)
 {
     struct buffer bytes = {0};
     int error = format_otlp.write(profile, &bytes);
-    if (error == 0)
-        error = spool_put(spool, &bytes, dropped);
+    while (error == 0 && (error = spool_put(spool, &bytes, parts, mergeable)) == -ENOBUFS &&
+           give_up_oldest(spool, delivery))
+        error = 0;
     if (error == 0)
         log_debug("spool: %zu bytes written down", bytes.size);
     buffer_free(&bytes);
     return error;
 }
 
+/* One profile of two files'. 0 or a negative errno. */
+static int merge(const struct spool_item pair[2], struct buffer *bytes)
+{
+    char error[FORMAT_ERROR_SIZE];
+    struct profile *merged = profile_new(NULL);
+    int result = merged ? 0 : -ENOMEM;
+    for (size_t i = 0; i < 2 && result == 0; i++) {
+        result = format_otlp.read(pair[i].data, pair[i].size, merged, error);
+    }
+    if (result == 0) {
+        queued_identify(merged);
+        result = format_otlp.write(merged, bytes);
+    }
+    profile_free(merged);
+    return result;
+}
+
+/* As long as a put makes one file more, and merging more than one of them less, the folder does
+ * not fill up with what can be merged. */
+static void merge_some(struct spool *spool)
+{
+    struct spool_item pair[2];
+    for (int i = 0; i < MERGES_A_PUT && spool_take_pair(spool, pair) == 0; i++) {
+        struct buffer bytes = {0};
+        uint32_t parts = pair[0].parts + pair[1].parts;
+        int error = merge(pair, &bytes);
+        if (error == 0)
+            error = spool_replace_pair(spool, pair, &bytes);
+        else
+            spool_back_pair(spool, pair);
+        log_debug("spool: two files as one of %zu bytes, for %" PRIu32 " profiles: %s",
+                  bytes.size, parts, error == 0 ? "merged" : strerror(-error));
+        buffer_free(&bytes);
+    }
+}
+
 static void keeper_deliver(struct sink *sink, const struct profile *profile,
                            struct delivery *delivery)
 {
     const struct keeper *keeper = (const struct keeper *)sink;
-    int error = put(keeper->spool, profile, &delivery->dropped);
-    if (error == 0)
+    int error = put(keeper->spool, profile, 1, true, delivery);
+    if (error == 0) {
+        merge_some(keeper->spool);
         return;
+    }
     delivery->status = DELIVERY_PASSED;
     snprintf(delivery->detail, sizeof delivery->detail,
              "CPROF_SPOOL_DIR can't be written to: %s", strerror(-error));
@@ -66,7 +126,7 @@ static void courier_deliver(struct sink *sink, const struct profile *profile,
 }
 
 /* Both halves are on disk before the whole goes: a crash in between doubles, and loses nothing.
- * False: it can't be cut. */
+ * The first stands for the whole in what is counted. False: it can't be cut. */
 static bool put_halves(const struct courier *courier, const struct profile *profile,
                        struct delivery *delivery)
 {
@@ -78,7 +138,8 @@ static bool put_halves(const struct courier *courier, const struct profile *prof
         put_all = slice != NULL;
         if (put_all) {
             queued_identify(slice);
-            put_all = put(courier->spool, slice, &delivery->dropped) == 0;
+            put_all = put(courier->spool, slice, half == 0 ? courier->item.parts : 0, false,
+                          delivery) == 0;
         }
         profile_free(slice);
     }
@@ -91,18 +152,20 @@ static void carry(struct courier *courier, struct delivery *delivery)
     char error[FORMAT_ERROR_SIZE];
     struct spool_item *item = &courier->item;
     struct profile *profile = format_read(&format_otlp, item->data, item->size, error);
-    delivery->profiles = 1;
     if (profile != NULL) {
         courier->inner->deliver(courier->inner, profile, delivery);
     } else {
         delivery->status = DELIVERY_REFUSED;
         snprintf(delivery->detail, sizeof delivery->detail, "%.80s: %.200s", item->name, error);
     }
+    delivery->profiles = item->parts;
     if (delivery->status == DELIVERY_TOO_LARGE) {
         bool cut = put_halves(courier, profile, delivery);
         delivery->status = cut ? DELIVERY_DONE : DELIVERY_REFUSED;
-        delivery->profiles = cut ? 0 : 1;
+        delivery->profiles = cut ? 0 : item->parts;
     }
+    if (delivery->status == DELIVERY_REFUSED && profile != NULL)
+        untold_lost(&delivery->untold, profile);
     profile_free(profile);
     if (delivery->status == DELIVERY_RETRY)
         spool_back(courier->spool, item);
@@ -126,7 +189,7 @@ static void courier_save(struct sink *sink, bool last, struct delivery *delivery
         break;
     case -EBADMSG:
         delivery->status = DELIVERY_REFUSED;
-        delivery->profiles = 1;
+        delivery->profiles = courier->item.parts;
         break;
     default:
         delivery->status = DELIVERY_RETRY;

@@ -35,7 +35,7 @@ static void name_of(char *name, const uint8_t *data, size_t size, bool fitting,
                     const uint8_t *content, size_t content_size)
 {
     if (fitting) {
-        snprintf(name, 128, "cprof-%016llx-%016llx-%016llx-%08zx-%08lx.otlp",
+        snprintf(name, 128, "cprof-%016llx-%016llx-%016llx-00000001-%08zx-%08lx.otlp",
                  (unsigned long long)hash_bytes("key", 3), 1ULL, 2ULL, content_size,
                  crc32_z(0, content, content_size));
         return;

@@ -7,10 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -19,7 +17,7 @@
 
 #include "base/log.h"
 #include "export/exporter.h"
-#include "export/spool.h"
+#include "folder.h"
 #include "samples.h"
 #include "server.h"
 
@@ -30,8 +28,6 @@
 #else
 #define SANITIZED 0
 #endif
-
-static char folder[64];
 
 static struct exporter *start_for(const char *url, bool spool, size_t limit)
 {
@@ -55,48 +51,6 @@ static struct exporter *start_spooling(const char *url)
     return start_for(url, true, 64 << 20);
 }
 
-static int make_folder(void **state)
-{
-    (void)state;
-    strcpy(folder, "/tmp/cprof-spool-XXXXXX");
-    return mkdtemp(folder) == NULL;
-}
-
-static size_t for_each_file(void (*what)(const char *path, void *context), void *context)
-{
-    size_t count = 0;
-    char path[512];
-    DIR *files = opendir(folder);
-    for (struct dirent *file; (file = readdir(files)) != NULL;) {
-        if (strcmp(file->d_name, ".") == 0 || strcmp(file->d_name, "..") == 0)
-            continue;
-        count++;
-        snprintf(path, sizeof path, "%s/%s", folder, file->d_name);
-        if (what)
-            what(path, context);
-    }
-    closedir(files);
-    return count;
-}
-
-static void remove_file(const char *path, void *context)
-{
-    (void)context;
-    unlink(path);
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    for_each_file(remove_file, NULL);
-    return rmdir(folder);
-}
-
-static size_t files(void)
-{
-    return for_each_file(NULL, NULL);
-}
-
 static void wait_for_files(size_t count)
 {
     assert_true(WAIT_FOR(files() == count));
@@ -105,17 +59,6 @@ static void wait_for_files(size_t count)
 static void wait_for_requests(struct server *server, size_t count)
 {
     assert_true(WAIT_FOR(server_requests(server) >= count));
-}
-
-/* Of what was answered well, from request `first` on. */
-static int64_t arrived_since(struct server *server, size_t first)
-{
-    int64_t total = 0;
-    for (size_t i = first; i < server_requests(server); i++) {
-        const struct request *request = server_request(server, i);
-        total += encoded_total(request->body, request->body_size);
-    }
-    return total;
 }
 
 static void wait_until_fewer_wait(struct exporter *exporter, uint64_t bound)
@@ -282,9 +225,10 @@ static void damaged_and_foreign_files_cost_one_line_each_and_no_good_one(void **
     free(captured_errors());
     server_stop(server);
     for_each_file(damage, &round);
-    static const char *const foreign[] = {
-        "notes.txt", "cprof-1-2-3.otlp", ".cprof-0000000000000000-0000000000000000.tmp",
-        "cprof-0123456789abcdef-0123456789abcdef-0123456789abcdef-00000001-00000000.otlp"};
+    static const char *const foreign[] = {"notes.txt", "cprof-1-2-3.otlp",
+                                          ".cprof-0000000000000000-0000000000000000.tmp",
+                                          "cprof-0123456789abcdef-0123456789abcdef-"
+                                          "0123456789abcdef-00000001-00000001-00000000.otlp"};
     for (size_t i = 0; i < 4; i++) {
         snprintf(path, sizeof path, "%s/%s", folder, foreign[i]);
         close(open(path, O_CREAT | O_WRONLY, 0600));
@@ -461,8 +405,7 @@ static void a_profile_that_is_too_large_arrives_in_pieces(void **state)
         assert_int_equal(server_requests(server), 5); /* whole, half; quarters, half */
         assert_int_equal(arrived_since(server, 2), 20001);
         assert_int_equal(stats.failed + stats.dropped, 0);
-        if (!spool)
-            assert_int_equal(stats.exported, 1);
+        assert_int_equal(stats.exported, 1);
         server_stop(server);
     }
 }
@@ -531,88 +474,6 @@ static void a_server_that_takes_nothing_is_not_asked_for_ever(void **state)
         assert_in_range(server_requests(server), 3, 100);
         server_stop(server);
     }
-}
-
-struct putting {
-    struct spool *spool;
-    int count, failed;
-    size_t size;
-};
-
-static void *put_many(void *argument)
-{
-    struct putting *putting = argument;
-    struct buffer bytes = {0};
-    void *zeros = calloc(1, putting->size);
-    uint64_t dropped = 0;
-    buffer_append(&bytes, zeros, putting->size);
-    for (int i = 0; i < putting->count; i++)
-        putting->failed += spool_put(putting->spool, &bytes, &dropped) != 0;
-    buffer_free(&bytes);
-    free(zeros);
-    return NULL;
-}
-
-/* The courier cuts one that was too large while the keeper writes the next. */
-static void two_threads_that_put_do_not_clear_up_after_each_other(void **state)
-{
-    (void)state;
-    char error[256] = "";
-    struct spool *spool = spool_open(folder, "key", 256 << 20, error, sizeof error);
-    assert_non_null(spool);
-    struct putting large = {.spool = spool, .count = 20, .size = 2 << 20},
-                   small = {.spool = spool, .count = 400, .size = 64};
-    pthread_t thread;
-    assert_int_equal(pthread_create(&thread, NULL, put_many, &large), 0);
-    put_many(&small);
-    pthread_join(thread, NULL);
-    assert_int_equal(large.failed + small.failed, 0);
-    assert_int_equal(spool_count(spool), 420);
-    spool_close(spool);
-}
-
-static void copy_path(const char *path, void *copy)
-{
-    strcpy(copy, path);
-}
-
-/* 200 names that are older than that of the one file there is, of what nobody can write to. */
-static void put_unusable(void)
-{
-    char name[512];
-    const size_t time = strlen(folder) + strlen("/cprof-0123456789abcdef-");
-    assert_int_equal(for_each_file(copy_path, name), 1);
-    for (unsigned i = 0; i < 200; i++) {
-        snprintf(name + time, 17, "%016x", i);
-        name[time + 16] = '-';
-        assert_int_equal(mkdir(name, 0700), 0);
-    }
-}
-
-static void remove_folder_at(const char *path, void *context)
-{
-    (void)context;
-    rmdir(path);
-}
-
-static void files_that_are_not_ours_do_not_hide_those_that_are(void **state)
-{
-    (void)state;
-    char error[256] = "";
-    struct buffer bytes = {0};
-    struct spool_item item;
-    uint64_t dropped = 0;
-    buffer_append(&bytes, "profile", 7);
-    struct spool *spool = spool_open(folder, "key", 1 << 20, error, sizeof error);
-    assert_int_equal(spool_put(spool, &bytes, &dropped), 0);
-    put_unusable();
-    assert_int_equal(spool_take(spool, &item, error, sizeof error), 0);
-    assert_memory_equal(item.data, "profile", 7);
-    spool_done(spool, &item);
-    assert_int_equal(spool_take(spool, &item, error, sizeof error), -ENOENT);
-    spool_close(spool);
-    buffer_free(&bytes);
-    for_each_file(remove_folder_at, NULL);
 }
 
 #define SECRET "hunter2"
@@ -696,8 +557,6 @@ static void secrets_are_in_nothing_that_is_produced(void **state)
     free(told);
 }
 
-#define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
-
 int main(void)
 {
     unsetenv("http_proxy");
@@ -713,8 +572,6 @@ int main(void)
         IN_FOLDER(a_folder_that_can_t_be_made_is_told_at_start),
         IN_FOLDER(processes_share_a_folder_and_a_survivor_delivers_what_the_killed_left),
         IN_FOLDER(a_profile_that_is_too_large_arrives_in_pieces),
-        IN_FOLDER(two_threads_that_put_do_not_clear_up_after_each_other),
-        IN_FOLDER(files_that_are_not_ours_do_not_hide_those_that_are),
         IN_FOLDER(more_than_64_mebibytes_are_never_sent_at_once),
         IN_FOLDER(secrets_are_in_nothing_that_is_produced),
         IN_FOLDER(a_server_that_takes_nothing_is_not_asked_for_ever),

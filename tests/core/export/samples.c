@@ -70,6 +70,31 @@ int64_t file_total(const char *path)
     return total;
 }
 
+int64_t arrived_since(struct server *server, size_t first)
+{
+    int64_t total = 0;
+    for (size_t i = first; i < server_requests(server); i++) {
+        const struct request *request = server_request(server, i);
+        total += encoded_total(request->body, request->body_size);
+    }
+    return total;
+}
+
+uint64_t told_since(struct server *server, size_t first)
+{
+    struct untold told = {0};
+    for (size_t i = first; i < server_requests(server); i++) {
+        const struct request *request = server_request(server, i);
+        char error[FORMAT_ERROR_SIZE];
+        struct profile *profile =
+            format_read(&format_otlp, request->body, request->body_size, error);
+        if (profile)
+            untold_lost(&told, profile);
+        profile_free(profile);
+    }
+    return told.dropped;
+}
+
 struct exporter *start_exporter(const struct exporter_options *options)
 {
     char error[256] = "";

@@ -7,6 +7,7 @@
 
 #include "export/exporter.h"
 #include "profile/profile.h"
+#include "server.h"
 
 /* One sample of `count` on the stack main;work, and as many nanoseconds times 10 ms. */
 struct profile *make_profile(int64_t count, struct budget *budget);
@@ -17,6 +18,11 @@ int64_t sample_total(const struct profile *profile);
 /* The same of an encoded profile; -1 when it can't be read. */
 int64_t encoded_total(const unsigned char *bytes, size_t size);
 int64_t file_total(const char *path);
+
+/* Of the profiles that a server was sent, from request `first` on: the sum of their samples,
+ * and how many lost ones they tell of (cprof.profiles_dropped). */
+int64_t arrived_since(struct server *server, size_t first);
+uint64_t told_since(struct server *server, size_t first);
 
 /* Fails the test when it can't be made. */
 struct exporter *start_exporter(const struct exporter_options *options);
