@@ -22,6 +22,7 @@
 #include "engine/terminate.h"
 #include "sample/handler.h"
 #include "sample/threads.h"
+#include "unwind/remote.h"
 
 /* Seconds that fork waits for other threads' work before it goes ahead without. */
 #define FORK_PATIENCE 0.05
@@ -542,6 +543,7 @@ static void forget_parent(bool at_rest)
     engine.forking = engine.lifecycle = engine.lock =
         (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     loader_doubt();
+    unwind_library_fork_child();
     if (engine.listener != NULL)
         pull_fork_child(engine.listener);
     engine.listener = NULL;

@@ -1,8 +1,8 @@
 #include "engine/rewalk.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
-#include "base/log.h"
 #include "engine/loader.h"
 #include "unwind/arch.h"
 
@@ -13,6 +13,7 @@ bool rewalk_init(struct rewalk *rewalk, const char *directory, _Atomic size_t *c
                               .copies = copies,
                               .frames = calloc(max_frames, sizeof *rewalk->frames),
                               .capacity = max_frames};
+    unwind_library_retry();
     rewalk_tick(rewalk);
     return rewalk->frames != NULL;
 }
@@ -32,15 +33,12 @@ void rewalk_tick(struct rewalk *rewalk)
 /* Where the loader is locked for ever it can't be asked. */
 static bool have_library(struct rewalk *rewalk)
 {
-    char error[256] = "the loader is locked since the fork";
     if (rewalk->library == NULL && !rewalk->failed) {
-        if (loader_answers(0))
-            rewalk->library = unwind_load(rewalk->directory, error, sizeof error);
-        rewalk->failed = rewalk->library == NULL;
-        if (rewalk->failed)
-            log_info("stacks with DWARF expressions are cut: %s", error);
+        int error =
+            loader_answers(0) ? unwind_library(rewalk->directory, &rewalk->library) : -ENOENT;
+        rewalk->failed = error == -ENOENT;
     }
-    return !rewalk->failed;
+    return rewalk->library != NULL;
 }
 
 const struct native_frame *rewalk_native(struct rewalk *rewalk, const struct record *record,

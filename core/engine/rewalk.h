@@ -2,10 +2,10 @@
  * Walking samples again whose native walk met a frame beyond its rules, from the stack that
  * the handler copied, with libunwind (unwind/remote.h).
  *
- * Belongs to the collector's thread. Loads the module when the first such sample comes; where
- * it can't be had such stacks stay as the handler left them, and no further one is copied. At
- * most REWALKS_A_TICK are copied a tick of the collector; others stay as well, and count as
- * truncated where their root is missing.
+ * Belongs to the collector's thread. The module is loaded when the first such sample comes,
+ * without waiting for it; until it is there such stacks stay as the handler left them, and
+ * where it can't be had no further one is copied. At most REWALKS_A_TICK are copied a tick of
+ * the collector; others stay as well, and count as truncated where their root is missing.
  */
 #ifndef CPROF_ENGINE_REWALK_H
 #define CPROF_ENGINE_REWALK_H

@@ -1,21 +1,75 @@
 #include "unwind/remote.h"
 
+#include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/companion.h"
+#include "base/log.h"
+#include "base/own_thread.h"
 
-const struct unwind_library *unwind_load(const char *directory, char *error, size_t error_size)
+enum { UNTRIED, LOADING, LOADED, MISSING };
+
+static _Atomic int state = UNTRIED;
+static const struct unwind_library *loaded; /* written before `state` is LOADED */
+
+static void *load(void *directory)
 {
     const char *file = "libcprof_unwind.so";
+    char error[256];
     const struct unwind_library *library =
-        companion_load(directory, file, "cprof_unwind", 0, error, error_size);
+        companion_load(directory, file, "cprof_unwind", 0, error, sizeof error);
+    free(directory);
     if (library != NULL && library->version != UNWIND_LIBRARY_VERSION) {
-        snprintf(error, error_size, "%s belongs to another version of cprof", file);
-        return NULL;
+        snprintf(error, sizeof error, "%s belongs to another version of cprof", file);
+        library = NULL;
     }
-    return library;
+    if (library == NULL)
+        log_info("stacks with DWARF expressions are cut: %s", error);
+    loaded = library;
+    atomic_store(&state, library != NULL ? LOADED : MISSING);
+    return NULL;
+}
+
+/* On failure it is tried again at the next stack. */
+static void begin_to_load(const char *directory)
+{
+    pthread_t thread;
+    char *own = directory != NULL ? strdup(directory) : NULL;
+    atomic_store(&state, LOADING);
+    if ((directory == NULL || own != NULL) &&
+        own_thread_start(&thread, OWN_THREAD_PREFIX "unwind", load, own) == 0) {
+        pthread_detach(thread);
+    } else {
+        free(own);
+        atomic_store(&state, UNTRIED);
+    }
+}
+
+int unwind_library(const char *directory, const struct unwind_library **library)
+{
+    int now = atomic_load(&state);
+    if (now == UNTRIED)
+        begin_to_load(directory);
+    if (now == LOADED)
+        *library = loaded;
+    return now == LOADED ? 0 : now == MISSING ? -ENOENT : -EAGAIN;
+}
+
+void unwind_library_retry(void)
+{
+    int missing = MISSING;
+    atomic_compare_exchange_strong(&state, &missing, UNTRIED);
+}
+
+void unwind_library_fork_child(void)
+{
+    int loading = LOADING;
+    atomic_compare_exchange_strong(&state, &loading, UNTRIED);
 }
 
 static bool find_code(void *closure, uint64_t pc, struct remote_code *code)

@@ -50,8 +50,16 @@ struct unwind_library {
                    struct native_frame *frames, size_t capacity, bool *complete);
 };
 
-/* Loads the module (companion.h). NULL with a line in `error`. */
-const struct unwind_library *unwind_load(const char *directory, char *error, size_t error_size);
+/* The module (companion.h), which is loaded on a thread of its own from the first call on: a
+ * dlopen() waits for the constructors of whatever else is being loaded, and that may take long.
+ * 0; -EAGAIN: not yet; -ENOENT: it can't be had, one line has said so. */
+int unwind_library(const char *directory, const struct unwind_library **library);
+
+/* [start] What could not be had is looked for again. */
+void unwind_library_retry(void);
+
+/* [child of a fork] A thread that was loading it is not here. */
+void unwind_library_fork_child(void);
 
 /* [collector] Walks a copied stack through the modules of a snapshot. */
 size_t remote_walk(const struct unwind_library *library, const struct module_map *map,

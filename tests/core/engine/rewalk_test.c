@@ -3,6 +3,7 @@
  * from a copy, with libunwind in a module of its own, and without it the program goes on.
  */
 #include <dlfcn.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -135,6 +136,46 @@ static void nothing_is_loaded_for_ordinary_code(void **state)
     profile_free(p);
 }
 
+static void *load_slow_library(void *handle)
+{
+    *(void **)handle = dlopen(SLOW_PLUGIN, RTLD_NOW | RTLD_LOCAL);
+    return NULL;
+}
+
+/* Its constructor waits for a file, and the loader's lock with it. */
+static void a_library_that_takes_long_to_load_holds_nobody_up(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    void *handle = NULL;
+    char go[64];
+    snprintf(go, sizeof go, "/tmp/cprof-rewalk-%d.go", (int)getpid());
+    unlink(go);
+    setenv("SLOW_PLUGIN_GO", go, 1);
+    pthread_create(&thread, NULL, load_slow_library, &handle);
+    while (getenv("SLOW_PLUGIN_WAITS") == NULL)
+        usleep(1000);
+    const struct cprof_options options = {
+        .output = output, .rate = 100, .library_directory = LIBRARY_DIRECTORY};
+    struct cprof_stats stats;
+    assert_int_equal(cprof_start(&options, NULL, error, sizeof error), 0);
+    burn(expression_leaf, true);
+    int flushed = cprof_flush(10), stopped = cprof_stop(10);
+    bool waiting = handle == NULL;
+    fclose(fopen(go, "w"));
+    pthread_join(thread, NULL);
+    unlink(go);
+    assert_int_equal(flushed, 0);
+    assert_int_equal(stopped, 0);
+    assert_true(waiting);
+    assert_non_null(handle);
+    cprof_stats(&stats);
+    assert_true(stats.samples >= 40);
+    for (int i = 0; i < 1000 && !is_loaded(); i++)
+        usleep(10000);
+    assert_true(is_loaded());
+}
+
 static void without_libunwind_the_program_goes_on(void **state)
 {
     (void)state;
@@ -203,6 +244,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_loaded_for_ordinary_code),
         cmocka_unit_test(without_libunwind_the_program_goes_on),
+        cmocka_unit_test(a_library_that_takes_long_to_load_holds_nobody_up),
         cmocka_unit_test(stack_with_an_expression_in_its_leaf_is_whole),
         cmocka_unit_test(stack_with_an_expression_in_a_caller_is_whole),
         cmocka_unit_test(libunwind_is_kept_from_the_host),
