@@ -7,7 +7,7 @@ const { prebuiltFolder } = require('./prebuilt')
 
 const folder = prebuiltFolder()
 const native = load()
-const noWalk = native.init(threadId)
+let lacking = native.init(threadId) // why JavaScript is not followed in the best way
 const context = new Context(native)
 
 function load () {
@@ -55,11 +55,7 @@ function start (options = {}) {
     if (code === 0) return
     throw new (code === EINVAL ? RangeError : Error)(message)
   }
-  if (noWalk) {
-    process.stderr.write(`cprof: ${noWalk}; showing native frames only\n`)
-  } else {
-    testWalk()
-  }
+  findWay()
   followSpans(options.asyncHooks)
   process.removeListener('exit', stopAtExit)
   process.on('exit', stopAtExit)
@@ -117,19 +113,30 @@ function labels (added, run) {
 
 // ---- the self-test ----
 
-// Three functions that are known: what the walk makes of them must be true.
+// Three functions that are known: what the handler makes of them must be true.
 const knownOuter = () => knownMiddle()
 function knownMiddle () { return knownInner() }
 function knownInner () { return native.probe() }
+const KNOWN = ['knownInner', 'knownMiddle', 'knownOuter', 'testWay']
+const testWay = () => knownOuter().slice(0, KNOWN.length)
 
-function testWalk () {
-  const seen = knownOuter().slice(0, 4)
-  const expected = ['knownInner', 'knownMiddle', 'knownOuter', 'testWalk']
-  const found = expected.every((name, i) => seen[i] === name)
-  if (found && process.env.CPROF_TEST_SELF_TEST !== 'fail') return // the variable: for tests only
-  native.opaque()
-  process.stderr.write('cprof: the self-test did not find its own functions on the stack ' +
-    `(saw ${seen.join(', ') || 'none'}); JavaScript frames are shown as "(JavaScript)"\n`)
+// The ways to follow JavaScript, best first, as src/isolate.h has them.
+const TESTED = ['frames', 'samples']
+const INSTEAD = ['',
+  'JavaScript is followed by samples and code events of V8, which show where functions begin',
+  'JavaScript frames are shown as "(JavaScript)"', 'showing native frames only']
+const FAILING = (process.env.CPROF_TEST_SELF_TEST ?? '').split(',') // for tests only
+
+// Takes the best way that stands its test, and says so if it is not the first.
+function findWay () {
+  let way
+  while ((way = native.way()) < TESTED.length) {
+    const seen = testWay()
+    if (KNOWN.every((name, i) => seen[i] === name) && !FAILING.includes(TESTED[way])) break
+    lacking = `the self-test did not find its own functions on the stack (saw ${seen.join(', ') || 'none'})`
+    native.descend()
+  }
+  if (lacking) process.stderr.write(`cprof: ${lacking}; ${INSTEAD[way]}\n`)
 }
 
 // ---- options ----

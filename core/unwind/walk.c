@@ -451,13 +451,20 @@ static bool leave_to_registers(struct walk *walk, const struct cprof_registers *
     return leave_to(walk, registers->pc, registers->sp, registers->fp, UNKNOWN);
 }
 
+/* Does the code come from a file? Else it was made at run time, whether the snapshot lists its
+ * memory or not. */
+static bool is_of_file(const struct module *module)
+{
+    return module && module->path[0] != '\0';
+}
+
 /* Is the frame the runtime's? Then it writes it to `own`. */
 static bool step(struct walk *walk, uintptr_t pc, struct cprof_registers *registers,
                  struct cprof_frame *own)
 {
     const struct cprof_runtime *runtime = walk->runtime;
     return runtime->step(walk->thread, registers, own) ||
-           (runtime->step_unmapped != NULL && !find_module(walk, pc) &&
+           (runtime->step_unmapped != NULL && !is_of_file(find_module(walk, pc)) &&
             runtime->step_unmapped(walk->thread, registers, own));
 }
 

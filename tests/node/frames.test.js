@@ -2,17 +2,7 @@
 
 const assert = require('node:assert')
 const test = require('node:test')
-const { profileSource, major, repeatedly } = require('./helper')
-
-const BURN = `
-function burn (milliseconds) {
-  let x = 1
-  for (const end = process.cpuUsage().user + milliseconds * 1000; process.cpuUsage().user < end;) {
-    for (let i = 0; i < 20000; i++) x = (x * 31 + i) % 1000003
-  }
-  return x
-}
-`
+const { profileSource, major, repeatedly, BURN, WASM_SPIN } = require('./helper')
 
 const near = (value, wanted, tolerance, what) =>
   assert.ok(Math.abs(value - wanted) <= tolerance, `${what}: ${value}, not ${wanted} ± ${tolerance}`)
@@ -174,10 +164,7 @@ test('functions that were inlined are shown with those they were inlined into', 
 })
 
 test('a frame of WebAssembly is told', async () => {
-  const profile = await profileSource(`
-    // (func (export "spin") (param i32) (loop (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))))
-    const bytes = Buffer.from('0061736d0100000001050160017f00030201000708010473' + '70696e00000a10010e00' + '0340200041016b22000d000b0b', 'hex')
-    const { exports: { spin } } = new WebAssembly.Instance(new WebAssembly.Module(bytes))
+  const profile = await profileSource(`${WASM_SPIN}
     function caller () { spin(2e8) }
     caller()`)
   assert.ok(profile.count(profile.under('(wasm)', 'caller')) > 20, profile.samples.map(s => s.stack.map(f => f.name).join('<')).slice(0, 3).join('\n'))

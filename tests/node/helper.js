@@ -53,6 +53,24 @@ async function repeatedly (times, measure) {
   }
 }
 
+// Burns CPU time.
+const BURN = `
+function burn (milliseconds) {
+  let x = 1
+  for (const end = process.cpuUsage().user + milliseconds * 1000; process.cpuUsage().user < end;) {
+    for (let i = 0; i < 20000; i++) x = (x * 31 + i) % 1000003
+  }
+  return x
+}
+`
+
+// spin(n) of WebAssembly, which counts down from n.
+const WASM_SPIN = `
+// (func (export "spin") (param i32) (loop (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))))
+const bytes = Buffer.from('0061736d0100000001050160017f00030201000708010473' + '70696e00000a10010e00' + '0340200041016b22000d000b0b', 'hex')
+const { exports: { spin } } = new WebAssembly.Instance(new WebAssembly.Module(bytes))
+`
+
 const major = Number(process.versions.node.split('.')[0])
 
-module.exports = { run, profileSource, fresh, folder, major, repeatedly, Profile }
+module.exports = { run, profileSource, fresh, folder, major, repeatedly, Profile, BURN, WASM_SPIN }

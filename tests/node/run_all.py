@@ -116,16 +116,18 @@ def prepare():
 
 
 def prepare_native():
-    """The addon that the tests call back from, and hammer with; None without a compiler."""
-    addon = WORK / "native.node"
+    """The addon that the tests call back from and hammer with, and what they hide symbols with, as
+    variables; none of them without a compiler."""
+    native = {"CPROF_TEST_NATIVE": WORK / "native.node", "CPROF_TEST_HIDE": WORK / "hide.so"}
     try:
         headers = quietly("node", str(BINDING / "tools" / "build.js"), "--headers")
-        quietly("cc", "-O1", "-g", "-fno-inline", "-fno-optimize-sibling-calls", "-fPIC", "-shared",
-                "-I", headers, "-o", str(addon), str(HERE / "native" / "native.c"))
+        for output, source in zip(native.values(), ("native.c", "hide.c")):
+            quietly("cc", "-O1", "-g", "-fno-inline", "-fno-optimize-sibling-calls", "-fPIC", "-shared",
+                    "-D_GNU_SOURCE", "-I", headers, "-o", str(output), str(HERE / "native" / source))
     except (RuntimeError, OSError) as error:
         print(f"no native addon: {str(error).splitlines()[-1]}")
-        return ""
-    return str(addon)
+        return dict.fromkeys(native, "")
+    return {name: str(output) for name, output in native.items()}
 
 
 def prepare_packages():
@@ -206,8 +208,7 @@ def main():
         print("no Node to test with")
         return 1
     modules = prepare()
-    environment = {"NODE_PATH": f"{modules}:{prepare_packages()}",
-                   "CPROF_TEST_NATIVE": prepare_native()}
+    environment = {"NODE_PATH": f"{modules}:{prepare_packages()}", **prepare_native()}
     with concurrent.futures.ThreadPoolExecutor(AT_A_TIME) as pool:
         results = list(pool.map(lambda found: test(*found, environment, options), nodes))
     # One after the other: CpuProfiler, the judge there, goes by the clock on the wall.

@@ -7,8 +7,11 @@
 #include <string.h>
 
 #include "cprof/cprof.h"
+#include "code_events.h"
+#include "codes.h"
 #include "layout.h"
 #include "names.h"
+#include "v8_sample.h"
 #include "walk.h"
 
 /* V8's types as they are passed. A MemoryRange is a start and a length. */
@@ -41,7 +44,9 @@ static struct {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards the list and the records */
 static struct isolate *isolates;
 static uint32_t serials;
-static bool all_opaque;
+
+static bool possible[WAY_NONE + 1] = {[WAY_NONE] = true};
+static _Atomic enum way way = WAY_NONE;
 
 /* ---- collections ---- */
 
@@ -77,14 +82,41 @@ static void after_collection(void *v8_isolate, int type, int flags, void *data)
 
 /* ---- V8 ---- */
 
-bool isolate_find_v8(char *why, size_t size)
+struct wanted {
+    void **into;
+    const char *name;
+};
+
+/* `why` keeps the first reason. */
+static bool find_all(const struct wanted *wanted, size_t count, char *why, size_t size)
 {
-    const struct {
-        void **into;
-        const char *name;
-    } wanted[] = {
+    for (size_t i = 0; i < count; i++) {
+        *wanted[i].into = dlsym(RTLD_DEFAULT, wanted[i].name);
+        if (*wanted[i].into == NULL) {
+            if (why[0] == '\0')
+                snprintf(why, size, "this node does not export %s", wanted[i].name);
+            return false;
+        }
+    }
+    return true;
+}
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+/* What every way needs: where V8's code lies. */
+static bool find_for_ranges(char *why, size_t size)
+{
+    const struct wanted wanted[] = {
         {(void **)&v8.current, "_ZN2v87Isolate10GetCurrentEv"},
-        {(void **)&v8.request_interrupt, "_ZN2v87Isolate16RequestInterruptEPFvPS0_PvES2_"},
+        {(void **)&v8.copy_code_pages, "_ZN2v87Isolate13CopyCodePagesEmPNS_11MemoryRangeE"},
+        {(void **)&v8.code_range, "_ZN2v87Isolate12GetCodeRangeEPPvPm"},
+    };
+    return find_all(wanted, COUNT(wanted), why, size);
+}
+
+static bool find_for_frames(char *why, size_t size)
+{
+    const struct wanted wanted[] = {
         {(void **)&v8.add_prologue, "_ZN2v87Isolate21AddGCPrologueCallbackEPFvPS0_NS_"
                                     "6GCTypeENS_15GCCallbackFlagsEPvES4_S2_"},
         {(void **)&v8.add_epilogue, "_ZN2v87Isolate21AddGCEpilogueCallbackEPFvPS0_NS_"
@@ -93,22 +125,48 @@ bool isolate_find_v8(char *why, size_t size)
                                        "6GCTypeENS_15GCCallbackFlagsEPvES4_"},
         {(void **)&v8.remove_epilogue, "_ZN2v87Isolate24RemoveGCEpilogueCallbackEPFvPS0_NS_"
                                        "6GCTypeENS_15GCCallbackFlagsEPvES4_"},
-        {(void **)&v8.copy_code_pages, "_ZN2v87Isolate13CopyCodePagesEmPNS_11MemoryRangeE"},
-        {(void **)&v8.code_range, "_ZN2v87Isolate12GetCodeRangeEPPvPm"},
+        {(void **)&v8.request_interrupt, "_ZN2v87Isolate16RequestInterruptEPFvPS0_PvES2_"},
         {(void **)&v8.detailed_positions,
          "_ZN2v811CpuProfiler38UseDetailedSourcePositionsForProfilingEPNS_7IsolateE"},
         {(void **)&v8.heap_statistics,
          "_ZN2v87Isolate17GetHeapStatisticsEPNS_14HeapStatisticsE"},
         {(void **)&v8.set_flags, "_ZN2v82V818SetFlagsFromStringEPKc"},
     };
-    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
-        *wanted[i].into = dlsym(RTLD_DEFAULT, wanted[i].name);
-        if (*wanted[i].into == NULL) {
-            snprintf(why, size, "this node does not export %s", wanted[i].name);
-            return false;
-        }
-    }
-    return true;
+    return find_all(wanted, COUNT(wanted), why, size) && layout_find(why, size);
+}
+
+static bool find_for_samples(char *why, size_t size)
+{
+    const struct wanted wanted[] = {
+        {(void **)&v8_sample_get, "_ZN2v87Isolate14GetStackSampleERKNS_13RegisterStateEPPvmPNS_"
+                                  "10SampleInfoE"},
+        {(void **)&code_events_set, "_ZN2v87Isolate22SetJitCodeEventHandlerENS_"
+                                    "19JitCodeEventOptionsEPFvPKNS_12JitCodeEventEE"},
+    };
+    return find_all(wanted, COUNT(wanted), why, size);
+}
+
+static enum way next_way(enum way from)
+{
+    while (!possible[from])
+        from++;
+    return from;
+}
+
+void isolate_find_way(char *why, size_t size)
+{
+    why[0] = '\0';
+    possible[WAY_OPAQUE] = find_for_ranges(why, size);
+    possible[WAY_FRAMES] = possible[WAY_OPAQUE] && find_for_frames(why, size);
+    possible[WAY_SAMPLES] = possible[WAY_OPAQUE] && find_for_samples(why, size);
+    if (possible[WAY_FRAMES])
+        why[0] = '\0'; /* the best one lacks nothing */
+    atomic_store(&way, next_way(WAY_FRAMES));
+}
+
+enum way isolate_way(void)
+{
+    return atomic_load(&way);
 }
 
 /* Bytes of V8's heap: the first of its statistics, of which it knows about fifteen. */
@@ -207,11 +265,10 @@ static void on_wake(napi_env env, napi_value callback, void *context, void *data
     if (env == NULL || !atomic_load(&isolate->open))
         return;
     atomic_store(&isolate->asked, false);
-    if (!cprof_is_running()) {
+    if (!cprof_is_running() || isolate->way != isolate_way())
         isolate_detach(isolate);
-    } else if (isolate_attach(isolate) && isolate->attached) {
+    if (cprof_is_running() && isolate_attach(isolate) && isolate->attached)
         names_pending(isolate);
-    }
 }
 
 static void on_interrupt(void *v8_isolate, void *data)
@@ -224,12 +281,18 @@ static void on_interrupt(void *v8_isolate, void *data)
         names_pending(isolate);
 }
 
+/* Something may still be named by it. */
+static bool is_remembered(const struct isolate *isolate)
+{
+    return isolate->records != NULL || isolate->sample != NULL;
+}
+
 /* One whose environment has ended, and whose samples have all been named. */
 static struct isolate *take_unused(void)
 {
     pthread_mutex_lock(&lock);
     struct isolate *at = isolates;
-    while (at != NULL && (atomic_load(&at->open) || at->records != NULL))
+    while (at != NULL && (atomic_load(&at->open) || is_remembered(at)))
         at = at->next;
     if (at != NULL)
         atomic_store(&at->open, true); /* taken; its serial is still nobody's */
@@ -268,7 +331,6 @@ static void renew(struct isolate *isolate, napi_threadsafe_function waker, uint3
     isolate->serial = ++serials;
     isolate->waker = waker;
     isolate->v8 = v8.current != NULL ? v8.current() : NULL;
-    isolate->opaque = all_opaque;
     isolate->next_number = isolate->oldest = 0;
     isolate->stream_map = 0;
     isolate->rests = 0;
@@ -318,6 +380,7 @@ static void free_records(struct isolate *isolate)
     names_forget(isolate);
     free(isolate->records);
     isolate->records = NULL;
+    code_events_free(isolate);
 }
 
 static void free_tables(struct isolate *isolate)
@@ -343,23 +406,38 @@ static bool make_tables(struct isolate *isolate)
     return false;
 }
 
+/* The collections of its heap are watched, that the handler may read it between them. */
+static bool attach_frames(struct isolate *isolate)
+{
+    if (!make_tables(isolate))
+        return false;
+    v8.add_prologue(isolate->v8, before_collection, isolate, GC_ALL);
+    v8.add_epilogue(isolate->v8, after_collection, isolate, GC_ALL);
+    keep_positions(isolate);
+    return true;
+}
+
 bool isolate_attach(struct isolate *isolate)
 {
     cprof_thread_enter(isolate->thread_id, isolate->thread_name);
     if (isolate->attached)
         cprof_thread_set_data(isolate); /* the engine has been started anew */
-    if (isolate->attached || !layout.walkable)
+    isolate->way = isolate->attached ? isolate->way : isolate_way();
+    if (isolate->attached || isolate->way == WAY_NONE)
         return true;
     isolate->v8 = v8.current();
     isolate->stack_high = stack_end();
-    if (isolate->v8 == NULL || isolate->stack_high == 0 || !make_tables(isolate))
+    isolate->opaque = isolate->way == WAY_OPAQUE;
+    if (isolate->v8 == NULL || isolate->stack_high == 0)
         return false;
     find_ranges(isolate);
-    v8.add_prologue(isolate->v8, before_collection, isolate, GC_ALL);
-    v8.add_epilogue(isolate->v8, after_collection, isolate, GC_ALL);
-    keep_positions(isolate);
+    if ((isolate->way == WAY_FRAMES && !attach_frames(isolate)) ||
+        (isolate->way == WAY_SAMPLES && !code_events_open(isolate)))
+        return false;
     isolate->attached = true;
     cprof_thread_set_data(isolate);
+    if (isolate->way == WAY_SAMPLES)
+        code_events_listen(isolate);
     return true;
 }
 
@@ -367,9 +445,13 @@ bool isolate_attach(struct isolate *isolate)
 static void let_go(struct isolate *isolate)
 {
     cprof_thread_set_data(NULL);
+    isolate->attached = false;
+    if (isolate->way == WAY_SAMPLES)
+        code_events_close(isolate);
+    if (isolate->way != WAY_FRAMES)
+        return;
     v8.remove_prologue(isolate->v8, before_collection, isolate);
     v8.remove_epilogue(isolate->v8, after_collection, isolate);
-    isolate->attached = false;
 }
 
 void isolate_detach(struct isolate *isolate)
@@ -378,6 +460,21 @@ void isolate_detach(struct isolate *isolate)
         return;
     let_go(isolate);
     free_tables(isolate);
+}
+
+enum way isolate_descend(struct isolate *isolate)
+{
+    isolate_detach(isolate);
+    pthread_mutex_lock(&lock);
+    if (atomic_load(&way) < WAY_NONE)
+        atomic_store(&way, next_way(atomic_load(&way) + 1));
+    for (struct isolate *at = isolates; at != NULL; at = at->next)
+        at->opaque = true;
+    pthread_mutex_unlock(&lock);
+    if (cprof_is_running())
+        isolate_attach(isolate);
+    isolate_wake_all();
+    return isolate_way();
 }
 
 /* Its last samples may still wait to be named: the records stay until they have been. */
@@ -403,8 +500,10 @@ void isolate_drained(void)
     enum { RESTS = 2 }; /* the samples of before the last but one time have been named */
     pthread_mutex_lock(&lock);
     for (struct isolate *at = isolates; at != NULL; at = at->next)
-        if (!atomic_load(&at->open) && at->records != NULL && ++at->rests >= RESTS)
+        if (!atomic_load(&at->open) && is_remembered(at) && ++at->rests >= RESTS)
             free_records(at);
+        else if (at->sample != NULL)
+            codes_drained(at->sample->codes);
     pthread_mutex_unlock(&lock);
 }
 
@@ -421,15 +520,6 @@ bool isolate_ask(struct isolate *isolate)
     return true;
 }
 
-void isolate_make_opaque(void)
-{
-    pthread_mutex_lock(&lock);
-    all_opaque = true;
-    for (struct isolate *at = isolates; at != NULL; at = at->next)
-        at->opaque = true;
-    pthread_mutex_unlock(&lock);
-}
-
 void isolate_wake_all(void)
 {
     pthread_mutex_lock(&lock);
@@ -444,6 +534,16 @@ struct isolate *isolate_lock(uint32_t serial)
     pthread_mutex_lock(&lock);
     struct isolate *at = isolates;
     while (at != NULL && at->serial != serial)
+        at = at->next;
+    return at;
+}
+
+struct isolate *isolate_lock_v8(const void *v8_isolate)
+{
+    pthread_mutex_lock(&lock);
+    struct isolate *at = isolates;
+    while (at != NULL &&
+           (!atomic_load(&at->open) || at->v8 != v8_isolate || at->sample == NULL))
         at = at->next;
     return at;
 }

@@ -73,12 +73,22 @@ struct place {
 };
 
 struct record; /* names.c */
+struct v8_sample;
+
+/* How JavaScript is followed, the best way first; the same for the whole process. */
+enum way {
+    WAY_FRAMES,  /* the handler reads V8's frames: walk.h */
+    WAY_SAMPLES, /* it asks V8 for samples, which V8's code events name: v8_sample.h */
+    WAY_OPAQUE,  /* it steps over V8's frames: each is "(JavaScript)" */
+    WAY_NONE,    /* V8's code can't be told from other code: native frames only */
+};
 
 struct isolate {
     uint32_t serial;   /* upper half of its tokens; never used again */
     _Atomic bool open; /* false: its environment is gone */
     _Atomic bool attached;
-    _Atomic bool opaque; /* the self-test failed: frames are not named */
+    enum way way;        /* in which it was attached */
+    _Atomic bool opaque; /* frames are not named: that way leads nowhere, or led nowhere */
     void *v8;            /* v8::Isolate * */
     uintptr_t stack_high;
     struct range builtins,
@@ -98,6 +108,8 @@ struct isolate {
     _Atomic uintptr_t wasm[WASM_PAGES]; /* where WebAssembly was seen to run */
     uintptr_t stream_map;               /* of InstructionStream, once met */
 
+    struct v8_sample *sample; /* WAY_SAMPLES */
+
     struct record **records; /* by number modulo RECORD_SLOTS */
     size_t record_bytes;
     uint32_t oldest;                      /* the number to be forgotten next */
@@ -112,8 +124,13 @@ struct isolate {
     struct isolate *next;
 };
 
-/* Finds V8's functions. False: `why` says what is missing. */
-bool isolate_find_v8(char *why, size_t size);
+/* Finds V8's functions and layout, and the best way that they allow; `why` says what the better
+ * ones lack, or "". Once, before all else. */
+void isolate_find_way(char *why, size_t size);
+enum way isolate_way(void);
+/* [isolate's thread] Follows JavaScript in the next way, this one having failed its test. The
+ * calling thread does so at once; until others do their JavaScript is opaque. */
+enum way isolate_descend(struct isolate *isolate);
 
 /* [isolate's thread] The environment's isolate, made when its addon instance is loaded. */
 struct isolate *isolate_open(napi_env env, uint32_t thread_id);
@@ -127,12 +144,12 @@ void isolate_drained(void);
 /* [any thread, locked] Asks an isolate's thread to name what is pending, whether it runs
  * JavaScript or waits for events. False: it has ended. */
 bool isolate_ask(struct isolate *isolate);
-/* [any thread] From now on no isolate's JavaScript is named. */
-void isolate_make_opaque(void);
 /* [any thread] Wakes all other isolates' threads, which attach or detach as the engine runs. */
 void isolate_wake_all(void);
 /* [any thread] The isolate with that serial, if it is open. Valid while the lock is held. */
 struct isolate *isolate_lock(uint32_t serial);
+/* [V8's threads] The same for a v8::Isolate whose code events are listened to. */
+struct isolate *isolate_lock_v8(const void *v8_isolate);
 void isolate_unlock(void);
 /* [any thread] Is there a builtin of V8 at pc? */
 bool isolate_is_builtin(uintptr_t pc);

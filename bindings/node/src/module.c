@@ -21,6 +21,7 @@
 #include "layout.h"
 #include "names.h"
 #include "script.h"
+#include "v8_sample.h"
 #include "walk.h"
 
 enum {
@@ -37,6 +38,9 @@ static void drained(void)
 
 static struct cprof_runtime runtime = {
     .name = "v8",
+    .walk = v8_sample_walk,
+    .step = walk_step,
+    .step_unmapped = walk_step_unmapped,
     .resolve = names_resolve,
     .role = names_role,
     .role_at = names_role_at,
@@ -45,7 +49,7 @@ static struct cprof_runtime runtime = {
     .drained = drained,
 };
 
-static char no_walk[256]; /* why JavaScript frames can't be shown; "" when they can */
+static char lacking[256]; /* why JavaScript can't be followed in the best way, or "" */
 
 /* ---- arguments ---- */
 
@@ -180,7 +184,7 @@ static napi_value module_start(napi_env env, napi_callback_info info)
     free_arguments(&arguments);
     if (status == 0) {
         if (!isolate_attach(own_isolate(env)))
-            snprintf(no_walk, sizeof no_walk, "no memory to follow JavaScript");
+            snprintf(lacking, sizeof lacking, "no memory to follow JavaScript");
         isolate_wake_all();
         napi_get_null(env, &result);
         return result;
@@ -409,14 +413,27 @@ static napi_value module_span_profile_id(napi_env env, napi_callback_info info)
 
 /* ---- the self-test ---- */
 
+enum { PROBED_FRAMES = 16 };
+
+/* The frames of JavaScript from there on. */
+static size_t follow(struct isolate *isolate, struct cprof_registers at,
+                     struct cprof_frame frames[PROBED_FRAMES])
+{
+    const struct cprof_interrupted thread = {.thread_data = isolate};
+    size_t count = 0;
+    bool complete = true;
+    while (count < PROBED_FRAMES && walk_step(&thread, &at, &frames[count]))
+        count += frames[count].token != 0;
+    return count + v8_sample_walk(&thread, frames + count, PROBED_FRAMES - count, &complete);
+}
+
 /* Steps from the JavaScript frame that called this function, to be found on the stack by its
  * saved frame pointer and return address, and gives the functions' names. */
 static napi_value module_probe(napi_env env, napi_callback_info info)
 {
-    enum { DISTANCE = 1024, FRAMES = 16, KNOWN = 4 };
+    enum { DISTANCE = 1024, KNOWN = 4 };
     struct isolate *isolate = own_isolate(env);
-    struct cprof_frame frames[FRAMES];
-    const struct cprof_interrupted thread = {.thread_data = isolate};
+    struct cprof_frame frames[PROBED_FRAMES];
     const uintptr_t *stack = __builtin_frame_address(0);
     napi_value names = NULL;
     uint32_t count = 0;
@@ -425,11 +442,9 @@ static napi_value module_probe(napi_env env, napi_callback_info info)
     napi_create_array(env, &names);
     for (size_t i = 0;
          i < DISTANCE && found < KNOWN && (uintptr_t)&stack[i + 2] < isolate->stack_high; i++) {
-        struct cprof_registers at = {
+        const struct cprof_registers at = {
             .pc = stack[i + 1], .fp = stack[i], .sp = (uintptr_t)&stack[i + 2]};
-        found = 0; /* what had been found was a remnant of earlier calls */
-        while (found < FRAMES && walk_step(&thread, &at, &frames[found]))
-            found += frames[found].token != 0;
+        found = follow(isolate, at, frames); /* and not remnants of earlier calls */
     }
     names_pending(isolate);
     for (size_t i = 0; i < found; i++) {
@@ -440,13 +455,20 @@ static napi_value module_probe(napi_env env, napi_callback_info info)
     return names;
 }
 
-/* opaque(): JavaScript frames are not to be named, on any thread. */
-static napi_value module_opaque(napi_env env, napi_callback_info info)
+/* way(): in which way JavaScript is followed, as in isolate.h. */
+static napi_value module_way(napi_env env, napi_callback_info info)
 {
+    napi_value value = NULL;
     (void)info;
-    (void)env;
-    isolate_make_opaque();
-    return NULL;
+    napi_create_uint32(env, isolate_way(), &value);
+    return value;
+}
+
+/* descend(): this way failed its test. The next one. */
+static napi_value module_descend(napi_env env, napi_callback_info info)
+{
+    isolate_descend(own_isolate(env));
+    return module_way(env, info);
 }
 
 /* ---- life ---- */
@@ -470,19 +492,16 @@ static void find_v8(void)
     if (atomic_exchange(&done, true))
         return;
     pin();
-    if (isolate_find_v8(no_walk, sizeof no_walk) && layout_find(no_walk, sizeof no_walk)) {
-        runtime.step = walk_step;
-        runtime.step_unmapped = walk_step_unmapped;
-    }
+    isolate_find_way(lacking, sizeof lacking);
 }
 
-/* init(threadId): why JavaScript can't be followed, or "". */
+/* init(threadId): why JavaScript can't be followed in the best way, or "". */
 static napi_value module_init(napi_env env, napi_callback_info info)
 {
     uint32_t thread_id = 0;
     napi_get_value_uint32(env, first_argument(env, info), &thread_id);
     if (own_isolate(env) != NULL)
-        return text_value(env, no_walk);
+        return text_value(env, lacking);
     find_v8();
     struct isolate *isolate = isolate_open(env, thread_id);
     if (isolate == NULL) {
@@ -493,7 +512,7 @@ static napi_value module_init(napi_env env, napi_callback_info info)
     napi_add_env_cleanup_hook(env, on_cleanup, isolate);
     if (cprof_is_running())
         isolate_attach(isolate);
-    return text_value(env, no_walk);
+    return text_value(env, lacking);
 }
 
 NAPI_MODULE_INIT()
@@ -516,7 +535,8 @@ NAPI_MODULE_INIT()
         {"useContextWords", module_use_context_words},
         {"spanProfileId", module_span_profile_id},
         {"probe", module_probe},
-        {"opaque", module_opaque},
+        {"way", module_way},
+        {"descend", module_descend},
     };
     for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
         napi_value function;

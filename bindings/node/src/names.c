@@ -4,10 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "codes.h"
 #include "heap.h"
 #include "positions.h"
 #include "script.h"
 #include "strings.h"
+#include "v8_sample.h"
 #include "walk.h"
 
 enum {
@@ -440,6 +442,9 @@ int names_resolve(const struct cprof_frame *frame, struct cprof_function *functi
     if (record != NULL) {
         tell_all(answers, record, frame->position);
         *function = answers[0].function;
+    } else if (isolate != NULL && isolate->sample != NULL) {
+        bool known = codes_tell(isolate->sample->codes, (uint32_t)frame->token, function);
+        error = known ? 0 : -ENOENT;
     } else if (isolate != NULL && isolate_ask(isolate)) {
         error = -EAGAIN;
     } else {
@@ -451,10 +456,15 @@ int names_resolve(const struct cprof_frame *frame, struct cprof_function *functi
 
 size_t names_plain(uint64_t token, char *name, size_t size)
 {
-    const struct record *record = find(isolate_lock((uint32_t)(token >> 32)), (uint32_t)token);
-    int length = record != NULL ? snprintf(name, size, "%s", record->functions[0].name) : 0;
+    const struct isolate *isolate = isolate_lock((uint32_t)(token >> 32));
+    const struct record *record = find(isolate, (uint32_t)token);
+    size_t length = 0;
+    if (isolate != NULL && isolate->sample != NULL)
+        length = codes_plain(isolate->sample->codes, (uint32_t)token, name, size);
+    else if (record != NULL)
+        length = (size_t)snprintf(name, size, "%s", record->functions[0].name);
     isolate_unlock();
-    return length > 0 ? (size_t)length : 0;
+    return length;
 }
 
 /* ---- roles ---- */

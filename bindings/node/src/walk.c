@@ -7,6 +7,7 @@
 #include "heap.h"
 #include "isolate.h"
 #include "layout.h"
+#include "v8_sample.h"
 
 enum {
     WORD = sizeof(uintptr_t),
@@ -332,13 +333,13 @@ static void name_frame(const struct stack_frame *at, bool compiled, struct cprof
     uintptr_t marker = slot(at, -8);
     if (atomic_load_explicit(&isolate->collecting, memory_order_relaxed) != 0)
         name_collection(at, frame);
+    else if (isolate->opaque)
+        name_as(frame, (marker & 1) != 0 ? WALK_OPAQUE : 0);
     else if ((marker & 1) == 0 && marker >> 1 == (uintptr_t)layout.frame_wasm)
         name_as(frame, WALK_WASM);
     else if ((marker & 1) == 0)
         name_as(frame,
                 compiled && marker >> 1 == (uintptr_t)layout.frame_regexp ? WALK_REGEXP : 0);
-    else if (isolate->opaque)
-        name_as(frame, WALK_OPAQUE);
     else if (compiled)
         name_compiled(at, frame);
     else
@@ -366,6 +367,17 @@ static struct stack_frame look(struct isolate *isolate, const struct cprof_inter
     };
 }
 
+/* For what asks V8 about it: v8_sample.h. */
+static void note_frame(const struct stack_frame *at, enum v8_code code, bool framed)
+{
+    v8_sample_note(at->isolate, &(struct v8_frame){.pc = at->pc,
+                                                   .sp = at->sp,
+                                                   .fp = at->fp,
+                                                   .code = code,
+                                                   .live = at->live,
+                                                   .framed = framed});
+}
+
 bool walk_step(const struct cprof_interrupted *thread, struct cprof_registers *registers,
                struct cprof_frame *frame)
 {
@@ -380,11 +392,13 @@ bool walk_step(const struct cprof_interrupted *thread, struct cprof_registers *r
     *frame = (struct cprof_frame){.token = 0};
     if (copied && isolate->copy_distance != 0)
         frame->position = at.pc - (at.live ? 0 : 1) - isolate->copy_distance;
-    if (leave_frameless(&at, registers))
-        return true;
-    if (!leave_frame(&at, registers))
+    bool framed = !leave_frameless(&at, registers);
+    if (framed && !leave_frame(&at, registers))
         return false;
-    name_frame(&at, compiled, frame);
+    if (isolate->way == WAY_SAMPLES)
+        note_frame(&at, compiled ? V8_COMPILED : V8_BUILTIN, framed);
+    else if (framed)
+        name_frame(&at, compiled, frame);
     return true;
 }
 
@@ -401,12 +415,36 @@ bool walk_is_wasm(struct isolate *isolate, uintptr_t pc)
            pc >> WASM_PAGE_BITS;
 }
 
+static void mark_wasm(struct isolate *isolate, uintptr_t pc)
+{
+    atomic_store_explicit(wasm_page(isolate, pc), pc >> WASM_PAGE_BITS, memory_order_relaxed);
+}
+
 static bool is_wasm_frame(const struct stack_frame *at)
 {
     uintptr_t marker = slot(at, -8);
     bool known = marker == (uintptr_t)layout.frame_wasm << 1 ||
                  marker == (uintptr_t)layout.frame_wasm_to_js << 1;
     return known && heap_is_object(slot(at, -16));
+}
+
+static bool is_v8s(struct isolate *isolate, uintptr_t pc)
+{
+    return range_holds(&isolate->builtins, pc) || range_holds(&isolate->code, pc) ||
+           walk_is_wasm(isolate, pc);
+}
+
+/* Where nothing is known of markers: code in no module that V8's own code called is
+ * WebAssembly. All else is called by C++. */
+static bool step_unmapped_by_caller(const struct stack_frame *at,
+                                    struct cprof_registers *registers)
+{
+    bool framed = !walk_is_wasm(at->isolate, at->pc) || !leave_frameless(at, registers);
+    if (framed && (!leave_frame(at, registers) || !is_v8s(at->isolate, registers->pc)))
+        return false;
+    mark_wasm(at->isolate, at->pc);
+    note_frame(at, V8_WASM, framed);
+    return true;
 }
 
 bool walk_step_unmapped(const struct cprof_interrupted *thread,
@@ -417,13 +455,14 @@ bool walk_step_unmapped(const struct cprof_interrupted *thread,
         return false;
     struct stack_frame at = look(isolate, thread, registers);
     *frame = (struct cprof_frame){.token = 0};
+    if (isolate->way != WAY_FRAMES)
+        return isolate->way == WAY_SAMPLES && step_unmapped_by_caller(&at, registers);
     if (walk_is_wasm(isolate, at.pc) && leave_frameless(&at, registers))
         return true;
     if (!leave_frame(&at, registers) || !is_wasm_frame(&at))
         return false;
     if (slot(&at, -8) == (uintptr_t)layout.frame_wasm << 1)
         name_as(frame, WALK_WASM);
-    atomic_store_explicit(wasm_page(isolate, at.pc), at.pc >> WASM_PAGE_BITS,
-                          memory_order_relaxed);
+    mark_wasm(isolate, at.pc);
     return true;
 }

@@ -111,7 +111,7 @@ struct cprof_runtime {
     bool (*step)(const struct cprof_interrupted *thread, struct cprof_registers *registers,
                  struct cprof_frame *frame);
 
-    /* [handler] The same for a pc that step() did not know and that lies in no module: code that
+    /* [handler] The same for a pc that step() did not know and that comes from no file: code that
      * the runtime compiled elsewhere (WebAssembly). NULL: never. */
     bool (*step_unmapped)(const struct cprof_interrupted *thread,
                           struct cprof_registers *registers, struct cprof_frame *frame);
