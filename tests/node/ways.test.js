@@ -27,7 +27,7 @@ test('by samples two functions that burn 70 and 30 of 100 are shown with 70 and 
   const profile = await profileSource(`${BURN}
     function seventy () { return burn(70) }
     function thirty () { return burn(30) }
-    for (let i = 0; i < 30; i++) { seventy(); thirty() }`, { env: SAMPLES })
+    for (let i = 0; i < 15; i++) { seventy(); thirty() }`, { env: SAMPLES })
   assertLine(profile.stderr, /^cprof: the self-test did not find/, BY_SAMPLES)
   const seventy = profile.count(profile.under('burn', 'seventy'))
   const thirty = profile.count(profile.under('burn', 'thirty'))
@@ -48,7 +48,7 @@ for (const flags of [[], ['--no-opt', '--no-sparkplug'], ['--always-sparkplug', 
       const arrow = () => burn(20)
       async function awaits () { await null; arrow() }
       async function main () {
-        for (let i = 0; i < 15; i++) { sorts(); reads(); makes(); await awaits() }
+        for (let i = 0; i < 8; i++) { sorts(); reads(); makes(); await awaits() }
       }
       main()`
     const lineOf = name => source.split('\n').findIndex(line => line.includes(`function ${name} (`)) + 1
@@ -113,10 +113,12 @@ test('by samples workers are followed as well, each by its own functions', async
       main () { return burn(300) }
     }
     works[isMainThread ? 'main' : workerData]()`, { env: SAMPLES })
-  const threads = name => new Set(profile.samples.filter(profile.under('burn', name)).map(s => s.labels['thread.name']))
-  assert.deepStrictEqual([...threads('main')], ['main'])
-  assert.deepStrictEqual([...threads('one')], ['worker 1'])
-  assert.deepStrictEqual([...threads('two')], ['worker 2'])
+  for (const [name, thread] of [['main', 'main'], ['one', 'worker 1'], ['two', 'worker 2']]) {
+    const found = profile.samples.filter(profile.under('burn', name))
+    const sum = samples => samples.reduce((total, s) => total + s.count, 0)
+    const own = sum(found.filter(s => s.labels['thread.name'] === thread))
+    assert.ok(own > 50 && own >= 0.9 * sum(found), `${name}: ${own} of ${sum(found)} on ${thread}`)
+  }
   assertLine(profile.stderr, BY_SAMPLES)
 })
 
@@ -125,7 +127,7 @@ test('by samples a collection is shown as one, and functions keep their names wh
     require('node:v8').setFlagsFromString('--compact-on-every-full-gc')
     function allocate () { let kept = []; for (let i = 0; i < 2e5; i++) kept.push({ i, a: [i] }); return kept }
     function works () { burn(10) }
-    for (let i = 0; i < 40; i++) { allocate(); gc(); works() }`, { args: ['--expose-gc'], env: SAMPLES })
+    for (let i = 0; i < 25; i++) { allocate(); gc(); works() }`, { args: ['--expose-gc'], env: SAMPLES })
   assert.ok(profile.count(sample =>
     sample.stack.filter(frame => frame.name === '(garbage collector)').length === 1) > 5)
   const burns = profile.count(profile.under('burn'))
@@ -135,7 +137,7 @@ test('by samples a collection is shown as one, and functions keep their names wh
 // Each time with a function of its own: V8 does not tell of code that it entered by on-stack
 // replacement before.
 test('by samples it can be stopped and started again', async () => {
-  const outputs = Array.from({ length: 8 }, () => fresh('.pb.gz'))
+  const outputs = Array.from({ length: 5 }, () => fresh('.pb.gz'))
   const file = fresh('.js')
   fs.writeFileSync(file, `
     const cprof = require('cprof')
@@ -156,9 +158,9 @@ test('by samples it can be stopped and started again', async () => {
   }
 })
 
-test('by samples 5 s of collections, new functions and workers: no crash, no hang', async () => {
+test('by samples 3 s of collections, new functions and workers: no crash, no hang', async () => {
   const output = fresh('.pb.gz')
-  const result = await run([path.join(programs, 'stress.js'), '5', output], { env: SAMPLES, seconds: 90 })
+  const result = await run([path.join(programs, 'stress.js'), '3', output], { env: SAMPLES, seconds: 90 })
   assert.strictEqual(result.code, 0, `${result.signal} ${result.stderr}`)
   assertLine(result.stderr, BY_SAMPLES)
   const profile = new Profile(output)
@@ -172,7 +174,7 @@ test('by samples 5 s of collections, new functions and workers: no crash, no han
 
 const WORK = `${BURN}
   const zlib = require('node:zlib'), bytes = Buffer.alloc(300000, 'abc')
-  function work () { for (let i = 0; i < 60; i++) zlib.deflateSync(bytes); burn(200) }
+  function work () { for (let i = 0; i < 40; i++) zlib.deflateSync(bytes); burn(150) }
   work()
   console.log('worked')`
 

@@ -36,9 +36,15 @@ static bool leads_to(uintptr_t map, uintptr_t value)
     return false;
 }
 
+/* Elsewhere nobody tells of collections, and the handler leaves the heap alone. */
+static bool heap_is_read(void)
+{
+    return isolate_way() == WAY_FRAMES;
+}
+
 void context_copy_fields(const struct isolate *isolate, uintptr_t fields[CONTEXT_FIELDS])
 {
-    if (layout.walkable)
+    if (heap_is_read())
         memcpy(fields, isolate->v8, CONTEXT_FIELDS * sizeof *fields);
 }
 
@@ -46,7 +52,7 @@ int context_find_field(const struct isolate *isolate, uintptr_t value,
                        const uintptr_t before[CONTEXT_FIELDS], int first)
 {
     const uintptr_t *fields = isolate->v8;
-    if (!layout.walkable || !heap_is_object(value) || !context_is_ours(value))
+    if (!heap_is_read() || !heap_is_object(value) || !context_is_ours(value))
         return -1;
     for (int i = first; i >= 0 && i < CONTEXT_FIELDS; i++)
         if (fields[i] != before[i] && leads_to(fields[i], value))
@@ -58,7 +64,7 @@ bool context_use_field(struct isolate *isolate, uintptr_t value, int field)
 {
     const uintptr_t *place = (const uintptr_t *)isolate->v8 + field;
     struct context_source *source = &isolate->context;
-    if (!layout.walkable || field < 0 || field >= CONTEXT_FIELDS || !heap_is_object(value) ||
+    if (!heap_is_read() || field < 0 || field >= CONTEXT_FIELDS || !heap_is_object(value) ||
         !context_is_ours(value) || !leads_to(*place, value))
         return false;
     const struct cprof_context wanted = context_of(value);

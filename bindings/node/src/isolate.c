@@ -428,6 +428,8 @@ bool isolate_attach(struct isolate *isolate)
     isolate->v8 = v8.current();
     isolate->stack_high = stack_end();
     isolate->opaque = isolate->way == WAY_OPAQUE;
+    if (isolate->way != WAY_FRAMES)
+        isolate->context.field = NULL; /* in a heap whose collections nobody tells of */
     if (isolate->v8 == NULL || isolate->stack_high == 0)
         return false;
     find_ranges(isolate);

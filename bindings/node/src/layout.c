@@ -157,6 +157,5 @@ bool layout_find(char *why, size_t size)
     layout.code = layout.v8_major >= OLDEST_V8_WITH_CODE && read_code(why, size);
     fill_unexported();
     bytecodes_find(version());
-    layout.walkable = true;
     return true;
 }

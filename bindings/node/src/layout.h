@@ -16,7 +16,6 @@
 
 struct layout {
     int v8_major;
-    bool walkable; /* all below that is needed to tell functions apart is known */
     bool code; /* optimised and baseline code can be found and its positions read (V8 12+) */
 
     /* offsets of fields */
