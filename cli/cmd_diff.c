@@ -123,12 +123,12 @@ static struct profile *load_side(const struct diff_options *options, enum side s
 static int match_columns(struct comparison_side sides[SIDES], char *const *paths)
 {
     const struct profile *base = sides[SIDE_BASE].profile, *new = sides[SIDE_NEW].profile;
-    struct profile_value_type wanted = profile_value_type(new, sides[SIDE_NEW].summary.column);
-    const char *type = profile_text(new, wanted.type), *unit = profile_text(new, wanted.unit);
+    const char *type = profile_type(new, sides[SIDE_NEW].summary.column);
+    const char *unit = profile_unit(new, sides[SIDE_NEW].summary.column);
     int column = profile_value_column(base, type);
     if (column < 0)
         return fail("%s: has no type \"%s\" to compare with", paths[SIDE_BASE], type);
-    const char *found = profile_text(base, profile_value_type(base, (size_t)column).unit);
+    const char *found = profile_unit(base, (size_t)column);
     if (strcmp(found, unit) != 0)
         return fail("%s: has %s in %s, not in %s", paths[SIDE_BASE], type, found, unit);
     sides[SIDE_BASE].summary.column = (size_t)column;
@@ -140,7 +140,7 @@ static int write_page(const struct diff_options *options, const struct compariso
 {
     const struct profile *new = sides[SIDE_NEW].profile;
     struct html_comparison page = {
-        .type = profile_text(new, profile_value_type(new, sides[SIDE_NEW].summary.column).type),
+        .type = profile_type(new, sides[SIDE_NEW].summary.column),
         .service = sides[SIDE_NEW].summary.service,
         .per_second = comparison->normalization == NORMALIZE_SECOND,
         .base = {names[SIDE_BASE], profile_header_const(sides[SIDE_BASE].profile)->duration_ns},

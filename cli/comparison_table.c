@@ -26,14 +26,12 @@ struct printer {
 
 static const char *type_of(const struct comparison_side *side)
 {
-    return profile_text(side->profile,
-                        profile_value_type(side->profile, side->summary.column).type);
+    return profile_type(side->profile, side->summary.column);
 }
 
 static const char *unit_of(const struct comparison_side *side)
 {
-    return profile_text(side->profile,
-                        profile_value_type(side->profile, side->summary.column).unit);
+    return profile_unit(side->profile, side->summary.column);
 }
 
 static bool is_per_second(const struct comparison *comparison)

@@ -9,6 +9,7 @@
 
 #include "command.h"
 #include "progress.h"
+#include "terminal.h"
 
 const struct command *const commands[] = {
     &command_run,     &command_top,   &command_flame, &command_diff,
@@ -17,13 +18,23 @@ const struct command *const commands[] = {
 
 const size_t command_count = sizeof(commands) / sizeof(commands[0]);
 
+/* Messages quote files and arguments: they are a line, and do not talk to the terminal. */
+static void print_message(const char *format, va_list arguments)
+{
+    char text[1024];
+    const struct terminal terminal = terminal_of(stderr);
+    vsnprintf(text, sizeof(text), format, arguments);
+    terminal_print(&terminal, STYLE_PLAIN, text, strlen(text), TERMINAL_ENDLESS, CUT_END,
+                   false);
+}
+
 int fail(const char *format, ...)
 {
     va_list arguments;
     progress_clear();
     va_start(arguments, format);
     fputs("cprof: ", stderr);
-    vfprintf(stderr, format, arguments);
+    print_message(format, arguments);
     fputc('\n', stderr);
     va_end(arguments);
     return EXIT_FAILED;
@@ -34,7 +45,7 @@ int wrong_usage(const struct command *command, const char *format, ...)
     va_list arguments;
     va_start(arguments, format);
     fprintf(stderr, "cprof %s: ", command->name);
-    vfprintf(stderr, format, arguments);
+    print_message(format, arguments);
     fprintf(stderr, " (see cprof %s --help)\n", command->name);
     va_end(arguments);
     return EXIT_USAGE;

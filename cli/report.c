@@ -126,12 +126,7 @@ static void describe_frame_row(const struct report *report, const struct frame *
 static int count_frames(struct report *report, const uint32_t *row_of)
 {
     const struct profile *profile = report->profile;
-    size_t deepest = 0;
-    for (profile_id id = 0; id < profile_stack_count(profile); id++) {
-        size_t depth = frame_table_depth(&report->frames, profile_get_stack(profile, id));
-        deepest = depth > deepest ? depth : deepest;
-    }
-    uint32_t *frames = calloc(deepest + 1, sizeof(*frames));
+    uint32_t *frames = calloc(frame_table_deepest(&report->frames) + 1, sizeof(*frames));
     size_t *last_sample = calloc(report->row_count + 1, sizeof(*last_sample));
     int status = frames && last_sample ? 0 : -ENOMEM;
     for (size_t i = 0; !status && i < profile_sample_count(profile); i++) {

@@ -67,8 +67,7 @@ static void fail_type(const struct profile *profile, const char *type)
     for (size_t i = 0; i < profile_value_count(profile); i++) {
         if (i > 0)
             strncat(known, ", ", sizeof(known) - strlen(known) - 1);
-        strncat(known, profile_text(profile, profile_value_type(profile, i).type),
-                sizeof(known) - strlen(known) - 1);
+        strncat(known, profile_type(profile, i), sizeof(known) - strlen(known) - 1);
     }
     fail("the profile has no type \"%s\", only: %s", type, known);
 }

@@ -19,14 +19,12 @@
 
 static const char *shown_type(const struct report *report)
 {
-    return profile_text(report->profile,
-                        profile_value_type(report->profile, report->summary.column).type);
+    return profile_type(report->profile, report->summary.column);
 }
 
 static const char *shown_unit(const struct report *report)
 {
-    return profile_text(report->profile,
-                        profile_value_type(report->profile, report->summary.column).unit);
+    return profile_unit(report->profile, report->summary.column);
 }
 
 /* Rows of whole samples have nothing that they call. */

@@ -77,17 +77,12 @@ static int count_stacks(struct writer *w, size_t column)
 
 static bool writer_init(struct writer *w, const struct profile *p)
 {
-    size_t depth = 1;
     *w = (struct writer){.profile = p};
     if (frame_table_init(&w->frames, p, FRAMES_OF_PROGRAM) != 0) {
         w->frames = (struct frame_table){0};
         return false;
     }
-    for (profile_id i = 0; i < profile_stack_count(p); i++) {
-        size_t frames = frame_table_depth(&w->frames, profile_get_stack(p, i));
-        depth = frames > depth ? frames : depth;
-    }
-    w->path = malloc(depth * sizeof(*w->path));
+    w->path = malloc((frame_table_deepest(&w->frames) + 1) * sizeof(*w->path));
     w->counts = calloc(profile_sample_count(p) + 1, sizeof(*w->counts));
     return names_init(&w->stacks, p) && w->path != NULL && w->counts != NULL;
 }

@@ -211,6 +211,16 @@ size_t frame_table_depth(const struct frame_table *table, struct profile_stack s
     return depth;
 }
 
+size_t frame_table_deepest(const struct frame_table *table)
+{
+    size_t deepest = 0;
+    for (profile_id id = 0; id < profile_stack_count(table->profile); id++) {
+        size_t depth = frame_table_depth(table, profile_get_stack(table->profile, id));
+        deepest = depth > deepest ? depth : deepest;
+    }
+    return deepest;
+}
+
 /* Stacks stand leaf first, and so do the inlined functions of a location. */
 size_t frame_table_expand(const struct frame_table *table, struct profile_stack stack,
                           uint32_t *frames)

@@ -48,6 +48,9 @@ int frame_table_init(struct frame_table *table, const struct profile *profile,
                      enum frame_scope scope);
 void frame_table_free(struct frame_table *table);
 
+/* How many frames the deepest stack has. */
+size_t frame_table_deepest(const struct frame_table *table);
+
 /* How many frames a stack has, and what they are, root first: indices of frames. */
 size_t frame_table_depth(const struct frame_table *table, struct profile_stack stack);
 size_t frame_table_expand(const struct frame_table *table, struct profile_stack stack,

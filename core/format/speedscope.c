@@ -47,7 +47,7 @@ static uint32_t name_thread(struct writer *w, profile_id labels)
 
 static bool writer_init(struct writer *w, const struct profile *p, struct buffer *out)
 {
-    size_t samples = profile_sample_count(p), depth = 1;
+    size_t samples = profile_sample_count(p);
     *w = (struct writer){
         .profile = p,
         .out = out,
@@ -58,11 +58,7 @@ static bool writer_init(struct writer *w, const struct profile *p, struct buffer
         w->frames = (struct frame_table){0};
         return false;
     }
-    for (profile_id i = 0; i < profile_stack_count(p); i++) {
-        size_t frames = frame_table_depth(&w->frames, profile_get_stack(p, i));
-        depth = frames > depth ? frames : depth;
-    }
-    w->path = malloc(depth * sizeof(*w->path));
+    w->path = malloc((frame_table_deepest(&w->frames) + 1) * sizeof(*w->path));
     w->thread_of = malloc((samples + 1) * sizeof(*w->thread_of));
     if (!names_init(&w->threads, p) || w->path == NULL || w->thread_of == NULL)
         return false;
@@ -136,7 +132,7 @@ static int64_t weight_of(const struct writer *w, size_t sample, uint32_t thread)
 
 static const char *unit_word(const struct writer *w)
 {
-    const char *unit = profile_text(w->profile, profile_value_type(w->profile, w->column).unit);
+    const char *unit = profile_unit(w->profile, w->column);
     static const char *const known[] = {"nanoseconds", "microseconds", "milliseconds",
                                         "seconds", "bytes"};
     for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)

@@ -14,7 +14,7 @@ static struct sample_counter find_counter(const struct pair_side *side)
 {
     const struct profile *p = side->profile;
     const struct profile_header *header = profile_header_const(p);
-    const char *unit = profile_text(p, profile_value_type(p, side->column).unit);
+    const char *unit = profile_unit(p, side->column);
     int samples = profile_value_column(p, "samples");
     if (samples >= 0)
         return (struct sample_counter){.column = samples};
@@ -61,7 +61,7 @@ static int add_columns(struct profile *pair, const struct pair_side *side)
         [PAIR_BASE_SAMPLES] = "base samples",
     };
     const struct profile *p = side->profile;
-    const char *unit = profile_text(p, profile_value_type(p, side->column).unit);
+    const char *unit = profile_unit(p, side->column);
     int status = 0;
     for (enum pair_column i = 0; !status && i < PAIR_COLUMNS; i++)
         status = profile_add_value_type(pair, types[i], i < PAIR_NEW_SAMPLES ? unit : "count");

@@ -166,10 +166,20 @@ struct profile_value_type profile_value_type(const struct profile *p, size_t col
     return column < p->value_count ? p->value_types[column] : (struct profile_value_type){0};
 }
 
+const char *profile_type(const struct profile *p, size_t column)
+{
+    return profile_text(p, profile_value_type(p, column).type);
+}
+
+const char *profile_unit(const struct profile *p, size_t column)
+{
+    return profile_text(p, profile_value_type(p, column).unit);
+}
+
 int profile_value_column(const struct profile *p, const char *type)
 {
     for (size_t i = 0; i < p->value_count; i++)
-        if (strcmp(profile_text(p, p->value_types[i].type), type) == 0)
+        if (strcmp(profile_type(p, i), type) == 0)
             return (int)i;
     return -1;
 }

@@ -125,6 +125,9 @@ size_t profile_memory(const struct profile *profile); /* bytes held */
 int profile_add_value_type(struct profile *profile, const char *type, const char *unit);
 size_t profile_value_count(const struct profile *profile);
 struct profile_value_type profile_value_type(const struct profile *profile, size_t column);
+/* Its type ("cpu") and its unit ("nanoseconds") as text. */
+const char *profile_type(const struct profile *profile, size_t column);
+const char *profile_unit(const struct profile *profile, size_t column);
 /* The column of that type ("cpu"), or -1. */
 int profile_value_column(const struct profile *profile, const char *type);
 

@@ -145,6 +145,16 @@ def test_names_cannot_talk_to_the_terminal(cprof, tmp_path):
     assert "\ufffd[2J\ufffd\ufffdnameé".encode() in done.stdout
 
 
+def test_messages_cannot_talk_to_the_terminal(cprof, tmp_path):
+    profile = profiles.ProfileFile().add([profiles.MAIN], 5)
+    profile._type = lambda type, unit: profiles.number(1, profile.string(b"\x1b[2J\n" + type.encode() + b"\xff"))
+    path = tmp_path / "evil\x1b[2J\nname.pb.gz"
+    profile.write(path)
+    one_line(cprof("top", "--type", "cpu", path), 1, "\ufffd[2J\ufffdcpu\ufffd")
+    one_line(cprof("top", path.with_name("gone\x1b\n.pb.gz")), 1, "gone\ufffd\ufffd.pb.gz")
+    one_line(cprof("top", "--by", "\x1b\n", path), 2, "\ufffd\ufffd")
+
+
 def test_a_table_fits_the_terminal_and_is_coloured_only_there(cprof, tmp_path):
     profile = profiles.ProfileFile()
     profile.add([profiles.python("Very.long_name_" * 20, "/some/where/deep/in/a/tree.py", 12, 3)], 5)
