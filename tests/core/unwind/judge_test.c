@@ -51,7 +51,8 @@ static size_t walk_with_libunwind(ucontext_t *context, uintptr_t *pcs)
 {
     unw_cursor_t cursor;
     size_t count = 0;
-    unw_init_local2(&cursor, context, UNW_INIT_SIGNAL_FRAME);
+    /* On AArch64 libunwind has a type of its own for the same bytes. */
+    unw_init_local2(&cursor, (void *)context, UNW_INIT_SIGNAL_FRAME);
     do {
         unw_word_t pc = 0;
         unw_get_reg(&cursor, UNW_REG_IP, &pc);
