@@ -38,9 +38,10 @@ enum engine_state {
 /* From just before a fork to just after. */
 struct fork_view {
     bool running;
-    bool lifecycle; /* held: nobody starts, stops or flushes */
-    bool at_rest;   /* the collector is paused */
-    sigset_t mask;  /* of the thread before */
+    bool lifecycle;                      /* held: nobody starts, stops or flushes */
+    bool at_rest;                        /* the collector is paused */
+    sigset_t mask;                       /* of the thread before */
+    const struct cprof_runtime *runtime; /* whose locks are held; NULL: none */
 };
 
 /* Lock order: forking, lifecycle, lock, the collector's work, the thread registry's mutex, the
@@ -219,12 +220,9 @@ static int choose_output(bool forked)
     return 0;
 }
 
-static void start_listener(void)
+/* A fork at any moment finds it here while it has descriptors. */
+static void show_listener(struct pull_server *listener)
 {
-    const struct config *config = &engine.config;
-    struct pull_server *listener = NULL;
-    if (config->listen != NULL)
-        listener = listen_start(config->listen, config->listen_public, engine.collector);
     pthread_mutex_lock(&engine.lock);
     engine.listener = listener;
     pthread_mutex_unlock(&engine.lock);
@@ -232,12 +230,23 @@ static void start_listener(void)
 
 static void stop_listener(void)
 {
-    pthread_mutex_lock(&engine.lock);
     struct pull_server *listener = engine.listener;
-    engine.listener = NULL;
-    pthread_mutex_unlock(&engine.lock);
-    if (listener != NULL)
-        pull_stop(listener);
+    if (listener == NULL)
+        return;
+    pull_stop(listener);
+    show_listener(NULL);
+    pull_free(listener);
+}
+
+static void start_listener(void)
+{
+    const struct config *config = &engine.config;
+    struct pull_server *listener = config->listen != NULL ? listen_new(engine.collector) : NULL;
+    if (listener == NULL)
+        return;
+    show_listener(listener);
+    if (!listen_start(listener, config->listen, config->listen_public))
+        stop_listener();
 }
 
 /* Starts with engine.config. */
@@ -482,15 +491,10 @@ void cprof_fork_parent(void)
     announced = false;
 }
 
-/* What the child needs is brought to rest, within bounds; our signal is kept away so that no
- * handler is under way on this thread. The runtime's locks are taken last: the collector
- * may want them until it is at rest. */
-static void before_fork(void)
+/* What a child that starts anew needs is brought to rest, within bounds; our signal is kept
+ * away so that no handler is under way on this thread. */
+static void bring_to_rest(void)
 {
-    if (!announced)
-        return;
-    pthread_mutex_lock(&engine.forking);
-    engine.fork = (struct fork_view){0};
     sigset_t ours;
     sigemptyset(&ours);
     if (cprof_is_running())
@@ -502,27 +506,50 @@ static void before_fork(void)
     engine.fork.at_rest =
         engine.fork.running && collector_pause(engine.collector, FORK_PATIENCE);
     threads_fork_prepare();
+}
+
+/* The child of a fork that nobody announced may be any: one that runs another program at once,
+ * or one that goes on with the interpreter, in which only the core stays dormant. So nothing is
+ * waited for there, and what is locked are things that are held for moments: the descriptors
+ * that the child is to close, and what the binding's own code needs in the child too. The
+ * runtime's locks come last: the collector may want them until it is at rest. */
+static void before_fork(void)
+{
+    pthread_mutex_lock(&engine.forking);
+    engine.fork = (struct fork_view){0};
+    if (announced) {
+        bring_to_rest();
+    } else {
+        pthread_mutex_lock(&engine.lock);
+        engine.fork.running = cprof_is_running();
+    }
     if (engine.listener != NULL)
         pull_fork_lock(engine.listener);
-    if (engine.fork.running && engine.runtime != NULL && engine.runtime->fork_lock != NULL)
-        engine.runtime->fork_lock();
+    bool used = atomic_load(&engine.state) != ENGINE_IDLE;
+    engine.fork.runtime = used ? engine.runtime : NULL;
+    if (engine.fork.runtime != NULL && engine.fork.runtime->fork_lock != NULL)
+        engine.fork.runtime->fork_lock();
     process_context_fork_lock();
 }
 
 static void unlock_runtime(void)
 {
+    const struct cprof_runtime *runtime = engine.fork.runtime;
     process_context_fork_unlock();
-    if (engine.fork.running && engine.runtime != NULL && engine.runtime->fork_unlock != NULL)
-        engine.runtime->fork_unlock();
+    if (runtime != NULL && runtime->fork_unlock != NULL)
+        runtime->fork_unlock();
 }
 
 static void after_fork_in_parent(void)
 {
-    if (!announced)
-        return;
     unlock_runtime();
     if (engine.listener != NULL)
         pull_fork_unlock(engine.listener);
+    if (!announced) {
+        pthread_mutex_unlock(&engine.lock);
+        pthread_mutex_unlock(&engine.forking);
+        return;
+    }
     threads_fork_parent();
     if (engine.fork.at_rest)
         collector_resume(engine.collector);
@@ -571,16 +598,12 @@ static void forget_parent(bool at_rest)
  * child is called all the same (uWSGI forks so). */
 static void after_fork_in_child(void)
 {
-    if (!announced) {
-        engine.restart |= cprof_is_running();
-        forget_parent(false);
-        return;
-    }
     unlock_runtime();
     engine.restart |= engine.fork.running;
     sigset_t mask = engine.fork.mask;
     forget_parent(engine.fork.at_rest);
-    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    if (announced)
+        pthread_sigmask(SIG_SETMASK, &mask, NULL);
 }
 
 /* The engine anew, with the parent's options. */

@@ -29,18 +29,22 @@ static int start_thread(pthread_t *thread, void *(*run)(void *), void *argument)
     return own_thread_start(thread, OWN_THREAD_PREFIX "listen", run, argument);
 }
 
-struct pull_server *listen_start(const char *address, bool others, struct collector *collector)
+struct pull_server *listen_new(struct collector *collector)
 {
     const struct pull_source source = {.context = collector, .begin = begin, .end = end};
+    return pull_new(&source);
+}
+
+bool listen_start(struct pull_server *server, const char *address, bool others)
+{
     struct pull_address to;
     int error = -EINVAL;
-    struct pull_server *server = NULL;
     if (pull_address_parse(address, others, &to) == NULL)
-        server = pull_start(&to, &source, start_thread, &error);
-    if (server != NULL)
+        error = pull_start(server, &to, start_thread);
+    if (error == 0)
         log_info("process %ld listens on %s", (long)getpid(), address);
     else
         log_warn("CPROF_LISTEN=%s: process %ld does not listen: %s", address, (long)getpid(),
                  strerror(-error));
-    return server;
+    return error == 0;
 }

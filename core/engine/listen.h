@@ -9,7 +9,9 @@
 #include "engine/collector.h"
 #include "pull/server.h"
 
-/* NULL: does not listen. The collector must outlive pull_stop(). */
-struct pull_server *listen_start(const char *address, bool others, struct collector *collector);
+/* NULL: no memory. The collector must outlive pull_stop(). */
+struct pull_server *listen_new(struct collector *collector);
+/* False: does not listen. */
+bool listen_start(struct pull_server *server, const char *address, bool others);
 
 #endif

@@ -39,6 +39,7 @@ struct pull_server {
     int listener, wake;
     ino_t listener_inode;
     uint64_t deaf_until; /* CLOCK_MONOTONIC: none is accepted, as the last could not be */
+    bool started;        /* `thread` is to be joined */
     bool lost;           /* the program has closed our descriptors */
     _Atomic bool ended;  /* the thread has */
     bool local;          /* for this host alone */
@@ -319,48 +320,67 @@ static int open_listener(struct pull_server *server, const struct pull_address *
     return error;
 }
 
-static void release(struct pull_server *server)
+/* Called with `descriptors` held, so that a fork finds them all or none. */
+static int open_descriptors(struct pull_server *server, const struct pull_address *address)
+{
+    int listener = open_listener(server, address);
+    int wake = listener < 0 ? -1 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    int error = listener < 0 ? listener : wake < 0 ? -errno : 0;
+    if (error != 0 && listener >= 0)
+        close(listener);
+    server->listener = error == 0 ? listener : -1;
+    server->wake = error == 0 ? wake : -1;
+    return error;
+}
+
+static void close_descriptors(struct pull_server *server)
 {
     struct stat status;
-    if (server->listener >= 0 && !server->lost)
+    pthread_mutex_lock(&server->descriptors);
+    if (server->listener >= 0 && !server->lost) {
         close(server->listener);
-    if (server->wake >= 0 && !server->lost)
         close(server->wake);
+    }
+    server->listener = server->wake = -1;
+    pthread_mutex_unlock(&server->descriptors);
     if (server->path[0] != '\0' && stat(server->path, &status) == 0 &&
         status.st_ino == server->path_inode)
         unlink(server->path);
-    pthread_mutex_destroy(&server->descriptors);
-    free(server);
 }
 
-struct pull_server *
-pull_start(const struct pull_address *address, const struct pull_source *source,
-           int (*start_thread)(pthread_t *thread, void *(*run)(void *), void *argument),
-           int *error)
+struct pull_server *pull_new(const struct pull_source *source)
 {
     struct pull_server *server = calloc(1, sizeof *server);
-    *error = -ENOMEM;
     if (server == NULL)
         return NULL;
     server->source = *source;
-    server->local = address->loopback;
+    server->listener = server->wake = -1;
     pthread_mutex_init(&server->descriptors, NULL);
     for (size_t i = 0; i < PULL_CONNECTIONS; i++)
         server->connections[i].fd = -1;
-    server->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    server->listener = open_listener(server, address);
-    *error = server->wake < 0       ? -errno
-             : server->listener < 0 ? server->listener
-                                    : start_thread(&server->thread, run, server);
-    if (*error == 0)
-        return server;
-    release(server);
-    return NULL;
+    return server;
+}
+
+int pull_start(struct pull_server *server, const struct pull_address *address,
+               int (*start_thread)(pthread_t *thread, void *(*run)(void *), void *argument))
+{
+    server->local = address->loopback;
+    pthread_mutex_lock(&server->descriptors);
+    int error = open_descriptors(server, address);
+    pthread_mutex_unlock(&server->descriptors);
+    if (error == 0)
+        error = start_thread(&server->thread, run, server);
+    server->started = error == 0;
+    if (error != 0)
+        close_descriptors(server);
+    return error;
 }
 
 void pull_stop(struct pull_server *server)
 {
     const uint64_t one = 1;
+    if (!server->started)
+        return;
     while (!atomic_load(&server->ended) && listener_is_ours(server) &&
            write(server->wake, &one, sizeof one) < 0 && errno == EINTR)
         continue;
@@ -368,7 +388,14 @@ void pull_stop(struct pull_server *server)
     for (size_t i = 0; i < PULL_CONNECTIONS; i++)
         if (server->connections[i].state != FREE)
             drop(server, &server->connections[i]);
-    release(server);
+    close_descriptors(server);
+    server->started = false;
+}
+
+void pull_free(struct pull_server *server)
+{
+    pthread_mutex_destroy(&server->descriptors);
+    free(server);
 }
 
 void pull_fork_lock(struct pull_server *server)

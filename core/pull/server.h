@@ -32,13 +32,16 @@ struct pull_source {
 
 struct pull_server;
 
-/* Listens and starts the thread. NULL with a negative errno in *error. */
-struct pull_server *
-pull_start(const struct pull_address *address, const struct pull_source *source,
-           int (*start_thread)(pthread_t *thread, void *(*run)(void *), void *argument),
-           int *error);
+/* Only memory: the caller makes it known to whoever handles forks before it starts it, and
+ * forgets it after it stopped. NULL: there is none. */
+struct pull_server *pull_new(const struct pull_source *source);
+void pull_free(struct pull_server *server);
 
-/* Ends the thread within about a second, cuts off connections, frees everything. */
+/* Listens and starts the thread. 0, or a negative errno and nothing is open. */
+int pull_start(struct pull_server *server, const struct pull_address *address,
+               int (*start_thread)(pthread_t *thread, void *(*run)(void *), void *argument));
+
+/* Ends the thread within about a second, cuts off connections, closes everything. */
 void pull_stop(struct pull_server *server);
 
 /* Around fork: no descriptor comes or goes between the first two. The child closes the parent's

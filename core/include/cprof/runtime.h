@@ -158,7 +158,8 @@ struct cprof_runtime {
 
     /* [fork] Takes and releases the locks that the binding's own code holds for moments, so
      * that a forked child finds none of them held. Called inside fork(2) itself, on the thread
-     * that forks, with the collector at rest: must not run interpreter code. NULL: none. */
+     * that forks, whether or not a hook announced the fork: must not run interpreter code, and
+     * who holds such a lock must not wait for the interpreter's. NULL: none. */
     void (*fork_lock)(void);
     void (*fork_unlock)(void);
 };

@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -838,6 +839,93 @@ static void forks_amid_starts_and_stops_hang_nobody(void **state)
     pthread_join(thread, NULL);
 }
 
+/* Sockets that connections can be made to. */
+static size_t listeners(void)
+{
+    size_t count = 0;
+    for (int file = 3; file < 256; file++) {
+        int listens = 0;
+        socklen_t size = sizeof listens;
+        getsockopt(file, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size);
+        count += listens != 0;
+    }
+    return count;
+}
+
+/* The listener's socket would keep its address taken for as long as the child lives. */
+static void a_fork_amid_starts_and_stops_takes_no_socket_along(void **state)
+{
+    (void)state;
+    char address[80];
+    _Atomic bool going = true;
+    pthread_t thread;
+    snprintf(address, sizeof address, "unix:%s/pull.sock", directory);
+    setenv("CPROF_LISTEN", address, 1);
+    pthread_create(&thread, NULL, start_and_stop_often, &going);
+    for (int i = 0; i < 200; i++) {
+        bool announced = i % 2 == 0;
+        if (announced)
+            cprof_fork_prepare();
+        pid_t child = fork();
+        if (child == 0)
+            _exit((int)listeners());
+        if (announced)
+            cprof_fork_parent();
+        int status = -1;
+        waitpid(child, &status, 0);
+        assert_int_equal(status, 0);
+    }
+    going = false;
+    pthread_join(thread, NULL);
+    unsetenv("CPROF_LISTEN");
+}
+
+static pthread_mutex_t binding_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void lock_binding(void)
+{
+    pthread_mutex_lock(&binding_lock);
+}
+
+static void unlock_binding(void)
+{
+    pthread_mutex_unlock(&binding_lock);
+}
+
+static void *use_binding(void *going)
+{
+    while (*(_Atomic bool *)going) {
+        lock_binding();
+        burn_until(CLOCK_MONOTONIC, 0.0002);
+        unlock_binding();
+    }
+    return NULL;
+}
+
+/* It goes on with the interpreter, and may set labels. */
+static void a_child_that_nobody_announced_finds_no_lock_held(void **state)
+{
+    (void)state;
+    struct cprof_runtime locking = fake;
+    locking.fork_lock = lock_binding;
+    locking.fork_unlock = unlock_binding;
+    _Atomic bool going = true;
+    pthread_t thread;
+    start(&locking, 100);
+    pthread_create(&thread, NULL, use_binding, &going);
+    for (int i = 0; i < 200; i++) {
+        pid_t child = fork();
+        if (child == 0)
+            _exit(pthread_mutex_trylock(&binding_lock) == 0 ? 0 : 1);
+        int status = -1;
+        waitpid(child, &status, 0);
+        assert_int_equal(status, 0);
+    }
+    going = false;
+    pthread_join(thread, NULL);
+    profile_free(stop_and_read());
+}
+
 int main(void)
 {
     if (mkdtemp(directory) == NULL)
@@ -864,6 +952,8 @@ int main(void)
         TEST(a_forked_child_profiles_itself_and_its_parent_goes_on),
         TEST(a_child_that_nobody_announced_stays_dormant),
         TEST(forks_amid_starts_and_stops_hang_nobody),
+        TEST(a_fork_amid_starts_and_stops_takes_no_socket_along),
+        TEST(a_child_that_nobody_announced_finds_no_lock_held),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     char command[64];

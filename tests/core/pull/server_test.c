@@ -48,6 +48,25 @@ static int start_thread(pthread_t *thread, void *(*run)(void *), void *argument)
     return -pthread_create(thread, NULL, run, argument);
 }
 
+/* NULL with a negative errno when it does not start. */
+static struct pull_server *start_at(const struct pull_address *address,
+                                    const struct pull_source *source, int *error)
+{
+    struct pull_server *server = pull_new(source);
+    *error = pull_start(server, address, start_thread);
+    if (*error == 0)
+        return server;
+    pull_stop(server); /* is nothing */
+    pull_free(server);
+    return NULL;
+}
+
+static void end_of(struct pull_server *server)
+{
+    pull_stop(server);
+    pull_free(server);
+}
+
 static struct pull_server *start(int *error)
 {
     const struct pull_source source = {.begin = begin, .end = end};
@@ -56,7 +75,7 @@ static struct pull_server *start(int *error)
     snprintf(path, sizeof path, "/tmp/cprof-pull-%ld.sock", (long)getpid());
     snprintf(text, sizeof text, "unix:%s", path);
     assert_null(pull_address_parse(text, false, &address));
-    return pull_start(&address, &source, start_thread, error);
+    return start_at(&address, &source, error);
 }
 
 static struct pull_server *start_well(void)
@@ -111,7 +130,7 @@ static void a_profile_comes_whole_and_the_socket_is_the_owners(void **state)
     assert_string_equal(strstr(answer, "\r\n\r\n") + 4, BODY);
     assert_non_null(strstr(ask("GET /debug/pprof/ HTTP/1.0\r\n\r\n"), "/debug/pprof/profile"));
     assert_int_equal(strncmp(ask("GET /x HTTP/1.0\r\n\r\n"), "HTTP/1.0 404 ", 13), 0);
-    pull_stop(server);
+    end_of(server);
     assert_int_equal(stat(path, &status), -1);
 }
 
@@ -132,7 +151,7 @@ static void too_many_at_once_are_told_to_come_again(void **state)
     assert_int_equal(good + later, 4);
     assert_true(good >= 2);
     assert_int_equal(atomic_load(&recordings), 0);
-    pull_stop(server);
+    end_of(server);
 }
 
 static void clients_that_hang_or_go_away_are_no_one_elses_trouble(void **state)
@@ -150,7 +169,7 @@ static void clients_that_hang_or_go_away_are_no_one_elses_trouble(void **state)
     assert_int_equal(strncmp(ask(PROFILE), "HTTP/1.0 200 ", 13), 0);
     for (int i = 0; i < PULL_CONNECTIONS - 1; i++)
         close(idle[i]);
-    pull_stop(server);
+    end_of(server);
     assert_int_equal(atomic_load(&recordings), 0);
 }
 
@@ -163,7 +182,7 @@ static void stopping_cuts_off_a_running_profile(void **state)
     assert_true(write(fd, request, sizeof request - 1) > 0);
     for (int i = 0; i < 500 && atomic_load(&recordings) == 0; i++)
         usleep(10000);
-    pull_stop(server);
+    end_of(server);
     assert_int_equal(atomic_load(&recordings), 0);
     assert_string_equal(receive(fd), "");
 }
@@ -197,11 +216,11 @@ a_second_one_on_the_same_address_is_refused_and_a_dead_ones_file_is_not_in_the_w
     struct pull_address address;
     assert_null(pull_address_parse(text, false, &address));
     const struct pull_source source = {.begin = begin, .end = end};
-    struct pull_server *next = pull_start(&address, &source, start_thread, &error);
+    struct pull_server *next = start_at(&address, &source, &error);
     assert_int_equal(error, 0);
-    pull_stop(next);
+    end_of(next);
     assert_int_equal(strncmp(ask(PROFILE), "HTTP/1.0 200 ", 13), 0);
-    pull_stop(server);
+    end_of(server);
 }
 
 static void a_forked_child_holds_nothing_of_its_parents(void **state)
@@ -227,7 +246,7 @@ static void a_forked_child_holds_nothing_of_its_parents(void **state)
     assert_int_equal(status, 0);
     close(open_before);
     assert_int_equal(strncmp(ask(PROFILE), "HTTP/1.0 200 ", 13), 0);
-    pull_stop(server);
+    end_of(server);
 }
 
 /* Daemons close all descriptors, and what they open then has the same numbers. */
@@ -254,7 +273,7 @@ static void what_a_program_opens_after_it_closed_everything_stays_its_own(void *
     waitpid(child, &status, 0);
     assert_int_equal(status, 0);
     alarm(60); /* not a hang for ever */
-    pull_stop(server);
+    end_of(server);
     alarm(0);
     for (int i = 0; i < 2 * PULL_CONNECTIONS; i++) {
         char byte;
@@ -288,7 +307,7 @@ static void a_program_without_descriptors_left_does_not_spin(void **state)
     assert_true(used < CLOCKS_PER_SEC / 20);
     assert_int_equal(write(client, PROFILE, sizeof PROFILE - 1), sizeof PROFILE - 1);
     assert_int_equal(strncmp(receive(client), "HTTP/1.0 200 ", 13), 0);
-    pull_stop(server);
+    end_of(server);
 }
 
 int main(void)
