@@ -10,7 +10,7 @@ try {
   const value = (process.env.CPROF_ENABLED ?? 'on').trim().toLowerCase()
   if (ON.includes(value)) {
     const cprof = require('./index.js')
-    if (require('node:worker_threads').isMainThread && !cprof.isRunning()) cprof.start()
+    if (require('./native.js').threadId === 0 && !cprof.isRunning()) cprof.start()
   } else if (!OFF.includes(value)) {
     throw new Error(`CPROF_ENABLED=${process.env.CPROF_ENABLED}: must be on or off`)
   }

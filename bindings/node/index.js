@@ -1,23 +1,10 @@
 'use strict'
 
-const path = require('node:path')
-const { threadId } = require('node:worker_threads')
 const { Context } = require('./context')
-const { prebuiltFolder } = require('./prebuilt')
+const { native, folder, threadId } = require('./native')
 
-const folder = prebuiltFolder()
-const native = load()
 let lacking = native.init(threadId) // why JavaScript is not followed in the best way
 const context = new Context(native)
-
-function load () {
-  try {
-    return require(path.join(folder, 'cprof.node'))
-  } catch (error) {
-    if (error.code !== 'MODULE_NOT_FOUND') throw error
-    throw new Error(`cprof: no binary for ${path.basename(folder)} here: build it with \`npm run build --prefix ${__dirname}\``)
-  }
-}
 
 const EXIT_TIMEOUT = 2 // seconds that the end of a program may wait for the last delivery
 const DEFAULT_TIMEOUT = 5

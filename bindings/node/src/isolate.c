@@ -185,8 +185,9 @@ static size_t heap_size(const struct isolate *isolate)
  * is part of what makes code caches valid. */
 static void keep_positions(struct isolate *isolate)
 {
-    if (heap_size(isolate) > WALKED_HEAP_MAX)
+    if (isolate->positions_kept || heap_size(isolate) > WALKED_HEAP_MAX)
         return;
+    isolate->positions_kept = true;
     v8.set_flags("--no-enable-lazy-source-positions");
     v8.detailed_positions(isolate->v8);
     v8.set_flags("--enable-lazy-source-positions");
@@ -333,6 +334,7 @@ static void renew(struct isolate *isolate, napi_threadsafe_function waker, uint3
     isolate->v8 = v8.current != NULL ? v8.current() : NULL;
     isolate->next_number = isolate->oldest = 0;
     isolate->stream_map = 0;
+    isolate->positions_kept = false;
     isolate->rests = 0;
     memset(isolate->pages, 0, sizeof isolate->pages);
     for (size_t i = 0; i < WASM_PAGES; i++)

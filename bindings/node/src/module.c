@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <node_api.h>
 
@@ -495,6 +497,15 @@ static void find_v8(void)
     isolate_find_way(lacking, sizeof lacking);
 }
 
+/* onFirstThread(): is this the thread that the process began with? */
+static napi_value module_on_first_thread(napi_env env, napi_callback_info info)
+{
+    napi_value value = NULL;
+    (void)info;
+    napi_get_boolean(env, syscall(SYS_gettid) == getpid(), &value);
+    return value;
+}
+
 /* init(threadId): why JavaScript can't be followed in the best way, or "". */
 static napi_value module_init(napi_env env, napi_callback_info info)
 {
@@ -521,6 +532,7 @@ NAPI_MODULE_INIT()
         const char *name;
         napi_callback call;
     } functions[] = {
+        {"onFirstThread", module_on_first_thread},
         {"init", module_init},
         {"start", module_start},
         {"flush", module_flush},
