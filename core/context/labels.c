@@ -26,6 +26,7 @@ static struct place places[CPROF_LABEL_SETS_MAX];
 static struct place *buckets[CPROF_LABEL_SETS_MAX];
 static uint32_t latest; /* number given out last */
 static uint64_t drains;
+static uint64_t exhausted; /* drains + 1 when no place was left: none is freed until the next */
 
 void cprof_labels_lock(void)
 {
@@ -94,6 +95,8 @@ static void clear(struct place *place)
 /* The next number whose place is free, or can be; NULL: there is none. */
 static struct place *next_place(void)
 {
+    if (exhausted == drains + 1)
+        return NULL;
     for (int tries = 0; tries < CPROF_LABEL_SETS_MAX; tries++) {
         latest += latest == UINT32_MAX ? 2 : 1; /* 0 is nobody's */
         struct place *place = &places[latest % CPROF_LABEL_SETS_MAX];
@@ -104,6 +107,7 @@ static struct place *next_place(void)
             return place;
         }
     }
+    exhausted = drains + 1;
     return NULL;
 }
 

@@ -112,6 +112,55 @@ class TestFrames < CprofTest
     assert_empty names.grep(/0x\h{6,}/).grep_v(/\+0x/), "addresses in names"
   end
 
+  SHARED = <<~'RUBY'
+    module Kind
+      def self.included(into)
+        into.class_eval do
+          def shared = spin(0.1)
+          def yielding = [1].each { spin(0.1) }
+          def matching = "a" =~ /a/ && spin(0.1)
+        end
+      end
+      def mixed = spin(0.05)
+    end
+    module Before
+      def total = super
+    end
+    module Better
+      refine(String) { def refined = spin(0.2) }
+    end
+    using Better
+    classes = %w[First Second Third].map { |name| Object.const_set(name, Class.new { include Kind; def total = spin(0.1) }) }
+    First.prepend(Before)
+    Second.alias_method(:sum, :total)
+    Third.define_method(:total, Third.instance_method(:shared))
+    classes.each { |c| 3.times { c.new.shared; c.new.yielding; c.new.matching; c.new.mixed } }
+    20.times { Object.new.extend(Kind).mixed }
+    First.new.total
+    Second.new.sum
+    "a".refined
+    spin(0.1) # what was met last is named
+  RUBY
+
+  def test_a_def_that_several_classes_share_shows_each_ones_own
+    outcome = run_profiled(SHARED, rate: 500)
+    assert_clean outcome
+    shown = Hash.new(0)
+    outcome.profile.samples.each { |s| s.names.grep(/[#.]/).uniq.each { |name| shown[name] += s.weight } }
+    %w[First Second Third].each do |name|
+      assert_in_delta 150, shown["#{name}#shared"], 30, name
+      assert_in_delta 150, shown["#{name}#yielding"], 30, name
+      assert_equal shown["#{name}#yielding"], shown["block in #{name}#yielding"]
+    end
+    assert_in_delta 450, %w[First Second Third].sum { |name| shown["#{name}#matching"] }, 60
+    assert_in_delta 725, shown["Kind#mixed"], 80
+    assert_empty shown.keys.grep(/#mixed/) - ["Kind#mixed"]
+    assert_includes shown.keys, "Before#total"
+    assert_includes shown.keys, "First#total"
+    assert_includes shown.keys, "Second#total"
+    assert_in_delta 100, shown["#<refinement:String@Better>#refined"], 25
+  end
+
   def test_lines_are_exact
     outcome = run_profiled(<<~RUBY, rate: 500)
       def work(n)

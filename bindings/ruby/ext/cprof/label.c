@@ -9,6 +9,7 @@
 #include <ruby/debug.h>
 
 #include "layout.h"
+#include "peek.h"
 
 /* Removes every ":0x…" from `#<Class:0x00007f…>`. */
 static void remove_addresses(char *text)
@@ -54,12 +55,25 @@ static bool is_string(VALUE value)
     return RB_TYPE_P(value, T_STRING);
 }
 
+/* What a refinement is of, which only its inspect() tells: `#<refinement:String@Texts>`. */
+static VALUE refinement_of(VALUE method)
+{
+    VALUE owner;
+    if (!peek_word(method + METHOD_OWNER, &owner) || !RB_TYPE_P(owner, T_MODULE))
+        return Qnil;
+    return rb_inspect(owner);
+}
+
 /* `Foo#` or `Foo.` for a method entry; empty when its class is not known. */
 static VALUE class_prefix(VALUE method)
 {
     VALUE path = method != 0 ? rb_profile_frame_classpath(method) : Qnil;
     if (!is_string(path))
         return rb_str_new(NULL, 0);
+    if (strncmp(StringValueCStr(path), "#<Refinement:", 13) == 0) {
+        VALUE refined = refinement_of(method);
+        path = is_string(refined) ? refined : path;
+    }
     return rb_sprintf("%" PRIsVALUE "%s", path,
                       RTEST(rb_profile_frame_singleton_method_p(method)) ? "." : "#");
 }

@@ -51,6 +51,7 @@
 #define IMEMO_METHOD 6
 #define IMEMO_ISEQ 7
 #define SVAR_METHOD 8
+#define METHOD_OWNER 32
 
 /* struct rb_vm_tag: one on the C stack of every running rb_vm_exec() (and of others). The
  * setjmp buffer holds the address to resume at, perhaps mangled, but alike for one place. */

@@ -152,15 +152,16 @@ static bool may_have_moved(const struct code_slot *slot)
 }
 
 /* Fills the code's fields; false when what lies at the slot's address is no code, or another
- * than the handler met. */
-static bool name_slot(const struct code_slot *slot, uintptr_t key, struct code *code)
+ * than the handler met. `method` receives its method entry, or 0. */
+static bool name_slot(const struct code_slot *slot, uintptr_t object, struct code *code,
+                      VALUE *method)
 {
-    struct naming naming = {.object = (VALUE)key, .code = code};
-    int kind = kind_of(key);
+    struct naming naming = {.object = (VALUE)object, .code = code};
+    int kind = kind_of(object);
     if (kind == IMEMO_ISEQ && slot->pc != 0) {
-        if (!iseq_bounds(key, &code->encoded, &code->size))
+        if (!iseq_bounds(object, &code->encoded, &code->size))
             return false;
-        naming.method = method_entry(slot->method);
+        *method = naming.method = method_entry(atomic_load(&slot->method));
     } else if (kind != IMEMO_METHOD || slot->pc != 0) {
         return false;
     }
@@ -180,16 +181,45 @@ static void free_slot(size_t i)
     atomic_store(&code_slots[i].key, CODE_KEY_GONE);
 }
 
+/* Whether what is known of the code under one method entry says all: a handler can't tell its
+ * entries apart, or two of them make one name. */
+static bool is_whole(const struct code_slot *slot, uintptr_t object, const struct code *code,
+                     VALUE method)
+{
+    if (method != atomic_load(&slot->method))
+        return true;
+    const struct code_slot *first = code_first(object);
+    if (first == NULL || first == slot)
+        return false;
+    pthread_mutex_lock(&lock);
+    const struct code *other = find_code(atomic_load(&first->id));
+    pthread_mutex_unlock(&lock);
+    return other != NULL && other->name != NULL && strcmp(other->name, code->name) == 0;
+}
+
+/* What is not told any further apart goes by its first slot. */
+static void settle(struct code_slot *slot, uintptr_t object, const struct code *code,
+                   VALUE method)
+{
+    struct code_slot *first = code_first(object);
+    if (slot->pc != 0 && is_whole(slot, object, code, method) && first != NULL)
+        atomic_store(&first->whole, true);
+    if (method != atomic_load(&slot->method))
+        atomic_store(&slot->method, 0);
+}
+
 static void give_name(size_t i)
 {
     struct code_slot *slot = &code_slots[i];
-    uintptr_t key = atomic_load(&code_slots[i].key);
+    uintptr_t object = atomic_load(&code_slots[i].key) & ~CODE_KEY_VARIANT;
+    VALUE method = 0;
     struct code *code = calloc(1, sizeof *code);
     if (code == NULL)
         return; /* perhaps next time */
     code->id = atomic_load(&slot->id);
-    bool named = !may_have_moved(slot) && name_slot(slot, key, code);
-    slot->method = 0;
+    bool named = !may_have_moved(slot) && name_slot(slot, object, code, &method);
+    if (named)
+        settle(slot, object, code, method);
     atomic_store(&slot->state, CODE_NAMED);
     atomic_fetch_sub(&code_met, 1);
     if (!named) { /* whoever meets this address again starts afresh */
@@ -204,14 +234,22 @@ static void give_name(size_t i)
     pthread_mutex_unlock(&lock);
 }
 
+static void name_all(uintptr_t variant)
+{
+    for (size_t i = 0; i < CODE_SLOTS; i++) {
+        uintptr_t key = atomic_load(&code_slots[i].key);
+        if (key >= CODE_KEY_FIRST && (key & CODE_KEY_VARIANT) == variant &&
+            atomic_load(&code_slots[i].state) == CODE_MET)
+            give_name(i);
+    }
+}
+
 void code_give_names(void)
 {
     if (atomic_load(&code_met) == 0 || atomic_exchange(&giving, true))
         return;
-    for (size_t i = 0; i < CODE_SLOTS; i++)
-        if (atomic_load(&code_slots[i].key) >= CODE_KEY_FIRST &&
-            atomic_load(&code_slots[i].state) == CODE_MET)
-            give_name(i);
+    name_all(0);
+    name_all(CODE_KEY_VARIANT); /* by then what they are variants of has its name */
     atomic_store(&giving, false);
 }
 
@@ -326,11 +364,14 @@ static void mark_slot(size_t i)
     uintptr_t key = atomic_load(&code_slots[i].key);
     if (key < CODE_KEY_FIRST)
         return;
+    uintptr_t object = key & ~CODE_KEY_VARIANT, method = atomic_load(&code_slots[i].method);
     if (atomic_load(&code_slots[i].state) == CODE_NAMED) {
-        rb_gc_mark((VALUE)key);
+        rb_gc_mark((VALUE)object);
+        if (method != 0)
+            rb_gc_mark((VALUE)method);
     } else { /* perhaps no object at all */
-        rb_gc_mark_maybe((VALUE)key);
-        rb_gc_mark_maybe((VALUE)code_slots[i].method);
+        rb_gc_mark_maybe((VALUE)object);
+        rb_gc_mark_maybe((VALUE)method);
     }
 }
 

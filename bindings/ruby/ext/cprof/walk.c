@@ -88,7 +88,7 @@ static uintptr_t frame_method(uintptr_t frame)
 
 /* What a control frame runs, as the table knows it. */
 struct met {
-    uintptr_t key, frame, pc;
+    uintptr_t key, method, pc;
     size_t gc_count;
 };
 
@@ -101,7 +101,8 @@ static bool claim(size_t i, uintptr_t found, const struct met *met)
     atomic_store(&slot->state, CODE_CLAIMED);
     atomic_store(&slot->id, atomic_fetch_add(&next_id, 1));
     atomic_store(&slot->last_seen, atomic_load(&walk_tick));
-    slot->method = met->pc != 0 ? frame_method(met->frame) : 0;
+    atomic_store(&slot->method, met->method);
+    atomic_store(&slot->whole, false);
     slot->pc = met->pc;
     slot->gc_count = met->gc_count;
     atomic_store(&slot->state, CODE_MET);
@@ -111,39 +112,85 @@ static bool claim(size_t i, uintptr_t found, const struct met *met)
     return true;
 }
 
-/* The identity of the code. Two handlers that meet it at once when it is new may give it two:
- * both get its name. */
-static uint64_t identify(const struct met *met)
+static bool is_for(const struct code_slot *slot, const struct met *met)
 {
-    uintptr_t key = met->key;
-    if (key < CODE_KEY_FIRST || key % sizeof(uintptr_t) != 0)
-        return CODE_UNKNOWN;
-    size_t home = (size_t)(key * UINT64_C(0x9e3779b97f4a7c15) >> 40);
-    size_t room = CODE_SLOTS;
-    uint32_t tick = atomic_load_explicit(&walk_tick, memory_order_relaxed);
+    return atomic_load_explicit(&slot->key, memory_order_acquire) == met->key &&
+           ((met->key & CODE_KEY_VARIANT) == 0 ||
+            atomic_load_explicit(&slot->method, memory_order_relaxed) == met->method);
+}
+
+static size_t home_of(const struct met *met)
+{
+    uintptr_t both =
+        (met->key & CODE_KEY_VARIANT) != 0 ? met->key ^ met->method << 7 : met->key;
+    return (size_t)(both * UINT64_C(0x9e3779b97f4a7c15) >> 40);
+}
+
+/* The slot of what was met; NULL: there is none, and with `room` where one could be. */
+static struct code_slot *find_slot(const struct met *met, size_t *room)
+{
+    size_t home = home_of(met);
+    *room = CODE_SLOTS;
     for (size_t probe = 0; probe < PROBES_MAX; probe++) {
         size_t i = (home + probe) % CODE_SLOTS;
-        uintptr_t found = atomic_load_explicit(&code_slots[i].key, memory_order_acquire);
-        if (found == key) {
-            struct code_slot *slot = &code_slots[i];
-            uint64_t id = atomic_load_explicit(&slot->id, memory_order_acquire);
-            if (atomic_load_explicit(&slot->last_seen, memory_order_relaxed) != tick)
-                atomic_store_explicit(&slot->last_seen, tick, memory_order_relaxed);
-            /* Freed and taken by other code in between? */
-            if (atomic_load(&code_slots[i].key) == key)
-                return id;
-        }
-        if (room == CODE_SLOTS && (found == CODE_KEY_FREE || found == CODE_KEY_GONE))
-            room = i;
+        if (is_for(&code_slots[i], met))
+            return &code_slots[i];
+        uintptr_t found = atomic_load_explicit(&code_slots[i].key, memory_order_relaxed);
+        if (*room == CODE_SLOTS && found <= CODE_KEY_GONE)
+            *room = i;
         if (found == CODE_KEY_FREE)
             break;
     }
+    return NULL;
+}
+
+struct code_slot *code_first(uintptr_t object)
+{
+    const struct met met = {.key = object};
+    size_t room;
+    return find_slot(&met, &room);
+}
+
+/* Its id, or CODE_UNKNOWN when it is not there any more. */
+static uint64_t use_slot(struct code_slot *slot, const struct met *met)
+{
+    uint32_t tick = atomic_load_explicit(&walk_tick, memory_order_relaxed);
+    uint64_t id = atomic_load_explicit(&slot->id, memory_order_acquire);
+    if (atomic_load_explicit(&slot->last_seen, memory_order_relaxed) != tick)
+        atomic_store_explicit(&slot->last_seen, tick, memory_order_relaxed);
+    /* Freed and taken by other code in between? */
+    atomic_thread_fence(memory_order_seq_cst);
+    return is_for(slot, met) ? id : CODE_UNKNOWN;
+}
+
+static uint64_t claim_near(size_t room, const struct met *met)
+{
     if (room == CODE_SLOTS)
         return CODE_UNKNOWN;
     uintptr_t found = atomic_load(&code_slots[room].key);
     if (found > CODE_KEY_GONE || !claim(room, found, met))
         return CODE_UNKNOWN;
     return atomic_load(&code_slots[room].id);
+}
+
+/* The identity of the code. Two handlers that meet it at once when it is new may give it two:
+ * both get its name. */
+static uint64_t identify(struct met *met)
+{
+    if (met->key < CODE_KEY_FIRST || met->key % sizeof(uintptr_t) != 0)
+        return CODE_UNKNOWN;
+    size_t room;
+    struct code_slot *slot = find_slot(met, &room);
+    if (slot == NULL)
+        return claim_near(room, met);
+    uintptr_t method = atomic_load_explicit(&slot->method, memory_order_relaxed);
+    uint64_t id = use_slot(slot, met);
+    if (method == met->method || method == 0 || met->method == 0 || id == CODE_UNKNOWN ||
+        atomic_load_explicit(&slot->whole, memory_order_relaxed))
+        return id;
+    met->key |= CODE_KEY_VARIANT;
+    slot = find_slot(met, &room);
+    return slot != NULL ? use_slot(slot, met) : claim_near(room, met);
 }
 
 /* Tags lie on the native stack, the older the higher. */
@@ -216,7 +263,7 @@ static uintptr_t frame_stack(struct loops *loops, uintptr_t flags)
 static bool read_frame(const struct frames *frames, uintptr_t frame, uintptr_t flags,
                        struct cprof_frame *out)
 {
-    struct met met = {.frame = frame, .gc_count = frames->gc_count};
+    struct met met = {.gc_count = frames->gc_count};
     if (flags & FLAG_CFRAME) {
         if ((flags & FRAME_TYPE_MASK) != FRAME_TYPE_CFUNC)
             return false;
@@ -227,6 +274,7 @@ static bool read_frame(const struct frames *frames, uintptr_t frame, uintptr_t f
         met.pc = word_at(frame, FRAME_PC);
         if (met.key == 0 || met.pc == 0)
             return false;
+        met.method = frame_method(frame);
     }
     out->token = identify(&met);
     out->position = met.pc;

@@ -8,6 +8,11 @@
  * the object alive and in its place while the slot is in use, and frees the slot when the code
  * has not been sampled for a while.
  *
+ * Several classes may have got a method from one `def` (a class_eval run for each): code that
+ * is met under another method entry than at first gets a slot for that one as well. Where the
+ * two turn out to have one name (a module's method has an entry for every class that includes
+ * it), or entries can't be told apart, the code is not split any further.
+ *
  * Any thread's handler may claim a slot at any time; slots are freed by the collector. When
  * there is no free slot near an address's place its frame gets CODE_UNKNOWN (counted as
  * failed).
@@ -37,6 +42,7 @@ enum code_state {
 #define CODE_KEY_GONE ((uintptr_t)1)    /* free again, but others may lie behind it */
 #define CODE_KEY_CLAIMED ((uintptr_t)2) /* neither free nor anybody's: in between */
 #define CODE_KEY_FIRST ((uintptr_t)8)
+#define CODE_KEY_VARIANT ((uintptr_t)1) /* added: of the code under this method entry only */
 
 struct code_slot {
     /* The address of an iseq or a method entry, or one of CODE_KEY_*. */
@@ -44,16 +50,22 @@ struct code_slot {
     _Atomic uint64_t id;               /* the token */
     _Atomic uint32_t last_seen;        /* walk_tick when it was sampled last */
     _Atomic uint32_t state;            /* enum code_state */
+    /* What the frame's local environment had for a method entry; once there is a name, a method
+     * entry that is kept alive, or 0. */
+    _Atomic uintptr_t method;
+    _Atomic bool whole; /* not to be split by method entries */
     /* Left by the handler for naming: */
-    uintptr_t method; /* what the frame's local environment has for a method entry, or 0 */
-    uintptr_t pc;     /* lies in the code of an iseq; 0 for a method entry */
-    size_t gc_count;  /* of the garbage collection that another thread did, else SIZE_MAX */
+    uintptr_t pc;    /* lies in the code of an iseq; 0 for a method entry */
+    size_t gc_count; /* of the garbage collection that another thread did, else SIZE_MAX */
 };
 
 /* A bit for every slot in use: what a garbage collection has to look at. */
 extern _Atomic uint64_t code_used[CODE_SLOTS / 64];
 
 extern struct code_slot code_slots[CODE_SLOTS];
+
+/* The slot of the code as it was met first, or NULL. */
+struct code_slot *code_first(uintptr_t object);
 
 extern _Atomic uint32_t walk_tick;       /* counts seconds */
 extern _Atomic uint32_t code_met;        /* slots in state CODE_MET */
