@@ -19,6 +19,7 @@
 #include "engine/model.h"
 #include "engine/output.h"
 #include "engine/patience.h"
+#include "engine/sinks.h"
 #include "engine/terminate.h"
 #include "sample/handler.h"
 #include "sample/threads.h"
@@ -79,49 +80,6 @@ static int report(char *error, size_t error_size, int status, const char *line)
     if (error_size > 0)
         snprintf(error, error_size, "%s", line);
     return status;
-}
-
-/* A server that takes pprof, which is packed already. */
-static struct transport_options backend(const struct endpoint *endpoint,
-                                        enum transport_protocol protocol)
-{
-    const struct config *config = &engine.config;
-    return (struct transport_options){.url = endpoint->url,
-                                      .unix_socket = endpoint->socket,
-                                      .protocol = protocol,
-                                      .packing = PACK_NONE,
-                                      .headers = config->backend_headers.list,
-                                      .header_count = config->backend_headers.count,
-                                      .timeout = config->otlp_timeout,
-                                      .certificate = config->certificate,
-                                      .client_key = config->client_key,
-                                      .client_certificate = config->client_certificate};
-}
-
-static struct exporter *make_exporter(char *error, size_t error_size)
-{
-    const struct config *config = &engine.config;
-    const struct exporter_options options = {
-        .otlp = {.url = config->otlp ? config->otlp_endpoint : NULL,
-                 .unix_socket = config->otlp_socket,
-                 .protocol = config->otlp_protocol,
-                 .packing = config->otlp_packing,
-                 .headers = config->otlp_headers.list,
-                 .header_count = config->otlp_headers.count,
-                 .timeout = config->otlp_timeout,
-                 .certificate = config->certificate,
-                 .client_key = config->client_key,
-                 .client_certificate = config->client_certificate},
-        .pyroscope = backend(&config->pyroscope, TRANSPORT_HTTP),
-        .parca = backend(&config->parca, TRANSPORT_GRPC),
-        .output = engine.output,
-        .spool_folder = config->spool_folder,
-        .spool_limit = config->spool_limit,
-        .service_name = config->service_name,
-        .library_directory = config->library_directory,
-        .budget = &engine.budget,
-    };
-    return exporter_new(&options, error, error_size);
 }
 
 static int start_collector(void)
@@ -258,7 +216,8 @@ static int build(bool forked, char *error, size_t error_size)
     int status = choose_output(forked);
     if (status != 0)
         return report(error, error_size, status, strerror(-status));
-    engine.exporter = make_exporter(error, error_size);
+    engine.exporter =
+        sinks_open(&engine.config, engine.output, &engine.budget, error, error_size);
     if (engine.exporter == NULL)
         return -EINVAL;
     engine.model = model_new(&engine.config, &engine.budget);

@@ -1,0 +1,44 @@
+#include "engine/sinks.h"
+
+/* A server that takes pprof, which is packed already. */
+static struct transport_options backend(const struct config *config,
+                                        const struct endpoint *endpoint,
+                                        enum transport_protocol protocol)
+{
+    return (struct transport_options){.url = endpoint->url,
+                                      .unix_socket = endpoint->socket,
+                                      .protocol = protocol,
+                                      .packing = PACK_NONE,
+                                      .headers = config->backend_headers.list,
+                                      .header_count = config->backend_headers.count,
+                                      .timeout = config->otlp_timeout,
+                                      .certificate = config->certificate,
+                                      .client_key = config->client_key,
+                                      .client_certificate = config->client_certificate};
+}
+
+struct exporter *sinks_open(const struct config *config, const char *output,
+                            struct budget *budget, char *error, size_t error_size)
+{
+    const struct exporter_options options = {
+        .otlp = {.url = config->otlp ? config->otlp_endpoint : NULL,
+                 .unix_socket = config->otlp_socket,
+                 .protocol = config->otlp_protocol,
+                 .packing = config->otlp_packing,
+                 .headers = config->otlp_headers.list,
+                 .header_count = config->otlp_headers.count,
+                 .timeout = config->otlp_timeout,
+                 .certificate = config->certificate,
+                 .client_key = config->client_key,
+                 .client_certificate = config->client_certificate},
+        .pyroscope = backend(config, &config->pyroscope, TRANSPORT_HTTP),
+        .parca = backend(config, &config->parca, TRANSPORT_GRPC),
+        .output = output,
+        .spool_folder = config->spool_folder,
+        .spool_limit = config->spool_limit,
+        .service_name = config->service_name,
+        .library_directory = config->library_directory,
+        .budget = budget,
+    };
+    return exporter_new(&options, error, error_size);
+}
