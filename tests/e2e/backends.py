@@ -139,8 +139,8 @@ class PyroscopeHandler(http.server.BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def checking_pyroscope():
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), PyroscopeHandler)
+def checking_pyroscope(port=0):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), PyroscopeHandler)
     server.taken, server.refusals = [], []
     server.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever)

@@ -220,6 +220,40 @@ def test_a_hard_end_loses_the_running_interval_and_no_more(python, pyroscope, en
     check_workers(pyroscope, senders(pyroscope) or {0}, "first")
 
 
+@pytest.mark.parametrize("end, code", [
+    ("os._exit(9)", 9), ("os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL),
+    ("signal.signal(signal.SIGUSR1, signal.SIG_DFL); os.kill(os.getpid(), signal.SIGUSR1)",
+     -signal.SIGUSR1)])
+def test_with_a_spool_a_hard_end_loses_nothing_that_was_closed(python, environment, tmp_path, end,
+                                                               code):
+    port, spool = free_port(), tmp_path / "spool"
+    told = {"CPROF_INTERVAL": "0.5", "CPROF_SPOOL_DIR": str(spool),
+            "CPROF_ENDPOINT": f"http://127.0.0.1:{port}"}
+    # Nobody answers. After the work the process is idle until all of it has been closed.
+    died = run(python, tmp_path, environment, f"""
+import cprof
+for _ in range(4): spin(0.3); time.sleep(0.6)
+time.sleep(2)
+print(os.getpid(), cprof.stats()["samples"], cprof.stats()["profiles_exported"], flush=True)
+{end}
+""", **told)
+    assert died.returncode == code, died.stderr
+    pid, samples, exported = map(int, died.stdout.split())
+    assert samples > 100 and exported == 0
+    assert len(list(spool.iterdir())) >= 2
+    with backends.checking_pyroscope(port) as pyroscope:
+        for _ in range(10):  # an end waits two seconds for delivery, of its own and of these
+            run(python, tmp_path, environment, "time.sleep(0.5)", **told)
+            if not list(spool.iterdir()):
+                break
+        assert list(spool.iterdir()) == [] and pyroscope.refusals == []
+        arrived = sum(sample.count for taken in pyroscope.taken
+                      if int(taken.labels["process_pid"]) == pid
+                      for sample in taken.profile.samples)
+    # Asking may have cost a sample, in the interval that was lost.
+    assert samples - 2 <= arrived <= samples
+
+
 def test_subprocesses_profile_themselves_by_inheritance(python, pyroscope, environment, tmp_path):
     done = run(python, tmp_path, environment, """
 if len(sys.argv) > 1:

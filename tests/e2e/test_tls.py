@@ -1,9 +1,11 @@
 """OTLP over TLS: own authority, client certificates, proxies, and what is said when it fails."""
 
+import contextlib
 import http.server
 import os
 import pathlib
 import shutil
+import socket
 import ssl
 import subprocess
 import threading
@@ -90,6 +92,11 @@ def send(profile, url, **environment):
     )
 
 
+def check_counts(result, exported=0, failed=0, dropped=0):
+    """Every profile is counted, as one of these."""
+    assert f"exported {exported}, failed {failed}, dropped {dropped}\n" in result.stderr
+
+
 def url_of(server, scheme="https"):
     return f"{scheme}://localhost:{server.server_port}/v1development/profiles"
 
@@ -98,6 +105,7 @@ def test_a_server_of_an_own_authority_is_trusted_when_told(server, keys, profile
     result = send(profile, url_of(server), CERTIFICATE=keys / "ca.pem")
     assert result.returncode == 0, result.stderr
     assert len(server.seen) == 1
+    check_counts(result, exported=1)
 
 
 def test_an_unknown_authority_gets_no_profile_and_is_named_as_the_cause(server, profile):
@@ -105,6 +113,7 @@ def test_an_unknown_authority_gets_no_profile_and_is_named_as_the_cause(server, 
     assert result.returncode == 1
     assert "certificate" in result.stderr and "profiles are kept" in result.stderr
     assert not server.seen
+    check_counts(result, dropped=1)
 
 
 def test_a_certificate_for_another_host_is_not_accepted(server, keys, profile):
@@ -112,6 +121,41 @@ def test_a_certificate_for_another_host_is_not_accepted(server, keys, profile):
     result = send(profile, url, CERTIFICATE=keys / "ca.pem", PATIENCE=2)
     assert result.returncode == 1
     assert not server.seen
+    check_counts(result, dropped=1)
+
+
+@pytest.mark.parametrize("fault", [
+    b"", b"\x15\x03\x03\x00\x02\x02\x28", b"\x16\x03\x03\x00\x10garbage garbage!", b"HTTP/1.1 400 No\r\n\r\n",
+], ids=["hangs up", "alert", "garbage", "clear text"])
+def test_a_broken_handshake_is_retried_and_counted_at_the_end(fault, keys, profile):
+    tries = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        def serve():
+            with contextlib.suppress(OSError):
+                while True:
+                    connection = listener.accept()[0]
+                    with connection:
+                        tries.append(connection.recv(4096))
+                        connection.sendall(fault)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        url = f"https://localhost:{listener.getsockname()[1]}/v1development/profiles"
+        result = send(profile, url, CERTIFICATE=keys / "ca.pem", PATIENCE=4)
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    assert result.returncode == 1
+    assert "profiles are kept" in result.stderr
+    assert len(tries) >= 2, result.stderr
+    check_counts(result, dropped=1)
+
+
+def test_an_authority_that_is_no_certificate_fails_for_good(server, profile, tmp_path):
+    (tmp_path / "ca.pem").write_text("nothing of the kind")
+    result = send(profile, url_of(server), CERTIFICATE=tmp_path / "ca.pem")
+    assert result.returncode == 1
+    assert not server.seen
+    check_counts(result, failed=1)
 
 
 def test_the_client_shows_its_certificate(strict_server, keys, profile):
@@ -121,6 +165,7 @@ def test_the_client_shows_its_certificate(strict_server, keys, profile):
     without = send(profile, url_of(strict_server), CERTIFICATE=keys / "ca.pem", PATIENCE=2)
     assert without.returncode == 1
     assert len(strict_server.seen) == 1
+    check_counts(without, dropped=1)
 
 
 def test_a_missing_key_file_is_told_at_the_start(server, keys, profile):

@@ -82,5 +82,8 @@ int main(int argc, char **argv)
     int stopped = exporter_stop(exporter, 0, &stats);
     fprintf(stderr, "%llu bytes, %.1f ms of CPU\n", (unsigned long long)stats.bytes_sent,
             (double)stats.cpu_ns / 1e6);
+    fprintf(stderr, "exported %llu, failed %llu, dropped %llu\n",
+            (unsigned long long)stats.exported, (unsigned long long)stats.failed,
+            (unsigned long long)stats.dropped);
     return stopped != 0 || flushed != 0;
 }
