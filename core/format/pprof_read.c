@@ -31,9 +31,9 @@ enum field {
     FIELD_TABLES, /* fields below are tables, from FIELD_SAMPLE on */
 };
 
+/* Between the first row of a table and its last most files have nothing else. */
 struct table_place {
-    struct wire_cursor
-        range; /* from its first row to its last; most files have nothing between */
+    struct wire_cursor range;
     size_t rows;
 };
 
@@ -548,7 +548,8 @@ static int read_profile(struct reader *r)
     TRY(for_each_row(r, FIELD_FUNCTION, read_function));
     TRY(for_each_row(r, FIELD_LOCATION, read_location));
     TRY(for_each_row(r, FIELD_SAMPLE, read_sample));
-    return batch_flush(&r->batch) == 0 ? 0 : refuse_memory(r->error);
+    bool whole = batch_flush(&r->batch) == 0 && profile_error(r->p) == 0;
+    return whole ? 0 : refuse_memory(r->error);
 }
 
 static int read_raw(const unsigned char *data, size_t size, struct profile *sum,

@@ -20,6 +20,9 @@ def test_install_brings_the_command_its_man_page_and_completions(tmp_path):
     command = tmp_path / "usr" / "bin" / "cprof"
     said = subprocess.run([command, "--version"], capture_output=True, text=True, timeout=60).stdout
     assert said.startswith("cprof ")
+    (tmp_path / "in.folded").write_text("main;work 3\n")
+    shown = subprocess.run([command, "top", tmp_path / "in.folded"], capture_output=True, text=True, timeout=60)
+    assert (shown.returncode, shown.stderr) == (0, "") and " work" in shown.stdout
     share = tmp_path / "usr" / "share"
     for shell, file in (("bash", "bash-completion/completions/cprof"), ("zsh", "zsh/site-functions/_cprof"),
                         ("fish", "fish/vendor_completions.d/cprof.fish")):
