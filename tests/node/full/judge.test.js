@@ -21,8 +21,9 @@ function available (name) {
   }
 }
 
-// Runs work() of the program under both, on the main thread. Nothing is inlined: CpuProfiler gives
-// the time of functions that were inlined into a running loop to those around them.
+// Runs work() of the program under both, on the main thread. Nothing is inlined: up to Node 24
+// CpuProfiler gives the time of functions that were inlined into a running loop to those around them,
+// as the last test shows.
 const JUDGED = `
 const inspector = require('node:inspector'), fs = require('node:fs')
 const session = new inspector.Session()
@@ -153,3 +154,71 @@ test('an Express application under load: the same functions and shares as CpuPro
     judged(seconds => new Promise(resolve => setTimeout(resolve, seconds * 1000)))
   })
 `)))
+
+// Two functions whose CPU time is taken in the same run: with inlining, that is the judge.
+const INLINED = `
+const fs = require('node:fs'), inspector = require('node:inspector')
+const session = new inspector.Session()
+session.connect()
+const post = (method, params) => new Promise((resolve, reject) =>
+  session.post(method, params, (error, result) => error ? reject(error) : resolve(result)))
+// This thread's CPU time in ms; asking for the process's brings it up to date.
+const used = fs.openSync('/proc/thread-self/schedstat'), digits = Buffer.alloc(64)
+function cpu () {
+  process.cpuUsage()
+  fs.readSync(used, digits, 0, 64, 0)
+  return Number(digits.latin1Slice(0, digits.indexOf(' '))) / 1e6
+}
+const spent = { seventy: 0, thirty: 0 }
+function step (x, i) { return (x * 31 + i) % 1000003 }
+function seventy (x) { for (let i = 0; i < 70000; i++) x = step(x, i); return x }
+function thirty (x) { for (let i = 0; i < 30000; i++) x = step(x, i); return x }
+function both (x) {
+  const begin = cpu()
+  x = seventy(x)
+  const middle = cpu()
+  x = thirty(x)
+  spent.seventy += middle - begin
+  spent.thirty += cpu() - middle
+  return x
+}
+function loop (milliseconds) {
+  let x = 1
+  for (const end = cpu() + milliseconds; cpu() < end;) x = both(x)
+  return x
+}
+async function main () {
+  loop(500) // compiled, inlined
+  spent.seventy = spent.thirty = 0
+  await post('Profiler.enable')
+  await post('Profiler.setSamplingInterval', { interval: 1000 })
+  require('cprof').start({ output: process.argv[2], rate: 1000 })
+  await post('Profiler.start')
+  loop(5000)
+  const { profile } = await post('Profiler.stop')
+  await require('cprof').stop()
+  fs.writeFileSync(process.argv[3], JSON.stringify(profile))
+  console.log(JSON.stringify(spent))
+}
+main()
+`
+
+test('functions that are inlined have the time that they took', t => repeatedly(3, async () => {
+  const main = path.join(folder, 'inlined.js')
+  fs.writeFileSync(main, INLINED)
+  const [own, judge] = [fresh('.pb.gz'), fresh('.json')]
+  const { code, stdout, stderr } = await run(['--trace-turbo-inlining', '-r', 'cprof/auto', main, own, judge],
+    { env: { CPROF_ENABLED: 'off' } })
+  assert.strictEqual(code, 0, stderr)
+  assert.match(stdout, /seventy|step/, 'something was inlined')
+  const spent = JSON.parse(stdout.trim().split('\n').at(-1))
+  const share = ({ seventy, thirty }) => seventy / (seventy + thirty)
+  const profile = new Profile(own)
+  const ours = { seventy: profile.count(profile.under('seventy', 'both')), thirty: profile.count(profile.under('thirty', 'both')) }
+  const { nodes } = JSON.parse(fs.readFileSync(judge))
+  const hits = name => nodes.filter(node => node.callFrame.functionName === name).reduce((sum, node) => sum + node.hitCount, 0)
+  t.diagnostic(`took ${share(spent).toFixed(3)}, cprof ${share(ours).toFixed(3)} of ${ours.seventy + ours.thirty}; ` +
+    `CpuProfiler: ${['step', 'seventy', 'thirty', 'both', 'loop'].map(name => `${name} ${hits(name)}`).join(', ')}`)
+  assert.ok(ours.seventy + ours.thirty > 1000, `${ours.seventy + ours.thirty} samples`)
+  assert.ok(Math.abs(share(ours) - share(spent)) <= 0.03, `${share(ours)}, not ${share(spent)}`)
+}))
