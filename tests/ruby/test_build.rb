@@ -136,6 +136,15 @@ class TestBuild < CprofTest
     assert_match(/\Acprof \d/, out)
   end
 
+  def test_every_public_method_says_what_it_takes_and_returns
+    yard = find_tool("yard") or skip "there is no yard"
+    sources = Dir[File.join(gem_folder, "lib/cprof.rb"), File.join(gem_folder, "lib/cprof/{middleware,version}.rb")]
+    out, errors, status = run_for(60, { "RUBYOPT" => nil, "RUBYLIB" => nil }, yard, "stats", "--list-undoc", "-n", "--no-cache", *sources)
+    assert status.success?, errors
+    assert_match(/100\.00% documented/, out)
+    assert_empty out.lines.grep(/warn/)
+  end
+
   # Every call of the face, with Ruby's own checker of signatures watching.
   CALLS = <<~'RUBY'
     public = Cprof.singleton_methods(false) - [:autoload]

@@ -63,17 +63,22 @@ module Cprof
     end
 
     # Delivers what has been sampled so far.
+    #
+    # @param timeout [Numeric] seconds to wait at most
     # @return [Boolean] whether everything has been delivered
     def flush(timeout: 5.0)
       AVAILABLE && Native.flush(Float(timeout))
     end
 
     # Stops, and delivers what is there.
+    #
+    # @param timeout [Numeric] seconds to wait at most
     # @return [Boolean] whether everything has been delivered
     def stop(timeout: 5.0)
       AVAILABLE && Native.stop(Float(timeout))
     end
 
+    # @return [Boolean] whether this process is being profiled
     def running?
       AVAILABLE && Native.running?
     end
@@ -85,7 +90,11 @@ module Cprof
     end
 
     # Profiles a block into a file.
+    #
+    # @param output [String] the file to write, its ending names the format
+    # @param options what {start} takes besides
     # @return what the block returns
+    # @raise [Error] when it is running already or a value makes no sense
     def profile(output, **options)
       start(output: output, **options)
       begin
@@ -99,6 +108,7 @@ module Cprof
     #
     #   Cprof.labels(endpoint: "/users") { render }
     #
+    # @param labels [Hash{Symbol => Object}] shown by their `to_s`
     # @return what the block returns
     def labels(**labels)
       inner = AVAILABLE ? Native.enter_labels(labels) : nil

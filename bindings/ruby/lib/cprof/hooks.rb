@@ -2,6 +2,7 @@
 
 module Cprof
   # What has to be noticed of a process's life. Prepended once, at the first start.
+  # @api private
   module Hooks
     # Around every fork of Ruby's: Process.fork, Kernel#fork, IO.popen("-").
     module Fork
@@ -26,6 +27,7 @@ module Cprof
       end
     end
 
+    # The same of Kernel#exit!, which is private.
     module PrivateHardExit
       private
 

@@ -10,6 +10,7 @@ module Cprof
   # The route is what the router says (`sinatra.route`, `action_dispatch.route_uri_pattern`):
   # the path itself would make a label of every id in it.
   class Middleware
+    # Where routers leave the route in a request's environment; the first one there is taken.
     ROUTES = %w[action_dispatch.route_uri_pattern sinatra.route].freeze
 
     @starting = Mutex.new
@@ -33,6 +34,10 @@ module Cprof
       @start = start
     end
 
+    # Answers the request within its labels.
+    #
+    # @param env [Hash] the request, as Rack has it
+    # @return what the application returns
     def call(env)
       Middleware.start if @start && !Cprof.running?
       Cprof.labels(**labels_of(env)) { @app.call(env) }

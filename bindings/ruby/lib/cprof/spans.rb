@@ -5,6 +5,7 @@ module Cprof
   # own. It runs within the application's attach and detach, and when fibers switch: whatever
   # is raised here ends here, and an exception that is meant for the application (Timeout,
   # Thread#raise) waits until it is back in its own code.
+  # @api private
   module Spans
     NO_SPAN_ID = ("\0" * 8).b.freeze
     private_constant :NO_SPAN_ID
