@@ -117,8 +117,9 @@ static size_t tell(const struct isolate *isolate, struct cprof_frame *frames, si
                 .stack = frame->framed ? frame->fp : frame->sp,
             };
         if (collecting)
-            break;
+            return count;
     }
+    sample->cut |= count == capacity;
     return count;
 }
 
