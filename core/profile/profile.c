@@ -504,7 +504,7 @@ int profile_add(struct profile *p, profile_id stack, profile_id link, profile_id
 static void intern_stacks(struct profile *p, const struct profile_entry *entries, size_t count,
                           struct table_key *keys)
 {
-    struct profile_stack stacks[PROFILE_BATCH];
+    struct profile_stack stacks[PROFILE_BATCH] = {{0}}; /* for compilers that doubt `count` */
     uint32_t hashes[PROFILE_BATCH];
     for (size_t i = 0; i < count; i++)
         stacks[i] = entries[i].stack;
