@@ -17,6 +17,7 @@ enum { LIBRARIES = 3, TRIES = 20, TICK_MS = 250 };
 
 static char folder[] = "/tmp/cprof-collector-XXXXXX";
 static struct budget budget;
+static struct exporter *exporter;
 static _Atomic uint32_t wake;
 static atomic_bool unknown;
 static _Atomic size_t copies;
@@ -27,6 +28,7 @@ static struct collector *start(struct modules **modules, struct profile **model)
     char error[256];
     *modules = modules_new(&budget);
     *model = profile_new(&budget);
+    exporter = exporter_new(&nowhere, error, sizeof error);
     const struct collector_config config = {
         .gather = {.budget = &budget,
                    .model = *model,
@@ -34,7 +36,7 @@ static struct collector *start(struct modules **modules, struct profile **model)
                    .max_frames = 64,
                    .copies = &copies},
         .modules = *modules,
-        .exporter = exporter_new(&nowhere, error, sizeof error),
+        .exporter = exporter,
         .interval = 3600,
         .wake = &wake,
         .unknown = &unknown,
@@ -78,6 +80,7 @@ static void a_program_may_load_several_libraries_a_tick(void **state)
     }
     assert_true(least < TICK_MS / 2);
     assert_int_equal(collector_stop(collector, 10), 0);
+    exporter_stop(exporter, 10, NULL);
     collector_free(collector);
     modules_free(modules);
     profile_free(model);
