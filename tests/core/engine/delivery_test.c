@@ -30,7 +30,7 @@ static void burn(double seconds)
 /* Profiles of 300 KB: few fit into the smallest limits there are. */
 static void start(const struct server *server)
 {
-    static char texts[TEXTS][TEXT_SIZE], keys[TEXTS][16];
+    static char texts[TEXTS][TEXT_SIZE], keys[TEXTS][32];
     struct cprof_pair resource[TEXTS];
     char error[256] = "";
     for (int i = 0; i < TEXTS; i++) {
