@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 
@@ -152,10 +153,17 @@ def real_parca(tmp_path_factory):
 
 
 def eventually(question, expected):
+    """A server that has just started refuses questions for a while."""
+    def answer():
+        try:
+            return question()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()[:500]
+
     deadline = time.monotonic() + 20
-    while (answer := question()) != expected and time.monotonic() < deadline:
+    while (answered := answer()) != expected and time.monotonic() < deadline:
         time.sleep(0.5)
-    assert answer == expected
+    assert answered == expected
 
 
 @pytest.mark.parametrize("path, service", [(backends.PUSH, "pushed"), ("/ingest", "ingested")])

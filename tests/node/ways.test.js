@@ -40,7 +40,7 @@ for (const flags of [[], ['--no-opt', '--no-sparkplug'], ['--always-sparkplug', 
   test(`by samples functions are named with files and lines: ${flags.join(' ') || 'all tiers'}`, async () => {
     const source = `${BURN}
       class Cart { get value () { return burn(20) } }
-      function compare (a, b) { burn(1); return a - b }
+      function compare (a, b) { burn(5); return a - b }
       function sorts () { [3, 1, 2].sort(compare) }
       function reads () { return new Cart().value }
       const made = new Function('burn', 'return burn(20)')
