@@ -18,7 +18,8 @@
 #define NAME_MAX_BYTES DEMANGLE_OUTPUT
 #define OPEN_MODULES 8
 #define SYMBOLS_SHARE 4       /* of the budget: they are kept for as long as their modules */
-#define KEPT_BYTES (4u << 20) /* of DWARF units, between batches */
+#define KEPT_BYTES (4u << 20) /* of DWARF units, between batches: at most so much, */
+#define KEPT_SHARE 4          /* and 1/KEPT_SHARE of our share */
 #define KEPT_RESTS 240        /* a minute of a busy collector's without a lookup */
 
 /* What is remembered of a module. */
@@ -102,9 +103,15 @@ static struct open_files *newest_files(struct symbolizer *symbolizer, uint64_t b
     return newest;
 }
 
+static size_t room_to_keep(const struct symbolizer *symbolizer)
+{
+    size_t limit = symbolizer->budget.limit;
+    return limit != 0 && limit / KEPT_SHARE < KEPT_BYTES ? limit / KEPT_SHARE : KEPT_BYTES;
+}
+
 void symbolizer_rest(struct symbolizer *symbolizer)
 {
-    size_t room = KEPT_BYTES;
+    size_t room = room_to_keep(symbolizer);
     struct open_files *files = newest_files(symbolizer, UINT64_MAX);
     while (files) {
         uint64_t used = files->last_used;

@@ -17,8 +17,8 @@
  * address), and ask for the source only of what is shown. Files are open during a batch only
  * (those of at most 8 modules, for each 3 MiB of DWARF units beside the one in use): a host
  * may close descriptors that it does not know, and reuse their numbers. Units stay with us for
- * a while after symbolizer_rest(), 4 MiB of them, as a program at work shows new addresses of
- * the same few files in every batch.
+ * a while after symbolizer_rest(), at most 4 MiB of them, as a program at work shows new
+ * addresses of the same few files in every batch.
  *
  * Strings live as long as the symbolizer or until symbolizer_forget() of their module.
  * They are UTF-8 without control characters, whatever the files hold.
