@@ -82,7 +82,8 @@ static bool drain_thread(struct collector *collector, const struct thread_view *
 static void drain(struct collector *collector)
 {
     struct thread_view thread;
-    bool whole = true;
+    /* What a handler at work has already read is not in its ring yet. */
+    bool whole = !threads_busy();
     for (size_t cursor = 0; threads_next(&cursor, &thread);)
         whole &= drain_thread(collector, &thread);
     const struct cprof_runtime *runtime = collector->config.gather.runtime;

@@ -142,7 +142,8 @@ static inline struct thread *threads_of_value(uint64_t value, uint64_t *generati
     return &thread_records[value & (THREADS_MAX - 1)];
 }
 
-/* [after threads_disarm()] True while a handler is at work with any record. */
+/* True while a handler is at work with any record; what those that have ended sampled can be
+ * read. Others may begin meanwhile, until threads_disarm(). */
 bool threads_busy(void);
 
 /* Around fork. The child forgets all threads: their timers do not exist there. */

@@ -206,6 +206,18 @@ def test_code_that_died_too_long_ago_has_no_name_rather_than_a_wrong_one():
     assert walktest.resolve(held[-1])[0] == "f_19999"
 
 
+def test_code_that_lives_keeps_its_name_while_much_unsampled_code_dies():
+    def lives():
+        pass
+
+    for _ in range(3):  # what the tests before have sampled is forgotten
+        walktest.drained()
+    held = walktest.hold_code(lives.__code__)
+    dying = [lives.__code__.replace(co_firstlineno=n + 1) for n in range(20000)]
+    del dying
+    assert walktest.resolve(held)[0].split(".")[-1] == "lives"
+
+
 def test_names_and_paths_that_are_not_ascii():
     for name, path in (("größe", "/tmp/größe.py"), ("名前", "/tmp/名前.py"),
                        ("𝔘", "/tmp/\udc80bytes.py")):

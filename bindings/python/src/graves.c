@@ -9,6 +9,10 @@
 
 enum { GRAVES = 4096 };
 
+/* A sample is named before the epoch has moved on twice after it (runtime.h, drained()); one
+ * more, as handlers read the epoch without any order. */
+enum { EPOCHS_ASKED = 3 };
+
 struct grave {
     uintptr_t code;
     uint64_t older;      /* number of the slot's grave before this one; 0 = none */
@@ -17,7 +21,8 @@ struct grave {
     PyObject *name, *file, *lines; /* owned */
 };
 
-_Atomic uint32_t grave_generations[GRAVE_SLOTS];
+struct grave_slot grave_slots[GRAVE_SLOTS];
+_Atomic uint32_t grave_epoch = 1;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 /* Graves are numbered from 1; number n lies at graves[n % GRAVES]. Those from `oldest` up to,
@@ -44,47 +49,65 @@ static void drop_oldest(void)
 {
     struct grave *grave = &graves[oldest++ % GRAVES];
 
-    forgotten[grave_slot(grave->code)] = grave->generation + 1;
+    forgotten[grave_place(grave->code)] = grave->generation + 1;
     Py_CLEAR(grave->name);
     Py_CLEAR(grave->file);
     Py_CLEAR(grave->lines);
 }
 
-/* [GIL] */
-static void bury(PyCodeObject *code)
+/* May the collector have a sample left with a code object of this slot? */
+static bool asked_for(const struct grave_slot *slot)
 {
-    const unsigned slot = grave_slot((uintptr_t)code);
-    struct grave *grave;
+    const uint32_t sampled = atomic_load_explicit(&slot->sampled, memory_order_relaxed);
+    const uint32_t epoch = atomic_load_explicit(&grave_epoch, memory_order_relaxed);
 
-    graves_lock();
-    /* Two for one, so that what is no longer needed goes without a burst of work. */
-    for (int i = 0; i < 2 && oldest < unneeded; i++)
-        drop_oldest();
+    return sampled != 0 && epoch - sampled < EPOCHS_ASKED;
+}
+
+/* [GIL, locked] */
+static void dig(PyCodeObject *code, unsigned place, uint32_t generation)
+{
+    struct grave *grave = &graves[next % GRAVES];
+
     if (next - oldest == GRAVES)
         drop_oldest();
-    grave = &graves[next % GRAVES];
     *grave = (struct grave){
         .code = (uintptr_t)code,
-        .older = newest[slot],
-        .generation = grave_generation((uintptr_t)code),
+        .older = newest[place],
+        .generation = generation,
         .first_line = code->co_firstlineno,
         .name = Py_NewRef((PyObject *)(uintptr_t)qualname_of(code, (uintptr_t)code)),
         .file = Py_NewRef(code->co_filename),
         .lines = Py_NewRef(code->co_linetable),
     };
-    newest[slot] = next++;
-    atomic_store_explicit(&grave_generations[slot], grave->generation + 1,
-                          memory_order_relaxed);
+    newest[place] = next++;
+}
+
+/* [GIL] */
+static void bury(PyCodeObject *code)
+{
+    const unsigned place = grave_place((uintptr_t)code);
+    struct grave_slot *slot = &grave_slots[place];
+    uint32_t generation;
+
+    graves_lock();
+    generation = atomic_load_explicit(&slot->generation, memory_order_relaxed);
+    /* Two for one, so that what is no longer needed goes without a burst of work. */
+    for (int i = 0; i < 2 && oldest < unneeded; i++)
+        drop_oldest();
+    if (asked_for(slot))
+        dig(code, place, generation);
+    atomic_store_explicit(&slot->generation, generation + 1, memory_order_relaxed);
     qualname_forget((uintptr_t)code);
     graves_unlock();
 }
 
 enum grave_found graves_find(uintptr_t code, uint32_t generation, struct code_parts *parts)
 {
-    const unsigned slot = grave_slot(code);
+    const unsigned place = grave_place(code);
     const struct grave *found = NULL;
 
-    for (uint64_t number = newest[slot]; number >= oldest;) {
+    for (uint64_t number = newest[place]; number >= oldest;) {
         const struct grave *grave = &graves[number % GRAVES];
         if (grave->generation < generation)
             break;
@@ -92,7 +115,7 @@ enum grave_found graves_find(uintptr_t code, uint32_t generation, struct code_pa
             found = grave;
         number = grave->older;
     }
-    if (generation < forgotten[slot])
+    if (generation < forgotten[place])
         return GRAVE_LOST;
     if (found == NULL)
         return GRAVE_ALIVE;
@@ -108,6 +131,7 @@ void graves_drained(void)
     graves_lock();
     unneeded = next_when_drained;
     next_when_drained = next;
+    atomic_fetch_add_explicit(&grave_epoch, 1, memory_order_relaxed);
     graves_unlock();
 }
 

@@ -7,6 +7,10 @@
  * object is the first to have died at its address in that generation or later; if none has,
  * it still lives.
  *
+ * Most code dies without ever having been sampled: thousands at once where modules go, or a
+ * whole interpreter. So the handler also marks the slot with the epoch, which moves on as the
+ * collector drains, and only code in a slot that was marked of late gets a grave.
+ *
  * A grave owns references to the dead object's strings and line table, so burying copies
  * nothing. Deaths come from whatever thread holds the GIL; lookups from the collector, without
  * it; one mutex keeps them apart, and holding it keeps every code object that is not buried
@@ -23,18 +27,31 @@
 
 enum { GRAVE_SLOTS = 4096 };
 
-extern _Atomic uint32_t grave_generations[GRAVE_SLOTS];
+/* What handlers see of the code objects of one hash slot. */
+struct grave_slot {
+    _Atomic uint32_t generation; /* deaths so far */
+    _Atomic uint32_t sampled;    /* the epoch in which one was last sampled; 0 = never */
+};
 
-static inline unsigned grave_slot(uintptr_t code)
+extern struct grave_slot grave_slots[GRAVE_SLOTS];
+extern _Atomic uint32_t grave_epoch; /* calls of graves_drained(), from 1 */
+
+static inline unsigned grave_place(uintptr_t code)
 {
     /* Code objects are 16-aligned and a few hundred bytes long. */
     return (unsigned)((code >> 4) * 0x9E3779B97F4A7C15u >> 52);
 }
 
-/* [handler] */
-static inline uint32_t grave_generation(uintptr_t code)
+/* [handler] A frame of this code object is being sampled: marks it, and returns its address's
+ * generation. The frame keeps the code object alive until the handler has returned. */
+static inline uint32_t graves_sampled(uintptr_t code)
 {
-    return atomic_load_explicit(&grave_generations[grave_slot(code)], memory_order_relaxed);
+    struct grave_slot *slot = &grave_slots[grave_place(code)];
+    const uint32_t epoch = atomic_load_explicit(&grave_epoch, memory_order_relaxed);
+
+    if (atomic_load_explicit(&slot->sampled, memory_order_relaxed) != epoch)
+        atomic_store_explicit(&slot->sampled, epoch, memory_order_relaxed);
+    return atomic_load_explicit(&slot->generation, memory_order_relaxed);
 }
 
 /* The parts of a code object that names are made of: PyObjects, or NULL. */

@@ -57,7 +57,7 @@ static struct cprof_frame python_frame(const struct raw_frame *raw)
 {
     return (struct cprof_frame){
         .token = raw->code,
-        .position = position_pack(grave_generation(raw->code),
+        .position = position_pack(graves_sampled(raw->code),
                                   raw->offset < 0 ? 0 : (uint32_t)raw->offset),
         .stack = CPROF_STACK_INHERIT,
     };

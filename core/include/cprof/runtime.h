@@ -152,8 +152,8 @@ struct cprof_runtime {
                    void (*each)(void *closure, const char *key, const char *value),
                    void *closure);
 
-    /* [collector] Every sample taken before the previous drained() call has been resolved:
-     * what was kept only to name those samples may go. NULL: not interested. */
+    /* [collector] Every sample whose handler began before the previous drained() call has been
+     * resolved: what was kept only to name those samples may go. NULL: not interested. */
     void (*drained)(void);
 
     /* [fork] Takes and releases the locks that the binding's own code holds for moments, so

@@ -184,7 +184,7 @@ static PyObject *hold_code(PyObject *self, PyObject *code)
 {
     const uintptr_t address = (uintptr_t)code;
     const struct cprof_frame frame = {.token = address,
-                                      .position = position_pack(grave_generation(address), 0)};
+                                      .position = position_pack(graves_sampled(address), 0)};
 
     (void)self;
     return PyBytes_FromStringAndSize((const char *)&frame, sizeof frame);
