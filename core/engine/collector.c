@@ -8,10 +8,10 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/own_thread.h"
 #include "base/random.h"
 #include "engine/loader.h"
 #include "engine/metrics.h"
-#include "base/own_thread.h"
 #include "engine/patience.h"
 #include "engine/terminate.h"
 #include "profile/combine.h"

@@ -242,7 +242,7 @@ static int ask_runtime(const struct naming *naming, struct symbol *symbol,
     return error;
 }
 
-/* Leaves out what the interpreter's own functions that are not shown were inlined as. */
+/* Leaves out inlined functions that are the interpreter's plumbing. */
 static void drop_plumbing(const struct naming *naming, const struct module *module,
                           struct symbol *symbol)
 {

@@ -68,9 +68,8 @@ static int merge(const struct spool_item pair[2], struct buffer *bytes)
     char error[FORMAT_ERROR_SIZE];
     struct profile *merged = profile_new(NULL);
     int result = merged ? 0 : -ENOMEM;
-    for (size_t i = 0; i < 2 && result == 0; i++) {
+    for (size_t i = 0; i < 2 && result == 0; i++)
         result = format_otlp.read(pair[i].data, pair[i].size, merged, error);
-    }
     if (result == 0) {
         queued_identify(merged);
         result = format_otlp.write(merged, bytes);

@@ -153,13 +153,12 @@ int spool_put(struct spool *spool, const struct buffer *bytes, uint32_t parts, b
 int spool_give_up(struct spool *spool, struct spool_item *item)
 {
     struct listing listing;
-    int folder = spool_open_folder(spool);
-    int error = folder < 0 ? folder : read_listing(spool, NULL, &listing);
-    if (folder < 0 || error != 0) {
-        if (folder >= 0)
-            close(folder);
+    int error = read_listing(spool, NULL, &listing);
+    if (error != 0)
         return error;
-    }
+    int folder = spool_open_folder(spool);
+    if (folder < 0)
+        return folder;
     error = -ENOENT;
     for (size_t i = 0; i < listing.listed && error != 0; i++) {
         error = spool_hold(spool, folder, &listing.oldest[i], item);

@@ -23,9 +23,7 @@
 
 #include "export/spool.h"
 
-#define SPOOL_LISTED                                                                           \
-    64               /* of the oldest files, remembered between two readings of the folder     \
-                      */
+#define SPOOL_LISTED 64 /* the oldest files, remembered between two readings */
 #define SPOOL_HELD 8 /* one that is delivered, two that are merged, one or two that must go */
 #define SPOOL_MAX_FILES 10000
 

@@ -28,6 +28,7 @@ FULL = ("v22", "v24", "v26")  # with the programs of full/
 PACKAGES = ("typescript@5", "express@5", "@types/node@22", "@opentelemetry/api@1",
             "@opentelemetry/sdk-trace-node@2", "@opentelemetry/exporter-trace-otlp-http@0")
 LONG_STRESS = "v24"
+TRIES = 3
 AT_A_TIME = 2  # the tests of one Node run one after the other
 
 
@@ -159,13 +160,14 @@ def run_tests(node, environment, report, files, *arguments):
 
 def repeat_failures(suite, node, environment, report, files):
     """Shares and totals rest on the kernel's timer ticks, of which a busy machine can rob a thread
-    for a while: a failure has to repeat itself before it counts."""
+    for a while: a failure has to repeat itself, as often as there are tries."""
     failed = [case for case in suite if case.find("failure") is not None]
     names = [re.sub(r"[^\w ]", ".", case.get("name")) for case in failed]
     again = run_tests(node, environment, report, files,
                       *(f"--test-name-pattern=^{name}$" for name in names))
     passed = {case.get("name") for case in ([] if again is None else again) if len(case) == 0}
     for case in failed:
+        print(f"  tried again: {case.get('name')}", flush=True)
         if case.get("name") in passed:
             case.remove(case.find("failure"))
     suite.set("failures", str(sum(case.find("failure") is not None for case in suite)))
@@ -182,8 +184,9 @@ def test(node, version, environment, options, part="."):
     suite = run_tests(node, environment, report, files)
     if suite is None:
         return False
-    if suite.get("failures") != "0":
-        repeat_failures(suite, node, environment, report, files)
+    for _ in range(TRIES - 1):
+        if suite.get("failures") != "0":
+            repeat_failures(suite, node, environment, report, files)
     counts = {key: int(suite.get(key)) for key in ("tests", "failures", "skipped")}
     print(f"Node {name}: {counts['tests']} tests, {counts['failures']} failed, "
           f"{counts['skipped']} skipped", flush=True)

@@ -242,6 +242,8 @@ def test(python, options):
         report(python, options, "failure", f"pytest ended with {code}, without a report", text)
         return False
     print(f"Python {python.name}: {text.strip().splitlines()[-1]}", flush=True)
+    again = [line for line in text.splitlines() if line.startswith("tried again: ")]
+    print("".join(f"  {line}\n" for line in again), end="", flush=True)
     if code != 0:
         print(text, flush=True)
     if options.reports:

@@ -1,7 +1,8 @@
 /*
  * Preloaded by tests: cprof's timers fire 2,000 times a second of real time, or every so many
- * nanoseconds as FAST_TIMER_NS says, whatever the thread does. The kernel's clocks of CPU time are bound to its ticks, and let a thread that
- * sleeps alone; this finds handlers in places where those would hardly ever put one.
+ * nanoseconds as FAST_TIMER_NS says, whatever the thread does. The kernel's clocks of CPU time
+ * are bound to its ticks, and let a thread that sleeps alone; this finds handlers in places
+ * where those would hardly ever put one.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

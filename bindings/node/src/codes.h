@@ -1,6 +1,6 @@
 /*
  * Which function's code lies where: what V8 tells of its code in events, for the second way to
- * follow JavaScript (samples.h).
+ * follow JavaScript (v8_sample.h).
  *
  * A table of an isolate's code by address, and of names by number. V8 tells of code when it is
  * made and when it moves, never when it is gone: code that comes to lie where other code lay

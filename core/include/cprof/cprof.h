@@ -44,29 +44,30 @@ struct cprof_options {
 
 /* The self-metrics that stats() gives in every language. */
 struct cprof_stats {
-    uint64_t samples;            /* weight of the samples in profiles, overruns included */
-    uint64_t samples_dropped;    /* lost: ring full or thread table full */
-    uint64_t samples_truncated;  /* kept, but the stack's root is missing */
-    uint64_t samples_failed;     /* kept, but with a frame that could not be walked or named */
-    uint64_t timer_overruns;     /* expiries that shared a signal with another; in `samples` */
-    uint64_t threads;            /* sampled now */
-    uint64_t stacks;             /* unique stacks in the running interval */
-    uint64_t memory_bytes;       /* drawn from CPROF_MEMORY_LIMIT */
-    uint64_t profiles_exported;  /* delivered, by sink */
-    uint64_t profiles_failed;    /* refused for good, by sink */
-    uint64_t profiles_dropped;   /* given up: queue full, or not delivered by the end */
-    uint64_t bytes_sent;         /* bodies accepted by sinks */
-    uint64_t handler_ns_mean;    /* time inside the handler */
+    uint64_t samples;           /* weight of the samples in profiles, overruns included */
+    uint64_t samples_dropped;   /* lost: ring full or thread table full */
+    uint64_t samples_truncated; /* kept, but the stack's root is missing */
+    uint64_t samples_failed;    /* kept, but with a frame that could not be walked or named */
+    uint64_t timer_overruns;    /* expiries that shared a signal with another; in `samples` */
+    uint64_t threads;           /* sampled now */
+    uint64_t stacks;            /* unique stacks in the running interval */
+    uint64_t memory_bytes;      /* drawn from CPROF_MEMORY_LIMIT */
+    uint64_t profiles_exported; /* delivered, by sink */
+    uint64_t profiles_failed;   /* refused for good, by sink */
+    uint64_t profiles_dropped;  /* given up: queue full, or not delivered by the end */
+    uint64_t bytes_sent;        /* bodies accepted by sinks */
+    uint64_t handler_ns_mean;   /* time inside the handler */
     uint64_t handler_ns_max;
-    uint64_t collector_cpu_ns;   /* CPU time of cprof's own threads */
+    uint64_t collector_cpu_ns; /* CPU time of cprof's own threads */
 };
 
 /* The fields of struct cprof_stats in the order and spelling of the interface, so that a
  * binding can build its dictionary without repeating the list. */
 #define CPROF_STATS_FIELDS(X)                                                                  \
-    X(samples) X(samples_dropped) X(samples_truncated) X(samples_failed) X(timer_overruns)     \
-    X(threads) X(stacks) X(memory_bytes) X(profiles_exported) X(profiles_failed)               \
-    X(profiles_dropped) X(bytes_sent) X(handler_ns_mean) X(handler_ns_max) X(collector_cpu_ns)
+    X(samples)                                                                                 \
+    X(samples_dropped) X(samples_truncated) X(samples_failed) X(timer_overruns) X(threads)     \
+        X(stacks) X(memory_bytes) X(profiles_exported) X(profiles_failed) X(profiles_dropped)  \
+            X(bytes_sent) X(handler_ns_mean) X(handler_ns_max) X(collector_cpu_ns)
 
 /* Starts sampling. 0; -EALREADY when running; -EINVAL for a value that makes no sense;
  * -ECANCELED when OTEL_SDK_DISABLED is true. On failure `error` holds one line for people
@@ -103,9 +104,9 @@ void cprof_thread_leave(void);
 void cprof_thread_set_data(void *data);
 
 /* Around fork, by the runtime's own hooks, on the thread that forks: prepare announces the
- * fork and takes no lock, so other hooks may run in between; parent and child follow it in their
- * process. The child starts a fresh engine with the same options (own timers, threads, rings
- * and process attributes; nothing of the parent's unsent data). A child made behind the
+ * fork and takes no lock, so other hooks may run in between; parent and child follow it in
+ * their process. The child starts a fresh engine with the same options (own timers, threads,
+ * rings and process attributes; nothing of the parent's unsent data). A child made behind the
  * runtime's back stays dormant. */
 void cprof_fork_prepare(void);
 void cprof_fork_parent(void);

@@ -31,12 +31,14 @@ enum cprof_frame_type {
 };
 
 /* Special values of cprof_frame.stack. */
-#define CPROF_STACK_INHERIT ((uintptr_t)0)  /* runs in the same native frame as the next older
-                                               interpreter frame that names one */
-#define CPROF_STACK_BOUNDARY ((uintptr_t)1) /* the oldest frame of one call of the interpreter
-                                               loop whose stack address is not known: pairs
-                                               with the next native frame whose role is
-                                               CPROF_ROLE_INTERPRETER */
+#define CPROF_STACK_INHERIT                                                                    \
+    ((uintptr_t)0) /* runs in the same native frame as the next older                          \
+                      interpreter frame that names one */
+#define CPROF_STACK_BOUNDARY                                                                   \
+    ((uintptr_t)1) /* the oldest frame of one call of the interpreter                          \
+                      loop whose stack address is not known: pairs                             \
+                      with the next native frame whose role is                                 \
+                      CPROF_ROLE_INTERPRETER */
 
 /* One interpreter frame as the handler saw it. The core copies it and hands it back to
  * resolve(); equal (token, position) pairs must always resolve alike. */
@@ -111,8 +113,8 @@ struct cprof_runtime {
     bool (*step)(const struct cprof_interrupted *thread, struct cprof_registers *registers,
                  struct cprof_frame *frame);
 
-    /* [handler] The same for a pc that step() did not know and that comes from no file: code that
-     * the runtime compiled elsewhere (WebAssembly). NULL: never. */
+    /* [handler] The same for a pc that step() did not know and that comes from no file: code
+     * that the runtime compiled elsewhere (WebAssembly). NULL: never. */
     bool (*step_unmapped)(const struct cprof_interrupted *thread,
                           struct cprof_registers *registers, struct cprof_frame *frame);
 

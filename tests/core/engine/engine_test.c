@@ -1,12 +1,6 @@
-/* The whole engine in one process: what is burnt must be what the profile says. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <setjmp.h>
-#include <cmocka.h>
+/* The whole engine in one process: its manners, its stacks, its counts and its life. */
+#include "running.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,17 +8,16 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/hash.h"
-#include "cprof/cprof.h"
-#include "cprof/runtime.h"
 #include "format/format.h"
 #include "sample/handler.h"
 
@@ -34,40 +27,6 @@ enum { MANY = 60 }; /* each takes a tenth of a second there */
 enum { MANY = 1000 };
 #endif
 
-static char directory[] = "/tmp/cprof-engine-XXXXXX";
-static char output[64], error[256];
-
-/* ---- work ---- */
-
-#define NEVER_INLINED __attribute__((noinline, noclone))
-static volatile uint64_t sink;
-
-static void burn_until(clockid_t clock, double seconds)
-{
-    uint64_t end = clock_ns(clock) + (uint64_t)(seconds * 1e9);
-    while (clock_ns(clock) < end)
-        for (int i = 0; i < 5000; i++)
-            sink += (uint64_t)i;
-}
-
-NEVER_INLINED static void burn_seven(double seconds)
-{
-    burn_until(CLOCK_THREAD_CPUTIME_ID, 0.7 * seconds);
-    sink++;
-}
-
-NEVER_INLINED static void burn_three(double seconds)
-{
-    burn_until(CLOCK_THREAD_CPUTIME_ID, 0.3 * seconds);
-    sink++;
-}
-
-NEVER_INLINED static void burn_shortly(void)
-{
-    burn_until(CLOCK_THREAD_CPUTIME_ID, 0.005);
-    sink++;
-}
-
 NEVER_INLINED static void recurse(int depth)
 {
     if (depth == 0)
@@ -75,154 +34,6 @@ NEVER_INLINED static void recurse(int depth)
     else
         recurse(depth - 1);
     sink++;
-}
-
-static double cpu_seconds(void)
-{
-    return (double)clock_ns(CLOCK_PROCESS_CPUTIME_ID) / 1e9;
-}
-
-/* ---- profiles ---- */
-
-static void start(const struct cprof_runtime *runtime, unsigned rate)
-{
-    const struct cprof_options options = {.output = output, .rate = rate};
-    if (cprof_start(&options, runtime, error, sizeof error) != 0)
-        fail_msg("%s", error);
-}
-
-static struct profile *stop_and_read(void)
-{
-    assert_int_equal(cprof_stop(10), 0);
-    struct profile *profile = format_read_file(output, error);
-    if (profile == NULL)
-        fail_msg("%s", error);
-    return profile;
-}
-
-static bool location_is(const struct profile *p, profile_id id, const char *name)
-{
-    const struct profile_location *location = profile_get_location(p, id);
-    for (uint32_t i = 0; i < location->line_count; i++) {
-        const struct profile_function *f = profile_get_function(p, location->lines[i].function);
-        if (strcmp(profile_text(p, f->name), name) == 0)
-            return true;
-    }
-    return false;
-}
-
-static bool has_frame(const struct profile *p, profile_id stack, const char *name)
-{
-    const struct profile_stack s = profile_get_stack(p, stack);
-    for (uint32_t i = 0; i < s.depth; i++)
-        if (location_is(p, s.locations[i], name))
-            return true;
-    return false;
-}
-
-/* Seconds of CPU in samples that have the frame (NULL: all) and the label (NULL: any). */
-static double seconds_in(const struct profile *p, const char *frame, const char *key,
-                         const char *value)
-{
-    int column = profile_value_column(p, "cpu");
-    assert_true(column >= 0);
-    int64_t sum = 0;
-    for (size_t i = 0; i < profile_sample_count(p); i++) {
-        const struct profile_sample sample = profile_get_sample(p, i);
-        const char *label = key ? profile_label_text(p, sample.labels, key) : NULL;
-        if (frame != NULL && !has_frame(p, sample.stack, frame))
-            continue;
-        if (key != NULL && (label == NULL || strcmp(label, value) != 0))
-            continue;
-        sum += sample.values[column];
-    }
-    return (double)sum / 1e9;
-}
-
-static void assert_close(double value, double expected, double tolerance)
-{
-    if (value < expected - tolerance || value > expected + tolerance)
-        fail_msg("%.3f is not within %.3f of %.3f", value, tolerance, expected);
-}
-
-static int fresh_output(void **state)
-{
-    (void)state;
-    snprintf(output, sizeof output, "%s/out.pb.gz", directory);
-    unlink(output);
-    return 0;
-}
-
-/* ---- accuracy ---- */
-
-static void *seventy_thirty(void *name)
-{
-    pthread_setname_np(pthread_self(), name);
-    /* The kernel gives samples at its ticks only, for all threads in step; each change of work
-     * can so shift up to a period from one side to the other. Few changes, small error. */
-    for (int i = 0; i < 3; i++) {
-        burn_seven(0.5);
-        burn_three(0.5);
-    }
-    return NULL;
-}
-
-static void cpu_time_and_its_split_are_those_of_the_threads(void **state)
-{
-    (void)state;
-    start(NULL, 100);
-    double before = cpu_seconds();
-    static char names[4][16] = {"alpha", "beta", "gamma", "delta"};
-    pthread_t threads[4];
-    for (int i = 0; i < 4; i++)
-        pthread_create(&threads[i], NULL, seventy_thirty, names[i]);
-    for (int i = 0; i < 4; i++)
-        pthread_join(threads[i], NULL);
-    double spent = cpu_seconds() - before;
-    struct profile *p = stop_and_read();
-    double all = seconds_in(p, NULL, NULL, NULL);
-    double seven = seconds_in(p, "burn_seven", NULL, NULL);
-    double three = seconds_in(p, "burn_three", NULL, NULL);
-    assert_close(all / spent, 1, 0.025);
-    assert_close(seven / (seven + three), 0.7, 0.03);
-    assert_true(seven + three > 0.99 * all);
-    /* Threads name themselves after they began: a second's part carries the first name. */
-    for (int i = 0; i < 4; i++)
-        assert_close(seconds_in(p, NULL, "thread.name", names[i]), 1.5, 0.35);
-    struct cprof_stats stats;
-    cprof_stats(&stats);
-    assert_int_equal(stats.samples_dropped, 0);
-    assert_true(stats.samples_truncated * 200 <= stats.samples);
-    assert_true(stats.samples_failed * 200 <= stats.samples);
-    assert_true(stats.profiles_exported >= 1);
-    profile_free(p);
-}
-
-static void *live_5_ms(void *unused)
-{
-    (void)unused;
-    cprof_thread_enter(0, "short");
-    burn_shortly();
-    cprof_thread_leave();
-    return NULL;
-}
-
-static void threads_that_live_5_ms_are_represented_in_proportion(void **state)
-{
-    (void)state;
-    start(NULL, 100);
-    double before = cpu_seconds();
-    for (int i = 0; i < 600; i++) {
-        pthread_t thread;
-        pthread_create(&thread, NULL, live_5_ms, NULL);
-        pthread_join(thread, NULL);
-    }
-    double spent = cpu_seconds() - before;
-    struct profile *p = stop_and_read();
-    /* 300 samples, give or take three standard deviations of a binomial distribution. */
-    assert_close(seconds_in(p, "burn_shortly", NULL, NULL), 3.0, 0.5);
-    assert_close(seconds_in(p, NULL, NULL, NULL), spent, 0.8); /* creation is not seen */
-    profile_free(p);
 }
 
 /* ---- coexistence ---- */
@@ -647,17 +458,6 @@ static size_t entries_of(const char *path)
     return count;
 }
 
-static size_t timers(void)
-{
-    size_t lines = 0;
-    FILE *file = fopen("/proc/self/timers", "r");
-    for (int c; file != NULL && (c = fgetc(file)) != EOF;)
-        lines += c == '\n';
-    if (file != NULL)
-        fclose(file);
-    return lines;
-}
-
 /* Of address space: rings, tables and stacks are no part of what malloc tells. */
 static size_t mapped_bytes(void)
 {
@@ -745,196 +545,9 @@ static void flush_delivers_what_is_there(void **state)
     assert_int_equal(cprof_stop(5), 0);
 }
 
-/* ---- fork ---- */
-
-static void child_of_fork(void)
-{
-    cprof_fork_child();
-    bool good = cprof_is_running();
-    burn_three(1.0);
-    good = good && cprof_stop(5) == 0;
-    _exit(good ? 0 : 1);
-}
-
-static void a_forked_child_profiles_itself_and_its_parent_goes_on(void **state)
-{
-    (void)state;
-    start(NULL, 100);
-    burn_seven(0.5);
-    cprof_fork_prepare();
-    pid_t child = fork();
-    if (child == 0)
-        child_of_fork();
-    cprof_fork_parent();
-    burn_seven(0.5);
-    int status;
-    waitpid(child, &status, 0);
-    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-    struct profile *p = stop_and_read();
-    assert_close(seconds_in(p, "burn_seven", NULL, NULL), 0.7, 0.06);
-    assert_true(seconds_in(p, "burn_three", NULL, NULL) == 0);
-    profile_free(p);
-    snprintf(output, sizeof output, "%s/out.%ld.pb.gz", directory, (long)child);
-    p = format_read_file(output, error);
-    assert_non_null(p);
-    assert_close(seconds_in(p, "burn_three", NULL, NULL), 0.3, 0.05);
-    assert_true(seconds_in(p, "burn_seven", NULL, NULL) == 0);
-    profile_free(p);
-}
-
-static void a_child_that_nobody_announced_stays_dormant(void **state)
-{
-    (void)state;
-    start(NULL, 100);
-    burn_seven(0.2);
-    pid_t child = fork();
-    if (child == 0) {
-        bool good =
-            !cprof_is_running() && cprof_stop(60) == -ENOENT && cprof_flush(60) == -ENOENT;
-        burn_three(0.5);
-        const struct cprof_options options = {.exporter = "none"};
-        good = good && cprof_start(&options, NULL, error, sizeof error) == 0;
-        burn_three(0.5);
-        good = good && cprof_stop(5) == 0;
-        struct cprof_stats stats;
-        cprof_stats(&stats);
-        _exit(good && stats.samples > 10 && stats.samples < 20 ? 0 : 1);
-    }
-    int status;
-    waitpid(child, &status, 0);
-    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-    profile_free(stop_and_read());
-}
-
-static void *start_and_stop_often(void *going)
-{
-    const struct cprof_options options = {.exporter = "none"};
-    while (*(_Atomic bool *)going) {
-        if (cprof_start(&options, NULL, error, sizeof error) == 0)
-            cprof_stop(5);
-    }
-    return NULL;
-}
-
-static void forks_amid_starts_and_stops_hang_nobody(void **state)
-{
-    (void)state;
-    _Atomic bool going = true;
-    pthread_t thread;
-    pthread_create(&thread, NULL, start_and_stop_often, &going);
-    for (int i = 0; i < 100; i++) {
-        cprof_fork_prepare();
-        pid_t child = fork();
-        if (child == 0) {
-            alarm(20);
-            cprof_fork_child();
-            cprof_stop(1);
-            _exit(0);
-        }
-        cprof_fork_parent();
-        int status;
-        waitpid(child, &status, 0);
-        assert_true(WIFEXITED(status));
-    }
-    going = false;
-    pthread_join(thread, NULL);
-}
-
-/* Sockets that connections can be made to. */
-static size_t listeners(void)
-{
-    size_t count = 0;
-    for (int file = 3; file < 256; file++) {
-        int listens = 0;
-        socklen_t size = sizeof listens;
-        getsockopt(file, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size);
-        count += listens != 0;
-    }
-    return count;
-}
-
-/* The listener's socket would keep its address taken for as long as the child lives. */
-static void a_fork_amid_starts_and_stops_takes_no_socket_along(void **state)
-{
-    (void)state;
-    char address[80];
-    _Atomic bool going = true;
-    pthread_t thread;
-    snprintf(address, sizeof address, "unix:%s/pull.sock", directory);
-    setenv("CPROF_LISTEN", address, 1);
-    pthread_create(&thread, NULL, start_and_stop_often, &going);
-    for (int i = 0; i < 200; i++) {
-        bool announced = i % 2 == 0;
-        if (announced)
-            cprof_fork_prepare();
-        pid_t child = fork();
-        if (child == 0)
-            _exit((int)listeners());
-        if (announced)
-            cprof_fork_parent();
-        int status = -1;
-        waitpid(child, &status, 0);
-        assert_int_equal(status, 0);
-    }
-    going = false;
-    pthread_join(thread, NULL);
-    unsetenv("CPROF_LISTEN");
-}
-
-static pthread_mutex_t binding_lock = PTHREAD_MUTEX_INITIALIZER;
-
-static void lock_binding(void)
-{
-    pthread_mutex_lock(&binding_lock);
-}
-
-static void unlock_binding(void)
-{
-    pthread_mutex_unlock(&binding_lock);
-}
-
-static void *use_binding(void *going)
-{
-    while (*(_Atomic bool *)going) {
-        lock_binding();
-        burn_until(CLOCK_MONOTONIC, 0.0002);
-        unlock_binding();
-    }
-    return NULL;
-}
-
-/* It goes on with the interpreter, and may set labels. */
-static void a_child_that_nobody_announced_finds_no_lock_held(void **state)
-{
-    (void)state;
-    struct cprof_runtime locking = fake;
-    locking.fork_lock = lock_binding;
-    locking.fork_unlock = unlock_binding;
-    _Atomic bool going = true;
-    pthread_t thread;
-    start(&locking, 100);
-    pthread_create(&thread, NULL, use_binding, &going);
-    for (int i = 0; i < 200; i++) {
-        pid_t child = fork();
-        if (child == 0)
-            _exit(pthread_mutex_trylock(&binding_lock) == 0 ? 0 : 1);
-        int status = -1;
-        waitpid(child, &status, 0);
-        assert_int_equal(status, 0);
-    }
-    going = false;
-    pthread_join(thread, NULL);
-    profile_free(stop_and_read());
-}
-
 int main(void)
 {
-    if (mkdtemp(directory) == NULL)
-        return 1;
-#define TEST(name) cmocka_unit_test_setup(name, fresh_output)
     const struct CMUnitTest tests[] = {
-        TEST(cpu_time_and_its_split_are_those_of_the_threads),
-        TEST(threads_that_live_5_ms_are_represented_in_proportion),
         TEST(errno_is_never_changed),
         TEST(a_program_keeps_its_own_profiling_timer),
         TEST(a_program_that_takes_our_signal_lives_on_unsampled),
@@ -950,14 +563,6 @@ int main(void)
         TEST(flush_delivers_what_is_there),
         TEST(a_thousand_starts_and_stops_leak_nothing),
         TEST(quick_starts_and_stops_warn_of_nothing),
-        TEST(a_forked_child_profiles_itself_and_its_parent_goes_on),
-        TEST(a_child_that_nobody_announced_stays_dormant),
-        TEST(forks_amid_starts_and_stops_hang_nobody),
-        TEST(a_fork_amid_starts_and_stops_takes_no_socket_along),
-        TEST(a_child_that_nobody_announced_finds_no_lock_held),
     };
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    char command[64];
-    snprintf(command, sizeof command, "rm -rf %s", directory);
-    return system(command) != 0 || failed != 0;
+    return cmocka_run_group_tests(tests, make_directory, remove_directory);
 }

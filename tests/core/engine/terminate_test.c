@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "engine/terminate.h"
+#include "running.h"
 
 static _Atomic uint32_t wake;
 
@@ -147,17 +148,6 @@ static void a_thread_with_all_signals_blocked_can_end_it(void **state)
 }
 
 /* ---- when the engine ends ---- */
-
-static int timers(void)
-{
-    int lines = 0;
-    FILE *file = fopen("/proc/self/timers", "r");
-    for (int c; file != NULL && (c = fgetc(file)) != EOF;)
-        lines += c == '\n';
-    if (file != NULL)
-        fclose(file);
-    return lines;
-}
 
 static void end_quietly(void)
 {

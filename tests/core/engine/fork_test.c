@@ -1,0 +1,204 @@
+/* fork(2) while the engine runs: announced, unannounced, and amid starts and stops. */
+#include "running.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "format/format.h"
+
+static void child_of_fork(void)
+{
+    cprof_fork_child();
+    bool good = cprof_is_running();
+    burn_three(1.0);
+    good = good && cprof_stop(5) == 0;
+    _exit(good ? 0 : 1);
+}
+
+static void a_forked_child_profiles_itself_and_its_parent_goes_on(void **state)
+{
+    (void)state;
+    start(NULL, 100);
+    burn_seven(0.5);
+    cprof_fork_prepare();
+    pid_t child = fork();
+    if (child == 0)
+        child_of_fork();
+    cprof_fork_parent();
+    burn_seven(0.5);
+    int status;
+    waitpid(child, &status, 0);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    struct profile *p = stop_and_read();
+    assert_close(seconds_in(p, "burn_seven", NULL, NULL), 0.7, 0.06);
+    assert_true(seconds_in(p, "burn_three", NULL, NULL) == 0);
+    profile_free(p);
+    snprintf(output, sizeof output, "%s/out.%ld.pb.gz", directory, (long)child);
+    p = format_read_file(output, error);
+    assert_non_null(p);
+    assert_close(seconds_in(p, "burn_three", NULL, NULL), 0.3, 0.05);
+    assert_true(seconds_in(p, "burn_seven", NULL, NULL) == 0);
+    profile_free(p);
+}
+
+static void a_child_that_nobody_announced_stays_dormant(void **state)
+{
+    (void)state;
+    start(NULL, 100);
+    burn_seven(0.2);
+    pid_t child = fork();
+    if (child == 0) {
+        bool good =
+            !cprof_is_running() && cprof_stop(60) == -ENOENT && cprof_flush(60) == -ENOENT;
+        burn_three(0.5);
+        const struct cprof_options options = {.exporter = "none"};
+        good = good && cprof_start(&options, NULL, error, sizeof error) == 0;
+        burn_three(0.5);
+        good = good && cprof_stop(5) == 0;
+        struct cprof_stats stats;
+        cprof_stats(&stats);
+        _exit(good && stats.samples > 10 && stats.samples < 20 ? 0 : 1);
+    }
+    int status;
+    waitpid(child, &status, 0);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    profile_free(stop_and_read());
+}
+
+static void *start_and_stop_often(void *going)
+{
+    const struct cprof_options options = {.exporter = "none"};
+    while (*(_Atomic bool *)going) {
+        if (cprof_start(&options, NULL, error, sizeof error) == 0)
+            cprof_stop(5);
+    }
+    return NULL;
+}
+
+static void forks_amid_starts_and_stops_hang_nobody(void **state)
+{
+    (void)state;
+    _Atomic bool going = true;
+    pthread_t thread;
+    pthread_create(&thread, NULL, start_and_stop_often, &going);
+    for (int i = 0; i < 100; i++) {
+        cprof_fork_prepare();
+        pid_t child = fork();
+        if (child == 0) {
+            alarm(20);
+            cprof_fork_child();
+            cprof_stop(1);
+            _exit(0);
+        }
+        cprof_fork_parent();
+        int status;
+        waitpid(child, &status, 0);
+        assert_true(WIFEXITED(status));
+    }
+    going = false;
+    pthread_join(thread, NULL);
+}
+
+/* Sockets that connections can be made to. */
+static size_t listeners(void)
+{
+    size_t count = 0;
+    for (int file = 3; file < 256; file++) {
+        int listens = 0;
+        socklen_t size = sizeof listens;
+        getsockopt(file, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size);
+        count += listens != 0;
+    }
+    return count;
+}
+
+/* The listener's socket would keep its address taken for as long as the child lives. */
+static void a_fork_amid_starts_and_stops_takes_no_socket_along(void **state)
+{
+    (void)state;
+    char address[80];
+    _Atomic bool going = true;
+    pthread_t thread;
+    snprintf(address, sizeof address, "unix:%s/pull.sock", directory);
+    setenv("CPROF_LISTEN", address, 1);
+    pthread_create(&thread, NULL, start_and_stop_often, &going);
+    for (int i = 0; i < 200; i++) {
+        bool announced = i % 2 == 0;
+        if (announced)
+            cprof_fork_prepare();
+        pid_t child = fork();
+        if (child == 0)
+            _exit((int)listeners());
+        if (announced)
+            cprof_fork_parent();
+        int status = -1;
+        waitpid(child, &status, 0);
+        assert_int_equal(status, 0);
+    }
+    going = false;
+    pthread_join(thread, NULL);
+    unsetenv("CPROF_LISTEN");
+}
+
+static pthread_mutex_t binding_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void lock_binding(void)
+{
+    pthread_mutex_lock(&binding_lock);
+}
+
+static void unlock_binding(void)
+{
+    pthread_mutex_unlock(&binding_lock);
+}
+
+static void *use_binding(void *going)
+{
+    while (*(_Atomic bool *)going) {
+        lock_binding();
+        burn_until(CLOCK_MONOTONIC, 0.0002);
+        unlock_binding();
+    }
+    return NULL;
+}
+
+/* It goes on with the interpreter, and may set labels. */
+static void a_child_that_nobody_announced_finds_no_lock_held(void **state)
+{
+    (void)state;
+    const struct cprof_runtime locking = {
+        .name = "fake", .fork_lock = lock_binding, .fork_unlock = unlock_binding};
+    _Atomic bool going = true;
+    pthread_t thread;
+    start(&locking, 100);
+    pthread_create(&thread, NULL, use_binding, &going);
+    for (int i = 0; i < 200; i++) {
+        pid_t child = fork();
+        if (child == 0)
+            _exit(pthread_mutex_trylock(&binding_lock) == 0 ? 0 : 1);
+        int status = -1;
+        waitpid(child, &status, 0);
+        assert_int_equal(status, 0);
+    }
+    going = false;
+    pthread_join(thread, NULL);
+    profile_free(stop_and_read());
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_forked_child_profiles_itself_and_its_parent_goes_on),
+        TEST(a_child_that_nobody_announced_stays_dormant),
+        TEST(forks_amid_starts_and_stops_hang_nobody),
+        TEST(a_fork_amid_starts_and_stops_takes_no_socket_along),
+        TEST(a_child_that_nobody_announced_finds_no_lock_held),
+    };
+    return cmocka_run_group_tests(tests, make_directory, remove_directory);
+}

@@ -1,0 +1,64 @@
+/*
+ * A program that burns known CPU time with the whole engine in it, and what its profile says.
+ */
+#ifndef CPROF_TESTS_RUNNING_H
+#define CPROF_TESTS_RUNNING_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <time.h>
+
+#include "cprof/cprof.h"
+#include "cprof/runtime.h"
+#include "profile/profile.h"
+
+extern char directory[32]; /* the program's own */
+extern char output[96];    /* in it: where the running test's profile goes */
+extern char error[256];
+
+/* The group's setup and teardown; each test's setup, which gives it an output of its own. */
+int make_directory(void **state);
+int remove_directory(void **state);
+int fresh_output(void **state);
+#define TEST(name) cmocka_unit_test_setup(name, fresh_output)
+
+/* ---- work ---- */
+
+#define NEVER_INLINED __attribute__((noinline, noclone))
+
+/* Written after calls, or they would be tail calls. */
+extern volatile uint64_t sink;
+
+void burn_until(clockid_t clock, double seconds);
+/* Seven, three tenths of these seconds of the thread's CPU time. */
+void burn_seven(double seconds);
+void burn_three(double seconds);
+
+/* The process's CPU time without that of cprof's own threads, which are not sampled. */
+double cpu_seconds(void);
+
+/* ---- profiles ---- */
+
+/* Both fail the test where the engine does. */
+void start(const struct cprof_runtime *runtime, unsigned rate);
+struct profile *stop_and_read(void);
+
+/* Has the location a line of this function; the stack a frame of it? */
+bool location_is(const struct profile *p, profile_id id, const char *name);
+bool has_frame(const struct profile *p, profile_id stack, const char *name);
+
+/* Seconds of CPU in samples that have the frame (NULL: all) and the label (NULL: any). */
+double seconds_in(const struct profile *p, const char *frame, const char *key,
+                  const char *value);
+
+void assert_close(double value, double expected, double tolerance);
+
+/* ---- the process ---- */
+
+size_t timers(void); /* POSIX timers it has */
+
+#endif
