@@ -365,6 +365,32 @@ static void names_of_other_profilers_are_taken_apart(void **state)
     }
 }
 
+/* A text has no sizes in it that could promise more than there is: only long lines, and numbers
+ * beyond any. */
+static void collapsed_of_any_size_is_read_in_bounds(void **state)
+{
+    (void)state;
+    enum { DEPTH = 200000 };
+    struct buffer text = {0};
+    char error[FORMAT_ERROR_SIZE];
+    for (int i = 0; i < DEPTH; i++)
+        buffer_append(&text, "f;", 2);
+    static const char rest[] = "leaf 99999999999999999999\n"
+                               "most 9223372036854775807\n"
+                               "most 9223372036854775807\n"
+                               "least -99999999999999999999\n";
+    buffer_append(&text, rest, sizeof(rest) - 1);
+    struct profile *p = format_read(&format_collapsed, text.data, text.size, error);
+    assert_non_null(p);
+    assert_int_equal(profile_get_stack(p, profile_get_sample(p, 0).stack).depth, DEPTH + 1);
+    static const int64_t counts[] = {INT64_MAX, INT64_MAX, INT64_MIN};
+    assert_int_equal(profile_sample_count(p), 3);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(profile_get_sample(p, i).values[0], counts[i]);
+    profile_free(p);
+    buffer_free(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -374,6 +400,7 @@ int main(void)
         cmocka_unit_test(a_small_input_does_not_unfold_into_a_large_tree),
         cmocka_unit_test(collapsed_is_read_as_others_write_it),
         cmocka_unit_test(names_of_other_profilers_are_taken_apart),
+        cmocka_unit_test(collapsed_of_any_size_is_read_in_bounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
