@@ -63,11 +63,13 @@ struct cprof_stats {
 
 /* The fields of struct cprof_stats in the order and spelling of the interface, so that a
  * binding can build its dictionary without repeating the list. */
-#define CPROF_STATS_FIELDS(X)                                                                  \
-    X(samples)                                                                                 \
-    X(samples_dropped) X(samples_truncated) X(samples_failed) X(timer_overruns) X(threads)     \
-        X(stacks) X(memory_bytes) X(profiles_exported) X(profiles_failed) X(profiles_dropped)  \
-            X(bytes_sent) X(handler_ns_mean) X(handler_ns_max) X(collector_cpu_ns)
+/* clang-format off */
+#define CPROF_STATS_FIELDS(X)                                                                 \
+    X(samples) X(samples_dropped) X(samples_truncated) X(samples_failed) X(timer_overruns)    \
+    X(threads) X(stacks) X(memory_bytes)                                                      \
+    X(profiles_exported) X(profiles_failed) X(profiles_dropped) X(bytes_sent)                 \
+    X(handler_ns_mean) X(handler_ns_max) X(collector_cpu_ns)
+/* clang-format on */
 
 /* Starts sampling. 0; -EALREADY when running; -EINVAL for a value that makes no sense;
  * -ECANCELED when OTEL_SDK_DISABLED is true. On failure `error` holds one line for people
