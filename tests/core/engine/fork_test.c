@@ -17,7 +17,7 @@ static void child_of_fork(void)
     cprof_fork_child();
     bool good = cprof_is_running();
     burn_three(1.0);
-    good = good && cprof_stop(5) == 0;
+    good = good && cprof_stop(60) == 0;
     _exit(good ? 0 : 1);
 }
 
@@ -60,7 +60,7 @@ static void a_child_that_nobody_announced_stays_dormant(void **state)
         const struct cprof_options options = {.exporter = "none"};
         good = good && cprof_start(&options, NULL, error, sizeof error) == 0;
         burn_three(0.5);
-        good = good && cprof_stop(5) == 0;
+        good = good && cprof_stop(60) == 0;
         struct cprof_stats stats;
         cprof_stats(&stats);
         _exit(good && stats.samples > 10 && stats.samples < 20 ? 0 : 1);

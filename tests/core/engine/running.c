@@ -74,7 +74,7 @@ void start(const struct cprof_runtime *runtime, unsigned rate)
 
 struct profile *stop_and_read(void)
 {
-    assert_int_equal(cprof_stop(10), 0);
+    assert_int_equal(cprof_stop(60), 0);
     struct profile *profile = format_read_file(output, error);
     if (profile == NULL)
         fail_msg("%s", error);
