@@ -18,7 +18,7 @@
 #include "unwind/walk.h"
 #include "compile_all.h"
 
-enum { CAPACITY = 64 };
+enum { CAPACITY = 128 };
 
 static struct {
     struct modules *modules;
