@@ -23,6 +23,7 @@
 #define FOLLOWS_A_TICK 4                /* see follow_modules() */
 #define TAP_PATIENCE 1.0                /* seconds */
 #define PATIENCE_NS (2 * NS_PER_SECOND) /* with a runtime that names a frame later */
+#define BUSY_DRAINS 20                  /* see handlers_done() */
 
 struct collector {
     struct collector_config config;
@@ -42,6 +43,7 @@ struct collector {
     uint64_t allowed;            /* when allow_again() last did */
     uint64_t threads, unsampled; /* the most of either in the interval */
     unsigned followed;           /* times that modules were found new since */
+    unsigned busy_drains;        /* one after the other, at which handlers were at work */
     bool more;                   /* tables to compile: no time to sleep */
     bool missed;                 /* a sample met code that no module covers */
     bool rename;                 /* the interval is new: read threads' names again */
@@ -79,11 +81,18 @@ static bool drain_thread(struct collector *collector, const struct thread_view *
     return true;
 }
 
+/* What a handler at work has already read is not in its ring yet. One that the program's own
+ * signal handler has jumped out of will never be done: it is waited for a number of drains. */
+static bool handlers_done(struct collector *collector)
+{
+    collector->busy_drains = threads_busy() ? collector->busy_drains + 1 : 0;
+    return collector->busy_drains == 0 || collector->busy_drains > BUSY_DRAINS;
+}
+
 static void drain(struct collector *collector)
 {
     struct thread_view thread;
-    /* What a handler at work has already read is not in its ring yet. */
-    bool whole = !threads_busy();
+    bool whole = handlers_done(collector);
     for (size_t cursor = 0; threads_next(&cursor, &thread);)
         whole &= drain_thread(collector, &thread);
     const struct cprof_runtime *runtime = collector->config.gather.runtime;

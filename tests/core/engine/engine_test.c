@@ -20,6 +20,7 @@
 #include "base/hash.h"
 #include "format/format.h"
 #include "sample/handler.h"
+#include "sample/threads.h"
 
 #ifdef __SANITIZE_ADDRESS__
 enum { MANY = 60 }; /* each takes a tenth of a second there */
@@ -324,6 +325,35 @@ static enum cprof_role loop_at(uintptr_t pc)
     return pc >= begin && pc < begin + 64 ? CPROF_ROLE_INTERPRETER : CPROF_ROLE_PLAIN;
 }
 
+static _Atomic unsigned drains;
+
+static void count_drain(void)
+{
+    drains++;
+}
+
+/* One that the program has jumped out of never ends. */
+static void a_handler_at_work_is_waited_for_but_not_for_ever(void **state)
+{
+    (void)state;
+    const struct cprof_runtime counting = {.name = "fake", .drained = count_drain};
+    start(&counting, 100);
+    burn_three(0.2);
+    assert_int_equal(cprof_flush(60), 0);
+    assert_true(drains > 0);
+    atomic_fetch_add(&thread_records[0].handlers, 1);
+    assert_int_equal(cprof_flush(60), 0);
+    unsigned before = drains;
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(cprof_flush(60), 0);
+    assert_int_equal(drains, before);
+    for (int i = 0; i < 100 && drains == before; i++)
+        assert_int_equal(cprof_flush(60), 0);
+    assert_true(drains > before);
+    atomic_fetch_sub(&thread_records[0].handlers, 1);
+    profile_free(stop_and_read());
+}
+
 static void a_loop_without_a_symbol_is_told_by_its_address(void **state)
 {
     (void)state;
@@ -556,6 +586,7 @@ int main(void)
         TEST(plumbing_is_not_shown_where_it_is_inlined),
         TEST(names_that_come_later_are_waited_for),
         TEST(names_that_never_come_are_given_up),
+        TEST(a_handler_at_work_is_waited_for_but_not_for_ever),
         TEST(a_loop_without_a_symbol_is_told_by_its_address),
         TEST(every_profile_carries_the_counts),
         TEST(past_the_memory_limit_samples_count_as_overflow),
