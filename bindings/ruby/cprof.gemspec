@@ -17,15 +17,25 @@ Gem::Specification.new do |gem|
   TEXT
   gem.authors = ["The cprof authors"]
   gem.license = "Apache-2.0"
-  gem.required_ruby_version = ">= 3.1"
-  gem.files = Dir.chdir(__dir__) do
-    Dir["{exe,ext,lib,sig,tools}/**/*", "core-src/**/*", "cprof.gemspec", "README.md"]
-      .select { |path| File.file?(path) }
-      .reject { |path| path.end_with?(".so", ".o") }
-  end
   gem.require_paths = ["lib"]
   gem.bindir = "exe"
   gem.executables = ["cprof"]
-  gem.extensions = ["ext/cprof/extconf.rb"]
   gem.metadata = { "rubygems_mfa_required" => "true" }
+
+  # packaging/gem puts extensions here that are built already, one for each of some versions of Ruby:
+  # a platform gem then, for these versions only.
+  versions = Dir.glob("lib/cprof/*/native.so", base: __dir__).map { |path| path.split("/")[2] }
+                .sort_by { |version| Gem::Version.new(version) }
+  if versions.empty?
+    parts = %w[exe/* {ext,lib,sig,tools,core-src}/**/* cprof.gemspec README.md]
+    gem.required_ruby_version = ">= 3.1"
+    gem.extensions = ["ext/cprof/extconf.rb"]
+  else
+    parts = %w[exe/* {lib,sig}/**/* README.md LICENSE]
+    gem.platform = "#{Gem::Platform.local.cpu}-linux"
+    gem.required_ruby_version = [">= #{versions.first}", "< #{Gem::Version.new("#{versions.last}.0").bump}.dev"]
+  end
+  gem.files = parts.flat_map { |part| Dir.glob(part, base: __dir__) }
+                   .select { |path| File.file?(File.join(__dir__, path)) }
+                   .reject { |path| versions.empty? && path.end_with?(".so", ".o") }
 end

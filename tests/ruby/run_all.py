@@ -19,7 +19,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 BINDING = ROOT / "bindings" / "ruby"
 AT_A_TIME = 2  # Rubies; much of a test is waiting
-TESTS = ("api", "build", "frames", "process", "puma", "spans", "stress")
+TESTS = ("api", "build", "frames", "prebuilt", "process", "puma", "spans", "stress")
 
 # A checkout of opentelemetry-ruby, for machines without the gems.
 CHECKOUT = os.environ.get("CPROF_TEST_OTEL")
@@ -68,16 +68,53 @@ def build_gem(folder):
     return folder / "cprof.gem"
 
 
-def prepare(ruby, gem):
-    """Copies gem and tests to where this Ruby sees them; returns that folder as it sees it."""
+def build_platform_gem(rubies, target):
+    """One gem with the extension for all of these Rubies, which share a root."""
+    seen, inside = folder_for(rubies[0])
+    try:
+        shutil.copytree(BINDING, seen / "bindings" / "ruby")
+        shutil.copytree(ROOT / "packaging", seen / "packaging")
+        shutil.copy(ROOT / "LICENSE", seen)
+        programs = sorted({ruby.program for ruby in rubies})
+        result = rubies[0].run(["sh", inside / "packaging" / "gem", inside / "gems", *programs])
+        print(f"-- packaging/gem\n{result.stdout}", flush=True)
+        for built in seen.glob("gems/*.gem"):
+            shutil.move(built, target)
+    finally:
+        shutil.rmtree(seen, ignore_errors=True)
+    return target
+
+
+def build_platform_gems(rubies, folder):
+    """For each root its gem, where there is a Ruby that can build it."""
+    roots = {}
+    for ruby in rubies:
+        if not ruby.missing():
+            roots.setdefault(ruby.root, []).append(ruby)
+    with concurrent.futures.ThreadPoolExecutor(AT_A_TIME) as pool:
+        jobs = [pool.submit(build_platform_gem, group, folder / f"{number}.gem")
+                for number, group in enumerate(roots.values())]
+        return dict(zip(roots, [job.result() for job in jobs]))
+
+
+def folder_for(ruby):
+    """A new folder: its path here, and as this Ruby sees it."""
     seen = pathlib.Path(tempfile.mkdtemp(prefix="cprof-ruby-", dir=(ruby.root or pathlib.Path("/")) / "tmp"))
+    return seen, pathlib.Path("/") / seen.relative_to(ruby.root or "/")
+
+
+def prepare(ruby, gem, platform_gem):
+    """Copies gems and tests to where this Ruby sees them; returns that folder, and as it sees it."""
+    seen, inside = folder_for(ruby)
     shutil.copy(gem, seen / "cprof.gem")
+    if platform_gem and platform_gem.exists():
+        shutil.copy(platform_gem, seen / "platform.gem")
     shutil.copytree(HERE, seen / "tests")
     shutil.copy(ROOT / "tests" / "core" / "context" / "reader.py", seen / "tests")
     if CHECKOUT:
         for part in CHECKOUT_PARTS:
             shutil.copytree(pathlib.Path(CHECKOUT) / part / "lib", seen / "otel" / part / "lib")
-    return seen, pathlib.Path("/") / seen.relative_to(ruby.root or "/")
+    return seen, inside
 
 
 def install(ruby, inside):
@@ -88,13 +125,13 @@ def install(ruby, inside):
     return result.returncode == 0
 
 
-def run_tests(ruby, reports, gem, only):
+def run_tests(ruby, reports, gem, platform_gem, only):
     reason = ruby.missing()
     if reason:
         print(f"SKIP {ruby.name}: {reason}")
         write_single(reports, ruby.name, "skipped", reason)
         return True
-    seen, inside = prepare(ruby, gem)
+    seen, inside = prepare(ruby, gem, platform_gem)
     try:
         if not install(ruby, inside):
             write_single(reports, ruby.name, "failure", "gem install failed")
@@ -110,6 +147,7 @@ def run_tests(ruby, reports, gem, only):
                 GEM_PATH=f"{inside / 'gems'}:{default_path(ruby)}",
                 CPROF_TEST_REPORT=inside / f"{name}.xml",
                 CPROF_TEST_GEM=inside / "cprof.gem",
+                CPROF_TEST_PLATFORM_GEM=inside / "platform.gem",
                 **({"CPROF_TEST_OTEL": inside / "otel"} if CHECKOUT else {}),
                 CPROF_TEST_RUBY_OPTIONS=" ".join(ruby.options),
                 CPROF_TEST_STRESS_SECONDS=ruby.stress)
@@ -149,9 +187,12 @@ def main():
     chosen = [ruby for ruby in rubies if not arguments.ruby or ruby.name in arguments.ruby]
     with tempfile.TemporaryDirectory() as folder:
         gem = build_gem(pathlib.Path(folder))
+        built = not arguments.only or arguments.only == "prebuilt"
+        platform_gems = build_platform_gems(chosen, pathlib.Path(folder)) if built else {}
         with concurrent.futures.ThreadPoolExecutor(AT_A_TIME) as pool:
             results = list(pool.map(
-                lambda ruby: run_tests(ruby, arguments.reports, gem, arguments.only), chosen))
+                lambda ruby: run_tests(ruby, arguments.reports, gem, platform_gems.get(ruby.root),
+                                       arguments.only), chosen))
     sys.exit(0 if all(results) else 1)
 
 

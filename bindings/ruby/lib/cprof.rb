@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require_relative "cprof/extension"
 require_relative "cprof/spans"
 require_relative "cprof/version"
 
@@ -15,16 +16,10 @@ module Cprof
   # A sentence about what is wrong with an argument or a variable.
   class Error < StandardError; end
 
-  begin
-    require "cprof/native"
-    AVAILABLE = true
-  rescue LoadError => e
-    AVAILABLE = false
-    told = Gem.loaded_specs["cprof"]&.extension_dir if defined?(Gem)
-    told = File.join(told, "gem_make.out") if told
-    warn "cprof: the extension is not there (#{e.message.lines.first.to_s.strip}); nothing is profiled" \
-         "#{"; for why see #{told}" if told && File.exist?(told)}"
-  end
+  failure = Extension.load
+  warn "cprof: #{failure}" if failure
+  # Whether the extension is there: without it nothing is profiled, and nothing fails.
+  AVAILABLE = failure.nil?
 
   autoload :Middleware, File.expand_path("cprof/middleware", __dir__)
   autoload :Hooks, File.expand_path("cprof/hooks", __dir__)
@@ -52,7 +47,7 @@ module Cprof
       failure = Native.start(text(service_name), list(types), rate, interval, list(exporter),
                              text(endpoint), text(output), pairs(headers), pairs(labels),
                              native.nil? ? nil : (native ? "on" : "off"), pairs(resource),
-                             library_directory)
+                             Extension.folder)
       Thread.list.each { |thread| Hooks.tell_name(thread) } if failure.nil?
       return true if failure.nil?
 
@@ -176,11 +171,6 @@ module Cprof
     def resource
       { "process.runtime.name" => RUBY_ENGINE, "process.runtime.version" => RUBY_VERSION,
         "process.runtime.description" => RUBY_DESCRIPTION, "telemetry.sdk.language" => "ruby" }
-    end
-
-    def library_directory
-      native = $LOADED_FEATURES.find { |path| path.end_with?("/cprof/native.so") }
-      native && File.dirname(native)
     end
   end
 end

@@ -1,0 +1,45 @@
+# frozen_string_literal: true
+
+module Cprof
+  # The native extension: which file it is for this Ruby, and why there is none. A platform gem
+  # (packaging/gem) carries one for each of some versions of Ruby, in folders that have the
+  # versions' names; any other gem has the one that was built when it was installed.
+  # @api private
+  module Extension
+    RUBY = RUBY_VERSION[/\A\d+\.\d+/]
+    CARRIED = Dir.glob("[0-9]*/native.so", base: __dir__).map { |path| File.dirname(path) }.sort.freeze
+    private_constant :RUBY, :CARRIED
+
+    class << self
+      # @return [String, nil] a sentence's part on why it could not be loaded
+      def load
+        require CARRIED.include?(RUBY) ? File.join(__dir__, RUBY, "native") : "cprof/native"
+        nil
+      rescue LoadError => e
+        "the extension is not there (#{reason(e)}); nothing is profiled#{log}"
+      end
+
+      # @return [String, nil] where the modules are that it loads when they are needed
+      def folder
+        return __dir__ unless CARRIED.empty?
+
+        native = $LOADED_FEATURES.find { |path| path.end_with?("/cprof/native.so") }
+        native && File.dirname(native)
+      end
+
+      private
+
+      def reason(error)
+        return error.message.lines.first.to_s.strip if CARRIED.empty? || CARRIED.include?(RUBY)
+
+        "this gem has it for Ruby #{CARRIED.join(", ")}; gem install cprof --platform ruby builds it for #{RUBY}"
+      end
+
+      def log
+        folder = Gem.loaded_specs["cprof"]&.extension_dir if defined?(Gem)
+        path = File.join(folder, "gem_make.out") if folder
+        "; for why see #{path}" if path && File.exist?(path)
+      end
+    end
+  end
+end
