@@ -294,7 +294,7 @@ def test_a_low_limit_of_pending_signals_does_not_stop_it(execute):
 import resource
 resource.setrlimit(resource.RLIMIT_SIGPENDING, (1, 1))
 import cprof, threading
-threads = [threading.Thread(target=burn, args=(0.1,)) for _ in range(5)]
+threads = [threading.Thread(target=burn, args=(0.3,)) for _ in range(5)]
 for t in threads: t.start()
 for t in threads: t.join()
 print("ran")
