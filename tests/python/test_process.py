@@ -297,12 +297,14 @@ import cprof, threading
 threads = [threading.Thread(target=burn, args=(0.3,)) for _ in range(5)]
 for t in threads: t.start()
 for t in threads: t.join()
+burn(0.3)  # the main thread has had its timer since the start
 print("ran")
 """, by="environment")
     assert (outcome.code, outcome.out) == (0, "ran\n")
     (line,) = outcome.err.splitlines()
     assert "limit of pending signals" in line
     assert outcome.profile.metric("cprof.threads_unsampled") > 0
+    assert outcome.profile.stacks_with("burn")
 
 
 def test_fork_hooks_of_others_may_let_the_gil_go(execute):
