@@ -9,7 +9,7 @@ const context = new Context(native)
 const EXIT_TIMEOUT = 2 // seconds that the end of a program may wait for the last delivery
 const DEFAULT_TIMEOUT = 5
 const EINVAL = 22
-const ON = /^(1|true|yes|on)$/i
+const ON = ['1', 'true', 'yes', 'on']
 
 /**
  * Starts profiling this process. Throws a RangeError, with one line that names the option or
@@ -84,7 +84,7 @@ async function profile (output, run, options = {}) {
 
 // ---- spans and labels ----
 
-function followSpans (asyncHooks = ON.test(process.env.CPROF_ASYNC_HOOKS)) {
+function followSpans (asyncHooks = ON.includes(process.env.CPROF_ASYNC_HOOKS?.toLowerCase())) {
   context.follow({ asyncHooks })
 }
 

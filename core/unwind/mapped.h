@@ -18,9 +18,11 @@
 #include "unwind/cfi.h"
 
 enum {
-    MAPPED_STRIDE = 256, /* pairs from one pivot to the next */
-    MAPPED_ENTRY_MAX =
-        6 << 10,             /* bytes of an entry that can be looked up; node has some 5 KiB */
+    /* Bytes of an entry that can be looked up; node has some 5 KiB. */
+    MAPPED_ENTRY_MAX = 6 << 10,
+    /* Pairs from one pivot to the next: as many as go into the same room, since the pivots,
+     * each on a page of its own, are read when a module is found. */
+    MAPPED_STRIDE = MAPPED_ENTRY_MAX / sizeof(struct cfi_pair),
     MAPPED_COMMON_MAX = 256, /* of common information; usually some 20 */
     MAPPED_HEAD = 12,        /* of .eh_frame_hdr: where .eh_frame is, how many pairs */
 };

@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "cprof/cprof.h"
 #include "code_events.h"
@@ -208,8 +211,9 @@ static struct range find_copy(const struct range *code)
     while (maps != NULL && fgets(line, sizeof line, maps) != NULL) {
         struct range range;
         unsigned long inode;
-        if (sscanf(line, "%lx-%lx %*s %*s %*s %lu", &range.start, &range.limit, &inode) == 3 &&
-            inode != 0 && range_holds(code, range.start))
+        if (range_holds(code, strtoul(line, NULL, 16)) && /* first, as sscanf() is slow */
+            sscanf(line, "%lx-%lx %*s %*s %*s %lu", &range.start, &range.limit, &inode) == 3 &&
+            inode != 0)
             copy = range;
     }
     if (maps != NULL)
@@ -244,8 +248,13 @@ static void find_ranges(struct isolate *isolate)
     isolate->copy_distance = distance(&isolate->builtins, &isolate->copied_builtins);
 }
 
+/* Where the calling thread's stack ends. The kernel puts the program's name behind all frames
+ * of the first one, of which the C library would learn from /proc/self/maps, in 0.1 ms. */
 static uintptr_t stack_end(void)
 {
+    uintptr_t name = getauxval(AT_EXECFN);
+    if (syscall(SYS_gettid) == getpid() && (uintptr_t)__builtin_frame_address(0) < name)
+        return name;
     pthread_attr_t attributes;
     void *low = NULL;
     size_t size = 0;
