@@ -186,6 +186,7 @@ static void test_a_full_table_forgets_what_is_not_met(void **state)
     uint32_t rooms = 0, found = 0;
     (void)state;
     add(codes, 0x1000, 0x10, "JS:~hot /a.js:1:1");
+    assert_false(codes_lost(codes));
     for (uintptr_t i = 0; i < FUNCTIONS; i++) {
         codes_find(codes, 0x1000)->met = true;
         snprintf(text, sizeof text, "JS:~f%zu /a.js:1:1", (size_t)i);
@@ -197,6 +198,7 @@ static void test_a_full_table_forgets_what_is_not_met(void **state)
         assert_in_range(codes->kept.bytes, 0, NAME_BYTES_MAX);
     }
     assert_in_range(rooms, FUNCTIONS - 100, FUNCTIONS - 1); /* told when it was full */
+    assert_true(codes_lost(codes));
     assert_int_equal(found, FUNCTIONS);
     assert_string_equal(name_at(codes, 0x1000), "hot");
     codes_free(codes);

@@ -172,6 +172,33 @@ cprof.labels({ tenant: 'a' }, async () => {
   assert.deepStrictEqual([...labels('inner')], ['b 1'])
 })
 
+// The second way to follow JavaScript (ways.test.js), where V8's slot is not read.
+test('by samples of V8 a span is found across await and timers, and so are labels', { skip }, async () => {
+  const profile = await profiled(`
+register()
+const cprof = require('cprof')
+async function main () {
+  await inSpan('outer', async () => {
+    named('begin')(100)
+    await 1; named('awaited')(100)
+    await pause(); named('timer')(100)
+    await inSpan('inner', async () => { await pause(); named('inner')(100) })
+    await cprof.labels({ tenant: 'a' }, async () => { await pause(); named('labelled')(100) })
+    named('back')(100)
+  })
+  named('after')(100)
+}
+main()
+`, { env: { CPROF_ASYNC_HOOKS: 'on', CPROF_TEST_SELF_TEST: 'frames' } })
+  assert.match(profile.stderr, /followed by samples and code events of V8/)
+  for (const name of ['begin', 'awaited', 'timer', 'labelled', 'back']) assertLinked(profile, name, profile.told.outer)
+  assertLinked(profile, 'inner', profile.told.inner)
+  assertLinked(profile, 'after', undefined)
+  const tenants = name => [...new Set(profile.samples.filter(profile.under('in_' + name)).map(({ labels }) => labels.tenant))]
+  assert.deepStrictEqual(tenants('labelled'), ['a'])
+  assert.deepStrictEqual(tenants('back'), [undefined])
+})
+
 test('the label sets of workers that have ended make room for others', async () => {
   const profile = await profileSource(`
 const { Worker, isMainThread, workerData } = require('node:worker_threads')

@@ -134,6 +134,18 @@ test('by samples a collection is shown as one, and functions keep their names wh
   assert.ok(burns > 100 && profile.count(profile.under('burn', 'works')) > 0.95 * burns)
 })
 
+test('by samples functions that the table had no room for are counted', () => repeatedly(3, async () => {
+  const profile = await profileSource(`${BURN}
+    function late (milliseconds) { return burn(milliseconds) }
+    late(0)
+    for (let i = 0; i < 70000; i++) new Function('return function f' + i + ' () {}')()()
+    late(300)`, { env: SAMPLES })
+  assert.match(profile.stderr, /V8 has more functions than are kept in mind/)
+  const nameless = profile.count(sample => sample.stack.some(frame => frame.name === '(JavaScript)'))
+  const failed = profile.metric('cprof.samples_failed')
+  assert.ok(nameless > 20 && failed >= nameless / 2, `${failed} of ${nameless} nameless counted`)
+}))
+
 // Each time with a function of its own: V8 does not tell of code that it entered by on-stack
 // replacement before.
 test('by samples it can be stopped and started again', async () => {

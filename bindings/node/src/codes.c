@@ -198,6 +198,7 @@ static void forget_unmet(struct codes *codes)
             remove_code(codes, code);
         code->met = false;
     }
+    atomic_store(&codes->lost, true);
 }
 
 /* ---- what V8 says ---- */
@@ -251,6 +252,7 @@ static void leave_out(struct codes *codes, struct code *code)
         remove_code(codes, old);
     leave_name(codes, code->name);
     give_code(codes, code);
+    atomic_store(&codes->lost, true);
 }
 
 bool codes_add(struct codes *codes, const struct code *wanted, const char *text, size_t length)

@@ -59,8 +59,9 @@ struct name_total {
 
 struct codes {
     _Atomic bool changing;
-    void *by_address; /* tsearch(3)'s tree of struct code */
-    struct code *all; /* CODES_MAX, of which `used` have been in use */
+    _Atomic bool lost; /* some code, of which V8 tells but once, for good */
+    void *by_address;  /* tsearch(3)'s tree of struct code */
+    struct code *all;  /* CODES_MAX, of which `used` have been in use */
     struct code *free_code;
     uint32_t used, count;
 
@@ -84,6 +85,12 @@ void codes_move(struct codes *codes, uintptr_t from, uintptr_t to);
 static inline bool codes_changing(const struct codes *codes)
 {
     return atomic_load_explicit(&codes->changing, memory_order_acquire);
+}
+
+/* [handler] Code that is not found may be some that was forgotten or had no room. */
+static inline bool codes_lost(const struct codes *codes)
+{
+    return atomic_load_explicit(&codes->lost, memory_order_relaxed);
 }
 
 /* Codes do not overlap, so that the one that does is the one that is looked for. */

@@ -403,11 +403,12 @@ static int name_special(uint64_t token, struct cprof_function *function)
         [WALK_OPAQUE] = "(JavaScript)",
         [WALK_WASM] = "(wasm)",
         [WALK_REGEXP] = "(regular expression)",
+        [WALK_FORGOTTEN] = "(JavaScript)",
     };
     if (token >= sizeof names / sizeof *names || names[token] == NULL)
         return -ENOENT;
     *function = (struct cprof_function){.name = names[token], .type = CPROF_FRAME_V8JS};
-    return 0;
+    return token == WALK_FORGOTTEN ? -ENODATA : 0; /* which is counted */
 }
 
 /* Studies the scripts that the frame's functions are of, without the lock: an isolate's thread

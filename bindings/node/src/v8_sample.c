@@ -46,7 +46,8 @@ static struct code *find(const struct naming *naming, uintptr_t address)
 static uint64_t token_of(const struct naming *naming, struct code *code)
 {
     if (code == NULL)
-        return WALK_OPAQUE;
+        return naming->codes != NULL && codes_lost(naming->codes) ? WALK_FORGOTTEN
+                                                                  : WALK_OPAQUE;
     atomic_store_explicit(&code->met, true, memory_order_relaxed);
     if (code->number != 0)
         return (uint64_t)naming->isolate->serial << 32 | code->number;

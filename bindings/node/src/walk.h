@@ -19,6 +19,7 @@ enum walk_token {
     WALK_OPAQUE,        /* JavaScript that could not be told apart */
     WALK_WASM,
     WALK_REGEXP,
+    WALK_FORGOTTEN, /* JavaScript whose name is perhaps one that had no room */
 };
 
 /* A position that is not known. */

@@ -124,6 +124,7 @@ struct cprof_runtime {
 
     /* [collector] Names a frame. Must answer for code that has died since it was sampled.
      * 0, or a negative errno: the core then shows "[unknown]" and counts it as failed.
+     * -ENODATA: counted as failed too, but shown by what `function` says in place of its name.
      * -EAGAIN: not yet, the interpreter will name it when its lock allows. The core leaves
      * the sample where it is and asks again at later drains, for some two seconds, while the
      * thread's ring is less than half full, and not when stopping; then -EAGAIN is an error
