@@ -2,13 +2,13 @@
 
 // Prints what cprof costs a Node program: the handler over an empty one at 20 JavaScript frames and
 // node's own below them, outside of spans and within one; the pause of start() beside CpuProfiler's; the
-// event loop's delay with and without in one run; and a program's CPU time at 100 Hz beside
-// @datadog/pprof and without any.
+// event loop's delay with and without in one run; what sampling takes of a busy thread, by pairs; and a
+// program's CPU time at 100 Hz beside @datadog/pprof and without any.
 //
 //   NODE_PATH=… node tests/bench/node.js [ROUNDS]
 //
 // NODE_PATH leads to cprof and, for the comparison, @datadog/pprof; CPROF_TEST_NATIVE to the addon
-// of tests/node/native, without which the handler's line is left out.
+// of tests/node/native, without which the handler's lines and the pairs are left out.
 
 const { spawnSync } = require('node:child_process')
 const fs = require('node:fs')
@@ -28,6 +28,15 @@ function burn (milliseconds) {
     for (let i = 0; i < 20000; i++) x = (x * 31 + i) % 1000003
   }
   return x
+}
+
+// Sorts and serialises so many items.
+function mixedWork (count) {
+  const items = Array.from({ length: count }, (_, i) => ({ i, s: 'x' + (i * 7919) % 20011 }))
+  return () => {
+    items.slice().sort((a, b) => a.s < b.s ? -1 : 1)
+    return JSON.parse(JSON.stringify(items))
+  }
 }
 
 // What is on the stack, whoever called.
@@ -112,15 +121,49 @@ const parts = {
     return found
   },
 
+  // The same work twice, each time for longer than a tick, once with the signal blocked, in random order, as
+  // paired.py does it, by the signals that came. The first third, with names that are met for the first
+  // time, does not count.
+  async pairs () {
+    const { cpuOf } = require(process.env.CPROF_TEST_NATIVE)
+    const cprof = require('cprof')
+    const PAIRS = 2400
+    const work = mixedWork(12000)
+    cprof.start({ exporter: 'none', rate: 1000 })
+    const extra = []
+    let [before, on] = [0, 0]
+    const signals = async () => { // that have been drained
+      await cprof.flush()
+      return cprof.stats().samples - cprof.stats().timer_overruns
+    }
+    for (let i = 0; i < PAIRS; i++) {
+      if (i === PAIRS / 3) before = await signals()
+      if (i % 10 === 0) await new Promise(resolve => setImmediate(resolve))
+      const first = Math.random() < 0.5
+      const took = [cpuOf(work, first), cpuOf(work, !first)]
+      if (first) took.reverse()
+      if (i < PAIRS / 3) continue
+      on += took[0]
+      extra.push((took[0] - took[1]) / took[1])
+    }
+    // The one that waited for the end of a half without signals came before the clock was read.
+    const frequency = (await signals() - before - extra.length) / (on / 1e9)
+    extra.sort((a, b) => a - b)
+    const kept = extra.slice(extra.length / 10, -extra.length / 10) // the tails are other programs'
+    const mean = kept.reduce((sum, x) => sum + x, 0) / kept.length
+    const deviation = Math.sqrt(kept.reduce((sum, x) => sum + (x - mean) ** 2, 0) / (kept.length - 1))
+    const each = 1e6 / frequency // µs between two signals
+    return { one: mean * each, error: deviation / Math.sqrt(kept.length) * each, pairs: extra.length, frequency }
+  },
+
   async cpu (profiler) {
     if (profiler === 'cprof') require('cprof').start({ exporter: 'none', rate: 100 })
     if (profiler === 'datadog') require('@datadog/pprof').time.start({ intervalMicros: 10000 })
-    const items = Array.from({ length: 3000 }, (_, i) => ({ i, s: 'x' + (i * 7919) % 20011 }))
+    const once = mixedWork(3000)
     async function work (times) {
       const before = process.cpuUsage()
       for (let i = 0; i < times; i++) {
-        items.slice().sort((a, b) => a.s < b.s ? -1 : 1)
-        JSON.parse(JSON.stringify(items))
+        once()
         await new Promise(resolve => setImmediate(resolve))
       }
       await new Promise(resolve => setTimeout(resolve, 1500)) // what the profiler does behind it
@@ -158,6 +201,11 @@ function all () {
   const delay = measure('delay')
   for (const kind of ['without', 'with']) {
     console.log(`p99 of the event loop's delay, ${kind}: ${median(delay[kind]).toFixed(2)} ms (${spread(delay[kind])})`)
+  }
+  if (process.env.CPROF_TEST_NATIVE) {
+    const { one, error, pairs, frequency } = measure('pairs')
+    console.log(`in the sampled thread, by pairs: ${(one / 100).toFixed(3)} % at 100 Hz, standard error ${(error / 100).toFixed(3)}: ` +
+      `${one.toFixed(1)} µs a signal (${pairs} pairs with ${frequency.toFixed(0)} signals a second of CPU)`)
   }
   const times = { none: [], cprof: [], datadog: [] }
   for (let i = 0; i < ROUNDS * 2; i++) for (const name of Object.keys(times)) times[name].push(measure('cpu', name))

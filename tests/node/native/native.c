@@ -2,7 +2,8 @@
  * A native addon for the tests: work() burns CPU in C and calls a JavaScript function in
  * between; hammer() makes every thread's sampling signal come at a rate that no kernel tick
  * allows, by sending what the timers would send: /proc/self/timers says which signal, to whom,
- * with what. compare() times that signal on this thread beside one with an empty handler.
+ * with what. compare() times that signal on this thread beside one with an empty handler;
+ * cpuOf() times a function with it or without.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -140,6 +141,17 @@ static void on_empty(int signal, siginfo_t *info, void *context)
     (void)signal, (void)info, (void)context;
 }
 
+/* This thread's; NULL: it has none. */
+static const struct target *find_own(void)
+{
+    const pid_t tid = (pid_t)syscall(SYS_gettid);
+    const size_t found = find_targets();
+    for (size_t i = 0; i < found; i++)
+        if (targets[i].tid == tid)
+            return &targets[i];
+    return NULL;
+}
+
 /* Nanoseconds of a signal's way to this thread and back. */
 static double time_signal(const siginfo_t *info, pid_t tid)
 {
@@ -159,26 +171,60 @@ static napi_value native_compare(napi_env env, napi_callback_info call)
                                      .sa_flags = SA_SIGINFO | SA_RESTART};
     const struct timespec pause = {.tv_nsec = 2000000}; /* the collector keeps up, as in life */
     const pid_t tid = (pid_t)syscall(SYS_gettid);
-    size_t count = 1, length = 0, own = 0;
+    size_t count = 1, length = 0;
     napi_value argument;
     void *times = NULL;
     napi_get_cb_info(env, call, &count, &argument, NULL, NULL);
     napi_get_typedarray_info(env, argument, NULL, &length, &times, NULL, NULL);
-    const size_t found = find_targets();
-    while (own < found && targets[own].tid != tid)
-        own++;
-    if (own == found || sigaction(SIGUSR2, &action, NULL) != 0) {
+    const struct target *own = find_own();
+    if (own == NULL || sigaction(SIGUSR2, &action, NULL) != 0) {
         napi_throw_error(env, NULL, "this thread has no timer");
         return NULL;
     }
     const siginfo_t empty = timer_info(SIGUSR2, NULL);
-    const siginfo_t sample = timer_info(targets[own].signal, targets[own].value);
+    const siginfo_t sample = timer_info(own->signal, own->value);
     for (size_t i = 0; i < length; i++) {
         ((double *)times)[i] = time_signal(i % 2 == 0 ? &empty : &sample, tid);
         if (i % PER_PAUSE == PER_PAUSE - 1)
             nanosleep(&pause, NULL);
     }
     return NULL;
+}
+
+static double own_cpu(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
+}
+
+/* cpuOf(run, blocked): nanoseconds of this thread's CPU time that run() takes, with the signal
+ * of its timer blocked or not. It is unblocked afterwards. */
+static napi_value native_cpu_of(napi_env env, napi_callback_info call)
+{
+    static int signal; /* its number, the same for all threads */
+    size_t count = 2;
+    napi_value arguments[2], undefined, result;
+    bool blocked = false;
+    sigset_t set;
+    if (signal == 0 && find_own() != NULL)
+        signal = find_own()->signal;
+    if (signal == 0) {
+        napi_throw_error(env, NULL, "this thread has no timer");
+        return NULL;
+    }
+    napi_get_cb_info(env, call, &count, arguments, NULL, NULL);
+    napi_get_value_bool(env, arguments[1], &blocked);
+    napi_get_undefined(env, &undefined);
+    sigemptyset(&set);
+    sigaddset(&set, signal);
+    pthread_sigmask(blocked ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+    const double began = own_cpu();
+    napi_call_function(env, undefined, arguments[0], 0, NULL, &result);
+    const double took = own_cpu() - began;
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    napi_create_double(env, took, &result);
+    return result;
 }
 
 NAPI_MODULE_INIT()
@@ -190,5 +236,7 @@ NAPI_MODULE_INIT()
     napi_set_named_property(env, exports, "hammer", function);
     napi_create_function(env, "compare", NAPI_AUTO_LENGTH, native_compare, NULL, &function);
     napi_set_named_property(env, exports, "compare", function);
+    napi_create_function(env, "cpuOf", NAPI_AUTO_LENGTH, native_cpu_of, NULL, &function);
+    napi_set_named_property(env, exports, "cpuOf", function);
     return exports;
 }
