@@ -21,6 +21,8 @@ PRELUDE = <<~'RUBY'
       (cpu(Process::CLOCK_THREAD_CPUTIME_ID) - before) * 1e9 / count
     end.min
   end
+  # How many signals there have been: those that came together count as one.
+  def signals = Cprof.flush && Cprof.stats.then { |stats| stats[:samples] + stats[:samples_dropped] - stats[:timer_overruns] }
 RUBY
 
 # What sampling takes of a busy program, by pairs: the same work twice within some milliseconds, once with
@@ -53,7 +55,6 @@ PAIRS = <<~'RUBY'
     MASK.call(SIG_UNBLOCK, set, nil)
     met
   end
-  def signals = Cprof.flush && Cprof.stats.then { |stats| stats[:samples] - stats[:timer_overruns] }
   Cprof.start(rate: 1000, exporter: "none")
   sleep 0.3
   number = Integer(File.read("/proc/self/timers")[/signal: (\d+)\/\S+\nnotify: signal\/tid\.#{Process.pid}\n/, 1])
@@ -93,22 +94,16 @@ DEEP = <<~'RUBY'
   def deep(levels, &leaf) = levels.zero? ? in_c(2, &leaf) : deep(levels - 1, &leaf)
   deep(8) { spin(0.2); $frames = [caller.size + 1, native_frames] }
   Cprof.start(rate: 1000, exporter: "none")
-  # How many signals there have been, and how long their handlers took.
-  def handlers
-    stats = Cprof.stats
-    signals = stats[:samples] - stats[:timer_overruns]
-    [signals, stats[:handler_ns_mean] * signals]
-  end
   deep(8) { spin(1) } # everything has its name
-  windows = 10.times.map do
-    sleep 0.5 # what was sampled is counted when it is gathered
-    signals, time = handlers
+  # What a handler does that finds its buffer full is not what is to be measured: such windows do not count.
+  windows = 10.times.filter_map do
+    before, dropped, mean = signals, *Cprof.stats.values_at(:samples_dropped, :handler_ns_mean)
     deep(8) { spin(0.5) }
-    sleep 0.5
-    now_signals, now_time = handlers
-    (now_time - time).fdiv(now_signals - signals)
+    after, now_dropped, now_mean = signals, *Cprof.stats.values_at(:samples_dropped, :handler_ns_mean)
+    (now_mean * after - mean * before).fdiv(after - before) if now_dropped == dropped
   end
-  print [*$frames, windows.min, windows.sort[5]].join(" ")
+  abort "every window had more signals than the collector had time for" if windows.empty?
+  print [*$frames, windows.min, windows.sort[windows.size / 2], windows.size].join(" ")
 RUBY
 
 # What context keeping adds, in one process: before the profiler is started, and with it.
@@ -150,8 +145,8 @@ seconds = ARGV.fetch(0, "20")
 puts "#{RUBY_DESCRIPTION}, #{Etc.nprocessors} CPUs, load #{File.read("/proc/loadavg").split.first}, #{Time.now.strftime("%F")}"
 
 def print_handler(what, environment)
-  ruby, native, best, middle = run(DEEP, environment).split.map(&:to_f)
-  puts format("handler at %d Ruby and %d native frames, %s: %.2f µs (median window %.2f)", ruby, native, what, best / 1000, middle / 1000)
+  ruby, native, best, middle, windows = run(DEEP, environment).split.map(&:to_f)
+  puts format("handler at %d Ruby and %d native frames, %s: %.2f µs (median of %d windows %.2f)", ruby, native, what, best / 1000, windows, middle / 1000)
 end
 
 print_handler("1,000 Hz", {})
