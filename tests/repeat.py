@@ -12,14 +12,21 @@ def pytest_runtest_protocol(item, nextitem):
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     reports = runtestprotocol(item, nextitem=nextitem, log=False)
     for _ in range(TRIES - 1):
-        if any(report.failed for report in reports):
-            tried_again.append(item.nodeid)
+        failed = [report for report in reports if report.failed]
+        if failed:
+            tried_again.append(f"{item.nodeid}: {reason(failed[0])}")
             item._initrequest()
             reports = runtestprotocol(item, nextitem=nextitem, log=False)
     for report in reports:
         item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
     return True
+
+
+def reason(report):
+    """The first line of what went wrong."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return (crash.message if crash else str(report.longrepr)).partition("\n")[0]
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -167,7 +167,8 @@ def repeat_failures(suite, node, environment, report, files):
                       *(f"--test-name-pattern=^{name}$" for name in names))
     passed = {case.get("name") for case in ([] if again is None else again) if len(case) == 0}
     for case in failed:
-        print(f"  tried again: {case.get('name')}", flush=True)
+        text = case.find("failure").get("message", "").partition("\n")[0]
+        print(f"  tried again: {case.get('name')}: {text}", flush=True)
         if case.get("name") in passed:
             case.remove(case.find("failure"))
     suite.set("failures", str(sum(case.find("failure") is not None for case in suite)))

@@ -23,7 +23,7 @@ class CprofTest < Minitest::Test
     result = super()
     return result if try == TRIES || result.passed? || result.skipped?
 
-    puts "tried again: #{self.class}##{name}"
+    puts "tried again: #{self.class}##{name}: #{result.failures.first.message.lines.first(3).join.strip}"
     self.class.new(name).run(try + 1)
   end
 

@@ -159,9 +159,8 @@ static inline uint64_t use_slot(struct code_slot *slot, const struct met *met)
     uint64_t id = atomic_load_explicit(&slot->id, memory_order_acquire);
     if (atomic_load_explicit(&slot->last_seen, memory_order_relaxed) != tick)
         atomic_store_explicit(&slot->last_seen, tick, memory_order_relaxed);
-    /* Freed and taken by other code in between? Then what was read of it, here and by the
-     * caller, was written after the key had changed. */
-    atomic_thread_fence(memory_order_acquire);
+    /* Freed and taken by other code in between? */
+    atomic_thread_fence(memory_order_seq_cst);
     return is_for(slot, met) ? id : CODE_UNKNOWN;
 }
 
