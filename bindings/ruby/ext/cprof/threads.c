@@ -12,6 +12,7 @@
 #include <cprof/cprof.h>
 
 #include "context.h"
+#include "kept.h"
 #include "layout.h"
 
 __thread bool threads_over;
@@ -23,6 +24,8 @@ static unsigned starts; /* under the GVL; elsewhere an old one is as good */
 
 static void enter(VALUE thread, const char *name)
 {
+    if (KEPT_NEEDED)
+        kept_set(thread);
     threads_running = layout_thread(thread);
     told_in = __atomic_load_n(&starts, __ATOMIC_RELAXED);
     context_enter(thread);
@@ -37,6 +40,8 @@ static void leave(VALUE thread)
     atomic_signal_fence(memory_order_seq_cst);
     threads_running = NULL;
     context_leave(thread);
+    if (KEPT_NEEDED)
+        kept_set(Qnil);
     cprof_thread_leave();
 }
 
@@ -121,9 +126,12 @@ static void hook(void)
 void threads_follow(void)
 {
     static bool following;
-    if (!following)
-        hook();
+    if (following)
+        return;
     following = true;
+    if (KEPT_NEEDED)
+        kept_init();
+    hook();
 }
 
 void threads_started(void)

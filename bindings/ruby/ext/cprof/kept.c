@@ -1,0 +1,81 @@
+#include "kept.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "threads.h"
+
+struct kept {
+    struct kept *next;
+    VALUE thread;
+    _Atomic bool over; /* the native thread has ended */
+};
+
+/* Under the GVL: one for each native thread that has run a Ruby thread. */
+static struct kept *all;
+static pid_t owner; /* the process whose native threads these are */
+
+static __thread struct kept *mine;
+static pthread_key_t end_key;
+
+static void end_native_thread(void *argument)
+{
+    struct kept *kept = argument;
+    threads_over = true;
+    atomic_signal_fence(memory_order_seq_cst);
+    mine = NULL;
+    atomic_store(&kept->over, true);
+}
+
+static void mark_all(void *unused)
+{
+    (void)unused;
+    for (const struct kept *kept = all; kept != NULL; kept = kept->next)
+        if (!atomic_load(&kept->over))
+            rb_gc_mark(kept->thread);
+}
+
+static const rb_data_type_t kept_type = {.wrap_struct_name = "cprof/kept",
+                                         .function = {.dmark = mark_all}};
+
+void kept_init(void)
+{
+    owner = getpid();
+    pthread_key_create(&end_key, end_native_thread);
+    rb_gc_register_mark_object(rb_data_typed_object_wrap(0, &all, &kept_type));
+    rb_gc_register_mark_object(rb_funcall(rb_cThread, rb_intern("list"), 0));
+}
+
+/* Those of native threads that have ended, or that a fork has left behind. */
+static void free_others(void)
+{
+    bool forked = owner != getpid();
+    owner = getpid();
+    for (struct kept **link = &all; *link != NULL;) {
+        struct kept *kept = *link;
+        if (kept != mine && (forked || atomic_load(&kept->over))) {
+            *link = kept->next;
+            free(kept);
+        } else {
+            link = &kept->next;
+        }
+    }
+}
+
+void kept_set(VALUE thread)
+{
+    free_others();
+    if (mine == NULL) {
+        struct kept *kept = calloc(1, sizeof *kept);
+        if (kept == NULL || pthread_setspecific(end_key, kept) != 0) {
+            free(kept);
+            return;
+        }
+        kept->next = all;
+        kept->thread = thread;
+        all = mine = kept;
+    }
+    mine->thread = thread;
+}
