@@ -70,6 +70,29 @@ class TestStress < CprofTest
     FileUtils.rm_rf(folder) if folder
   end
 
+  # Before 3.3 nobody tells of their end, and their native threads wait for others with timers that
+  # fire. What they were is collected, and fibers get the memory.
+  def test_threads_that_exceptions_have_ended_are_looked_at_no_more
+    folder = Dir.mktmpdir
+    outcome = run_profiled(<<~'RUBY', rate: 1000, environment: { "LD_PRELOAD" => fast_timer(folder) })
+      Thread.report_on_exception = false
+      def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+      def deep(n, &block) = n.zero? ? block.call : [n].each { deep(n - 1, &block) }
+      finish = now + 6
+      while now < finish
+        30.times.map { Thread.new { sleep 0.001; raise "end" } }.each { |t| t.join rescue nil }
+        GC.start
+        fibers = 60.times.map { Fiber.new { loop { deep(10) { [3, 1].sort_by { |x| x.to_s } }; Fiber.yield } } }
+        20.times { fibers.each(&:resume) }
+      end
+      puts Cprof.stats[:samples]
+    RUBY
+    assert outcome.status.success?, "#{outcome.status}: #{outcome.errors}"
+    assert_operator outcome.output.to_i, :>, 1000
+  ensure
+    FileUtils.rm_rf(folder) if folder
+  end
+
   def test_ractors_run_beside_threads_and_collections
     outcome = run_profiled(<<~'RUBY', rate: 1000, environment: { "RUBYOPT" => "-W0 -rcprof/auto" })
       def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
