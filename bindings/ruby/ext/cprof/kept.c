@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@ static pid_t owner; /* the process whose native threads these are */
 
 static __thread struct kept *mine;
 static pthread_key_t end_key;
+static bool have_key; /* else nothing is kept, as it could not be let go */
 
 static void end_native_thread(void *argument)
 {
@@ -43,7 +45,7 @@ static const rb_data_type_t kept_type = {.wrap_struct_name = "cprof/kept",
 void kept_init(void)
 {
     owner = getpid();
-    pthread_key_create(&end_key, end_native_thread);
+    have_key = pthread_key_create(&end_key, end_native_thread) == 0;
     rb_gc_register_mark_object(rb_data_typed_object_wrap(0, &all, &kept_type));
     rb_gc_register_mark_object(rb_funcall(rb_cThread, rb_intern("list"), 0));
 }
@@ -66,6 +68,8 @@ static void free_others(void)
 
 void kept_set(VALUE thread)
 {
+    if (!have_key)
+        return;
     free_others();
     if (mine == NULL) {
         struct kept *kept = calloc(1, sizeof *kept);
@@ -74,7 +78,6 @@ void kept_set(VALUE thread)
             return;
         }
         kept->next = all;
-        kept->thread = thread;
         all = mine = kept;
     }
     mine->thread = thread;
