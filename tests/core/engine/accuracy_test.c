@@ -79,11 +79,11 @@ static void threads_that_live_5_ms_are_represented_in_proportion(void **state)
     profile_free(p);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         TEST(cpu_time_and_its_split_are_those_of_the_threads),
         TEST(threads_that_live_5_ms_are_represented_in_proportion),
     };
-    return cmocka_run_group_tests(tests, make_directory, remove_directory);
+    return RUN(tests, argc, argv);
 }

@@ -575,7 +575,7 @@ static void flush_delivers_what_is_there(void **state)
     assert_int_equal(cprof_stop(5), 0);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         TEST(errno_is_never_changed),
@@ -595,5 +595,5 @@ int main(void)
         TEST(a_thousand_starts_and_stops_leak_nothing),
         TEST(quick_starts_and_stops_warn_of_nothing),
     };
-    return cmocka_run_group_tests(tests, make_directory, remove_directory);
+    return RUN(tests, argc, argv);
 }

@@ -191,7 +191,7 @@ static void a_child_that_nobody_announced_finds_no_lock_held(void **state)
     profile_free(stop_and_read());
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_forked_child_profiles_itself_and_its_parent_goes_on),
@@ -200,5 +200,5 @@ int main(void)
         TEST(a_fork_amid_starts_and_stops_takes_no_socket_along),
         TEST(a_child_that_nobody_announced_finds_no_lock_held),
     };
-    return cmocka_run_group_tests(tests, make_directory, remove_directory);
+    return RUN(tests, argc, argv);
 }

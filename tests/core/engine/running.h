@@ -20,6 +20,11 @@ extern char directory[32]; /* the program's own */
 extern char output[96];    /* in it: where the running test's profile goes */
 extern char error[256];
 
+/* The main() of a program whose arguments may name the one test to run. */
+#define RUN(tests, argc, argv)                                                                 \
+    (cmocka_set_test_filter((argc) > 1 ? (argv)[1] : NULL),                                    \
+     cmocka_run_group_tests(tests, make_directory, remove_directory))
+
 /* The group's setup and teardown; each test's setup, which gives it an output of its own. */
 int make_directory(void **state);
 int remove_directory(void **state);
