@@ -333,7 +333,8 @@ struct name naming_frame(struct naming *naming, const struct cprof_frame *frame)
     if (naming->runtime != NULL && naming->runtime->resolve != NULL)
         error = naming->runtime->resolve(frame, &found);
     bool failed = error != 0 || found.name == NULL;
-    if (failed && (error != -ENODATA || found.name == NULL))
+    bool stand_in = error == -ENODATA && found.name != NULL;
+    if (failed && !stand_in)
         found = (struct cprof_function){.name = "[unknown]"};
     struct profile_line lines[SYMBOL_MAX_INLINED];
     const struct profile_location location = {

@@ -38,10 +38,11 @@ PAIRS = <<~'RUBY'
   end
   MASK = Fiddle::Function.new(Fiddle.dlopen(nil)["pthread_sigmask"], [Fiddle::TYPE_INT, Fiddle::TYPE_VOIDP, Fiddle::TYPE_VOIDP], Fiddle::TYPE_INT)
   SIG_BLOCK, SIG_UNBLOCK = 0, 1
+  TICK = 0.004 # seconds between two looks of the kernel at such timers; some are shorter, few longer
   def cpu_of_work(set, blocked)
     MASK.call(blocked ? SIG_BLOCK : SIG_UNBLOCK, set, nil)
     before = cpu(Process::CLOCK_THREAD_CPUTIME_ID)
-    4.times { work }
+    $times.times { work }
     cpu(Process::CLOCK_THREAD_CPUTIME_ID) - before
   end
   # Pairs of CPU times, [with, without] the signal.
@@ -55,6 +56,8 @@ PAIRS = <<~'RUBY'
     MASK.call(SIG_UNBLOCK, set, nil)
     met
   end
+  # Each half is longer than a tick, so that a signal waits for the end of every one without.
+  $times = (3 * TICK * 1e9 / cost(50) { |n| n.times { work } }).ceil
   Cprof.start(rate: 1000, exporter: "none")
   sleep 0.3
   number = Integer(File.read("/proc/self/timers")[/signal: (\d+)\/\S+\nnotify: signal\/tid\.#{Process.pid}\n/, 1])

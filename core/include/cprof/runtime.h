@@ -30,15 +30,12 @@ enum cprof_frame_type {
     CPROF_FRAME_V8JS,
 };
 
-/* Special values of cprof_frame.stack. */
-#define CPROF_STACK_INHERIT                                                                    \
-    ((uintptr_t)0) /* runs in the same native frame as the next older                          \
-                      interpreter frame that names one */
-#define CPROF_STACK_BOUNDARY                                                                   \
-    ((uintptr_t)1) /* the oldest frame of one call of the interpreter                          \
-                      loop whose stack address is not known: pairs                             \
-                      with the next native frame whose role is                                 \
-                      CPROF_ROLE_INTERPRETER */
+/* Special values of cprof_frame.stack: the frame runs in the same native frame as the next
+ * older interpreter frame that names one; */
+#define CPROF_STACK_INHERIT ((uintptr_t)0)
+/* it is the oldest frame of one call of the interpreter loop whose stack address is not known:
+ * pairs with the next native frame whose role is CPROF_ROLE_INTERPRETER. */
+#define CPROF_STACK_BOUNDARY ((uintptr_t)1)
 
 /* One interpreter frame as the handler saw it. The core copies it and hands it back to
  * resolve(); equal (token, position) pairs must always resolve alike. */

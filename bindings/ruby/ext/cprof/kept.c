@@ -53,8 +53,9 @@ void kept_init(void)
 /* Those of native threads that have ended, or that a fork has left behind. */
 static void free_others(void)
 {
-    bool forked = owner != getpid();
-    owner = getpid();
+    pid_t process = getpid();
+    bool forked = owner != process;
+    owner = process;
     for (struct kept **link = &all; *link != NULL;) {
         struct kept *kept = *link;
         if (kept != mine && (forked || atomic_load(&kept->over))) {
