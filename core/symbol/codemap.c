@@ -55,7 +55,8 @@ static uint64_t length_of(const struct elf *elf, const struct pair *pair)
     return pair->fde + 8 + (uint64_t)(int64_t)fde.start == pair->start ? fde.size : 0;
 }
 
-int codemap_start(const struct elf *elf, uint64_t vaddr, uint64_t *start)
+/* The last pair that starts at or below the vaddr. 0, or -ENOENT. */
+static int find_pair(const struct elf *elf, uint64_t vaddr, struct pair *pair)
 {
     const Elf64_Phdr *header = eh_frame_header(elf);
     uint8_t raw[EH_HEADER];
@@ -64,19 +65,29 @@ int codemap_start(const struct elf *elf, uint64_t vaddr, uint64_t *start)
         return -ENOENT;
     struct bytes bytes = bytes_of(raw + EH_HEADER - 4, 4);
     uint64_t low = 0, high = bytes_u32(&bytes); /* pairs below low start at or below vaddr */
-    struct pair pair;
     while (low < high) {
         uint64_t middle = low + (high - low) / 2;
-        if (read_pair(elf, header, middle, &pair))
+        if (read_pair(elf, header, middle, pair))
             return -ENOENT;
-        if (pair.start <= vaddr)
+        if (pair->start <= vaddr)
             low = middle + 1;
         else
             high = middle;
     }
-    if (!low || read_pair(elf, header, low - 1, &pair) ||
-        vaddr - pair.start >= length_of(elf, &pair))
+    return low && !read_pair(elf, header, low - 1, pair) ? 0 : -ENOENT;
+}
+
+int codemap_start(const struct elf *elf, uint64_t vaddr, uint64_t *start,
+                  struct code_range *range)
+{
+    struct pair pair;
+    uint64_t length;
+    if (find_pair(elf, vaddr, &pair) ||
+        vaddr - pair.start >= (length = length_of(elf, &pair))) {
+        code_range_narrow(range, vaddr, vaddr + 1);
         return -ENOENT;
+    }
+    code_range_narrow(range, pair.start, pair.start + length);
     *start = pair.start;
     return 0;
 }
@@ -147,7 +158,8 @@ static int name_of_slot(const struct elf *elf, const Elf64_Shdr *relocations, ui
     return -ENOENT;
 }
 
-int codemap_stub(const struct elf *elf, uint64_t vaddr, char *name, size_t capacity)
+int codemap_stub(const struct elf *elf, uint64_t vaddr, char *name, size_t capacity,
+                 struct code_range *range)
 {
     const Elf64_Shdr *section = elf_section_at(elf, vaddr);
     uint8_t code[STUB_SIZE];
@@ -157,6 +169,7 @@ int codemap_stub(const struct elf *elf, uint64_t vaddr, char *name, size_t capac
     /* .plt.got may have stubs of 8 bytes; every other kind is 16, aligned to its section. */
     uint64_t step = section->sh_entsize == 8 ? 8 : STUB_SIZE;
     uint64_t stub = vaddr - (vaddr - section->sh_addr) % step;
+    code_range_narrow(range, stub, stub + step);
     memset(code, 0, sizeof code);
     if (elf_offset_of(elf, stub, &offset) ||
         elf_read_some(elf, offset, code, (size_t)step) != (ssize_t)step)

@@ -11,6 +11,7 @@
 #include "symbol/demangle.h"
 #include "symbol/dwarf.h"
 #include "symbol/image.h"
+#include "symbol/known.h"
 #include "symbol/perfmap.h"
 #include "symbol/strings.h"
 #include "symbol/symtab.h"
@@ -28,9 +29,11 @@ struct module_names {
     struct strings strings;
     struct symtab symtab;
     struct dwarf_index index;
+    struct known known;
     bool loaded;           /* symtab is settled */
     bool symtab_in_debug;  /* it comes from the debug file */
     bool lacks_debug_file; /* one was looked for */
+    bool lacks_dwarf;
     bool identified;
     struct module_identity identity;
 };
@@ -133,6 +136,7 @@ static void free_names(struct symbolizer *symbolizer, struct module_names *names
     }
     symtab_free(&names->symtab);
     dwarf_index_free(&names->index);
+    known_free(&names->known);
     strings_free(&names->strings);
     budget_give(&symbolizer->budget, sizeof *names);
     free(names);
@@ -230,6 +234,7 @@ static struct module_names *names_of(struct symbolizer *symbolizer, uint64_t ser
     names->serial = serial;
     names->symtab.budget = &symbolizer->budget;
     dwarf_index_init(&names->index, &symbolizer->budget);
+    known_init(&names->known, &symbolizer->budget);
     strings_init(&names->strings, &symbolizer->budget);
     struct module_names **slot = &symbolizer->modules[at];
     memmove(slot + 1, slot, (symbolizer->count - at) * sizeof *slot);
@@ -318,6 +323,7 @@ static struct open_files *open_module(struct symbolizer *symbolizer, struct modu
         load(symbolizer, files, module);
     names->loaded = true;
     open_dwarf(files);
+    names->lacks_dwarf = files->has_image && !files->has_dwarf;
     return files;
 }
 
@@ -344,10 +350,12 @@ const struct module_identity *symbolizer_identity(struct symbolizer *symbolizer,
     return &names->identity;
 }
 
+static const char no_room[] = "[unknown]";
+
 static const char *keep(struct module_names *names, const char *string)
 {
     const char *kept = strings_keep(&names->strings, string);
-    return kept ? kept : "[unknown]";
+    return kept ? kept : no_room;
 }
 
 static const char *keep_readable(struct module_names *names, const char *name)
@@ -359,13 +367,13 @@ static const char *keep_readable(struct module_names *names, const char *name)
 
 /* By the symbol table. False: it does not know. */
 static bool name_by_symbol(const struct open_files *files, uint64_t vaddr,
-                           struct symbol_line *line)
+                           struct symbol_line *line, struct code_range *range)
 {
     struct module_names *names = files->names;
     const struct elf *table = names->symtab_in_debug ? &files->debug : &files->image;
     bool has_table = names->symtab_in_debug ? files->has_debug : files->has_image;
     char name[NAME_MAX_BYTES];
-    if (!has_table || symtab_find(&names->symtab, table, vaddr, name, sizeof name))
+    if (!has_table || symtab_find(&names->symtab, table, vaddr, name, sizeof name, range))
         return false;
     line->linkage = strings_keep(&names->strings, name);
     line->name = keep_readable(names, name);
@@ -374,19 +382,19 @@ static bool name_by_symbol(const struct open_files *files, uint64_t vaddr,
 
 /* By the PLT stub it is in, else "module+0xoffset". */
 static void name_by_place(const struct open_files *files, const struct module *module,
-                          uint64_t vaddr, struct symbol *symbol)
+                          uint64_t vaddr, struct symbol *symbol, struct code_range *range)
 {
     struct symbol_line *line = &symbol->lines[symbol->count - 1];
     struct module_names *names = files->names;
     char name[NAME_MAX_BYTES], text[NAME_MAX_BYTES + 8];
     uint64_t start = vaddr;
-    if (files->has_image && !codemap_stub(&files->image, vaddr, name, sizeof name)) {
+    if (files->has_image && !codemap_stub(&files->image, vaddr, name, sizeof name, range)) {
         char readable[DEMANGLE_OUTPUT];
         demangle(name, readable, sizeof readable);
         snprintf(text, sizeof text, "%s@plt", readable);
     } else {
         const char *slash = strrchr(module->path, '/');
-        if (files->has_image && !codemap_start(&files->image, vaddr, &start))
+        if (files->has_image && !codemap_start(&files->image, vaddr, &start, range))
             symbol->start = (uintptr_t)start + module->bias;
         snprintf(text, sizeof text, "%s+0x%llx", slash ? slash + 1 : module->path,
                  (unsigned long long)start);
@@ -433,6 +441,35 @@ static void add_source(struct open_files *files, uint64_t vaddr, struct symbol *
     }
 }
 
+/* As another address of the same function. */
+static bool name_as_before(const struct module_names *names, const struct module *module,
+                           uint64_t vaddr, struct symbol *symbol)
+{
+    const struct known_function *known = known_find(&names->known, vaddr);
+    if (!known)
+        return false;
+    symbol->lines[0].name = known->name;
+    symbol->lines[0].linkage = known->linkage;
+    symbol->start = known->nameless_start ? known->nameless_start + module->bias : 0;
+    symbol->has_source = names->lacks_dwarf;
+    return true;
+}
+
+/* For the function's other addresses: for all of it, unless others lie within. */
+static void remember(struct module_names *names, const struct module *module, uint64_t vaddr,
+                     const struct code_range *range, const struct symbol *symbol)
+{
+    const struct known_function function = {
+        .range = *range,
+        .name = symbol->lines[0].name,
+        .linkage = symbol->lines[0].linkage,
+        .nameless_start = symbol->start ? symbol->start - module->bias : 0,
+    };
+    bool has_others = code_range_holds(range, vaddr) && range->limit - range->start > 1;
+    if (has_others && function.name != no_room)
+        known_add(&names->known, &function);
+}
+
 void symbolizer_lookup(struct symbolizer *symbolizer, const struct module *module,
                        uintptr_t address, struct symbol *symbol)
 {
@@ -445,13 +482,19 @@ void symbolizer_lookup(struct symbolizer *symbolizer, const struct module *modul
         return;
     }
     uint64_t vaddr = address - module->bias;
+    if (name_as_before(names, module, vaddr, symbol))
+        return;
     symbol->lines[0].name = NULL;
     struct open_files *files = open_module(symbolizer, names, module);
-    symbol->has_source = !name_by_symbol(files, vaddr, &symbol->lines[0]);
-    if (symbol->has_source)
+    struct code_range range = CODE_RANGE_ALL;
+    bool by_symbol = name_by_symbol(files, vaddr, &symbol->lines[0], &range);
+    symbol->has_source = !by_symbol;
+    if (!by_symbol)
         add_source(files, vaddr, symbol);
     if (!symbol->lines[symbol->count - 1].name)
-        name_by_place(files, module, vaddr, symbol);
+        name_by_place(files, module, vaddr, symbol, &range);
+    if (by_symbol || names->lacks_dwarf) /* else its name may hang on each address's source */
+        remember(names, module, vaddr, &range, symbol);
 }
 
 void symbolizer_add_source(struct symbolizer *symbolizer, const struct module *module,

@@ -12,13 +12,13 @@
  *
  * What it costs: 12 bytes of memory a function from a module's first lookup on, drawn from
  * a quarter of the budget (when that is spent, further modules are named "module+0xoffset"); a
- * few us a name; for its source, where there is DWARF, 10 to 75 us, and several hundred where
- * that needs a compilation unit that is not at hand. So: keep what was looked up by (module,
- * address), and ask for the source only of what is shown. Files are open during a batch only
- * (those of at most 8 modules, for each 3 MiB of DWARF units beside the one in use): a host
- * may close descriptors that it does not know, and reuse their numbers. Units stay with us for
- * a while after symbolizer_rest(), at most 4 MiB of them, as a program at work shows new
- * addresses of the same few files in every batch.
+ * few us for the name of a function that was not met before (known.h); for its source, where
+ * there is DWARF, 10 to 75 us, and several hundred where that needs a compilation unit that is
+ * not at hand. So: keep what was looked up by (module, address), and ask for the source only of
+ * what is shown. Files are open during a batch only (those of at most 8 modules, for each 3 MiB
+ * of DWARF units beside the one in use): a host may close descriptors that it does not know,
+ * and reuse their numbers. Units stay with us for a while after symbolizer_rest(), at most 4
+ * MiB of them, as a program at work shows new addresses of the same few files in every batch.
  *
  * Strings live as long as the symbolizer or until symbolizer_forget() of their module.
  * They are UTF-8 without control characters, whatever the files hold.

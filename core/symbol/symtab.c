@@ -236,14 +236,26 @@ static int choose_name(const struct symtab *symtab, const struct elf *elf, size_
 }
 
 int symtab_find(const struct symtab *symtab, const struct elf *elf, uint64_t vaddr, char *name,
-                size_t capacity)
+                size_t capacity, struct code_range *range)
 {
-    if (!symtab->count || vaddr < symtab->base || vaddr - symtab->base > UINT32_MAX)
+    if (!symtab->count)
         return -ENOENT;
+    if (vaddr < symtab->base || vaddr - symtab->base > UINT32_MAX) {
+        code_range_narrow(range, vaddr, vaddr + 1);
+        return -ENOENT;
+    }
+    const struct symtab_function *functions = symtab->functions;
     uint32_t offset = (uint32_t)(vaddr - symtab->base);
     size_t at = last_at_or_below(symtab, offset);
+    size_t next = at < symtab->count ? at + 1 : 0; /* the first that starts above */
+    if (next < symtab->count)
+        code_range_narrow(range, 0, symtab->base + functions[next].offset);
     for (int depth = 0; at < symtab->count && depth < MAX_NESTING; at--, depth++) {
-        if (offset - symtab->functions[at].offset < symtab->functions[at].size)
+        uint64_t start = symtab->base + functions[at].offset;
+        uint64_t limit = start + functions[at].size;
+        code_range_narrow(range, vaddr < limit ? start : limit,
+                          vaddr < limit ? limit : UINT64_MAX);
+        if (vaddr < limit)
             return choose_name(symtab, elf, at, name, capacity);
     }
     return -ENOENT;

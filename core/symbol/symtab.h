@@ -13,6 +13,7 @@
 
 #include "base/budget.h"
 #include "symbol/elf.h"
+#include "symbol/range.h"
 
 struct symtab_function {
     uint32_t offset; /* vaddr - base */
@@ -34,8 +35,9 @@ int symtab_load(struct symtab *symtab, const struct elf *elf, struct budget *bud
 void symtab_free(struct symtab *symtab);
 
 /* The function that covers a vaddr; `elf` is the file it was loaded from. Of several names
- * the one a person would use: few leading underscores, short. 0, or -ENOENT. */
+ * the one a person would use: few leading underscores, short. 0, or -ENOENT; `range` is
+ * narrowed to the addresses around for which this is so. */
 int symtab_find(const struct symtab *symtab, const struct elf *elf, uint64_t vaddr, char *name,
-                size_t capacity);
+                size_t capacity, struct code_range *range);
 
 #endif

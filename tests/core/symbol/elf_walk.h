@@ -35,12 +35,13 @@ static inline void elf_walk(const void *image, size_t size)
     for (size_t i = 0; i < ELF_WALK_LOOKUPS; i++) {
         uint64_t vaddr = elf_base(&elf) + i * 997, start;
         struct symbol_line lines[SYMBOL_MAX_INLINED];
+        struct code_range range = CODE_RANGE_ALL;
         if (has_names && i < symtab.count)
             vaddr = symtab.base + symtab.functions[symtab.count / ELF_WALK_LOOKUPS * i].offset;
         if (has_names)
-            symtab_find(&symtab, &elf, vaddr, text, sizeof text);
-        codemap_start(&elf, vaddr, &start);
-        codemap_stub(&elf, elf_base(&elf) + 4096 + i * 16, text, sizeof text);
+            symtab_find(&symtab, &elf, vaddr, text, sizeof text, &range);
+        codemap_start(&elf, vaddr, &start, &range);
+        codemap_stub(&elf, elf_base(&elf) + 4096 + i * 16, text, sizeof text, &range);
         if (has_lines)
             dwarf_find(&dwarf, vaddr, &strings, lines, SYMBOL_MAX_INLINED);
     }

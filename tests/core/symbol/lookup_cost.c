@@ -52,7 +52,8 @@ static void name_all(const struct symtab *symtab, const struct elf *elf,
     char name[DEMANGLE_OUTPUT], readable[DEMANGLE_OUTPUT];
     begin();
     for (size_t i = 0; i < count; i++) {
-        if (!symtab_find(symtab, elf, addresses[i], name, sizeof name))
+        struct code_range range = CODE_RANGE_ALL;
+        if (!symtab_find(symtab, elf, addresses[i], name, sizeof name, &range))
             demangle(name, readable, sizeof readable);
     }
     printf("names:          %8.2f us an address\n", microseconds() / (double)count);

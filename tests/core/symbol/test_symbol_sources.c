@@ -212,6 +212,80 @@ static void all_of_a_nameless_function_has_one_name(void **state)
     dlclose(library.handle);
 }
 
+static void a_function_that_was_named_needs_its_file_no_more(void **state)
+{
+    static const char *const scripts[] = {COMPILE, COMPILE "; strip $out"};
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct library library;
+        struct symbol first, other;
+        build(i ? "nameless" : "named", scripts[i], &library);
+        struct symbolizer *symbolizer = symbolizer_new(NULL);
+        look_up(symbolizer, &library.module, library.hidden + 1, &first);
+        symbolizer_rest(symbolizer);
+        assert_int_equal(unlink(library.path), 0);
+        look_up(symbolizer, &library.module, library.hidden + 2, &other);
+        assert_string_equal(other.lines[0].name, first.lines[0].name);
+        assert_ptr_equal(other.lines[0].linkage, first.lines[0].linkage);
+        assert_int_equal(other.start, first.start);
+        symbolizer_free(symbolizer);
+        dlclose(library.handle);
+    }
+}
+
+static void functions_within_others_have_their_own_names(void **state)
+{
+    struct library library;
+    struct symbol symbol;
+    (void)state;
+    build("nested", COMPILE, &library);
+    uintptr_t outer = (uintptr_t)dlsym(library.handle, "subject_outer");
+    uintptr_t inner = (uintptr_t)dlsym(library.handle, "subject_inner"), size = inner - outer;
+    struct symbolizer *symbolizer = symbolizer_new(NULL);
+    for (uintptr_t pc = outer; pc < inner + 2 * size; pc++) {
+        look_up(symbolizer, &library.module, pc, &symbol);
+        assert_string_equal(symbol.lines[0].name,
+                            pc - inner < size ? "subject_inner" : "subject_outer");
+    }
+    symbolizer_free(symbolizer);
+    dlclose(library.handle);
+}
+
+/* What was asked before does not change an address's name: the addresses of a module, one
+ * symbolizer asked in their order and one here and there. */
+static void assert_same_in_any_order(const struct module *module)
+{
+    struct symbolizer *in_order = symbolizer_new(NULL), *about = symbolizer_new(NULL);
+    size_t count = module->limit - module->start, step = 100003; /* a prime */
+    struct symbol symbol, same;
+    for (size_t i = 0; i < count; i++)
+        symbolizer_lookup(about, module, module->start + i * step % count, &symbol);
+    for (size_t i = 0; i < count; i++) {
+        symbolizer_lookup(in_order, module, module->start + i, &symbol);
+        symbolizer_lookup(about, module, module->start + i, &same);
+        if (strcmp(symbol.lines[0].name, same.lines[0].name) || symbol.start != same.start)
+            fail_msg("%s+0x%zx: %s and %s", module->path, i, symbol.lines[0].name,
+                     same.lines[0].name);
+    }
+    symbolizer_free(in_order);
+    symbolizer_free(about);
+}
+
+static void names_do_not_hang_on_what_was_asked_before(void **state)
+{
+    static const char *const scripts[] = {COMPILE, COMPILE "; strip $out",
+                                          COMPILE " -g; strip -g $out"};
+    (void)state;
+    for (size_t i = 0; i < sizeof scripts / sizeof *scripts; i++) {
+        struct library library;
+        char name[16];
+        snprintf(name, sizeof name, "order%zu", i);
+        build(name, scripts[i], &library);
+        assert_same_in_any_order(&library.module);
+        dlclose(library.handle);
+    }
+}
+
 /* Looks at every stub of the PLT; whether one of them has the name. */
 static bool has_stub(const struct library *library, const char *name)
 {
@@ -371,6 +445,9 @@ int main(void)
         cmocka_unit_test(a_debug_file_of_another_build_is_refused),
         cmocka_unit_test(what_is_kept_of_closed_files_goes_after_a_while),
         cmocka_unit_test(all_of_a_nameless_function_has_one_name),
+        cmocka_unit_test(a_function_that_was_named_needs_its_file_no_more),
+        cmocka_unit_test(functions_within_others_have_their_own_names),
+        cmocka_unit_test(names_do_not_hang_on_what_was_asked_before),
         cmocka_unit_test(plt_stubs_are_named_after_their_target),
         cmocka_unit_test(a_file_that_was_replaced_names_nothing),
         cmocka_unit_test(a_deleted_path_is_read_if_it_is_there_again),

@@ -1,4 +1,5 @@
-/* A library to name: an exported function, a static one, one that is inlined, a PLT call. */
+/* A library to name: an exported function, a static one, one that is inlined, a PLT call, and
+ * one within another as assemblers make them. */
 #include <stdlib.h>
 
 static inline __attribute__((always_inline)) int inlined(int x)
@@ -23,3 +24,10 @@ int (*subject_hidden(void))(int)
 {
     return hidden;
 }
+
+__asm__(".text\n"
+        ".globl subject_outer\n.type subject_outer, %function\n"
+        ".globl subject_inner\n.type subject_inner, %function\n"
+        "subject_outer:\n.cfi_startproc\nnop\nnop\nnop\nnop\n"
+        "subject_inner:\nnop\nnop\nnop\nnop\n.size subject_inner, . - subject_inner\n"
+        "nop\nnop\nnop\nnop\nret\n.cfi_endproc\n.size subject_outer, . - subject_outer\n");
