@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -57,6 +56,26 @@ static void set_instance(struct profile *model)
 
 /* ---- process ---- */
 
+/* Unix time as RFC 3339 has it, by the days of 400 years that begin in March (the algorithm is
+ * Howard Hinnant's "civil_from_days"). Not by gmtime_r() and strftime(): they take the lock of
+ * the time zone, which another thread may have held when this process was forked. */
+static void write_date(char *text, size_t size, uint64_t unix_ns)
+{
+    uint64_t seconds = unix_ns / NS_PER_SECOND;
+    uint64_t days = seconds / 86400 + 719468; /* since March 1st of the year 0 */
+    uint64_t era = days / 146097, day_of_era = days % 146097;
+    uint64_t year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+    uint64_t day = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    uint64_t month = (5 * day + 2) / 153; /* from March on */
+    snprintf(text, size, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ",
+             (unsigned)(era * 400 + year_of_era + (month >= 10)),
+             (unsigned)(month < 10 ? month + 3 : month - 9),
+             (unsigned)(day - (153 * month + 2) / 5 + 1), (unsigned)(seconds / 3600 % 24),
+             (unsigned)(seconds / 60 % 60), (unsigned)(seconds % 60),
+             (unsigned)(unix_ns / 1000000 % 1000));
+}
+
 /* When the process began, by the kernel's count of ticks since boot. */
 static void set_creation_time(struct profile *model)
 {
@@ -73,13 +92,8 @@ static void set_creation_time(struct profile *model)
     uint64_t since_boot =
         ticks / per_second * NS_PER_SECOND + ticks % per_second * (NS_PER_SECOND / per_second);
     uint64_t began = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_BOOTTIME) + since_boot;
-    time_t seconds = (time_t)(began / NS_PER_SECOND);
-    struct tm utc;
-    char date[32], text[48];
-    if (gmtime_r(&seconds, &utc) == NULL)
-        return;
-    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &utc);
-    snprintf(text, sizeof text, "%s.%03uZ", date, (unsigned)(began / 1000000 % 1000));
+    char text[48];
+    write_date(text, sizeof text, began);
     set_text(model, "process.creation.time", text);
 }
 

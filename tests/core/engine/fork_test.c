@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "format/format.h"
@@ -105,6 +106,41 @@ static void forks_amid_starts_and_stops_hang_nobody(void **state)
     pthread_join(thread, NULL);
 }
 
+static void *ask_for_local_time(void *going)
+{
+    const time_t now = time(NULL);
+    struct tm local;
+    while (*(_Atomic bool *)going)
+        localtime_r(&now, &local);
+    return NULL;
+}
+
+/* The C library's lock of the time zone stays held in the child for good. */
+static void a_child_forked_while_another_thread_logs_starts(void **state)
+{
+    (void)state;
+    _Atomic bool going = true;
+    pthread_t thread;
+    start(NULL, 100);
+    pthread_create(&thread, NULL, ask_for_local_time, &going);
+    for (int i = 0; i < 20; i++) {
+        cprof_fork_prepare();
+        pid_t child = fork();
+        if (child == 0) {
+            alarm(20);
+            cprof_fork_child();
+            _exit(cprof_is_running() ? 0 : 1);
+        }
+        cprof_fork_parent();
+        int status = -1;
+        waitpid(child, &status, 0);
+        assert_int_equal(status, 0);
+    }
+    going = false;
+    pthread_join(thread, NULL);
+    profile_free(stop_and_read());
+}
+
 /* Sockets that connections can be made to. */
 static size_t listeners(void)
 {
@@ -197,6 +233,7 @@ int main(int argc, char **argv)
         TEST(a_forked_child_profiles_itself_and_its_parent_goes_on),
         TEST(a_child_that_nobody_announced_stays_dormant),
         TEST(forks_amid_starts_and_stops_hang_nobody),
+        TEST(a_child_forked_while_another_thread_logs_starts),
         TEST(a_fork_amid_starts_and_stops_takes_no_socket_along),
         TEST(a_child_that_nobody_announced_finds_no_lock_held),
     };

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <setjmp.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -165,6 +166,15 @@ static struct profile *resource_of(const struct cprof_options *options)
     return profile;
 }
 
+/* A moment of the last hour, in UTC. */
+static bool was_just_now(const char *date)
+{
+    struct tm utc = {.tm_sec = 0};
+    const char *rest = strptime(date, "%Y-%m-%dT%H:%M:%S", &utc);
+    time_t age = time(NULL) - timegm(&utc);
+    return rest != NULL && age >= -1 && age < 3600;
+}
+
 static void a_process_says_who_it_is(void **state)
 {
     (void)state;
@@ -179,6 +189,7 @@ static void a_process_says_who_it_is(void **state)
     assert_non_null(strstr(attribute(p, "process.command_line"), "engine_resource_test"));
     assert_int_equal(strlen(attribute(p, "process.creation.time")),
                      strlen("2026-01-01T00:00:00.000Z"));
+    assert_true(was_just_now(attribute(p, "process.creation.time")));
     assert_int_equal(strlen(attribute(p, "service.instance.id")), 36);
     assert_string_equal(attribute(p, "service.name"), "unknown_service:engine_resource_test");
     assert_string_equal(attribute(p, "os.type"), "linux");
