@@ -589,6 +589,17 @@ def test_strange_names_are_shown_and_cost_nothing(page, tmp_path):
     quiet(opened)
 
 
+def test_nameless_code_is_told_apart_in_a_narrow_table(page, tmp_path):
+    profile = profiles.ProfileFile()
+    for offset, value in (("0x1098e1", 3), ("0x88ef0", 2)):
+        profile.add([profiles.native(f"libruby-3.1.so.3.1+{offset}", "/usr/lib/libruby-3.1.so.3.1")], value)
+    profile.add([profiles.native("operator+0x1", "/usr/lib/libother.so")], 1)
+    opened = page(profile.write(tmp_path / "stripped.pb.gz"))
+    assert list(table(opened)) == ["+0x1098e1", "+0x88ef0", "operator+0x1"]
+    assert opened.run("return document.querySelector('#rows tr[data-key] small').textContent") == "libruby-3.1.so.3.1"
+    quiet(opened)
+
+
 def test_an_empty_profile_opens(page, tmp_path):
     opened = page(profiles.ProfileFile().write(tmp_path / "empty.pb.gz"))
     opened.click("inverted")

@@ -47,7 +47,7 @@ class Graph {
         this.widths = new Map(); /* character → its width */
         this.showModel();
         this.#listen();
-        new ResizeObserver(() => this.relayout()).observe(scroller);
+        new ResizeObserver(() => this.#resized()).observe(scroller);
     }
 
     /* The model has changed: keeps the zoom and the selection where they still exist. */
@@ -92,6 +92,13 @@ class Graph {
         this.draw();
     }
 
+    /* Between layout and painting: a frame later the old picture would show in the new size. */
+    #resized() {
+        this.relayout();
+        if (!this.onPaper)
+            this.#drawAtOnce();
+    }
+
     /* For paper all rows are drawn, at once, in a width that leaves names readable; the style
      * sheet fits that to the page. Afterwards everything is as it was. */
     print(onPaper) {
@@ -102,8 +109,7 @@ class Graph {
         this.width = PAPER.width;
         this.#collect();
         this.height = Math.min(this.rows.length * ROW + 8, PAPER.height);
-        cancelAnimationFrame(this.frameAsked);
-        this.#drawNow();
+        this.#drawAtOnce();
     }
 
     #collect() {
@@ -127,6 +133,11 @@ class Graph {
     draw() {
         if (!this.frameAsked && !this.onPaper)
             this.frameAsked = requestAnimationFrame(() => this.#drawNow());
+    }
+
+    #drawAtOnce() {
+        cancelAnimationFrame(this.frameAsked);
+        this.#drawNow();
     }
 
     #top(depth) {

@@ -139,9 +139,13 @@ class Table {
         cell.className = "name";
         const name = document.createElement("span");
         name.className = `kind ${grouping.kind(key)}`;
-        name.textContent = grouping.name(key).slice(0, 300);
         const place = document.createElement("small");
         place.textContent = shortPlace(grouping.place(key));
+        /* Code without symbols is "module+0x123": what tells it apart is to be seen in a narrow
+         * column. */
+        const text = grouping.name(key);
+        const nameless = place.textContent && text.startsWith(`${place.textContent}+0x`);
+        name.textContent = text.slice(nameless ? place.textContent.length : 0).slice(0, 300);
         cell.append(name, place);
         return cell;
     }
