@@ -25,13 +25,13 @@ PRELUDE = <<~'RUBY'
   def signals = Cprof.flush && Cprof.stats.then { |stats| stats[:samples] + stats[:samples_dropped] - stats[:timer_overruns] }
 RUBY
 
-# What sampling takes of a busy program, by pairs: the same work twice within some milliseconds, once with
-# cprof's signal blocked, in random order. Whole runs differ by 10 % and more on a shared machine; what a pair meets is
+# What signals take of a busy program, by pairs: the same work twice within some milliseconds, once with
+# the signal blocked, in random order. Whole runs differ by 10 % and more on a shared machine; what a pair meets is
 # nearly the same. At 1,000 Hz, of which the kernel's ticks leave fewer: the signals that came say what one took.
 PAIRS = <<~'RUBY'
   require "fiddle"
   require "json"
-  require "cprof"
+  SECONDS = Float(ENV.fetch("SECONDS"))
   def work
     rows = (1..200).map { |i| { "id" => i, "name" => "abba#{i}" } }
     JSON.parse(JSON.generate(rows)).sort_by { |r| -r["id"] }.map { |r| r["name"].gsub(/b/) { |x| x.upcase } }
@@ -56,29 +56,59 @@ PAIRS = <<~'RUBY'
     MASK.call(SIG_UNBLOCK, set, nil)
     met
   end
-  # Each half is longer than a tick, so that a signal waits for the end of every one without.
-  $times = (3 * TICK * 1e9 / cost(50) { |n| n.times { work } }).ceil
+  # The block says how many signals have come.
+  def print_pairs(what, number)
+    # Each half is longer than a tick, so that a signal waits for the end of every one without.
+    $times = (3 * TICK * 1e9 / cost(50) { |n| n.times { work } }).ceil
+    set = [1 << (number - 1)].pack("Q") + "\0" * 120
+    pairs(set, 3)
+    before = yield
+    met = pairs(set, SECONDS)
+    # What waited for the end of a half without signals came before the clock was read.
+    frequency = (yield - before - met.size) / met.sum(&:first)
+    extra = met.map { |on, off| (on - off) / off }.sort
+    extra = extra[extra.size / 10...-extra.size / 10] # the tails are other programs'
+    mean = extra.sum / extra.size
+    deviation = Math.sqrt(extra.sum { |e| (e - mean)**2 } / extra.size)
+    puts format("%s: %+.3f %% at 100 Hz, standard error %.3f: %.1f µs a signal (%d pairs with %d signals a second of CPU)",
+                what, mean / frequency * 1e4, deviation / Math.sqrt(extra.size) / frequency * 1e4, mean / frequency * 1e6, met.size, frequency)
+  end
+RUBY
+
+# Of that, what is not cprof's: the same with a handler that does nothing.
+EMPTY = PAIRS + <<~'RUBY'
+  library = Fiddle.dlopen(ENV.fetch("EMPTY_HANDLER"))
+  start = Fiddle::Function.new(library["empty_handler_start"], [Fiddle::TYPE_INT, Fiddle::TYPE_LONG], Fiddle::TYPE_INT)
+  count = Fiddle::Function.new(library["empty_handler_signals"], [], Fiddle::TYPE_LONG)
+  number = 40 # a real-time signal that Ruby leaves alone
+  abort "no timer" unless start.call(number, 1_000_000).zero?
+  print_pairs("in a thread with an empty handler", number) { count.call }
+RUBY
+
+SAMPLED = PAIRS + <<~'RUBY'
+  require "cprof"
   Cprof.start(rate: 1000, exporter: "none")
   sleep 0.3
   number = Integer(File.read("/proc/self/timers")[/signal: (\d+)\/\S+\nnotify: signal\/tid\.#{Process.pid}\n/, 1])
-  set = [1 << (number - 1)].pack("Q") + "\0" * 120
-  pairs(set, 3)
-  before = signals
-  met = pairs(set, Float(ENV["SECONDS"]))
-  # What waited for the end of a half without signals came before the clock was read.
-  frequency = (signals - before - met.size) / met.sum(&:first)
-  extra = met.map { |on, off| (on - off) / off }.sort
-  extra = extra[extra.size / 10...-extra.size / 10] # the tails are other programs'
-  mean = extra.sum / extra.size
-  deviation = Math.sqrt(extra.sum { |e| (e - mean)**2 } / extra.size)
-  puts format("in the sampled thread: %+.3f %% at 100 Hz, standard error %.3f: %.1f µs a signal (%d pairs with %d signals a second of CPU; handler mean %d ns)",
-              mean / frequency * 1e4, deviation / Math.sqrt(extra.size) / frequency * 1e4, mean / frequency * 1e6, met.size, frequency, Cprof.stats[:handler_ns_mean])
-  Cprof.stop
+  print_pairs("in the sampled thread", number) { signals }
+  puts format("  handler mean %d ns", Cprof.stats[:handler_ns_mean])
+RUBY
+
+# In cprof's own threads: at first, with the names of all that is met for the first time, and then.
+OWN = PAIRS + <<~'RUBY'
+  require "cprof"
+  WARM_UP = 10
+  # CPU seconds of the process, and of cprof's own threads.
+  def work_for(seconds)
+    before = [cpu, Cprof.stats[:collector_cpu_ns]]
+    finish = Process.clock_gettime(Process::CLOCK_MONOTONIC) + seconds
+    work while Process.clock_gettime(Process::CLOCK_MONOTONIC) < finish
+    [cpu - before[0], (Cprof.stats[:collector_cpu_ns] - before[1]) / 1e9]
+  end
   Cprof.start(rate: 100, exporter: "none")
-  before = [cpu, Cprof.stats[:collector_cpu_ns]]
-  finish = Process.clock_gettime(Process::CLOCK_MONOTONIC) + Float(ENV["SECONDS"])
-  work while Process.clock_gettime(Process::CLOCK_MONOTONIC) < finish
-  puts format("in cprof's own threads: %.3f %% at 100 Hz", (Cprof.stats[:collector_cpu_ns] - before[1]) / (cpu - before[0]) / 1e7)
+  first = work_for(WARM_UP).last
+  all, own = work_for(SECONDS)
+  puts format("in cprof's own threads: %.3f %% at 100 Hz, after %.0f ms in the first %d s", own / all * 100, first * 1e3, WARM_UP)
 RUBY
 
 # The handler at about 20 Ruby and 20 native frames, by its own clock, which begins where an empty
@@ -153,13 +183,20 @@ def print_handler(what, environment)
 end
 
 print_handler("1,000 Hz", {})
-Dir.mktmpdir do |folder|
-  library = File.join(folder, "fast_timer.so")
-  if system("cc", "-shared", "-fPIC", "-O1", "-o", library, File.join(__dir__, "fast_timer.c"))
-    print_handler("warm (20,000 Hz)", { "LD_PRELOAD" => library, "FAST_TIMER_NS" => "50000" })
-  end
+# A library of the tests, in C.
+def build(folder, source)
+  library = File.join(folder, "#{File.basename(source, ".c")}.so")
+  system("cc", "-shared", "-fPIC", "-O1", "-o", library, File.expand_path(source, __dir__)) && library
 end
 
-puts run(CONTEXT, {})
-
-puts run(PAIRS, { "SECONDS" => seconds })
+Dir.mktmpdir do |folder|
+  if (library = build(folder, "fast_timer.c"))
+    print_handler("warm (20,000 Hz)", { "LD_PRELOAD" => library, "FAST_TIMER_NS" => "50000" })
+  end
+  puts run(CONTEXT, {})
+  if (library = build(folder, "../bench/empty_handler.c"))
+    puts run(EMPTY, { "SECONDS" => seconds, "EMPTY_HANDLER" => library })
+  end
+  puts run(SAMPLED, { "SECONDS" => seconds })
+  puts run(OWN, { "SECONDS" => seconds })
+end
