@@ -14,7 +14,7 @@ from setuptools.command.sdist import sdist
 
 HERE = Path(__file__).resolve().parent
 CLONE = HERE.parent.parent
-CORE_PARTS = ("CMakeLists.txt", "LICENSE", "cmake", "core", "cli", "proto")
+CORE_PARTS = ("CMakeLists.txt", "LICENSE", "NOTICE", "cmake", "core", "cli", "proto")
 STARTERS = ("cprof-autostart.pth", "cprof-autostart.start")
 
 

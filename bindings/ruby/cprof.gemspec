@@ -31,7 +31,7 @@ Gem::Specification.new do |gem|
     gem.required_ruby_version = ">= 3.1"
     gem.extensions = ["ext/cprof/extconf.rb"]
   else
-    parts = %w[exe/* {lib,sig}/**/* README.md LICENSE]
+    parts = %w[exe/* {lib,sig}/**/* README.md LICENSE NOTICE]
     gem.platform = "#{Gem::Platform.local.cpu}-linux"
     gem.required_ruby_version = [">= #{versions.first}", "< #{Gem::Version.new("#{versions.last}.0").bump}.dev"]
   end

@@ -26,7 +26,7 @@ test('what npm packs is installed without a compiler, has types, and brings the 
   fs.writeFileSync(file, 'console.log(require.resolve("cprof"), require("cprof").isRunning())')
   const { stdout } = await run([file], { env: { NODE_PATH: '' } })
   assert.match(stdout, new RegExp(`^${app}.* false\n$`))
-  for (const part of ['index.d.ts', 'index.mjs', 'auto.js', 'core-src/core/include/cprof/cprof.h']) {
+  for (const part of ['index.d.ts', 'index.mjs', 'auto.js', 'LICENSE', 'NOTICE', 'core-src/core/include/cprof/cprof.h']) {
     assert.ok(fs.existsSync(path.join(app, 'node_modules/cprof', part)), part)
   }
   assert.match(npm(app, 'exec', '--offline', '--', 'cprof', '--version').stdout, /^cprof \d/)

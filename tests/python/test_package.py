@@ -9,6 +9,7 @@ import sys
 import sysconfig
 import tarfile
 import threading
+import zipfile
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -86,6 +87,8 @@ def test_a_wheel_with_its_libraries_installs_and_exports(tmp_path, record_proper
     record_property("wheel_bytes", wheel.stat().st_size)
     print(f"{wheel.name}: {wheel.stat().st_size / 1e6:.1f} MB")
     assert "manylinux" in wheel.name
+    texts = {Path(name).name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" in name}
+    assert {"LICENSE", "NOTICE", "libcurl4", "libunwind8", "libssl3"} <= texts
     subprocess.run([clean / "bin" / "pip", "install", "-q", "--no-index", wheel], check=True)
     program = """
 import cprof, sys, time

@@ -74,7 +74,8 @@ def build_platform_gem(rubies, target):
     try:
         shutil.copytree(BINDING, seen / "bindings" / "ruby")
         shutil.copytree(ROOT / "packaging", seen / "packaging")
-        shutil.copy(ROOT / "LICENSE", seen)
+        for text in ("LICENSE", "NOTICE"):
+            shutil.copy(ROOT / text, seen)
         programs = sorted({ruby.program for ruby in rubies})
         result = rubies[0].run(["sh", inside / "packaging" / "gem", inside / "gems", *programs])
         print(f"-- packaging/gem\n{result.stdout}", flush=True)

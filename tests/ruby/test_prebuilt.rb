@@ -52,6 +52,8 @@ class TestPrebuilt < CprofTest
       out, errors, status = run_for(60, environment, *RUBY, File.join(home, "bin/cprof"), "top", "out.pb.gz", folder: folder)
       assert status.success?, errors
       assert_match(/Object#busy/, out)
+      gem = Dir.glob(File.join(home, "gems/cprof-*")).first
+      %w[LICENSE NOTICE].each { |text| assert_path_exists File.join(gem, text) }
     end
   end
 

@@ -12,10 +12,11 @@ const source = path.join(root, 'core-src')
 const undo = process.argv[2] === '--undo'
 
 fs.rmSync(source, { recursive: true, force: true })
-fs.rmSync(path.join(root, 'LICENSE'), { force: true })
+const texts = ['LICENSE', 'NOTICE']
+for (const text of texts) fs.rmSync(path.join(root, text), { force: true })
 if (!undo) {
-  for (const part of ['CMakeLists.txt', 'LICENSE', 'cmake', 'core', 'cli', 'proto']) {
+  for (const part of ['CMakeLists.txt', ...texts, 'cmake', 'core', 'cli', 'proto']) {
     fs.cpSync(path.join(clone, part), path.join(source, part), { recursive: true })
   }
-  fs.copyFileSync(path.join(clone, 'LICENSE'), path.join(root, 'LICENSE'))
+  for (const text of texts) fs.copyFileSync(path.join(clone, text), path.join(root, text))
 }

@@ -7,7 +7,7 @@ require "fileutils"
 module Stage
   GEM = File.expand_path("..", __dir__)
   CLONE = File.expand_path("../..", GEM)
-  PARTS = %w[CMakeLists.txt LICENSE cmake core cli proto].freeze
+  PARTS = %w[CMakeLists.txt LICENSE NOTICE cmake core cli proto].freeze
 
   def self.run
     return unless File.exist?(File.join(CLONE, "core/include/cprof/runtime.h"))
