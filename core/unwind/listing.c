@@ -20,49 +20,46 @@
 enum {
     INITIAL_MAPPINGS = 256,
     INITIAL_TEXT = 32 << 10,
-    NOTE_BYTES = 256,  /* of a module's notes (the build id is among them) that identify it */
-    HEADER_BYTES = 64, /* of .eh_frame_hdr, likewise */
-    PIECES = 64,       /* of memory, read at once */
+    HEADER_BYTES = 64, /* of .eh_frame_hdr that identify a module, */
+    NOTES = 4,         /* and of so many notes (the build id is among them) */
+    NOTE_BYTES = 256,  /* so many each */
+    IDENTITY_BYTES = HEADER_BYTES + NOTES * NOTE_BYTES,
+    PIECES = 64, /* of memory, read at once */
 };
 
 static const uintptr_t PAGE = 4096;
 
 /* ---- under the loader's lock: nothing here allocates ---- */
 
-/* Reads pieces of our own memory one behind the other, but fails where a load would crash:
+/* Reads pieces of our own memory one behind the other, but ends where a load would crash:
  * program headers may be wrong, and a file may have been cut off under its mapping. At most
- * PIECES at once. */
-static int read_pieces(const struct iovec *pieces, size_t count, void *to)
+ * PIECES at once. The bytes read, or a negative errno. */
+static ssize_t read_pieces(const struct iovec *pieces, size_t count, void *to)
 {
     size_t size = 0;
     for (size_t i = 0; i < count; i++)
         size += pieces[i].iov_len;
     struct iovec local = {.iov_base = to, .iov_len = size};
     ssize_t got = process_vm_readv(getpid(), &local, 1, pieces, count, 0);
-    if (got < 0)
-        return -errno;
-    return (size_t)got == size ? 0 : -EFAULT;
+    return got < 0 ? -errno : got;
 }
 
-static int read_memory(uintptr_t from, void *to, size_t size)
+/* By a sandbox. */
+static bool is_forbidden(ssize_t got)
 {
-    const struct iovec piece = {.iov_base = (void *)from, .iov_len = size};
-    int error = size == 0 ? 0 : read_pieces(&piece, 1, to);
-    if (error != -ENOSYS && error != -EPERM)
-        return error;
-    memcpy(to, (const void *)from, size); /* a sandbox forbids the careful way */
-    return 0;
+    return got == -ENOSYS || got == -EPERM;
 }
 
-static uint64_t hash_memory(uint64_t hash, uintptr_t from, size_t size)
+/* The other way. */
+static size_t load_pieces(const struct iovec *pieces, size_t count, uint8_t *to)
 {
-    char bytes[NOTE_BYTES];
-    size = size < sizeof(bytes) ? size : sizeof(bytes);
-    return read_memory(from, bytes, size) == 0 ? hash_combine(hash, hash_bytes(bytes, size))
-                                               : hash;
+    size_t size = 0;
+    for (size_t i = 0; i < count; size += pieces[i++].iov_len)
+        memcpy(to + size, pieces[i].iov_base, pieces[i].iov_len);
+    return size;
 }
 
-/* The executable segments and what identifies the object. False when it has no code. */
+/* The executable segments. False when it has no code. */
 static bool describe_code(const struct dl_phdr_info *info, struct mapping *mapping)
 {
     *mapping = (struct mapping){.start = UINTPTR_MAX, .bias = info->dlpi_addr};
@@ -71,8 +68,6 @@ static bool describe_code(const struct dl_phdr_info *info, struct mapping *mappi
         const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
         uintptr_t start = info->dlpi_addr + segment->p_vaddr;
         uintptr_t limit = start + segment->p_memsz;
-        if (segment->p_type == PT_NOTE)
-            hash = hash_memory(hash, start, segment->p_memsz);
         if (segment->p_type != PT_LOAD || !(segment->p_flags & PF_X) || limit <= start)
             continue;
         mapping->solid = mapping->limit == 0 && (segment->p_flags & PF_R);
@@ -99,19 +94,15 @@ static void describe_pairs(const struct cfi_index *index, struct mapping *mappin
     mapping->pair_count = (size_t)index->count;
 }
 
-/* Where the header and .eh_frame lie together in one segment; linkers put them so. */
-static void describe_unwind(const struct dl_phdr_info *info, struct mapping *mapping)
+/* Where the header and .eh_frame lie together in one segment; linkers put them so. Look-ups
+ * fetch `carefully`, or can't. */
+static void describe_unwind(const struct dl_phdr_info *info, const uint8_t bytes[HEADER_BYTES],
+                            uintptr_t address, bool carefully, struct mapping *mapping)
 {
-    uint8_t bytes[HEADER_BYTES];
-    struct cfi_section section = {.bytes = bytes, .size = sizeof(bytes)};
+    struct cfi_section section = {.bytes = bytes, .size = HEADER_BYTES, .address = address};
     struct cfi_index index;
-    for (size_t i = 0; i < info->dlpi_phnum; i++)
-        if (info->dlpi_phdr[i].p_type == PT_GNU_EH_FRAME)
-            section.address = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
-    if (section.address == 0 || read_memory(section.address, bytes, sizeof(bytes)) != 0 ||
-        cfi_index_read(&section, section.address, &index) != 0)
+    if (cfi_index_read(&section, section.address, &index) != 0)
         return;
-    mapping->fingerprint = hash_combine(mapping->fingerprint, hash_bytes(bytes, sizeof(bytes)));
     uintptr_t first = section.address < index.eh_frame ? section.address : index.eh_frame;
     uintptr_t last = section.address < index.eh_frame ? index.eh_frame : section.address;
     for (size_t i = 0; i < info->dlpi_phnum; i++) {
@@ -123,8 +114,44 @@ static void describe_unwind(const struct dl_phdr_info *info, struct mapping *map
         mapping->unwind = first;
         mapping->unwind_limit = start + segment->p_filesz;
         memcpy(mapping->head, bytes, sizeof(mapping->head));
-        describe_pairs(&index, mapping);
+        if (carefully)
+            describe_pairs(&index, mapping);
     }
+}
+
+static uintptr_t find_header(const struct dl_phdr_info *info)
+{
+    uintptr_t address = 0;
+    for (size_t i = 0; i < info->dlpi_phnum; i++)
+        if (info->dlpi_phdr[i].p_type == PT_GNU_EH_FRAME)
+            address = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
+    return address;
+}
+
+/* All of one object, with one system call. False when it has no code. */
+static bool describe(const struct dl_phdr_info *info, struct mapping *mapping)
+{
+    uint8_t bytes[IDENTITY_BYTES];
+    uintptr_t header = find_header(info);
+    struct iovec pieces[1 + NOTES] = {
+        {.iov_base = (void *)header, .iov_len = header != 0 ? HEADER_BYTES : 0}};
+    size_t count = 1;
+    if (!describe_code(info, mapping))
+        return false;
+    for (size_t i = 0; i < info->dlpi_phnum && count <= NOTES; i++) {
+        const ElfW(Phdr) *note = &info->dlpi_phdr[i];
+        if (note->p_type == PT_NOTE)
+            pieces[count++] = (struct iovec){
+                .iov_base = (void *)(info->dlpi_addr + note->p_vaddr),
+                .iov_len = note->p_memsz < NOTE_BYTES ? note->p_memsz : NOTE_BYTES};
+    }
+    ssize_t got = read_pieces(pieces, count, bytes);
+    bool forbidden = is_forbidden(got);
+    size_t size = forbidden ? load_pieces(pieces, count, bytes) : got > 0 ? (size_t)got : 0;
+    mapping->fingerprint = hash_combine(mapping->fingerprint, hash_bytes(bytes, size));
+    if (header != 0 && size >= HEADER_BYTES)
+        describe_unwind(info, bytes, header, !forbidden, mapping);
+    return true;
 }
 
 static void add_mapping(struct listing *listing, struct mapping mapping, const char *path,
@@ -155,9 +182,8 @@ static int list_object(struct dl_phdr_info *info, size_t size, void *closure)
     (void)size;
     listing->loader =
         (struct loader_state){.additions = info->dlpi_adds, .removals = info->dlpi_subs};
-    if (!describe_code(info, &mapping))
+    if (!describe(info, &mapping))
         return 0;
-    describe_unwind(info, &mapping);
     uintptr_t vdso = getauxval(AT_SYSINFO_EHDR);
     if (vdso != 0 && mapping.start <= vdso && vdso < mapping.limit)
         path = "[vdso]";
@@ -189,10 +215,8 @@ static int visit_object(struct dl_phdr_info *info, size_t size, void *closure)
     struct visit *visit = closure;
     struct mapping mapping;
     (void)size;
-    if (info->dlpi_addr != visit->wanted->bias || !describe_code(info, &mapping))
-        return 0;
-    describe_unwind(info, &mapping);
-    if (mapping.fingerprint != visit->wanted->fingerprint)
+    if (info->dlpi_addr != visit->wanted->bias || !describe(info, &mapping) ||
+        mapping.fingerprint != visit->wanted->fingerprint)
         return 0;
     visit->error = visit->read(&mapping, visit->to);
     return 1;
@@ -200,7 +224,12 @@ static int visit_object(struct dl_phdr_info *info, size_t size, void *closure)
 
 static int read_unwind(const struct mapping *mapping, void *to)
 {
-    return read_memory(mapping->unwind, to, mapping->unwind_limit - mapping->unwind);
+    const struct iovec all = {.iov_base = (void *)mapping->unwind,
+                              .iov_len = mapping->unwind_limit - mapping->unwind};
+    ssize_t got = read_pieces(&all, 1, to);
+    if (is_forbidden(got))
+        got = (ssize_t)load_pieces(&all, 1, to);
+    return got < 0 ? (int)got : (size_t)got == all.iov_len ? 0 : -EFAULT;
 }
 
 static int read_pivots(const struct mapping *mapping, void *to)
@@ -216,7 +245,8 @@ static int read_pivots(const struct mapping *mapping, void *to)
             pieces[i] = (struct iovec){.iov_base = (void *)(mapping->pairs + pair),
                                        .iov_len = sizeof(*pivots)};
         }
-        error = read_pieces(pieces, now, pivots + done);
+        ssize_t got = read_pieces(pieces, now, pivots + done);
+        error = got < 0 ? (int)got : (size_t)got == now * sizeof(*pivots) ? 0 : -EFAULT;
     }
     return error;
 }

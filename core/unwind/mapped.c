@@ -44,13 +44,40 @@ static size_t last_at_most(const int32_t *numbers, size_t stride, size_t count, 
     return base;
 }
 
+/* The same of the pivots where they lie in memory; SIZE_MAX when they can't be read. */
+static size_t last_pivot_at_most(const struct mapped_unwind *mapped, int64_t wanted)
+{
+    size_t base = 0;
+    size_t count = mapped_pivot_count(mapped->count);
+    while (count > 1) {
+        size_t half = count / 2;
+        size_t pair = (base + half) * MAPPED_STRIDE;
+        int32_t pivot;
+        if (!fetch(&pivot, mapped->pairs + pair * sizeof(struct cfi_pair), sizeof(pivot)))
+            return SIZE_MAX;
+        base = pivot <= wanted ? base + half : base;
+        count -= half;
+    }
+    return base;
+}
+
+/* Which part of the search table, between two pivots, has the pair; SIZE_MAX: none. */
+static size_t find_part(const struct mapped_unwind *mapped, int64_t wanted)
+{
+    const int32_t *pivots = atomic_load_explicit(&mapped->pivots, memory_order_acquire);
+    return pivots ? last_at_most(pivots, 1, mapped_pivot_count(mapped->count), wanted)
+                  : last_pivot_at_most(mapped, wanted);
+}
+
 /* Where the entry that may cover pc lies; 0: nowhere. */
 static uint64_t find_entry(const struct mapped_unwind *mapped, struct cfi_pair *pairs,
                            uintptr_t pc)
 {
     int64_t wanted = (int64_t)(pc - mapped->base);
-    size_t first = MAPPED_STRIDE *
-                   last_at_most(mapped->pivots, 1, mapped_pivot_count(mapped->count), wanted);
+    size_t part = find_part(mapped, wanted);
+    if (part == SIZE_MAX)
+        return 0;
+    size_t first = part * MAPPED_STRIDE;
     size_t count =
         mapped->count - first < MAPPED_STRIDE ? mapped->count - first : MAPPED_STRIDE;
     if (!fetch(pairs, mapped->pairs + first * sizeof(*pairs), count * sizeof(*pairs)))
@@ -96,7 +123,7 @@ bool mapped_find(const struct mapped_unwind *mapped, struct mapped_scratch *scra
 {
     struct cfi_entry entry;
     struct search search = {.pc = pc, .rule = {.cfa_kind = CFA_NONE}};
-    uint64_t address = mapped->pivots ? find_entry(mapped, scratch->fetched.pairs, pc) : 0;
+    uint64_t address = mapped->count ? find_entry(mapped, scratch->fetched.pairs, pc) : 0;
     if (address != 0 && read_entry(mapped, scratch, address, &entry) && pc >= entry.start &&
         pc < entry.limit)
         cfi_entry_rows(&entry, look_at_row, &search);

@@ -5,12 +5,14 @@
  * Signal-safe: mapped.c is handler code. The mapping may vanish at any moment, and its file
  * may be cut off under it, so nothing of it is touched: bytes are fetched with a system call
  * that fails where a load would crash, into the thread's scratch memory, and read by the same
- * decoder as the compiler's. A look-up takes three such calls, some 2 µs. Where a sandbox
- * forbids the call, nothing is found, as in a module without unwind information.
+ * decoder as the compiler's. A look-up takes three such calls, some 2 µs; before there are
+ * pivots up to ten more. Where a sandbox forbids the call, nothing is found, as in a module
+ * without unwind information.
  */
 #ifndef CPROF_UNWIND_MAPPED_H
 #define CPROF_UNWIND_MAPPED_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,21 +22,22 @@
 enum {
     /* Bytes of an entry that can be looked up; node has some 5 KiB. */
     MAPPED_ENTRY_MAX = 6 << 10,
-    /* Pairs from one pivot to the next: as many as go into the same room, since the pivots,
-     * each on a page of its own, are read when a module is found. */
+    /* Pairs from one pivot to the next: as many as go into the same room. */
     MAPPED_STRIDE = MAPPED_ENTRY_MAX / sizeof(struct cfi_pair),
     MAPPED_COMMON_MAX = 256, /* of common information; usually some 20 */
     MAPPED_HEAD = 12,        /* of .eh_frame_hdr: where .eh_frame is, how many pairs */
 };
 
-/* Where it lies. The search table's pivots are ours, so that one fetch finds the place. */
+/* Where it lies. The search table's pivots are copied, so that one fetch finds the place. Each
+ * comes from a page of its own: the collector reads them, and look-ups do without until then.
+ */
 struct mapped_unwind {
-    uintptr_t start, limit; /* the memory that holds .eh_frame_hdr and .eh_frame */
-    uintptr_t base;         /* of .eh_frame_hdr: what its pairs are relative to */
-    uintptr_t pairs;        /* its search table of `count` pairs, at least one */
-    size_t count;
-    const int32_t *pivots;     /* the pc of every MAPPED_STRIDE-th pair; NULL: no look-ups */
-    uint8_t head[MAPPED_HEAD]; /* the first bytes at `base` */
+    uintptr_t start, limit;          /* the memory that holds .eh_frame_hdr and .eh_frame */
+    uintptr_t base;                  /* of .eh_frame_hdr: what its pairs are relative to */
+    uintptr_t pairs;                 /* its search table */
+    size_t count;                    /* of pairs; 0: no look-ups */
+    _Atomic(const int32_t *) pivots; /* the pc of every MAPPED_STRIDE-th; NULL: not read yet */
+    uint8_t head[MAPPED_HEAD];       /* the first bytes at `base` */
 };
 
 static inline size_t mapped_pivot_count(size_t pairs)

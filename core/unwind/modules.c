@@ -34,6 +34,7 @@ struct shared_module {
     struct mapping mapping; /* as it was listed */
     atomic_bool met;        /* see struct module */
     bool refused;           /* though met: it can't have a table */
+    bool read;              /* its pivots are there, or can't be read */
     size_t bytes;           /* taken from the budget */
     size_t references;      /* snapshots that hold it, and the job */
     int32_t pivots[];       /* and its path behind them */
@@ -62,6 +63,7 @@ struct modules {
     _Atomic(const struct module_map *) current; /* a snapshot's; never NULL */
     struct snapshot *retired;
     struct loader_state seen; /* what the loader said for the current snapshot */
+    bool unread;              /* it has modules whose pivots nobody has tried to read */
     bool scanning;            /* the loader does not know all code of this process */
     bool failed;              /* the last listing */
     uint64_t rest_until_ns;   /* see REST_SHARE */
@@ -87,29 +89,36 @@ static void module_release(struct modules *modules, struct shared_module *shared
     free(shared);
 }
 
-/* Looks for the code that handlers return to: in the C library, or in the vDSO. Neither is ever
- * unmapped. */
-static uintptr_t find_signal_return(const struct mapping *mapping)
+static uintptr_t search_signal_return(uintptr_t start, uintptr_t limit)
 {
-    uintptr_t size = mapping->limit - mapping->start;
-    uintptr_t vdso = getauxval(AT_SYSINFO_EHDR);
-    if (!mapping->solid ||
-        ((uintptr_t)sigaction - mapping->start >= size && vdso - mapping->start >= size))
-        return 0;
-    return (uintptr_t)memmem((const void *)mapping->start, size, ARCH_SIGNAL_RETURN,
+    return (uintptr_t)memmem((const void *)start, limit - start, ARCH_SIGNAL_RETURN,
                              sizeof(ARCH_SIGNAL_RETURN));
 }
 
-static struct mapped_unwind look_at_unwind(struct shared_module *shared)
+/* Looks for the code that handlers return to: in the C library, or in the vDSO. Neither is ever
+ * unmapped. Glibc has it beside sigaction(), so that not half of the library is read for it. */
+static uintptr_t find_signal_return(const struct mapping *mapping)
 {
-    const struct mapping *mapping = &shared->mapping;
-    bool known = mapping->pair_count > 0 && listing_copy_pivots(mapping, shared->pivots) == 0;
+    enum { NEAR = 4096 };
+    uintptr_t start = mapping->start;
+    uintptr_t limit = mapping->limit;
+    uintptr_t at = (uintptr_t)sigaction;
+    bool libc = at - start < limit - start;
+    if (!mapping->solid || (!libc && getauxval(AT_SYSINFO_EHDR) - start >= limit - start))
+        return 0;
+    uintptr_t found = libc ? search_signal_return(at - start > NEAR ? at - NEAR : start,
+                                                  limit - at > NEAR ? at + NEAR : limit)
+                           : 0;
+    return found != 0 ? found : search_signal_return(start, limit);
+}
+
+static struct mapped_unwind look_at_unwind(const struct mapping *mapping)
+{
     return (struct mapped_unwind){.start = mapping->unwind,
                                   .limit = mapping->unwind_limit,
                                   .base = mapping->header,
                                   .pairs = mapping->pairs,
-                                  .count = mapping->pair_count,
-                                  .pivots = known ? shared->pivots : NULL};
+                                  .count = mapping->pair_count};
 }
 
 static struct shared_module *module_make(struct modules *modules, const struct mapping *mapping,
@@ -137,13 +146,12 @@ static struct shared_module *module_make(struct modules *modules, const struct m
         .path = name,
         .serial = ++modules->serials,
         .met = &shared->met,
-        .mapped = look_at_unwind(shared),
+        .mapped = look_at_unwind(mapping),
         .signal_return = find_signal_return(mapping),
     };
     memcpy(shared->module.mapped.head, mapping->head, sizeof(mapping->head));
     shared->module.transient = mapping->header != 0 && !mapping->stays;
-    shared->module.guess =
-        mapping->header == 0 ? !mapping->foreign : shared->module.mapped.pivots != NULL;
+    shared->module.guess = mapping->header == 0 ? !mapping->foreign : mapping->pair_count > 0;
     return shared;
 }
 
@@ -344,7 +352,23 @@ static int list_and_publish(struct modules *modules)
         (struct snapshot *)(uintptr_t)atomic_exchange(&modules->current, &snapshot->map);
     old->next = modules->retired;
     modules->retired = old;
+    modules->unread = true;
     return 1;
+}
+
+/* Of those that the last refresh found. */
+static void read_pivots(struct modules *modules)
+{
+    const struct module_map *map = modules_current(modules);
+    for (size_t i = 0; modules->unread && i < map->count; i++) {
+        struct shared_module *shared = shared_of(map->modules[i]);
+        if (!shared->read && shared->mapping.pair_count > 0 &&
+            listing_copy_pivots(&shared->mapping, shared->pivots) == 0)
+            atomic_store_explicit(&shared->module.mapped.pivots, shared->pivots,
+                                  memory_order_release);
+        shared->read = true;
+    }
+    modules->unread = false;
 }
 
 static void rest(struct modules *modules, uint64_t began)
@@ -360,6 +384,7 @@ int modules_refresh(struct modules *modules,
                     void *closure)
 {
     int result = 0;
+    read_pivots(modules);
     if (due(modules)) {
         uint64_t began = clock_ns(CLOCK_MONOTONIC);
         result = list_and_publish(modules);

@@ -15,7 +15,8 @@
  *
  * A refresh only finds out where modules and their unwind information are, which is quick:
  * a walk through a module without a table looks its frames up where the loader mapped them
- * (mapped.h), and marks the module as met. Those that were met are compiled by
+ * (mapped.h), and marks the module as met. The pivots for that are read by the next refresh:
+ * after that of start() comes the collector's at once. Those that were met are compiled by
  * modules_compile(), a slice at a time; from then on walks use the table. So start() waits
  * for nothing, a module that no stack goes through costs nothing, and the first sample is as
  * good as the last.

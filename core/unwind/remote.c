@@ -75,7 +75,7 @@ void unwind_library_fork_child(void)
 static bool find_code(void *closure, uint64_t pc, struct remote_code *code)
 {
     const struct module *module = module_find(closure, (uintptr_t)pc);
-    if (module == NULL || module->mapped.pivots == NULL)
+    if (module == NULL || module->mapped.count == 0)
         return false;
     *code = (struct remote_code){.start = module->start,
                                  .limit = module->limit,

@@ -40,15 +40,16 @@ static void look_up(const uint8_t *data, size_t size)
     for (size_t i = 0; i < index.count; i += MAPPED_STRIDE)
         memcpy(&pivots[i / MAPPED_STRIDE], pairs + i * sizeof(struct cfi_pair),
                sizeof(pivots[0]));
-    const struct mapped_unwind mapped = {.start = (uintptr_t)data,
-                                         .limit = (uintptr_t)data + size,
-                                         .base = section.address,
-                                         .pairs = (uintptr_t)index.pairs,
-                                         .count = index.count,
-                                         .pivots = pivots};
-    for (size_t i = 0; i < index.count; i++) {
+    struct mapped_unwind mapped = {.start = (uintptr_t)data,
+                                   .limit = (uintptr_t)data + size,
+                                   .base = section.address,
+                                   .pairs = (uintptr_t)index.pairs,
+                                   .count = index.count};
+    for (size_t i = 0; i < 2 * index.count; i++) {
         struct cfi_pair pair;
-        memcpy(&pair, pairs + i * sizeof(pair), sizeof(pair));
+        if (i == index.count) /* once more, with the pivots */
+            mapped.pivots = pivots;
+        memcpy(&pair, pairs + i % index.count * sizeof(pair), sizeof(pair));
         struct unwind_rule rule;
         mapped_find(&mapped, &scratch, mapped.base + (uintptr_t)(intptr_t)pair.pc + i % 8,
                     &rule);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -56,7 +57,8 @@ static _Atomic enum way way = WAY_NONE;
 static void forget_places(struct isolate *isolate)
 {
     for (size_t i = 0; i < PLACE_SLOTS; i++)
-        isolate->places[i].pc = 0;
+        if (isolate->places[i].pc != 0) /* a page that was never written to stays away */
+            isolate->places[i].pc = 0;
     for (size_t i = 0; i < PAGE_SLOTS; i++)
         isolate->pages[i] = 0;
 }
@@ -206,16 +208,20 @@ static bool overlap(const struct range *a, const struct memory_range *b)
 static struct range find_copy(const struct range *code)
 {
     struct range copy = {0, 0};
-    char line[512];
+    char *line = NULL;
+    size_t size = 0;
     FILE *maps = fopen("/proc/self/maps", "re");
-    while (maps != NULL && fgets(line, sizeof line, maps) != NULL) {
+    while (maps != NULL && getline(&line, &size, maps) > 0) {
         struct range range;
-        unsigned long inode;
-        if (range_holds(code, strtoul(line, NULL, 16)) && /* first, as sscanf() is slow */
+        unsigned long inode, start = strtoul(line, NULL, 16);
+        if (start >= code->limit)
+            break; /* lines ascend, and cost the kernel most of a microsecond each */
+        if (range_holds(code, start) && /* first, as sscanf() is slow */
             sscanf(line, "%lx-%lx %*s %*s %*s %lu", &range.start, &range.limit, &inode) == 3 &&
             inode != 0)
             copy = range;
     }
+    free(line);
     if (maps != NULL)
         fclose(maps);
     return copy;
@@ -374,11 +380,24 @@ struct isolate *isolate_open(napi_env env, uint32_t thread_id)
     return isolate;
 }
 
+/* Zeroes, in pages that exist once they are touched: most of a table never is. */
+static void *new_table(size_t bytes)
+{
+    void *table = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return table != MAP_FAILED ? table : NULL;
+}
+
+static void free_table(void *table, size_t bytes)
+{
+    if (table != NULL)
+        munmap(table, bytes);
+}
+
 static void free_handler_tables(struct isolate *isolate)
 {
-    free(isolate->seen);
-    free(isolate->pending);
-    free(isolate->places);
+    free_table(isolate->seen, SEEN_SLOTS * sizeof *isolate->seen);
+    free_table(isolate->pending, PENDING_MAX * sizeof *isolate->pending);
+    free_table(isolate->places, PLACE_SLOTS * sizeof *isolate->places);
     isolate->seen = NULL;
     isolate->pending = NULL;
     isolate->places = NULL;
@@ -389,7 +408,7 @@ static void free_handler_tables(struct isolate *isolate)
 static void free_records(struct isolate *isolate)
 {
     names_forget(isolate);
-    free(isolate->records);
+    free_table(isolate->records, RECORD_SLOTS * sizeof *isolate->records);
     isolate->records = NULL;
     code_events_free(isolate);
 }
@@ -404,10 +423,10 @@ static void free_tables(struct isolate *isolate)
 
 static bool make_tables(struct isolate *isolate)
 {
-    isolate->seen = calloc(SEEN_SLOTS, sizeof *isolate->seen);
-    isolate->pending = calloc(PENDING_MAX, sizeof *isolate->pending);
-    isolate->places = calloc(PLACE_SLOTS, sizeof *isolate->places);
-    struct record **records = calloc(RECORD_SLOTS, sizeof(struct record *));
+    isolate->seen = new_table(SEEN_SLOTS * sizeof *isolate->seen);
+    isolate->pending = new_table(PENDING_MAX * sizeof *isolate->pending);
+    isolate->places = new_table(PLACE_SLOTS * sizeof *isolate->places);
+    struct record **records = new_table(RECORD_SLOTS * sizeof *records);
     pthread_mutex_lock(&lock);
     isolate->records = records;
     pthread_mutex_unlock(&lock);
