@@ -2,7 +2,7 @@
 
 // Runs programs under this Node in processes of their own, with and without cprof.
 
-const { spawn } = require('node:child_process')
+const { spawn, spawnSync } = require('node:child_process')
 const fs = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
@@ -29,6 +29,12 @@ function run (args, { env = {}, seconds = 60 } = {}) {
       resolve({ code, signal, ...output })
     })
   })
+}
+
+// npm pack, into the folder: one at a time, as it puts the core into the package's own folder meanwhile.
+function pack (binding) {
+  return spawnSync('flock', [binding, 'npm', 'pack', '--silent', '--pack-destination', folder],
+    { cwd: binding, encoding: 'utf8', env: { ...process.env, NODE_PATH: '' } })
 }
 
 // The body is run with `cprof` at hand, profiled from its first line on.
@@ -73,4 +79,4 @@ const { exports: { spin } } = new WebAssembly.Instance(new WebAssembly.Module(by
 
 const major = Number(process.versions.node.split('.')[0])
 
-module.exports = { run, profileSource, fresh, folder, major, repeatedly, Profile, BURN, WASM_SPIN }
+module.exports = { run, profileSource, pack, fresh, folder, major, repeatedly, Profile, BURN, WASM_SPIN }

@@ -5,7 +5,7 @@ const { spawnSync } = require('node:child_process')
 const fs = require('node:fs')
 const path = require('node:path')
 const test = require('node:test')
-const { run, folder, fresh, major, Profile } = require('../helper')
+const { run, folder, pack, fresh, major, Profile } = require('../helper')
 
 const binding = path.dirname(require.resolve('cprof'))
 const node = path.dirname(process.execPath)
@@ -16,8 +16,7 @@ const call = (command, args, cwd, env = {}) =>
 let tarball
 
 function install (name, ...options) {
-  tarball ??= path.join(folder, call('npm', ['pack', '--silent', '--pack-destination', folder], binding)
-    .stdout.trim().split('\n').at(-1))
+  tarball ??= path.join(folder, pack(binding).stdout.trim().split('\n').at(-1))
   const app = path.join(folder, name)
   fs.mkdirSync(app)
   fs.writeFileSync(path.join(app, 'package.json'), '{}')
