@@ -124,6 +124,34 @@ test('an idle program is not sampled', async () => {
 })
 
 const STRESS_SECONDS = Number(process.env.CPROF_STRESS_SECONDS ?? 6)
+test('a worker that computes when start() is called shows its JavaScript, not only once it waits', async () => {
+  const output = fresh('.pb.gz')
+  const file = program('computing.js', `
+    const { Worker, isMainThread, parentPort } = require('node:worker_threads')
+    const cprof = require('cprof')
+    function spin () { let x = 1; for (let i = 0; i < 20000; i++) x = (x * 31 + i) % 1000003; return x }
+    if (isMainThread) {
+      const worker = new Worker(__filename)
+      worker.on('message', async done => {
+        if (!done) return cprof.start({ output: process.argv[2], rate: 250 })
+        await cprof.stop()
+        await worker.terminate()
+      })
+    } else {
+      parentPort.postMessage(false)
+      for (const end = Date.now() + 2500; Date.now() < end;) spin()
+      parentPort.postMessage(true)
+    }`)
+  const result = await run([file, output])
+  assert.strictEqual(result.code, 0, result.stderr)
+  const profile = new Profile(output)
+  const worker = profile.samples.filter(sample => /worker/i.test(sample.labels['thread.name']))
+  const told = worker.filter(({ stack }) => stack.some(({ file: shown }) => shown === file))
+  const count = samples => samples.reduce((sum, sample) => sum + sample.count, 0)
+  assert.ok(count(worker) > 50, `${count(worker)} samples`)
+  assert.ok(count(told) > count(worker) * 0.8, `${count(told)} of ${count(worker)}`)
+})
+
 test(`${STRESS_SECONDS} s of collections, new functions and workers: no crash, no hang`, async () => {
   const output = fresh('.pb.gz')
   const result = await run([path.join(programs, 'stress.js'), String(STRESS_SECONDS), output],

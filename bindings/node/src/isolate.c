@@ -273,13 +273,9 @@ static uintptr_t stack_end(void)
 
 /* ---- life ---- */
 
-/* The event loop's side of a request, and how other threads learn that the engine runs. */
-static void on_wake(napi_env env, napi_value callback, void *context, void *data)
+/* Names what is pending; and is how other threads learn that the engine runs, or does not. */
+static void serve(struct isolate *isolate)
 {
-    struct isolate *isolate = context;
-    (void)callback, (void)data;
-    if (env == NULL || !atomic_load(&isolate->open))
-        return;
     atomic_store(&isolate->asked, false);
     if (!cprof_is_running() || isolate->way != isolate_way())
         isolate_detach(isolate);
@@ -287,14 +283,29 @@ static void on_wake(napi_env env, napi_value callback, void *context, void *data
         names_pending(isolate);
 }
 
+/* In the event loop. */
+static void on_wake(napi_env env, napi_value callback, void *context, void *data)
+{
+    struct isolate *isolate = context;
+    (void)callback, (void)data;
+    if (env != NULL && atomic_load(&isolate->open))
+        serve(isolate);
+}
+
+/* Amid JavaScript. */
 static void on_interrupt(void *v8_isolate, void *data)
 {
     struct isolate *isolate = data;
-    if (isolate->v8 != v8_isolate) /* another's by now */
-        return;
-    atomic_store(&isolate->asked, false);
-    if (atomic_load(&isolate->open) && isolate->attached)
-        names_pending(isolate);
+    if (isolate->v8 == v8_isolate && atomic_load(&isolate->open)) /* else another's by now */
+        serve(isolate);
+}
+
+/* [locked] Both, as nobody knows which comes first. */
+static void call(struct isolate *isolate)
+{
+    if (v8.request_interrupt != NULL && isolate->v8 != NULL)
+        v8.request_interrupt(isolate->v8, on_interrupt, isolate);
+    napi_call_threadsafe_function(isolate->waker, NULL, napi_tsfn_nonblocking);
 }
 
 /* Something may still be named by it. */
@@ -505,7 +516,7 @@ enum way isolate_descend(struct isolate *isolate)
     pthread_mutex_unlock(&lock);
     if (cprof_is_running())
         isolate_attach(isolate);
-    isolate_wake_all();
+    isolate_wake_others(isolate);
     return isolate_way();
 }
 
@@ -545,19 +556,17 @@ bool isolate_ask(struct isolate *isolate)
 {
     if (!atomic_load(&isolate->open) || !isolate->attached)
         return false;
-    if (!atomic_exchange(&isolate->asked, true)) {
-        v8.request_interrupt(isolate->v8, on_interrupt, isolate);
-        napi_call_threadsafe_function(isolate->waker, NULL, napi_tsfn_nonblocking);
-    }
+    if (!atomic_exchange(&isolate->asked, true))
+        call(isolate);
     return true;
 }
 
-void isolate_wake_all(void)
+void isolate_wake_others(const struct isolate *own)
 {
     pthread_mutex_lock(&lock);
     for (struct isolate *at = isolates; at != NULL; at = at->next)
-        if (atomic_load(&at->open) && at->waker != NULL)
-            napi_call_threadsafe_function(at->waker, NULL, napi_tsfn_nonblocking);
+        if (at != own && atomic_load(&at->open) && at->waker != NULL)
+            call(at);
     pthread_mutex_unlock(&lock);
 }
 

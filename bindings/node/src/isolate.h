@@ -145,8 +145,9 @@ void isolate_drained(void);
 /* [any thread, locked] Asks an isolate's thread to name what is pending, whether it runs
  * JavaScript or waits for events. False: it has ended. */
 bool isolate_ask(struct isolate *isolate);
-/* [any thread] Wakes all other isolates' threads, which attach or detach as the engine runs. */
-void isolate_wake_all(void);
+/* [isolate's thread] Has the other isolates' threads attach or detach as the engine runs now,
+ * whether they run JavaScript or wait for events. */
+void isolate_wake_others(const struct isolate *own);
 /* [any thread] The isolate with that serial, if it is open. Valid while the lock is held. */
 struct isolate *isolate_lock(uint32_t serial);
 /* [V8's threads] The same for a v8::Isolate whose code events are listened to. */

@@ -187,7 +187,7 @@ static napi_value module_start(napi_env env, napi_callback_info info)
     if (status == 0) {
         if (!isolate_attach(own_isolate(env)))
             snprintf(lacking, sizeof lacking, "no memory to follow JavaScript");
-        isolate_wake_all();
+        isolate_wake_others(own_isolate(env));
         napi_get_null(env, &result);
         return result;
     }
@@ -221,7 +221,7 @@ static void deliver(napi_env env, void *data)
 static void after_stop(napi_env env)
 {
     isolate_detach(own_isolate(env));
-    isolate_wake_all();
+    isolate_wake_others(own_isolate(env));
 }
 
 static void delivered(napi_env env, napi_status status, void *data)
