@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/date.h"
 #include "base/random.h"
 #include "engine/command_line.h"
 #include "engine/container.h"
@@ -56,24 +57,14 @@ static void set_instance(struct profile *model)
 
 /* ---- process ---- */
 
-/* Unix time as RFC 3339 has it, by the days of 400 years that begin in March (the algorithm is
- * Howard Hinnant's "civil_from_days"). Not by gmtime_r() and strftime(): they take the lock of
- * the time zone, which another thread may have held when this process was forked. */
+/* Unix time as RFC 3339 has it. */
 static void write_date(char *text, size_t size, uint64_t unix_ns)
 {
     uint64_t seconds = unix_ns / NS_PER_SECOND;
-    uint64_t days = seconds / 86400 + 719468; /* since March 1st of the year 0 */
-    uint64_t era = days / 146097, day_of_era = days % 146097;
-    uint64_t year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-    uint64_t day = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    uint64_t month = (5 * day + 2) / 153; /* from March on */
-    snprintf(text, size, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ",
-             (unsigned)(era * 400 + year_of_era + (month >= 10)),
-             (unsigned)(month < 10 ? month + 3 : month - 9),
-             (unsigned)(day - (153 * month + 2) / 5 + 1), (unsigned)(seconds / 3600 % 24),
-             (unsigned)(seconds / 60 % 60), (unsigned)(seconds % 60),
-             (unsigned)(unix_ns / 1000000 % 1000));
+    struct date date = date_of_days((int64_t)(seconds / 86400));
+    snprintf(text, size, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ", date.year, date.month, date.day,
+             (unsigned)(seconds / 3600 % 24), (unsigned)(seconds / 60 % 60),
+             (unsigned)(seconds % 60), (unsigned)(unix_ns / 1000000 % 1000));
 }
 
 /* When the process began, by the kernel's count of ticks since boot. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/date.h"
 #include "export/answer.h"
 
 #define FIRST_DELAY NS_PER_SECOND
@@ -22,20 +23,23 @@ uint64_t retry_backoff(unsigned failures, uint64_t random)
 
 /* "Sun, 06 Nov 1994 08:49:37 GMT", the one form that RFC 9110 lets a server send. Not strptime:
  * that reads the names of days and months in the host program's language. */
-static time_t parse_http_date(const char *text)
+static int64_t parse_http_date(const char *text)
 {
     static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    struct tm tm = {0};
+    struct date date;
     char month[4];
-    if (sscanf(text, "%*3s, %2d %3s %4d %2d:%2d:%2d GMT", &tm.tm_mday, month, &tm.tm_year,
-               &tm.tm_hour, &tm.tm_min, &tm.tm_sec) != 6)
-        return (time_t)-1;
+    unsigned hour, minute, second;
+    if (sscanf(text, "%*3s, %2u %3s %4u %2u:%2u:%2u GMT", &date.day, month, &date.year, &hour,
+               &minute, &second) != 6)
+        return -1;
     const char *found = strstr(months, month);
     if (found == NULL || strlen(month) != 3 || (found - months) % 3 != 0)
-        return (time_t)-1;
-    tm.tm_mon = (int)(found - months) / 3;
-    tm.tm_year -= 1900;
-    return timegm(&tm);
+        return -1;
+    if (date.year < 1970 || date.year > 9999 || date.day < 1 || date.day > 31 || hour > 23 ||
+        minute > 59 || second > 60)
+        return -1;
+    date.month = (unsigned)(found - months) / 3 + 1;
+    return date_days(date) * 86400 + hour * 3600 + minute * 60 + second;
 }
 
 uint64_t retry_after(const char *value, time_t now)
@@ -48,8 +52,8 @@ uint64_t retry_after(const char *value, time_t now)
         if (end[strspn(end, " \t")] != '\0')
             return 0;
     } else {
-        time_t date = parse_http_date(value);
-        if (date == (time_t)-1 || date <= now)
+        int64_t date = parse_http_date(value);
+        if (date <= now)
             return 0;
         seconds = date - now;
     }

@@ -116,7 +116,12 @@ static void senseless_retry_after_is_ignored_and_a_long_one_cut(void **state)
                                             "1e9x",
                                             "Sun, 06",
                                             "\xff",
-                                            "Sun, 06 ovD 1994 08:50:07 GMT"};
+                                            "Sun, 06 ovD 1994 08:50:07 GMT",
+                                            "Sun, -6 Nov 1994 08:50:07 GMT",
+                                            "Sun, 32 Nov 1994 08:50:07 GMT",
+                                            "Sun, 06 Nov -994 08:50:07 GMT",
+                                            "Sun, 06 Jan 0000 08:50:07 GMT",
+                                            "Sun, 06 Nov 1994 24:50:07 GMT"};
     for (size_t i = 0; i < sizeof senseless / sizeof *senseless; i++)
         assert_int_equal(retry_after(senseless[i], 0), 0);
     assert_int_equal(retry_after("99999999999999999999", 0), 3600 * NS_PER_SECOND);
