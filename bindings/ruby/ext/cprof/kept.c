@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "layout.h"
 #include "threads.h"
+#include "walk.h"
 
 struct kept {
     struct kept *next;
@@ -42,12 +44,29 @@ static void mark_all(void *unused)
 static const rb_data_type_t kept_type = {.wrap_struct_name = "cprof/kept",
                                          .function = {.dmark = mark_all}};
 
+static void keep_older(void)
+{
+    VALUE threads = rb_funcall(rb_cThread, rb_intern("list"), 0);
+    rb_gc_register_mark_object(threads);
+    struct walk_thread *older = calloc((size_t)RARRAY_LEN(threads), sizeof *older);
+    size_t count = 0;
+    for (long i = 0; older != NULL && i < RARRAY_LEN(threads); i++) {
+        VALUE thread = RARRAY_AREF(threads, i);
+        VALUE tid = rb_funcall(thread, rb_intern("native_thread_id"), 0);
+        if (RB_FIXNUM_P(tid))
+            older[count++] =
+                (struct walk_thread){.tid = FIX2INT(tid), .thread = layout_thread(thread)};
+    }
+    walk_older = older;
+    walk_older_count = count;
+}
+
 void kept_init(void)
 {
     owner = getpid();
     have_key = pthread_key_create(&end_key, end_native_thread) == 0;
     rb_gc_register_mark_object(rb_data_typed_object_wrap(0, &all, &kept_type));
-    rb_gc_register_mark_object(rb_funcall(rb_cThread, rb_intern("list"), 0));
+    keep_older();
 }
 
 /* Those of native threads that have ended, or that a fork has left behind. */

@@ -14,8 +14,8 @@
 
 enum { KEPT_NEEDED = RUBY_API_VERSION_CODE < 30300 };
 
-/* Once, under the GVL. Threads that run already are kept for good: which native threads theirs
- * are is not known. */
+/* Once, under the GVL, before the first start. Threads that run already are kept for good, and
+ * handlers told of them (walk_older): nobody tells when their native threads run others. */
 void kept_init(void);
 
 /* Under the GVL: the calling native thread runs this Ruby thread now; Qnil: none, and it is

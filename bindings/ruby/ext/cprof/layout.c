@@ -1,7 +1,5 @@
 #include "layout.h"
 
-#include <dlfcn.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -44,30 +42,6 @@ void *layout_thread(VALUE thread)
     return RTYPEDDATA_DATA(thread);
 }
 
-/* Where a thread's own ruby_current_ec lies from its thread pointer. */
-static void *current_ec_distance(void *symbol)
-{
-    (void)symbol;
-    uintptr_t address = (uintptr_t)dlsym(RTLD_DEFAULT, "ruby_current_ec");
-    return (void *)(address - (uintptr_t)__builtin_thread_pointer());
-}
-
-/* Some builds export ruby_current_ec. It may be read from a handler when it lies in the static
- * part of thread-local storage, which is when it lies equally far in two threads. */
-static void find_current_ec(void)
-{
-    layout.current_ec = 0;
-    if (dlsym(RTLD_DEFAULT, "ruby_current_ec") == NULL)
-        return;
-    void *here = current_ec_distance(NULL), *there = NULL;
-    pthread_t thread;
-    if (pthread_create(&thread, NULL, current_ec_distance, NULL) != 0)
-        return;
-    pthread_join(thread, &there);
-    if (here == there)
-        layout.current_ec = (ptrdiff_t)here;
-}
-
 /* The thread, its context and their way back to each other. */
 static bool check_context(void)
 {
@@ -76,7 +50,7 @@ static bool check_context(void)
     uintptr_t self, ec, back;
     return peek_word(thread + THREAD_SELF, &self) && self == current &&
            peek_word(thread + layout.thread_ec, &ec) && peek_word(ec + EC_THREAD, &back) &&
-           back == thread && walk_context((void *)thread) == ec;
+           back == thread;
 }
 
 /* Called by layout_probe() in Ruby, right below an interpreter loop: its tag is the innermost.
@@ -127,7 +101,6 @@ bool layout_check(char *why, size_t size)
                  RUBY_API_VERSION_MAJOR, RUBY_API_VERSION_MINOR);
         return false;
     }
-    find_current_ec();
     if (check_context()) {
         learn_loop();
         layout.trusted = true;

@@ -83,8 +83,6 @@ static inline uintptr_t layout_demangle(uintptr_t word)
 struct layout {
     unsigned thread_ec;    /* offset of rb_thread_t.ec */
     unsigned frame_size;   /* of rb_control_frame_t */
-    ptrdiff_t current_ec;  /* where ruby_current_ec lies from the thread pointer; 0 = hidden,
-                              the binding then stores each thread's rb_thread_t */
     uintptr_t loop_resume; /* what the tags of rb_vm_exec() resume at; 0 = not known */
     bool trusted;          /* layout_check() agreed: frames may be walked */
 };

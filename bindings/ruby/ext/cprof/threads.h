@@ -4,7 +4,8 @@
  *
  * Ruby keeps native threads for use by other Ruby threads, and from 3.3 on may move a Ruby
  * thread between native ones; where Ruby has hooks for it (3.3) they are followed, before that
- * the events of a thread's begin and end are.
+ * the events of a thread's begin and end are. Those are the main Ractor's only: what runs in
+ * others is not known there, and must not be looked at, as its end isn't known either.
  */
 #ifndef CPROF_RUBY_THREADS_H
 #define CPROF_RUBY_THREADS_H

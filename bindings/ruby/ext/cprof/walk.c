@@ -5,6 +5,9 @@
  * walk's time when it is called instead. */
 #include "walk.h"
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include "context.h"
 #include "layout.h"
 #include "threads.h"
@@ -22,6 +25,8 @@ _Atomic uint32_t walk_tick;
 _Atomic uint32_t code_met;
 void (*walk_ask_for_names)(void);
 struct walk_range walk_jit;
+const struct walk_thread *walk_older;
+size_t walk_older_count;
 
 static _Atomic uint64_t next_id = CODE_FIRST;
 
@@ -34,13 +39,24 @@ struct frames {
     size_t gc_count; /* for the slots of what is new */
 };
 
+/* Before threads were followed this one ran it, or one with its id, which has ended: then so
+ * have the frames of what is kept of it. */
+static void *find_older(void)
+{
+    pid_t tid = walk_older_count > 0 ? (pid_t)syscall(SYS_gettid) : 0;
+    for (size_t i = 0; i < walk_older_count; i++)
+        if (walk_older[i].tid == tid)
+            return walk_older[i].thread;
+    return NULL;
+}
+
 uintptr_t walk_context(const void *thread_data)
 {
     if (threads_over)
         return 0;
-    if (layout.current_ec != 0)
-        return word_at((uintptr_t)__builtin_thread_pointer(), layout.current_ec);
-    if (thread_data == NULL)
+    if (threads_running == NULL)
+        threads_running = find_older();
+    if (threads_running != NULL)
         thread_data = threads_running;
     return thread_data != NULL ? word_at((uintptr_t)thread_data, layout.thread_ec) : 0;
 }

@@ -24,6 +24,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <cprof/runtime.h>
 
@@ -92,8 +93,17 @@ void walk_objects(const void *thread_data, void (*each)(uintptr_t object));
 /* [handler] The next older tag of an interpreter loop, from `tag` on; 0 = there is none. */
 uintptr_t walk_loop_tag(uintptr_t tag);
 
-/* The execution context of a rb_thread_t, or of the one that the calling native thread runs
- * (NULL), or 0. */
+/* The rb_thread_t that each native thread ran before the first start, where it cannot be told
+ * later (kept.h). Set before that; the threads live for good. */
+struct walk_thread {
+    pid_t tid;
+    void *thread;
+};
+extern const struct walk_thread *walk_older;
+extern size_t walk_older_count;
+
+/* The execution context of the rb_thread_t that the calling native thread is known to run, else
+ * of the one given (NULL: none). 0 = there is none to be looked at. */
 uintptr_t walk_context(const void *thread_data);
 
 #endif
