@@ -54,6 +54,16 @@ class TestApi < CprofTest
     assert_match(/running/i, messages.last)
   end
 
+  def test_threads_that_mean_something_else_by_their_name_start_and_fork
+    outcome = run_plain(<<~'RUBY', environment: { "CPROF_EXPORTER" => "none" })
+      class Named < Thread; def name = :symbol; end
+      Named.new { p Cprof.start }.join
+      Named.new { Thread.current.name = "x"; Process.wait(fork { exit 3 }); p $?.exitstatus }.join
+    RUBY
+    assert_clean outcome
+    assert_equal %w[true 3], outcome.output.split
+  end
+
   def test_profile_writes_what_its_block_did_and_returns_its_value
     run_plain(<<~RUBY) do |outcome|
       def inside = spin(0.2)

@@ -45,10 +45,18 @@ static void leave(VALUE thread)
     cprof_thread_leave();
 }
 
+/* What Thread says, and not a subclass that means something else by it. */
+static VALUE name_of(VALUE thread)
+{
+    VALUE method =
+        rb_funcall(rb_cThread, rb_intern("instance_method"), 1, ID2SYM(rb_intern("name")));
+    return rb_funcall(method, rb_intern("bind_call"), 1, thread);
+}
+
 void threads_enter_current(void)
 {
     VALUE thread = rb_thread_current();
-    VALUE name = rb_funcall(thread, rb_intern("name"), 0);
+    VALUE name = name_of(thread);
     if (NIL_P(name) && thread == rb_thread_main())
         name = rb_str_new_cstr("main");
     enter(thread, NIL_P(name) ? NULL : StringValueCStr(name));

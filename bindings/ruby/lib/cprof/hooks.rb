@@ -56,9 +56,14 @@ module Cprof
       end
     end
 
+    # What Thread says, and not a subclass that means something else by it.
+    NAME = Thread.instance_method(:name)
+    private_constant :NAME
+
     def self.tell_name(thread)
       id = thread.native_thread_id
-      Native.describe_thread(id, thread.name) if id && thread.name
+      name = NAME.bind_call(thread)
+      Native.describe_thread(id, name) if id && name
     end
 
     def self.in_child
