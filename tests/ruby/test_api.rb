@@ -54,6 +54,21 @@ class TestApi < CprofTest
     assert_match(/running/i, messages.last)
   end
 
+  def test_a_value_of_the_wrong_kind_is_an_error_as_well
+    outcome = run_plain(<<~'RUBY')
+      [{ rate: 0 }, { rate: -1 }, { rate: "100" }, { rate: 2**70 }, { interval: 0 }, { interval: "5" }, { interval: 0.0 / 0 },
+       { service_name: "a\0b" }, { types: ["a\0"] }, { labels: 5 }, { labels: { a: "\0" } }, { headers: "a=b" }].each do |options|
+        Cprof.start(exporter: "none", **options)
+        puts "started"
+      rescue Cprof::Error => e
+        puts e.message[/\A\w+/]
+      end
+      p Cprof.running?, Cprof.start(exporter: "none", service_name: "ä".encode("UTF-16LE"), rate: nil)
+    RUBY
+    assert_clean outcome
+    assert_equal %w[rate] * 4 + %w[interval] * 3 + %w[service_name types labels labels headers false true], outcome.output.split
+  end
+
   def test_threads_that_mean_something_else_by_their_name_start_and_fork
     outcome = run_plain(<<~'RUBY', environment: { "CPROF_EXPORTER" => "none" })
       class Named < Thread; def name = :symbol; end

@@ -44,10 +44,12 @@ module Cprof
       return false unless AVAILABLE
 
       prepare
-      failure = Native.start(text(service_name), list(types), rate, interval, list(exporter),
-                             text(endpoint), text(output), pairs(headers), pairs(labels),
-                             native.nil? ? nil : (native ? "on" : "off"), pairs(resource),
-                             Extension.folder)
+      failure = Native.start(text("service_name", service_name), list("types", types),
+                             positive("rate", rate), positive("interval", interval),
+                             list("exporter", exporter), text("endpoint", endpoint),
+                             text("output", output), pairs("headers", headers),
+                             pairs("labels", labels), native.nil? ? nil : (native ? "on" : "off"),
+                             pairs("resource", resource), Extension.folder)
       Thread.list.each { |thread| Hooks.tell_name(thread) } if failure.nil?
       return true if failure.nil?
 
@@ -156,16 +158,33 @@ module Cprof
       Hooks.install
     end
 
-    def text(value)
-      value&.to_s
+    def text(name, value)
+      return if value.nil?
+
+      text = value.to_s
+      text = text.encode(Encoding::UTF_8) unless text.encoding.ascii_compatible?
+      raise Error, "#{name}=#{text.dump}: a text without NUL is needed" if text.include?("\0")
+
+      text
+    rescue EncodingError => e
+      raise Error, "#{name}: #{e.message}"
     end
 
-    def list(value)
-      value && Array(value).join(",")
+    def list(name, value)
+      value && text(name, Array(value).join(","))
     end
 
-    def pairs(hash)
-      (hash || {}).map { |key, value| [key.to_s, value.to_s] }
+    # Zero tells the engine to take its default; asked for by a caller it is a mistake.
+    def positive(name, value)
+      return value if value.nil? || (value.is_a?(Numeric) && value.real? && value.positive? && value < 2**31)
+
+      raise Error, "#{name}=#{value.inspect}: a number above 0 is needed"
+    end
+
+    def pairs(name, hash)
+      raise Error, "#{name}=#{hash.inspect}: a Hash is needed" unless hash.nil? || hash.respond_to?(:to_hash)
+
+      (hash || {}).to_hash.map { |key, value| [text(name, key.to_s), text(name, value.to_s)] }
     end
 
     def resource
