@@ -69,6 +69,32 @@ class TestApi < CprofTest
     assert_equal %w[rate] * 4 + %w[interval] * 3 + %w[service_name types labels labels headers false true], outcome.output.split
   end
 
+  # What other threads raise (Timeout, Rack::Timeout) is the application's, and its labels end with it.
+  def test_labels_neither_keep_nor_outlive_what_another_thread_raises
+    outcome = run_plain(<<~'RUBY')
+      Cprof.start(exporter: "none")
+      class Stop < StandardError; end
+      class Slow; def to_s = (sleep(0.001); "slow"); end
+      left = 60.times.count do |n|
+        ready = Queue.new
+        thread = Thread.new do
+          ready << 1
+          i = 0
+          loop { Cprof.labels(a: n.even? ? Slow.new : (i += 1)) { } }
+        rescue Stop
+          Thread.current[:__cprof_labels]
+        end
+        ready.pop
+        sleep rand * 0.005
+        thread.raise(Stop)
+        thread.join(5) ? thread.value : p(:kept)
+      end
+      p left
+    RUBY
+    assert_clean outcome
+    assert_equal "0\n", outcome.output
+  end
+
   def test_threads_that_mean_something_else_by_their_name_start_and_fork
     outcome = run_plain(<<~'RUBY', environment: { "CPROF_EXPORTER" => "none" })
       class Named < Thread; def name = :symbol; end

@@ -108,13 +108,15 @@ module Cprof
     # @param labels [Hash{Symbol => Object}] shown by their `to_s`
     # @return what the block returns
     def labels(**labels)
-      inner = AVAILABLE ? Native.enter_labels(labels) : nil
-      return yield if inner.nil?
+      return yield unless AVAILABLE
 
+      outer = Native.current_labels
       begin
+        # Ruby may raise what another thread has sent when this is done, but has not returned.
+        Native.enter_labels(labels)
         yield
       ensure
-        Native.leave_labels(inner)
+        Native.leave_labels(outer)
       end
     end
 
@@ -140,13 +142,23 @@ module Cprof
     # The beginning of a label's text, as UTF-8 without NUL. Whatever it is made of, labelling
     # does the application no harm.
     def label_text(value)
-      text = value.is_a?(Symbol) ? value.name : value.to_s
-      return text if text.size < LABEL_CHARACTERS && text.ascii_only? && !text.include?("\0")
+      text = plain_text(value)
+      return text if text && text.size < LABEL_CHARACTERS && text.ascii_only? && !text.include?("\0")
 
-      text = text[0, LABEL_CHARACTERS]
-      text.encode(Encoding::UTF_8, invalid: :replace, undef: :replace).scrub.tr("\0", "?")
-    rescue StandardError
-      "?"
+      Spans.harmless { mended_text(text || value.to_s) } || "?"
+    end
+
+    # Of what runs no code of the application's for it; else nil.
+    def plain_text(value)
+      case value
+      when Symbol then value.name
+      when Integer, TrueClass, FalseClass, NilClass then value.to_s
+      when String then value if value.instance_of?(String)
+      end
+    end
+
+    def mended_text(text)
+      text[0, LABEL_CHARACTERS].encode(Encoding::UTF_8, invalid: :replace, undef: :replace).scrub.tr("\0", "?")
     end
 
     def prepare

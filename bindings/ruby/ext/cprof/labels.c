@@ -234,8 +234,14 @@ static void make_current(VALUE thread, VALUE labels)
     context_labels_changed();
 }
 
-/* enter_labels(hash): from now on the fiber has these as well. What leave_labels() wants to
- * have, or nil where nothing runs. */
+/* current_labels(): what leave_labels() wants to have. */
+static VALUE current(VALUE native)
+{
+    (void)native;
+    return of_fiber(rb_thread_current());
+}
+
+/* enter_labels(hash): from now on the fiber has these as well, where something runs. */
 static VALUE enter(VALUE native, VALUE given)
 {
     (void)native;
@@ -245,16 +251,30 @@ static VALUE enter(VALUE native, VALUE given)
     VALUE inner = labels_for(of_fiber(thread), given);
     ((struct labels *)RTYPEDDATA_DATA(inner))->users++;
     make_current(thread, inner);
-    return inner;
+    return Qnil;
 }
 
-static VALUE leave(VALUE native, VALUE inner)
+static void end_use(struct labels *labels)
 {
-    (void)native;
-    struct labels *labels = rb_check_typeddata(inner, &type);
-    make_current(rb_thread_current(), labels->outer);
     if (labels->users > 0 && --labels->users == 0 && !labels->remembered)
         let_go(labels);
+}
+
+/* leave_labels(labels): the fiber has these again, whatever it has entered since. */
+static VALUE leave(VALUE native, VALUE outer)
+{
+    (void)native;
+    VALUE thread = rb_thread_current();
+    VALUE inner = of_fiber(thread);
+    if (inner == outer)
+        return Qnil;
+    make_current(thread, outer);
+    while (!NIL_P(inner) && inner != outer) {
+        struct labels *labels = RTYPEDDATA_DATA(inner);
+        VALUE next = labels->outer;
+        end_use(labels);
+        inner = next;
+    }
     return Qnil;
 }
 
@@ -270,6 +290,7 @@ void labels_init(VALUE native)
     rb_define_alloc_func(class, allocate);
     rb_define_method(class, "initialize", initialize, 3);
     rb_define_method(class, "to_h", to_h, 0);
+    rb_define_singleton_method(native, "current_labels", current, 0);
     rb_define_singleton_method(native, "enter_labels", enter, 1);
     rb_define_singleton_method(native, "leave_labels", leave, 1);
     rb_gc_register_mark_object(maker);

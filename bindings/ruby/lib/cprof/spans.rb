@@ -33,8 +33,7 @@ module Cprof
         end
       end
 
-      private
-
+      # Runs the block, which is the application's code. False when it raises.
       def harmless
         Thread.handle_interrupt(Object => :never) do
           yield
@@ -42,6 +41,8 @@ module Cprof
           false
         end
       end
+
+      private
 
       def untold?(span)
         span.recording? && !(span.respond_to?(:attributes) && span.attributes&.key?("profile.id"))
