@@ -50,6 +50,7 @@ class TestBuild < CprofTest
     "no_cmake" => ->(folder) { { "PATH" => path_without(folder, /\Acmake\z/) } },
     "a_path_with_nothing_but_make" => ->(folder) { { "PATH" => path_without(folder, /\A(?!make\z)/) } },
     "no_headers_of_ruby" => ->(folder) { headers(folder) },
+    "a_ruby_that_has_none" => ->(folder) { headers(folder, nil) },
     "broken_headers_of_ruby" => lambda { |folder|
       File.write(File.join(folder, "ruby.h"), "#error broken\n")
       headers(folder)
@@ -68,10 +69,10 @@ class TestBuild < CprofTest
     tools
   end
 
-  # Ruby's headers are said to be in this folder.
-  def self.headers(folder)
+  # Ruby's headers are said to be in this folder, or nowhere.
+  def self.headers(folder, where = folder)
     path = File.join(folder, "headers.rb")
-    File.write(path, %(require "rbconfig"\nRbConfig::CONFIG["rubyhdrdir"] = #{folder.dump}\n))
+    File.write(path, %(require "rbconfig"\nRbConfig::CONFIG["rubyhdrdir"] = #{where.inspect}\n))
     { "RUBYOPT" => "-r#{path}" }
   end
 

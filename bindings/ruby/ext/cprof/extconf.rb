@@ -13,7 +13,7 @@ require "rbconfig"
 require "tmpdir"
 
 OUTPUT = File.join(Dir.pwd, "cprof-output")
-HEADERS = RbConfig::CONFIG.values_at("rubyhdrdir", "rubyarchhdrdir").freeze
+HEADERS = RbConfig::CONFIG.values_at("rubyhdrdir", "rubyarchhdrdir").compact.freeze # none on JRuby
 
 def tell(what)
   puts "cprof: #{what}"
@@ -34,7 +34,8 @@ end
 # False when it could not be built; it has been told why then.
 def build(tree)
   return tell("CPROF_SKIP_BUILD is set") if ENV.key?("CPROF_SKIP_BUILD")
-  return tell("there is no ruby.h in #{HEADERS.first}") unless File.exist?(File.join(HEADERS.first, "ruby.h"))
+  return tell("it is for CRuby, and this is #{RUBY_ENGINE}") unless RUBY_ENGINE == "ruby"
+  return tell("there is no ruby.h in #{HEADERS.first}") unless File.exist?(File.join(HEADERS.first.to_s, "ruby.h"))
 
   run("cmake", "-S", __dir__, "-B", tree, *generator, "-DCMAKE_BUILD_TYPE=RelWithDebInfo",
       "-DCPROF_RUBY_INCLUDE=#{HEADERS.join(";")}", "-DCPROF_RUBY_SUFFIX=.#{RbConfig::CONFIG["DLEXT"]}",
