@@ -3,7 +3,8 @@
 const { Context } = require('./context')
 const { native, folder, threadId } = require('./native')
 
-let lacking = native.init(threadId) // why JavaScript is not followed in the best way
+// Why JavaScript is not followed in the best way; spans are, where another thread starts the engine.
+let lacking = native.init(threadId, () => followSpans())
 const context = new Context(native)
 
 const EXIT_TIMEOUT = 2 // seconds that the end of a program may wait for the last delivery

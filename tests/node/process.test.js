@@ -123,7 +123,6 @@ test('an idle program is not sampled', async () => {
   assert.ok(Number(result.stdout) < 40, `${result.stdout} samples in 1.5 idle seconds`)
 })
 
-const STRESS_SECONDS = Number(process.env.CPROF_STRESS_SECONDS ?? 6)
 test('a worker that computes when start() is called shows its JavaScript, not only once it waits', async () => {
   const output = fresh('.pb.gz')
   const file = program('computing.js', `
@@ -152,6 +151,7 @@ test('a worker that computes when start() is called shows its JavaScript, not on
   assert.ok(count(told) > count(worker) * 0.8, `${count(told)} of ${count(worker)}`)
 })
 
+const STRESS_SECONDS = Number(process.env.CPROF_STRESS_SECONDS ?? 6)
 test(`${STRESS_SECONDS} s of collections, new functions and workers: no crash, no hang`, async () => {
   const output = fresh('.pb.gz')
   const result = await run([path.join(programs, 'stress.js'), String(STRESS_SECONDS), output],

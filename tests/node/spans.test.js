@@ -3,9 +3,10 @@
 // Samples carry the OpenTelemetry span that was active when they were taken.
 
 const assert = require('node:assert')
+const fs = require('node:fs')
 const path = require('node:path')
 const { test } = require('node:test')
-const { major, profileSource, run } = require('./helper')
+const { folder, fresh, major, Profile, profileSource, run } = require('./helper')
 
 let skip = false
 try {
@@ -369,6 +370,36 @@ if (isMainThread) {
 `)
   const told = Object.assign({}, ...profile.stdout.trim().split('\n').map(line => JSON.parse(line)))
   for (const name of ['main', 'w1', 'w2']) assertLinked(profile, name, told[name])
+})
+
+test('a worker that was there when another thread called start() has spans too', { skip }, async () => {
+  const output = fresh('.pb.gz')
+  const file = path.join(folder, 'late-spans.js')
+  fs.writeFileSync(file, `
+const { Worker, isMainThread, parentPort } = require('node:worker_threads')
+const cprof = require('cprof')
+${TRACER}
+if (isMainThread) {
+  const worker = new Worker(__filename)
+  worker.on('message', async message => {
+    if (message !== 'up') return worker.terminate().then(() => cprof.stop())
+    cprof.start({ output: process.argv[2] })
+    setTimeout(() => worker.postMessage('go'), 200)
+  })
+} else {
+  register()
+  parentPort.on('message', async () => {
+    await inSpan('late', async () => { await pause(); named('late')(300) })
+    console.log(JSON.stringify(told))
+    parentPort.postMessage('done')
+  })
+  parentPort.postMessage('up')
+}
+`)
+  const { stdout, stderr } = await run([file, output], { env })
+  const told = stdout.split('\n').find(line => line.includes('late'))
+  assert.ok(told, stderr)
+  assertLinked(new Profile(output), 'late', JSON.parse(told).late)
 })
 
 test('before 24 spans are followed on request only', { skip: skip || major >= 24 }, async () => {

@@ -283,13 +283,26 @@ static void serve(struct isolate *isolate)
         names_pending(isolate);
 }
 
+static void call_begin(napi_env env, napi_value begin)
+{
+    napi_value nothing;
+    napi_get_undefined(env, &nothing);
+    if (napi_call_function(env, nothing, begin, 0, NULL, NULL) == napi_pending_exception)
+        napi_get_and_clear_last_exception(env, &nothing);
+}
+
 /* In the event loop. */
-static void on_wake(napi_env env, napi_value callback, void *context, void *data)
+static void on_wake(napi_env env, napi_value begin, void *context, void *data)
 {
     struct isolate *isolate = context;
-    (void)callback, (void)data;
-    if (env != NULL && atomic_load(&isolate->open))
-        serve(isolate);
+    (void)data;
+    if (env == NULL || !atomic_load(&isolate->open))
+        return;
+    serve(isolate);
+    if (!isolate->begun && cprof_is_running()) {
+        isolate->begun = true;
+        call_begin(env, begin);
+    }
 }
 
 /* Amid JavaScript. */
@@ -360,7 +373,7 @@ static void renew(struct isolate *isolate, napi_threadsafe_function waker, uint3
     isolate->v8 = v8.current != NULL ? v8.current() : NULL;
     isolate->next_number = isolate->oldest = 0;
     isolate->stream_map = 0;
-    isolate->positions_kept = false;
+    isolate->positions_kept = isolate->begun = false;
     isolate->rests = 0;
     memset(isolate->pages, 0, sizeof isolate->pages);
     for (size_t i = 0; i < WASM_PAGES; i++)
@@ -373,7 +386,7 @@ static void renew(struct isolate *isolate, napi_threadsafe_function waker, uint3
     pthread_mutex_unlock(&lock);
 }
 
-struct isolate *isolate_open(napi_env env, uint32_t thread_id)
+struct isolate *isolate_open(napi_env env, uint32_t thread_id, napi_value begin)
 {
     struct isolate *isolate = add_isolate();
     napi_threadsafe_function waker;
@@ -381,7 +394,7 @@ struct isolate *isolate_open(napi_env env, uint32_t thread_id)
     if (isolate == NULL)
         return NULL;
     if (napi_create_string_utf8(env, "cprof", NAPI_AUTO_LENGTH, &name) != napi_ok ||
-        napi_create_threadsafe_function(env, NULL, NULL, name, 0, 1, NULL, NULL, isolate,
+        napi_create_threadsafe_function(env, begin, NULL, name, 0, 1, NULL, NULL, isolate,
                                         on_wake, &waker) != napi_ok) {
         atomic_store(&isolate->open, false);
         return NULL;

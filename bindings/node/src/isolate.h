@@ -98,6 +98,7 @@ struct isolate {
     _Atomic int collecting;  /* depth of garbage collections */
     uintptr_t collection_sp; /* of the JavaScript frame last met in one */
     bool positions_kept;     /* V8 has been asked to keep source positions, for good */
+    bool begun;              /* JavaScript has been told that the engine runs */
     struct context_source context;
 
     uint32_t next_number;
@@ -133,8 +134,9 @@ enum way isolate_way(void);
  * calling thread does so at once; until others do their JavaScript is opaque. */
 enum way isolate_descend(struct isolate *isolate);
 
-/* [isolate's thread] The environment's isolate, made when its addon instance is loaded. */
-struct isolate *isolate_open(napi_env env, uint32_t thread_id);
+/* [isolate's thread] The environment's isolate, made when its addon instance is loaded. `begin`
+ * is a function without arguments, called once in the event loop when the engine runs. */
+struct isolate *isolate_open(napi_env env, uint32_t thread_id, napi_value begin);
 /* [isolate's thread] Ready to be sampled; idempotent. False: no memory. */
 bool isolate_attach(struct isolate *isolate);
 void isolate_detach(struct isolate *isolate);

@@ -506,15 +506,18 @@ static napi_value module_on_first_thread(napi_env env, napi_callback_info info)
     return value;
 }
 
-/* init(threadId): why JavaScript can't be followed in the best way, or "". */
+/* init(threadId, begin): why JavaScript can't be followed in the best way, or "". */
 static napi_value module_init(napi_env env, napi_callback_info info)
 {
+    napi_value values[2];
+    size_t count = 2;
     uint32_t thread_id = 0;
-    napi_get_value_uint32(env, first_argument(env, info), &thread_id);
+    napi_get_cb_info(env, info, &count, values, NULL, NULL);
+    napi_get_value_uint32(env, values[0], &thread_id);
     if (own_isolate(env) != NULL)
         return text_value(env, lacking);
     find_v8();
-    struct isolate *isolate = isolate_open(env, thread_id);
+    struct isolate *isolate = isolate_open(env, thread_id, values[1]);
     if (isolate == NULL) {
         napi_throw_error(env, NULL, "cprof: out of memory");
         return NULL;
