@@ -3,7 +3,8 @@
 require_relative "../cprof"
 
 module Cprof
-  # Rack middleware that labels what a request runs with its method and route:
+  # Rack middleware that labels what a request runs with its method, and with its route where the
+  # router has been there before:
   #
   #   use Cprof::Middleware
   #
