@@ -88,6 +88,7 @@ static void fill(struct record *record, const struct handler_view *view, struct 
         .ucontext = ucontext,
         .registers = walk_registers(ucontext),
         .thread_data = atomic_load_explicit(&thread->data, memory_order_acquire),
+        .tid = thread->tid,
     };
     struct native_frame *native = (struct native_frame *)(record + 1);
     struct cprof_frame *frames = (struct cprof_frame *)(native + view->max_frames);

@@ -59,16 +59,16 @@ struct thread {
     /* What the handler reads and writes. */
     _Atomic uint64_t generation; /* of the armed timer; 0 = none */
     _Atomic uint32_t handlers;   /* handlers at work with this record */
-    struct ring *ring;           /* set before the timer is armed */
-    _Atomic uint32_t backlog;    /* expiries that a timer would have had before ours */
-    void *_Atomic data;          /* cprof_thread_set_data() */
+    struct ring *ring;           /* both set before the timer is armed */
+    pid_t tid;
+    _Atomic uint32_t backlog; /* expiries that a timer would have had before ours */
+    void *_Atomic data;       /* cprof_thread_set_data() */
     struct stack_bounds bounds;
     struct modules_reader reader;
     struct thread_counts counts;
 
     /* The registry's, under its mutex. */
     enum thread_state state;
-    pid_t tid;
     struct thread_timer timer;
     uint64_t id;       /* thread.id: the runtime's id, else the tid */
     uint64_t identity; /* never the same for two threads, nor for two names of one */

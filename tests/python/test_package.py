@@ -73,6 +73,12 @@ class Receiver(HTTPServer):
 
 
 @ONCE
+def test_the_packages_texts_are_those_of_the_clone():
+    for text in ("LICENSE", "NOTICE"):
+        assert (BINDING / text).read_text() == (CLONE / text).read_text(), text
+
+
+@ONCE
 def test_a_wheel_with_its_libraries_installs_and_exports(tmp_path, record_property):
     tools, clean, wheels = tmp_path / "tools", tmp_path / "clean", tmp_path / "wheels"
     for folder in (tools, clean):

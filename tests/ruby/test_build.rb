@@ -6,9 +6,8 @@ require_relative "helper"
 
 class TestBuild < CprofTest
   # What the handler's part of the binding may refer to: the first three are Ruby's, and neither
-  # lock nor allocate; the system call is gettid, which does not fail; the others are the binding's
-  # own data.
-  HANDLER_MAY_USE = %w[ruby_thread_has_gvl_p rb_during_gc rb_gc_count syscall layout context_here
+  # lock nor allocate; the others are the binding's own data.
+  HANDLER_MAY_USE = %w[ruby_thread_has_gvl_p rb_during_gc rb_gc_count layout context_here
                        context_age context_seen threads_over threads_running _GLOBAL_OFFSET_TABLE_].freeze
 
   def gem_folder

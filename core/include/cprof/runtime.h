@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* The value of a location's profile.frame.type attribute. */
 enum cprof_frame_type {
@@ -59,6 +60,7 @@ struct cprof_interrupted {
     const void *ucontext;             /* the handler's third argument */
     struct cprof_registers registers; /* taken from it */
     void *thread_data;                /* what cprof_thread_set_data() stored, or NULL */
+    pid_t tid;                        /* the kernel's; 0 where no handler runs */
 };
 
 /* Which request the thread was serving. All zero: none. */

@@ -72,6 +72,42 @@ static void a_child_that_nobody_announced_stays_dormant(void **state)
     profile_free(stop_and_read());
 }
 
+/* ---- amid what another thread does ---- */
+
+/* The status of a child that does this. */
+static int fork_and_wait(bool announced, int (*what)(void))
+{
+    if (announced)
+        cprof_fork_prepare();
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(20);
+        _exit(what());
+    }
+    if (announced)
+        cprof_fork_parent();
+    int status = -1;
+    waitpid(child, &status, 0);
+    return status;
+}
+
+struct other {
+    _Atomic bool going;
+    pthread_t thread;
+};
+
+static void begin_other(struct other *other, void *(*what)(void *going))
+{
+    other->going = true;
+    pthread_create(&other->thread, NULL, what, &other->going);
+}
+
+static void end_other(struct other *other)
+{
+    other->going = false;
+    pthread_join(other->thread, NULL);
+}
+
 static void *start_and_stop_often(void *going)
 {
     const struct cprof_options options = {.exporter = "none"};
@@ -82,28 +118,21 @@ static void *start_and_stop_often(void *going)
     return NULL;
 }
 
+static int stop_in_child(void)
+{
+    cprof_fork_child();
+    cprof_stop(1);
+    return 0;
+}
+
 static void forks_amid_starts_and_stops_hang_nobody(void **state)
 {
     (void)state;
-    _Atomic bool going = true;
-    pthread_t thread;
-    pthread_create(&thread, NULL, start_and_stop_often, &going);
-    for (int i = 0; i < 100; i++) {
-        cprof_fork_prepare();
-        pid_t child = fork();
-        if (child == 0) {
-            alarm(20);
-            cprof_fork_child();
-            cprof_stop(1);
-            _exit(0);
-        }
-        cprof_fork_parent();
-        int status;
-        waitpid(child, &status, 0);
-        assert_true(WIFEXITED(status));
-    }
-    going = false;
-    pthread_join(thread, NULL);
+    struct other other;
+    begin_other(&other, start_and_stop_often);
+    for (int i = 0; i < 100; i++)
+        assert_true(WIFEXITED(fork_and_wait(true, stop_in_child)));
+    end_other(&other);
 }
 
 static void *ask_for_local_time(void *going)
@@ -115,36 +144,29 @@ static void *ask_for_local_time(void *going)
     return NULL;
 }
 
+static int go_on_in_child(void)
+{
+    cprof_fork_child();
+    return cprof_is_running() ? 0 : 1;
+}
+
 /* The C library's lock of the time zone stays held in the child for good. */
 static void a_child_forked_while_another_thread_logs_starts(void **state)
 {
     (void)state;
-    _Atomic bool going = true;
-    pthread_t thread;
+    struct other other;
     start(NULL, 100);
-    pthread_create(&thread, NULL, ask_for_local_time, &going);
-    for (int i = 0; i < 20; i++) {
-        cprof_fork_prepare();
-        pid_t child = fork();
-        if (child == 0) {
-            alarm(20);
-            cprof_fork_child();
-            _exit(cprof_is_running() ? 0 : 1);
-        }
-        cprof_fork_parent();
-        int status = -1;
-        waitpid(child, &status, 0);
-        assert_int_equal(status, 0);
-    }
-    going = false;
-    pthread_join(thread, NULL);
+    begin_other(&other, ask_for_local_time);
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(fork_and_wait(true, go_on_in_child), 0);
+    end_other(&other);
     profile_free(stop_and_read());
 }
 
 /* Sockets that connections can be made to. */
-static size_t listeners(void)
+static int listeners(void)
 {
-    size_t count = 0;
+    int count = 0;
     for (int file = 3; file < 256; file++) {
         int listens = 0;
         socklen_t size = sizeof listens;
@@ -159,26 +181,13 @@ static void a_fork_amid_starts_and_stops_takes_no_socket_along(void **state)
 {
     (void)state;
     char address[80];
-    _Atomic bool going = true;
-    pthread_t thread;
+    struct other other;
     snprintf(address, sizeof address, "unix:%s/pull.sock", directory);
     setenv("CPROF_LISTEN", address, 1);
-    pthread_create(&thread, NULL, start_and_stop_often, &going);
-    for (int i = 0; i < 200; i++) {
-        bool announced = i % 2 == 0;
-        if (announced)
-            cprof_fork_prepare();
-        pid_t child = fork();
-        if (child == 0)
-            _exit((int)listeners());
-        if (announced)
-            cprof_fork_parent();
-        int status = -1;
-        waitpid(child, &status, 0);
-        assert_int_equal(status, 0);
-    }
-    going = false;
-    pthread_join(thread, NULL);
+    begin_other(&other, start_and_stop_often);
+    for (int i = 0; i < 200; i++)
+        assert_int_equal(fork_and_wait(i % 2 == 0, listeners), 0);
+    end_other(&other);
     unsetenv("CPROF_LISTEN");
 }
 
@@ -204,26 +213,23 @@ static void *use_binding(void *going)
     return NULL;
 }
 
+static int find_binding_locked(void)
+{
+    return pthread_mutex_trylock(&binding_lock) == 0 ? 0 : 1;
+}
+
 /* It goes on with the interpreter, and may set labels. */
 static void a_child_that_nobody_announced_finds_no_lock_held(void **state)
 {
     (void)state;
     const struct cprof_runtime locking = {
         .name = "fake", .fork_lock = lock_binding, .fork_unlock = unlock_binding};
-    _Atomic bool going = true;
-    pthread_t thread;
+    struct other other;
     start(&locking, 100);
-    pthread_create(&thread, NULL, use_binding, &going);
-    for (int i = 0; i < 200; i++) {
-        pid_t child = fork();
-        if (child == 0)
-            _exit(pthread_mutex_trylock(&binding_lock) == 0 ? 0 : 1);
-        int status = -1;
-        waitpid(child, &status, 0);
-        assert_int_equal(status, 0);
-    }
-    going = false;
-    pthread_join(thread, NULL);
+    begin_other(&other, use_binding);
+    for (int i = 0; i < 200; i++)
+        assert_int_equal(fork_and_wait(false, find_binding_locked), 0);
+    end_other(&other);
     profile_free(stop_and_read());
 }
 

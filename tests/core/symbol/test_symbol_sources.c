@@ -253,8 +253,9 @@ static void functions_within_others_have_their_own_names(void **state)
 
 /* What was asked before does not change an address's name: the addresses of a module, one
  * symbolizer asked in their order and one here and there. */
-static void assert_same_in_any_order(const struct module *module)
+static void assert_same_in_any_order(const struct library *library)
 {
+    const struct module *module = &library->module;
     struct symbolizer *in_order = symbolizer_new(NULL), *about = symbolizer_new(NULL);
     size_t count = module->limit - module->start, step = 100003; /* a prime */
     struct symbol symbol, same;
@@ -271,19 +272,26 @@ static void assert_same_in_any_order(const struct module *module)
     symbolizer_free(about);
 }
 
+/* For each script's library. */
+static void check_builds(const char *name, const char *const *scripts, size_t count,
+                         void (*check)(const struct library *library))
+{
+    for (size_t i = 0; i < count; i++) {
+        struct library library;
+        char numbered[16];
+        snprintf(numbered, sizeof numbered, "%s%zu", name, i);
+        build(numbered, scripts[i], &library);
+        check(&library);
+        dlclose(library.handle);
+    }
+}
+
 static void names_do_not_hang_on_what_was_asked_before(void **state)
 {
     static const char *const scripts[] = {COMPILE, COMPILE "; strip $out",
                                           COMPILE " -g; strip -g $out"};
     (void)state;
-    for (size_t i = 0; i < sizeof scripts / sizeof *scripts; i++) {
-        struct library library;
-        char name[16];
-        snprintf(name, sizeof name, "order%zu", i);
-        build(name, scripts[i], &library);
-        assert_same_in_any_order(&library.module);
-        dlclose(library.handle);
-    }
+    check_builds("order", scripts, sizeof scripts / sizeof *scripts, assert_same_in_any_order);
 }
 
 /* Looks at every stub of the PLT; whether one of them has the name. */
@@ -300,6 +308,12 @@ static bool has_stub(const struct library *library, const char *name)
     return found;
 }
 
+static void assert_stubs_are_named(const struct library *library)
+{
+    assert_true(has_stub(library, "calloc@plt"));
+    assert_true(has_stub(library, "free@plt"));
+}
+
 static void plt_stubs_are_named_after_their_target(void **state)
 {
     static const char *const scripts[] = {
@@ -308,15 +322,7 @@ static void plt_stubs_are_named_after_their_target(void **state)
         "flags='-Wl,-z,now'; " COMPILE "; strip $out",
     };
     (void)state;
-    for (size_t i = 0; i < sizeof scripts / sizeof *scripts; i++) {
-        struct library library;
-        char name[16];
-        snprintf(name, sizeof name, "plt%zu", i);
-        build(name, scripts[i], &library);
-        assert_true(has_stub(&library, "calloc@plt"));
-        assert_true(has_stub(&library, "free@plt"));
-        dlclose(library.handle);
-    }
+    check_builds("plt", scripts, sizeof scripts / sizeof *scripts, assert_stubs_are_named);
 }
 
 static void a_file_that_was_replaced_names_nothing(void **state)

@@ -5,9 +5,6 @@
  * walk's time when it is called instead. */
 #include "walk.h"
 
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include "context.h"
 #include "layout.h"
 #include "threads.h"
@@ -41,31 +38,32 @@ struct frames {
 
 /* Before threads were followed this one ran it, or one with its id, which has ended: then so
  * have the frames of what is kept of it. */
-static void *find_older(void)
+static void *find_older(pid_t tid)
 {
-    pid_t tid = walk_older_count > 0 ? (pid_t)syscall(SYS_gettid) : 0;
     for (size_t i = 0; i < walk_older_count; i++)
         if (walk_older[i].tid == tid)
             return walk_older[i].thread;
     return NULL;
 }
 
-uintptr_t walk_context(const void *thread_data)
+/* The rb_thread_t that it runs, or NULL: none, or nobody knows. */
+static const void *thread_of(const struct cprof_interrupted *interrupted)
 {
-    if (threads_over)
-        return 0;
     if (threads_running == NULL)
-        threads_running = find_older();
-    if (threads_running != NULL)
-        thread_data = threads_running;
-    return thread_data != NULL ? word_at((uintptr_t)thread_data, layout.thread_ec) : 0;
+        threads_running = find_older(interrupted->tid);
+    return threads_running != NULL ? threads_running : interrupted->thread_data;
+}
+
+uintptr_t walk_context(const void *thread)
+{
+    return thread != NULL && !threads_over ? word_at((uintptr_t)thread, layout.thread_ec) : 0;
 }
 
 /* False when there are no Ruby frames: a thread of somebody else's, or one that begins or ends.
  */
-static bool find_frames(const void *thread_data, struct frames *frames)
+static bool find_frames(const void *thread, struct frames *frames)
 {
-    *frames = (struct frames){.ec = walk_context(thread_data), .gc_count = SIZE_MAX};
+    *frames = (struct frames){.ec = walk_context(thread), .gc_count = SIZE_MAX};
     if (frames->ec == 0)
         return false;
     frames->low = word_at(frames->ec, EC_VM_STACK);
@@ -303,7 +301,7 @@ size_t walk(const struct cprof_interrupted *thread, struct cprof_frame *out, siz
 {
     struct frames frames;
     *complete = true;
-    if (!layout.trusted || !find_frames(thread->thread_data, &frames))
+    if (!layout.trusted || !find_frames(thread_of(thread), &frames))
         return 0;
     size_t count = 0;
     bool has_gvl = ruby_thread_has_gvl_p();
@@ -334,10 +332,10 @@ size_t walk(const struct cprof_interrupted *thread, struct cprof_frame *out, siz
     return count;
 }
 
-void walk_objects(const void *thread_data, void (*each)(uintptr_t object))
+void walk_objects(const void *thread, void (*each)(uintptr_t object))
 {
     struct frames frames;
-    if (!layout.trusted || !find_frames(thread_data, &frames))
+    if (!layout.trusted || !find_frames(thread, &frames))
         return;
     for (size_t i = 0; i < frames.count; i++) {
         uintptr_t frame = frames.cfp + i * layout.frame_size;
@@ -390,7 +388,7 @@ bool walk_step(const struct cprof_interrupted *thread, struct cprof_registers *r
         return false;
 #ifdef TAG_RESUME
     struct frames frames;
-    if (layout.loop_resume == 0 || !find_frames(thread->thread_data, &frames))
+    if (layout.loop_resume == 0 || !find_frames(thread_of(thread), &frames))
         return false;
     uintptr_t tag = walk_loop_tag(word_at(frames.ec, EC_TAG));
     while (tag != 0 && tag < registers->sp)

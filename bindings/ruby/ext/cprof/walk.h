@@ -88,7 +88,7 @@ bool walk_step(const struct cprof_interrupted *thread, struct cprof_registers *r
                struct cprof_frame *frame);
 
 /* The iseqs and method entries of the calling thread's frames. Not for handlers. */
-void walk_objects(const void *thread_data, void (*each)(uintptr_t object));
+void walk_objects(const void *thread, void (*each)(uintptr_t object));
 
 /* [handler] The next older tag of an interpreter loop, from `tag` on; 0 = there is none. */
 uintptr_t walk_loop_tag(uintptr_t tag);
@@ -102,8 +102,7 @@ struct walk_thread {
 extern const struct walk_thread *walk_older;
 extern size_t walk_older_count;
 
-/* The execution context of the rb_thread_t that the calling native thread is known to run, else
- * of the one given (NULL: none). 0 = there is none to be looked at. */
-uintptr_t walk_context(const void *thread_data);
+/* The execution context of a rb_thread_t. 0 = there is none to be looked at. */
+uintptr_t walk_context(const void *thread);
 
 #endif
