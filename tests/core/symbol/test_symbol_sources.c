@@ -278,7 +278,7 @@ static void check_builds(const char *name, const char *const *scripts, size_t co
 {
     for (size_t i = 0; i < count; i++) {
         struct library library;
-        char numbered[16];
+        char numbered[64];
         snprintf(numbered, sizeof numbered, "%s%zu", name, i);
         build(numbered, scripts[i], &library);
         check(&library);
