@@ -33,7 +33,11 @@ int fresh_output(void **state);
 
 /* ---- work ---- */
 
+#ifdef __clang__ /* makes no clones */
+#define NEVER_INLINED __attribute__((noinline))
+#else
 #define NEVER_INLINED __attribute__((noinline, noclone))
+#endif
 
 /* Written after calls, or they would be tail calls. */
 extern volatile uint64_t sink;

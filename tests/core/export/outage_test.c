@@ -227,8 +227,8 @@ static void damaged_and_foreign_files_cost_one_line_each_and_no_good_one(void **
     for_each_file(damage, &round);
     static const char *const foreign[] = {"notes.txt", "cprof-1-2-3.otlp",
                                           ".cprof-0000000000000000-0000000000000000.tmp",
-                                          "cprof-0123456789abcdef-0123456789abcdef-"
-                                          "0123456789abcdef-00000001-00000001-00000000.otlp"};
+                                          ("cprof-0123456789abcdef-0123456789abcdef-"
+                                           "0123456789abcdef-00000001-00000001-00000000.otlp")};
     for (size_t i = 0; i < 4; i++) {
         snprintf(path, sizeof path, "%s/%s", folder, foreign[i]);
         close(open(path, O_CREAT | O_WRONLY, 0600));
