@@ -1,7 +1,9 @@
 'use strict'
 
 // Everything that moves or frees code and functions at once, for some seconds: collections of
-// both generations, new functions, optimisation and its undoing, workers that start and end.
+// both generations, new functions, optimisation and its undoing, workers that start and end by
+// themselves or by force. Those by force do without zlib: Node aborts by itself when a thread is
+// terminated that has made a stream of it and not yet begun it ("close before init").
 
 const { Worker, isMainThread, workerData } = require('node:worker_threads')
 const { setFlagsFromString } = require('node:v8')
@@ -9,7 +11,7 @@ const vm = require('node:vm')
 const zlib = require('node:zlib')
 const cprof = require('cprof')
 
-const seconds = isMainThread ? Number(process.argv[2]) : workerData.seconds
+const { seconds, deflates } = isMainThread ? { seconds: Number(process.argv[2]), deflates: true } : workerData
 setFlagsFromString('--expose-gc')
 const collect = vm.runInNewContext('gc')
 const end = Date.now() + seconds * 1000
@@ -28,7 +30,7 @@ function churn (i) {
   for (let n = 0; n < 5000; n++) kept.push({ a: n, [`k${n % 50 + i}`]: [n, `${n}`] })
   kept.sort((x, y) => polymorphic(y) - polymorphic(x))
   JSON.parse(JSON.stringify(kept.slice(0, 500)))
-  zlib.deflateSync(Buffer.alloc(10000, String(i)))
+  if (deflates) zlib.deflateSync(Buffer.alloc(10000, String(i)))
   'abcabc'.repeat(100).replace(/b(c|d)/g, (_, c) => c + i)
 }
 
@@ -36,10 +38,11 @@ async function chain (depth) { return depth === 0 ? 0 : 1 + await chain(depth - 
 
 function startWorker () {
   return new Promise((resolve, reject) => {
-    const worker = new Worker(__filename, { workerData: { seconds: 0.3 } })
+    const forced = Math.random() < 0.3
+    const worker = new Worker(__filename, { workerData: { seconds: 0.3, deflates: !forced } })
     worker.on('error', reject)
     worker.on('exit', resolve)
-    if (Math.random() < 0.3) setTimeout(() => worker.terminate(), 100)
+    if (forced) setTimeout(() => worker.terminate(), 100)
   })
 }
 
