@@ -280,31 +280,6 @@ class TestApi < CprofTest
     assert_operator outcome.profile.share { |s| s.labels["user"] == "after" }, :>, 0.01
   end
 
-  def test_the_middleware_labels_requests
-    outcome = run_profiled(<<~RUBY, rate: 500)
-      app = Cprof::Middleware.new(->(env) { spin(0.2); [200, {}, [env["PATH_INFO"]]] })
-      p app.call("REQUEST_METHOD" => "GET", "PATH_INFO" => "/users/17", "sinatra.route" => "GET /users/:id")
-    RUBY
-    assert_clean outcome
-    assert_equal %([200, {}, ["/users/17"]]), outcome.output.strip
-    share = outcome.profile.share { |s| s.labels["http.route"] == "GET /users/:id" && s.labels["http.request.method"] == "GET" }
-    assert_operator share, :>, 0.9
-  end
-
-  def test_requests_that_start_the_profiler_are_answered_whatever_comes_of_it
-    program = <<~RUBY
-      app = Cprof::Middleware.new(->(_) { 200 }, start: true)
-      p Array.new(8) { Thread.new { app.call({}) } }.map(&:value).uniq, app.call({}), Cprof.running?
-    RUBY
-    good = run_plain(program, environment: { "CPROF_EXPORTER" => "none" })
-    assert_clean good
-    assert_equal %w[[200] 200 true], good.output.split
-    bad = run_plain(program, environment: { "CPROF_RATE" => "often" })
-    assert bad.status.success?, bad.errors
-    assert_equal %w[[200] 200 false], bad.output.split
-    assert_match(/\Acprof: .*CPROF_RATE.*; requests are answered unprofiled\n\z/, bad.errors)
-  end
-
   def test_a_gem_whose_extension_was_not_built_warns_once_and_does_nothing
     library = File.dirname(Gem.find_files("cprof/version.rb").first, 2)
     Dir.mktmpdir do |folder|

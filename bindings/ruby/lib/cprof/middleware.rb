@@ -1,18 +1,44 @@
 # frozen_string_literal: true
 
 require_relative "../cprof"
+require_relative "routes"
 
 module Cprof
-  # Rack middleware that labels what a request runs with its method, and with its route where the
-  # router has been there before:
+  # Rack middleware that labels what a request runs with its method, and what its action runs with its
+  # route ({Routes}), where Sinatra or Rails or a router before the middleware tells it:
   #
   #   use Cprof::Middleware
-  #
-  # The route is what the router says (`sinatra.route`, `action_dispatch.route_uri_pattern`):
-  # the path itself would make a label of every id in it.
   class Middleware
-    # Where routers leave the route in a request's environment; the first one there is taken.
-    ROUTES = %w[action_dispatch.route_uri_pattern sinatra.route].freeze
+    # Anything else a client may have thought up: no label is made of it.
+    METHODS = %w[CONNECT DELETE GET HEAD OPTIONS PATCH POST PUT TRACE].freeze
+    private_constant :METHODS
+
+    # A body that is made while the server asks for it: what that runs is the request's, too.
+    class Body
+      # @yieldreturn [Hash] the labels
+      # @return [Array] the response with its body labelled, unless it is there already
+      def self.labelled(response)
+        return response unless response.is_a?(Array) && response.size == 3
+
+        status, headers, body = response
+        made = body.nil? || body.is_a?(Array) || body.respond_to?(:to_path)
+        made ? response : [status, headers, new(body, yield)]
+      end
+
+      def initialize(body, labels)
+        @body = body
+        @labels = labels
+      end
+
+      def respond_to_missing?(name, all = false)
+        @body.respond_to?(name, all)
+      end
+
+      def method_missing(name, ...)
+        Cprof.labels(**@labels) { @body.public_send(name, ...) }
+      end
+    end
+    private_constant :Body
 
     @starting = Mutex.new
     @failed = false
@@ -41,15 +67,20 @@ module Cprof
     # @return what the application returns
     def call(env)
       Middleware.start if @start && !Cprof.running?
-      Cprof.labels(**labels_of(env)) { @app.call(env) }
+      return @app.call(env) unless Cprof.running?
+
+      Routes.follow
+      response = Cprof.labels(**labels_of(env)) { @app.call(env) }
+      Body.labelled(response) { labels_of(env) }
     end
 
     private
 
     def labels_of(env)
-      labels = { "http.request.method": env["REQUEST_METHOD"].to_s }
-      route = ROUTES.filter_map { |key| env[key] }.first
-      labels[:"http.route"] = route.to_s if route
+      method = env["REQUEST_METHOD"]
+      labels = { "http.request.method": METHODS.include?(method) ? method : "_OTHER" }
+      route = env[Routes::KEY] || Routes.of(env)
+      labels[:"http.route"] = route if route
       labels
     end
   end

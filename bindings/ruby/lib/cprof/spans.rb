@@ -34,10 +34,13 @@ module Cprof
       end
 
       # Runs the block, which is the application's code. False when it raises.
-      def harmless
+      #
+      # @param failed [#call, nil] is told what it raises
+      def harmless(failed = nil)
         Thread.handle_interrupt(Object => :never) do
           yield
-        rescue Exception # rubocop:disable Lint/RescueException
+        rescue Exception => e # rubocop:disable Lint/RescueException
+          failed&.call(e)
           false
         end
       end
