@@ -22,10 +22,7 @@
 struct memory_range {
     uintptr_t start, length;
 };
-enum {
-    RANGES_MAX = 16,
-    WALKED_HEAP_MAX = 128 << 20, /* bytes of a heap that V8 may be made to walk at the start */
-};
+enum { RANGES_MAX = 16 };
 enum gc_type { GC_ALL = 1 | 2 | 4 | 8 | 16 };
 typedef void (*gc_callback)(void *isolate, int type, int flags, void *data);
 
@@ -40,9 +37,6 @@ static struct {
     void (*remove_epilogue)(void *isolate, gc_callback callback, void *data);
     size_t (*copy_code_pages)(void *isolate, size_t capacity, struct memory_range *ranges);
     void (*code_range)(void *isolate, void **start, size_t *length);
-    void (*detailed_positions)(void *isolate);
-    void (*heap_statistics)(void *isolate, size_t *statistics);
-    void (*set_flags)(const char *flags);
 } v8;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards the list and the records */
@@ -131,11 +125,6 @@ static bool find_for_frames(char *why, size_t size)
         {(void **)&v8.remove_epilogue, "_ZN2v87Isolate24RemoveGCEpilogueCallbackEPFvPS0_NS_"
                                        "6GCTypeENS_15GCCallbackFlagsEPvES4_"},
         {(void **)&v8.request_interrupt, "_ZN2v87Isolate16RequestInterruptEPFvPS0_PvES2_"},
-        {(void **)&v8.detailed_positions,
-         "_ZN2v811CpuProfiler38UseDetailedSourcePositionsForProfilingEPNS_7IsolateE"},
-        {(void **)&v8.heap_statistics,
-         "_ZN2v87Isolate17GetHeapStatisticsEPNS_14HeapStatisticsE"},
-        {(void **)&v8.set_flags, "_ZN2v82V818SetFlagsFromStringEPKc"},
     };
     return find_all(wanted, COUNT(wanted), why, size) && layout_find(why, size);
 }
@@ -172,30 +161,6 @@ void isolate_find_way(char *why, size_t size)
 enum way isolate_way(void)
 {
     return atomic_load(&way);
-}
-
-/* Bytes of V8's heap: the first of its statistics, of which it knows about fifteen. */
-static size_t heap_size(const struct isolate *isolate)
-{
-    size_t statistics[64] = {0};
-    v8.heap_statistics(isolate->v8, statistics);
-    return statistics[0];
-}
-
-/* From now on V8 keeps the positions of what it compiles, also of inlined functions. For that
- * it walks its heap, in half a millisecond a MiB: a program with a large one, most of whose
- * functions have been compiled without positions anyway, is not stopped for so long. Asked for
- * alone V8 would at once compile all functions of the heap again, which takes tens of
- * milliseconds: unless it thinks that it has their positions. The flag goes back at once, as it
- * is part of what makes code caches valid. */
-static void keep_positions(struct isolate *isolate)
-{
-    if (isolate->positions_kept || heap_size(isolate) > WALKED_HEAP_MAX)
-        return;
-    isolate->positions_kept = true;
-    v8.set_flags("--no-enable-lazy-source-positions");
-    v8.detailed_positions(isolate->v8);
-    v8.set_flags("--enable-lazy-source-positions");
 }
 
 static bool overlap(const struct range *a, const struct memory_range *b)
@@ -373,7 +338,7 @@ static void renew(struct isolate *isolate, napi_threadsafe_function waker, uint3
     isolate->v8 = v8.current != NULL ? v8.current() : NULL;
     isolate->next_number = isolate->oldest = 0;
     isolate->stream_map = 0;
-    isolate->positions_kept = isolate->begun = false;
+    isolate->begun = false;
     isolate->rests = 0;
     memset(isolate->pages, 0, sizeof isolate->pages);
     for (size_t i = 0; i < WASM_PAGES; i++)
@@ -467,7 +432,6 @@ static bool attach_frames(struct isolate *isolate)
         return false;
     v8.add_prologue(isolate->v8, before_collection, isolate, GC_ALL);
     v8.add_epilogue(isolate->v8, after_collection, isolate, GC_ALL);
-    keep_positions(isolate);
     return true;
 }
 

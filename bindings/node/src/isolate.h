@@ -97,7 +97,6 @@ struct isolate {
     struct range code;       /* what V8 compiles */
     _Atomic int collecting;  /* depth of garbage collections */
     uintptr_t collection_sp; /* of the JavaScript frame last met in one */
-    bool positions_kept;     /* V8 has been asked to keep source positions, for good */
     bool begun;              /* JavaScript has been told that the engine runs */
     struct context_source context;
 
