@@ -137,6 +137,92 @@ class TestApi < CprofTest
     end
   end
 
+  # What other threads raise (Timeout) must not leave half of it done: the names of threads that were there are told last.
+  def test_a_start_that_another_thread_interrupts_is_whole_or_none
+    run_plain(<<~'RUBY') do |outcome|
+      class Stop < StandardError; end
+      def older = spin(0.02)
+      wanted, done = Queue.new, Queue.new
+      Thread.new { Thread.current.name = "a thread from before"; done << older while wanted.pop }
+      30.times do |n|
+        starter = Thread.new { Cprof.start(rate: 1000, output: "run#{n}.pb.gz"); sleep }
+        starter.report_on_exception = false
+        sleep 0.0003 * (n % 10)
+        n.odd? ? starter.kill : starter.raise(Stop)
+        starter.join rescue nil
+        next unless Cprof.running?
+        wanted << 1
+        done.pop
+        Cprof.stop
+      end
+    RUBY
+      assert_clean outcome
+      runs = Dir[File.join(outcome.folder, "run*.pb.gz")].map { |path| Pprof.read(path) }
+      older = runs.flat_map(&:samples).select { |s| s.names.include?("Object#older") }
+      refute_empty older
+      assert_equal ["a thread from before"], older.map { |s| s.labels["thread.name"] }.uniq
+    end
+  end
+
+  def test_a_profile_that_another_thread_interrupts_is_stopped
+    run_plain(<<~'RUBY') do |outcome|
+      class Stop < StandardError; end
+      left = 40.times.count do |n|
+        profiled = Thread.new { Cprof.profile("run.pb.gz") { sleep 0.003 } }
+        profiled.report_on_exception = false
+        sleep rand * 0.012
+        n.odd? ? profiled.kill : profiled.raise(Stop)
+        profiled.join rescue nil
+        Cprof.running? && Cprof.stop
+      end
+      p left
+    RUBY
+      assert_clean outcome
+      assert_equal "0\n", outcome.output
+    end
+  end
+
+  def test_threads_that_start_and_stop_at_once_do_no_harm
+    outcome = run_plain(<<~'RUBY', environment: { "MALLOC_PERTURB_" => "165" })
+      finish = Process.clock_gettime(Process::CLOCK_MONOTONIC) + 2
+      till = ->(&block) { Thread.new { block.call while Process.clock_gettime(Process::CLOCK_MONOTONIC) < finish } }
+      n = 0
+      threads = [till.() { Class.new { class_eval("def m#{n += 1}(x) = [x].map { |y| y + #{n} }.sum"); new.send("m#{n}", 1) } }]
+      2.times { threads << till.() { Cprof.start(exporter: "none", rate: 1000) rescue Cprof::Error } << till.() { Cprof.stop; sleep 0.002 } }
+      threads.each(&:join)
+      Cprof.stop
+      p Cprof.start(exporter: "none", rate: 500)
+      spin(0.2)
+      Cprof.flush
+      p Cprof.stats[:samples] > 50, Cprof.stats[:samples_failed] < 10
+    RUBY
+    assert_clean outcome
+    assert_equal %w[true true true], outcome.output.split
+  end
+
+  def test_a_start_after_the_programs_end_began_is_stopped_as_well
+    run_plain(<<~'RUBY') do |outcome|
+      at_exit { p Cprof.running?, Cprof.start(output: "late.pb.gz", rate: 500); spin(0.2) }
+      Cprof.start(output: "early.pb.gz", rate: 500)
+      Thread.new { loop { [3, 1].sort_by { |x| x.to_s } } }
+    RUBY
+      assert_clean outcome
+      assert_equal %w[false true], outcome.output.split
+      assert_operator Pprof.read(File.join(outcome.folder, "late.pb.gz")).weight, :>, 30
+    end
+  end
+
+  def test_a_ractor_that_starts_is_told_where_it_is_possible
+    outcome = run_plain(<<~'RUBY')
+      Warning[:experimental] = false
+      ractor = Ractor.new { begin; Cprof.start(exporter: "none"); rescue Cprof::Error => e; e.message; end }
+      puts ractor.respond_to?(:value) ? ractor.value : ractor.take
+      p Cprof.running?
+    RUBY
+    assert_clean outcome
+    assert_equal "Cprof.start: only in the main Ractor\nfalse\n", outcome.output
+  end
+
   # Also those that another native thread runs by then, or a native thread that has run others.
   def test_threads_show_their_ruby_frames_after_every_start
     run_plain(<<~'RUBY') do |outcome|

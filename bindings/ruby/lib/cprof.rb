@@ -38,25 +38,16 @@ module Cprof
     # @param labels [Hash, nil] put on every sample
     # @param native [Boolean, nil] whether native frames are shown
     # @return [Boolean] false when OTEL_SDK_DISABLED forbids it or there is no extension
-    # @raise [Error] when it is running already or a value makes no sense
+    # @raise [Error] when it is running already, a value makes no sense, or in another Ractor than the main one
     def start(service_name: nil, rate: nil, types: nil, output: nil, exporter: nil,
               endpoint: nil, headers: nil, interval: nil, labels: nil, native: nil)
       return false unless AVAILABLE
+      raise Error, "Cprof.start: only in the main Ractor" unless Ractor.current == Ractor.main
 
-      prepare
-      failure = Native.start(text("service_name", service_name), list("types", types),
-                             positive("rate", rate), positive("interval", interval),
-                             list("exporter", exporter), text("endpoint", endpoint),
-                             text("output", output), pairs("headers", headers),
-                             pairs("labels", labels), native.nil? ? nil : (native ? "on" : "off"),
-                             pairs("resource", resource), Extension.folder)
-      Thread.list.each { |thread| Hooks.tell_name(thread) } if failure.nil?
-      return true if failure.nil?
-
-      number, message = failure
-      return false if number == Errno::ECANCELED::Errno
-
-      raise Error, message
+      run([text("service_name", service_name), list("types", types), positive("rate", rate),
+           positive("interval", interval), list("exporter", exporter), text("endpoint", endpoint),
+           text("output", output), pairs("headers", headers), pairs("labels", labels),
+           native.nil? ? nil : (native ? "on" : "off"), pairs("resource", resource), Extension.folder])
     end
 
     # Delivers what has been sampled so far.
@@ -93,12 +84,12 @@ module Cprof
     # @return what the block returns
     # @raise [Error] when it is running already or a value makes no sense
     def profile(output, **options)
-      start(output: output, **options)
-      begin
-        yield
-      ensure
-        stop
-      end
+      mine = false
+      # What other threads raise (Timeout) comes before, or in the block, or when all is stopped.
+      Thread.handle_interrupt(Object => :never) { mine = start(output: output, **options) }
+      yield
+    ensure
+      Thread.handle_interrupt(Object => :never) { stop } if mine
     end
 
     # Puts labels on what the block runs in this fiber, in addition to those around it.
@@ -161,7 +152,20 @@ module Cprof
       text[0, LABEL_CHARACTERS].encode(Encoding::UTF_8, invalid: :replace, undef: :replace).scrub.tr("\0", "?")
     end
 
+    # Starts, and does what belongs to it whatever other threads raise meanwhile (Timeout): that waits.
+    def run(arguments)
+      number, message = Thread.handle_interrupt(Object => :never) do
+        prepare
+        Native.start(*arguments).tap { |failure| Hooks.tell_names unless failure }
+      end
+      return true unless number
+      return false if number == Errno::ECANCELED::Errno
+
+      raise Error, message
+    end
+
     def prepare
+      Hooks.stop_at_exit
       return if @prepared
 
       @prepared = true

@@ -3,6 +3,7 @@
  * mean and how they are spelled is the business of lib/cprof.rb.
  */
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -123,17 +124,47 @@ static const char *string_or_null(VALUE value)
     return NIL_P(value) ? NULL : StringValueCStr(value);
 }
 
+/* What is done without the GVL. */
+struct work {
+    void (*function)(struct work *);
+    bool done;
+};
+
+static void *do_work(void *argument)
+{
+    struct work *work = argument;
+    work->function(work);
+    work->done = true;
+    return NULL;
+}
+
+static _Atomic unsigned working; /* threads in without_gvl() */
+
+/* What signals and other threads raise comes before the work, when nothing has been done, or
+ * waits: the caller has more to do, and then calls rb_thread_check_ints(). */
+static void without_gvl(struct work *work)
+{
+    for (;;) {
+        atomic_fetch_add(&working, 1);
+        rb_thread_call_without_gvl2(do_work, work, NULL, NULL);
+        atomic_fetch_sub(&working, 1);
+        if (work->done)
+            return;
+        rb_thread_check_ints();
+    }
+}
+
 struct start {
+    struct work work;
     struct cprof_options options;
     char error[512];
     int result;
 };
 
-static void *start_engine(void *argument)
+static void start_engine(struct work *work)
 {
-    struct start *start = argument;
+    struct start *start = (struct start *)work;
     start->result = cprof_start(&start->options, &runtime, start->error, sizeof start->error);
-    return NULL;
 }
 
 /* start(service_name, types, rate, interval, exporter, endpoint, output, headers, labels,
@@ -144,6 +175,7 @@ static VALUE native_start(int count, VALUE *v, VALUE self)
     rb_check_arity(count, 12, 12);
     VALUE keepers[3];
     struct start start = {
+        .work = {.function = start_engine},
         .options =
             {
                 .service_name = string_or_null(v[0]),
@@ -166,7 +198,7 @@ static VALUE native_start(int count, VALUE *v, VALUE self)
     if (has_jit)
         jit_find();
     threads_follow();
-    rb_thread_call_without_gvl(start_engine, &start, NULL, NULL);
+    without_gvl(&start.work);
     for (size_t i = 0; i < sizeof keepers / sizeof *keepers; i++)
         rb_free_tmp_buffer(&keepers[i]);
     if (start.result == 0) {
@@ -174,6 +206,7 @@ static VALUE native_start(int count, VALUE *v, VALUE self)
         spans_start();
         spans_find();
         context_renew();
+        rb_thread_check_ints();
         return Qnil;
     }
     const char *why = start.error[0] != '\0' ? start.error : strerror(-start.result);
@@ -181,39 +214,45 @@ static VALUE native_start(int count, VALUE *v, VALUE self)
 }
 
 struct finish {
+    struct work work;
     int (*function)(double timeout);
     double timeout;
     int result;
 };
 
-static void *run_finish(void *argument)
+static void run_finish(struct work *work)
 {
-    struct finish *finish = argument;
+    struct finish *finish = (struct finish *)work;
     finish->result = finish->function(finish->timeout);
-    return NULL;
 }
 
 /* Whatever was sampled so far gets its names first: nobody else can give them meanwhile. */
 static int finish(int (*function)(double timeout), VALUE timeout)
 {
-    struct finish finish = {.function = function, .timeout = NUM2DBL(timeout)};
+    struct finish finish = {
+        .work = {.function = run_finish}, .function = function, .timeout = NUM2DBL(timeout)};
     code_give_names();
-    rb_thread_call_without_gvl(run_finish, &finish, NULL, NULL);
+    without_gvl(&finish.work);
     return finish.result;
 }
 
 static VALUE native_flush(VALUE self, VALUE timeout)
 {
     (void)self;
-    return finish(cprof_flush, timeout) == 0 ? Qtrue : Qfalse;
+    int result = finish(cprof_flush, timeout);
+    rb_thread_check_ints();
+    return result == 0 ? Qtrue : Qfalse;
 }
 
+/* The names stay where the engine may need them: it did not end in time, or another thread has
+ * started it since, or is about to. The next stop lets go of them then. */
 static VALUE native_stop(VALUE self, VALUE timeout)
 {
     (void)self;
     int result = finish(cprof_stop, timeout);
-    if (result != -ENOENT)
+    if (result == 0 && atomic_load(&working) == 0 && !cprof_is_running())
         code_forget();
+    rb_thread_check_ints();
     return result == 0 ? Qtrue : Qfalse;
 }
 

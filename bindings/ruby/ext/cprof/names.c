@@ -345,6 +345,8 @@ bool code_drained(void)
 
 void code_forget(void)
 {
+    if (atomic_load(&giving))
+        return;
     for (size_t i = 0; i < CODE_SLOTS; i++)
         if (atomic_load(&code_slots[i].key) >= CODE_KEY_FIRST)
             free_slot(i);

@@ -19,7 +19,9 @@
 
 void code_init(void);       /* once, under the GVL */
 void code_give_names(void); /* under the GVL: names everything met so far */
-void code_forget(void);     /* under the GVL, after the engine has stopped: lets go of it all */
+/* Under the GVL, after the engine has stopped: lets go of it all, unless a thread gives names.
+ */
+void code_forget(void);
 
 /* [collector] The runtime's entries. */
 int code_resolve(const struct cprof_frame *frame, struct cprof_function *function);

@@ -66,6 +66,10 @@ module Cprof
       Native.describe_thread(id, name) if id && name
     end
 
+    def self.tell_names
+      Thread.list.each { |thread| tell_name(thread) }
+    end
+
     def self.in_child
       @child = true
     end
@@ -84,7 +88,17 @@ module Cprof
       Kernel.singleton_class.prepend(HardExit)
       Kernel.prepend(PrivateHardExit)
       Thread.prepend(ThreadName)
-      at_exit { Cprof.stop(timeout: EXIT_SECONDS) if Cprof.running? }
+    end
+
+    # At the program's end; again where another at_exit has started the profiler after that.
+    def self.stop_at_exit
+      return if @stops
+
+      @stops = true
+      at_exit do
+        @stops = false
+        Cprof.stop(timeout: EXIT_SECONDS) if Cprof.running?
+      end
     end
   end
 end
