@@ -1,4 +1,5 @@
 /* The table of what V8 tells of its code: where it lies, what it is called, and its limits. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -224,6 +225,45 @@ static void test_names_without_end_are_left_out(void **state)
     codes_free(codes);
 }
 
+/* One thread looks, as a handler does, while another changes what is there. */
+static _Atomic bool done;
+
+static void *look_up(void *data)
+{
+    struct codes *codes = data;
+    size_t *found = calloc(1, sizeof *found);
+    assert_non_null(found);
+    while (!atomic_load(&done)) {
+        if (!codes_begin_look(codes))
+            continue;
+        for (uintptr_t i = 0; i < 200; i++)
+            *found += codes_find(codes, 0x1000 + i * 7919 % 0x10000) != NULL;
+        codes_end_look(codes);
+    }
+    return found;
+}
+
+static void test_a_handler_may_look_while_another_thread_changes(void **state)
+{
+    enum { CHANGES = 100000 };
+    struct codes *codes = open_codes();
+    pthread_t thread;
+    void *found;
+    (void)state;
+    assert_int_equal(pthread_create(&thread, NULL, look_up, codes), 0);
+    for (uintptr_t i = 0; i < CHANGES; i++) {
+        uintptr_t start = 0x1000 + i * 104729 % 0x10000;
+        add(codes, start, 0x20, i % 3 == 0 ? "JS:^f /a.js:1:1" : "JS:^g /a.js:2:1");
+        if (i % 5 == 0)
+            codes_move(codes, start, 0x1000 + i * 15485863 % 0x10000);
+    }
+    atomic_store(&done, true);
+    assert_int_equal(pthread_join(thread, &found), 0);
+    assert_true(*(size_t *)found > 0);
+    free(found);
+    codes_free(codes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -236,6 +276,7 @@ int main(void)
         cmocka_unit_test(test_a_name_outlives_its_code_by_two_drains),
         cmocka_unit_test(test_a_full_table_forgets_what_is_not_met),
         cmocka_unit_test(test_names_without_end_are_left_out),
+        cmocka_unit_test(test_a_handler_may_look_while_another_thread_changes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

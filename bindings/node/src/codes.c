@@ -1,5 +1,6 @@
 #include "codes.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,10 +125,13 @@ void codes_drained(struct codes *codes)
 
 /* ---- codes ---- */
 
-/* The handler keeps off the tree in between. */
+/* The handler keeps off the tree in between. One that looks already is in another thread, and
+ * waits for nothing. */
 static void begin_change(struct codes *codes)
 {
     atomic_store(&codes->changing, true);
+    while (atomic_load(&codes->looking))
+        sched_yield();
 }
 
 static void end_change(struct codes *codes)
@@ -245,14 +249,20 @@ static bool fill(struct codes *codes, struct code *code, const char *text, size_
 }
 
 /* There was no room: whatever lies there now, it is not what did. */
-static void leave_out(struct codes *codes, struct code *code)
+static void leave_out(struct codes *codes, const struct code *code)
 {
     struct code *old;
     while ((old = find_overlapping(codes, code)) != NULL)
         remove_code(codes, old);
+    atomic_store(&codes->lost, true);
+}
+
+/* And it had been given a place. */
+static void take_out(struct codes *codes, struct code *code)
+{
+    leave_out(codes, code);
     leave_name(codes, code->name);
     give_code(codes, code);
-    atomic_store(&codes->lost, true);
 }
 
 bool codes_add(struct codes *codes, const struct code *wanted, const char *text, size_t length)
@@ -261,12 +271,14 @@ bool codes_add(struct codes *codes, const struct code *wanted, const char *text,
     if (!room)
         forget_unmet(codes);
     struct code *code = take_code(codes);
-    if (code == NULL)
+    if (code == NULL) {
+        leave_out(codes, wanted);
         return false;
+    }
     *code = *wanted;
     if (fill(codes, code, text, length) && insert(codes, code))
         return room;
-    leave_out(codes, code);
+    take_out(codes, code);
     return false;
 }
 
@@ -282,7 +294,7 @@ void codes_move(struct codes *codes, uintptr_t from, uintptr_t to)
     code->limit = to + (code->limit - code->start);
     code->start = to;
     if (!insert(codes, code))
-        leave_out(codes, code);
+        take_out(codes, code);
 }
 
 /* ---- life ---- */

@@ -13,9 +13,10 @@
  * named.
  *
  * Who touches what: V8's events come on the isolate's thread, and of moves on those that help
- * it to collect, which it waits for. All changes are made with isolate_lock() held, and so is
- * what the collector reads. The handler looks code up without: it interrupts only the isolate's
- * thread, and finds `changing` set if that is in the midst of a change.
+ * it to collect. All changes are made with isolate_lock() held, and so is what the collector
+ * reads. The handler looks code up without: it finds `changing` set if the isolate's thread,
+ * which it interrupted, or another is in the midst of a change; another waits while the handler
+ * is `looking`.
  */
 #ifndef CPROF_NODE_CODES_H
 #define CPROF_NODE_CODES_H
@@ -58,7 +59,7 @@ struct name_total {
 };
 
 struct codes {
-    _Atomic bool changing;
+    _Atomic bool changing, looking;
     _Atomic bool lost; /* some code, of which V8 tells but once, for good */
     void *by_address;  /* tsearch(3)'s tree of struct code */
     struct code *all;  /* CODES_MAX, of which `used` have been in use */
@@ -82,9 +83,21 @@ void codes_free(struct codes *codes);
 bool codes_add(struct codes *codes, const struct code *code, const char *text, size_t length);
 void codes_move(struct codes *codes, uintptr_t from, uintptr_t to);
 
-static inline bool codes_changing(const struct codes *codes)
+/* [handler] False: the codes are being changed, and can't be looked at now. Else what is found
+ * stays until codes_end_look(). First the mark, then the look, as a change does it: one of two
+ * at a time sees the other. */
+static inline bool codes_begin_look(struct codes *codes)
 {
-    return atomic_load_explicit(&codes->changing, memory_order_acquire);
+    atomic_store(&codes->looking, true);
+    bool still = !atomic_load(&codes->changing);
+    if (!still)
+        atomic_store(&codes->looking, false);
+    return still;
+}
+
+static inline void codes_end_look(struct codes *codes)
+{
+    atomic_store(&codes->looking, false);
 }
 
 /* [handler] Code that is not found may be some that was forgotten or had no room. */
@@ -100,8 +113,8 @@ static inline int codes_compare(const void *left, const void *right)
     return a->limit <= b->start ? -1 : a->start >= b->limit ? 1 : 0;
 }
 
-/* [handler] The code that holds the address, or NULL. Not while it is being changed. tfind(3)
- * only follows the tree's pointers. */
+/* [handler] The code that holds the address, or NULL; within a look. tfind(3) only follows the
+ * tree's pointers. */
 static inline struct code *codes_find(const struct codes *codes, uintptr_t address)
 {
     const struct code here = {.start = address, .limit = address + 1};

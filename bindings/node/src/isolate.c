@@ -10,6 +10,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <node_api.h>
+
 #include "cprof/cprof.h"
 #include "code_events.h"
 #include "codes.h"

@@ -25,11 +25,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <node_api.h>
-
 #include "context.h"
-
 #include "script.h"
+
+/* Of node_api.h, which only those who call it need. */
+typedef struct napi_env__ *napi_env;
+typedef struct napi_value__ *napi_value;
+typedef struct napi_threadsafe_function__ *napi_threadsafe_function;
 
 enum {
     SEEN_SLOTS = 8192, /* a power of two */

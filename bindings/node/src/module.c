@@ -5,6 +5,7 @@
  */
 #include <dlfcn.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -429,25 +430,37 @@ static size_t follow(struct isolate *isolate, struct cprof_registers at,
     return count + v8_sample_walk(&thread, frames + count, PROBED_FRAMES - count, &complete);
 }
 
-/* Steps from the JavaScript frame that called this function, to be found on the stack by its
- * saved frame pointer and return address, and gives the functions' names. */
-static napi_value module_probe(napi_env env, napi_callback_info info)
+/* Follows from the JavaScript frame that called the addon, to be found on the stack from there
+ * on by its saved frame pointer and return address. No sample comes in between: it would take
+ * its notes in the same tables. */
+static size_t follow_caller(struct isolate *isolate, const uintptr_t *stack,
+                            struct cprof_frame frames[PROBED_FRAMES])
 {
     enum { DISTANCE = 1024, KNOWN = 4 };
-    struct isolate *isolate = own_isolate(env);
-    struct cprof_frame frames[PROBED_FRAMES];
-    const uintptr_t *stack = __builtin_frame_address(0);
-    napi_value names = NULL;
-    uint32_t count = 0;
     size_t found = 0;
-    (void)info;
-    napi_create_array(env, &names);
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
     for (size_t i = 0;
          i < DISTANCE && found < KNOWN && (uintptr_t)&stack[i + 2] < isolate->stack_high; i++) {
         const struct cprof_registers at = {
             .pc = stack[i + 1], .fp = stack[i], .sp = (uintptr_t)&stack[i + 2]};
         found = follow(isolate, at, frames); /* and not remnants of earlier calls */
     }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return found;
+}
+
+/* probe(): the names of the functions that called it. */
+static napi_value module_probe(napi_env env, napi_callback_info info)
+{
+    struct isolate *isolate = own_isolate(env);
+    struct cprof_frame frames[PROBED_FRAMES];
+    napi_value names = NULL;
+    uint32_t count = 0;
+    (void)info;
+    napi_create_array(env, &names);
+    size_t found = follow_caller(isolate, __builtin_frame_address(0), frames);
     names_pending(isolate);
     for (size_t i = 0; i < found; i++) {
         char name[ARGUMENT_MAX];

@@ -14,6 +14,9 @@ enum {
 
 v8_get_stack_sample v8_sample_get;
 
+/* Where no frame has been made: V8 takes no address for one of the stack's, and reads none. */
+static const struct v8_registers nowhere = {.sp = UINTPTR_MAX};
+
 /* ---- the walk's notes ---- */
 
 void v8_sample_note(struct isolate *isolate, const struct v8_frame *frame)
@@ -24,7 +27,8 @@ void v8_sample_note(struct isolate *isolate, const struct v8_frame *frame)
         return;
     }
     if (frame->framed && sample->top.sp == 0)
-        sample->top = (struct v8_registers){.pc = frame->pc, .sp = frame->sp, .fp = frame->fp};
+        sample->top = (struct v8_registers){
+            .pc = frame->live ? frame->pc : 0, .sp = frame->sp, .fp = frame->fp};
     sample->frames[sample->count++] = *frame;
 }
 
@@ -32,8 +36,8 @@ void v8_sample_note(struct isolate *isolate, const struct v8_frame *frame)
 
 struct naming {
     const struct isolate *isolate;
-    const struct codes *codes; /* NULL while they are being changed */
-    void *const *addresses;    /* what V8's sample has, from the last one that was found on */
+    struct codes *codes;    /* NULL while they are being changed */
+    void *const *addresses; /* what V8's sample has, from the last one that was found on */
     size_t count;
     bool refused; /* V8 could not read the stack */
 };
@@ -94,23 +98,15 @@ static uint64_t name(struct naming *naming, const struct v8_frame *frame, bool i
     return frame->framed ? interpreted(naming, frame, innermost || naming->refused) : 0;
 }
 
-static size_t tell(const struct isolate *isolate, struct cprof_frame *frames, size_t capacity)
+/* The noted frames by what V8 says of them. */
+static size_t name_all(struct naming *naming, bool collecting, struct cprof_frame *frames,
+                       size_t capacity)
 {
-    struct v8_sample *sample = isolate->sample;
-    struct v8_sample_info info = {.count = 0};
-    v8_sample_get(isolate->v8, &sample->top, sample->addresses, V8_FRAMES_MAX, &info);
-    bool collecting = info.state == V8_STATE_COLLECTING;
-    struct naming naming = {
-        .isolate = isolate,
-        .codes = codes_changing(sample->codes) ? NULL : sample->codes,
-        .addresses = sample->addresses,
-        .count = info.count <= V8_FRAMES_MAX ? info.count : 0,
-        .refused = info.count == 0,
-    };
+    struct v8_sample *sample = naming->isolate->sample;
     size_t count = 0;
     for (size_t i = 0; i < sample->count && count < capacity; i++) {
         const struct v8_frame *frame = &sample->frames[i];
-        uint64_t token = collecting ? WALK_COLLECTOR : name(&naming, frame, i == 0);
+        uint64_t token = collecting ? WALK_COLLECTOR : name(naming, frame, i == 0);
         if (token != 0)
             frames[count++] = (struct cprof_frame){
                 .token = token,
@@ -121,6 +117,26 @@ static size_t tell(const struct isolate *isolate, struct cprof_frame *frames, si
             return count;
     }
     sample->cut |= count == capacity;
+    return count;
+}
+
+static size_t tell(const struct isolate *isolate, struct cprof_frame *frames, size_t capacity)
+{
+    struct v8_sample *sample = isolate->sample;
+    struct v8_sample_info info = {.count = 0};
+    v8_sample_get(isolate->v8, sample->top.sp != 0 ? &sample->top : &nowhere, sample->addresses,
+                  V8_FRAMES_MAX, &info);
+    bool still = codes_begin_look(sample->codes);
+    struct naming naming = {
+        .isolate = isolate,
+        .codes = still ? sample->codes : NULL,
+        .addresses = sample->addresses,
+        .count = info.count <= V8_FRAMES_MAX ? info.count : 0,
+        .refused = info.count == 0,
+    };
+    size_t count = name_all(&naming, info.state == V8_STATE_COLLECTING, frames, capacity);
+    if (still)
+        codes_end_look(sample->codes);
     return count;
 }
 

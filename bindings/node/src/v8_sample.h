@@ -64,7 +64,9 @@ struct v8_sample {
     size_t count;
     bool cut; /* there was no room for all */
     struct v8_frame frames[V8_FRAMES_MAX];
-    struct v8_registers top; /* of the first frame that has been made */
+    struct v8_registers top; /* of the first frame that has been made; its pc only if that was
+                                interrupted, since V8 looks at the code there, and a return
+                                address on a broken stack may point to where nothing is */
     void *addresses[V8_FRAMES_MAX];
 };
 
