@@ -217,13 +217,16 @@ static int publish(const struct profile *model)
     return status;
 }
 
+void process_context_open(void)
+{
+    record_share(true);
+}
+
 int process_context_publish(const struct profile *model)
 {
     pthread_mutex_lock(&context.lock);
     int status = publish(model);
-    if (status == 0)
-        record_share(true);
-    else
+    if (status != 0)
         take_down();
     pthread_mutex_unlock(&context.lock);
     if (status == -EEXIST)

@@ -14,6 +14,8 @@
 
 #include "profile/profile.h"
 
+/* Threads write their records from now on; process_context_publish() is about to be called. */
+void process_context_open(void);
 /* Publishes the resource of the model. 0; -EEXIST when somebody else does; or another negative
  * errno. Says what went wrong in the log: the program and its profiles go on without. */
 int process_context_publish(const struct profile *model);

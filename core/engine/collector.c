@@ -306,11 +306,23 @@ static void wind_up(struct collector *collector)
     terminate_now();
 }
 
+/* The first interval's profile was made before the model was complete. */
+static void begin(struct collector *collector)
+{
+    pthread_mutex_lock(&collector->work);
+    collector->config.begin();
+    profile_free(gather_close(collector->gather));
+    follow_threads(collector);
+    pthread_mutex_unlock(&collector->work);
+}
+
 static void *run(void *argument)
 {
     struct collector *collector = argument;
     _Atomic uint32_t *wake = collector->config.wake;
     bool again = true;
+    if (collector->config.begin != NULL)
+        begin(collector);
     while (again) {
         uint32_t seen = atomic_load(wake);
         again = turn(collector);

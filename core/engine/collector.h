@@ -27,6 +27,9 @@ struct collector_config {
     struct gather_config gather;
     struct modules *modules;
     struct exporter *exporter;
+    /* What is left of starting, for the thread to begin with: may still change gather.model.
+     * NULL: nothing. */
+    void (*begin)(void);
     double interval;        /* seconds */
     _Atomic uint32_t *wake; /* posted by handlers */
     atomic_bool *unknown;   /* see struct handler_view; cleared once a tick, and

@@ -19,6 +19,7 @@
 #include "engine/model.h"
 #include "engine/output.h"
 #include "engine/patience.h"
+#include "engine/resource.h"
 #include "engine/sinks.h"
 #include "engine/terminate.h"
 #include "sample/handler.h"
@@ -82,6 +83,17 @@ static int report(char *error, size_t error_size, int status, const char *line)
     return status;
 }
 
+/* [collector] Tells who we are, in profiles and to other processes: that takes half a
+ * millisecond, in which the thread that starts us could serve requests. */
+static void introduce(void)
+{
+    resource_set(engine.model, &engine.config);
+    if (profile_error(engine.model) != 0)
+        log_warn("CPROF_MEMORY_LIMIT leaves no room for all resource attributes");
+    if (engine.config.share_context)
+        process_context_publish(engine.model);
+}
+
 static int start_collector(void)
 {
     const struct config *config = &engine.config;
@@ -97,6 +109,7 @@ static int start_collector(void)
                    .copies = &engine.copies},
         .modules = engine.modules,
         .exporter = engine.exporter,
+        .begin = introduce,
         .interval = config->interval,
         .wake = &engine.wake,
         .unknown = &engine.unknown,
@@ -120,6 +133,7 @@ static void start_sampling(int signal)
                                            .budget = &engine.budget};
     handler_open(&engine.view);
     threads_open(&threads);
+    threads_enter(0, NULL); /* the collector finds the others */
 }
 
 /* Ends sampling. False when a handler did not come back. */
@@ -224,15 +238,15 @@ static int build(bool forked, char *error, size_t error_size)
     status = see_modules();
     if (status == 0) {
         start_sampling(signal);
+        if (engine.config.share_context)
+            process_context_open();
         status = start_collector();
         if (status == 0) {
-            threads_scan(false); /* the collector tells when that fails */
-            if (engine.config.share_context)
-                process_context_publish(engine.model);
             start_listener();
             terminate_arm(&engine.wake);
             return 0;
         }
+        process_context_withdraw();
         end_sampling();
         threads_close();
     }
@@ -326,11 +340,12 @@ static int stop_exporter(uint64_t deadline)
 /* Takes the running engine down; 0 or -ETIMEDOUT. */
 static int stop_running(uint64_t deadline)
 {
-    process_context_withdraw();
     stop_listener();
     collector_quiet(engine.collector);
     bool clean = end_sampling();
-    if (collector_stop(engine.collector, seconds_until(deadline)) != 0) {
+    bool ended = collector_stop(engine.collector, seconds_until(deadline)) == 0;
+    process_context_withdraw(); /* now that nobody publishes it any more */
+    if (!ended) {
         /* It waits for something that does not come, in the runtime or the loader. */
         log_warn("the collector does not end in time: what it held is lost");
         keep_stats();

@@ -2,7 +2,6 @@
 
 #include "base/clock.h"
 #include "engine/metrics.h"
-#include "engine/resource.h"
 
 static void set_header(struct profile *model, const struct config *config)
 {
@@ -22,7 +21,6 @@ struct profile *model_new(const struct config *config, struct budget *budget)
     if (model == NULL)
         return NULL;
     set_header(model, config);
-    resource_set(model, config);
     metrics_reserve(model);
     if (profile_error(model) == 0)
         return model;

@@ -1,7 +1,7 @@
 /*
- * The model of every profile of a run: value types, period, the resource attributes
- * (resource.h) that say which process this is, and the places of its figures (metrics.h). Made
- * at start, and anew in a forked child.
+ * The model of every profile of a run: value types, period, and the places of its figures
+ * (metrics.h). Made at start, and anew in a forked child; the collector adds the resource
+ * attributes (resource.h) that say which process this is.
  */
 #ifndef CPROF_ENGINE_MODEL_H
 #define CPROF_ENGINE_MODEL_H

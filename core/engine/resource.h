@@ -17,7 +17,7 @@
 #include "engine/config.h"
 #include "profile/profile.h"
 
-/* Sets all of it on a new profile; profile_error() tells when memory ran out. */
+/* Sets all of it; profile_error() tells when memory ran out. Some dozen system calls. */
 void resource_set(struct profile *model, const struct config *config);
 
 #endif

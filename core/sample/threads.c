@@ -394,15 +394,6 @@ void threads_enter(uint64_t id, const char *name)
     pthread_mutex_unlock(&registry.mutex);
 }
 
-void threads_describe(pid_t tid, uint64_t id, const char *name)
-{
-    pthread_mutex_lock(&registry.mutex);
-    struct thread *thread = registry.open ? find(tid) : NULL;
-    if (thread != NULL)
-        describe(thread, id, name);
-    pthread_mutex_unlock(&registry.mutex);
-}
-
 void threads_leave(void)
 {
     pthread_mutex_lock(&registry.mutex);
@@ -467,6 +458,17 @@ static void discover(pid_t tid)
         thread->state = THREAD_OWN;
     else
         try_arm(thread, unseen_ns(tid));
+}
+
+void threads_describe(pid_t tid, uint64_t id, const char *name)
+{
+    pthread_mutex_lock(&registry.mutex);
+    if (registry.open && find(tid) == NULL)
+        discover(tid);
+    struct thread *thread = registry.open ? find(tid) : NULL;
+    if (thread != NULL)
+        describe(thread, id, name);
+    pthread_mutex_unlock(&registry.mutex);
 }
 
 static int list_threads(void)

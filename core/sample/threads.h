@@ -106,7 +106,7 @@ void threads_close(void);
 /* The calling thread: arms it now, or renames it. `id` 0 keeps the tid, a NULL name what the
  * kernel calls it. No effect when the registry is not open. */
 void threads_enter(uint64_t id, const char *name);
-/* Another thread's id and name. No effect for one that is not registered. */
+/* Another thread's id and name; registers it if it lives. */
 void threads_describe(pid_t tid, uint64_t id, const char *name);
 void threads_leave(void);
 void threads_set_data(void *data);

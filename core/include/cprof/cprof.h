@@ -98,7 +98,7 @@ int cprof_output(char *pattern, size_t size);
  * may be NULL. May be called again to rename. No effect when not running. */
 void cprof_thread_enter(uint64_t id, const char *name);
 /* Tells the identity and name of another thread, by its kernel id: for threads that the runtime
- * started before cprof. No effect for a thread that is not sampled (yet). */
+ * started before cprof. It is sampled at once, if it lives. */
 void cprof_thread_describe(int tid, uint64_t id, const char *name);
 /* The calling thread is about to end. Optional: the scan finds dead threads as well. */
 void cprof_thread_leave(void);

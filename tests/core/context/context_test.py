@@ -76,6 +76,12 @@ def read(function, *arguments):
         pytest.skip(f"this machine forbids it: {error}")
 
 
+def start(p):
+    """With all that the collector's thread begins with."""
+    assert p.do("subject.subject_start()") == "0"
+    assert p.do("subject.subject_flush()") == "0"
+
+
 def attach(flags=1, **labels):
     return f"attach({TRACE!r}, {SPAN!r}, {flags}, **{labels!r})"
 
@@ -83,7 +89,7 @@ def attach(flags=1, **labels):
 def test_the_resource_is_published_from_start_to_stop():
     with program(OTEL_RESOURCE_ATTRIBUTES="deployment.environment.name=test") as p:
         assert read(reader.process_context, p.pid) is None
-        p.do("subject.subject_start()")
+        start(p)
         context = read(reader.process_context, p.pid)
         assert context.resource["service.name"] == "shared"
         assert context.resource["process.runtime.name"] == "subject"
@@ -93,14 +99,20 @@ def test_the_resource_is_published_from_start_to_stop():
         assert context.attributes == {}, "no thread has a record yet"
         p.do("subject.subject_stop()")
         assert reader.process_context(p.pid) is None
-        p.do("subject.subject_start()")
+        start(p)
         again = reader.process_context(p.pid)
         assert again.published_at > context.published_at
 
 
+def test_nothing_stays_published_when_stop_follows_at_once():
+    with program() as p:
+        p.do("[subject.subject_start() or subject.subject_stop() for _ in range(200)] and 1")
+        assert read(reader.context_mappings, p.pid) == []
+
+
 def test_a_thread_tells_its_span_and_labels_while_they_are_attached():
     with program() as p:
-        p.do("subject.subject_start()")
+        start(p)
         assert read(reader.thread_context, p.pid) is None
         p.do(attach(flags=3, route="/users", tenant="é"))
         assert reader.thread_context(p.pid) == (TRACE.hex(), SPAN.hex(), 3,
@@ -112,9 +124,16 @@ def test_a_thread_tells_its_span_and_labels_while_they_are_attached():
         assert reader.thread_context(p.pid) is None
 
 
+def test_what_is_attached_right_after_start_is_told():
+    with program() as p:
+        p.do("subject.subject_start() or " + attach(route="/users"))
+        p.do("subject.subject_flush()")
+        assert read(reader.thread_context, p.pid).attributes == {"route": "/users"}
+
+
 def test_each_thread_has_its_own():
     with program() as p:
-        p.do("subject.subject_start()")
+        start(p)
         p.do(attach())
         other = int(p.do(f"on_thread({('attach(' + repr(SPAN * 2) + ', ' + repr(SPAN) + ')')!r})"))
         bare = int(p.do("on_thread('pass')"))
@@ -125,7 +144,7 @@ def test_each_thread_has_its_own():
 
 def test_new_names_are_added_to_the_map_and_the_old_keep_their_numbers():
     with program() as p:
-        p.do("subject.subject_start()")
+        start(p)
         p.do(attach(a="1"))
         before = read(reader.process_context, p.pid)
         assert before.keys == ["a"]
@@ -141,7 +160,7 @@ def test_new_names_are_added_to_the_map_and_the_old_keep_their_numbers():
 
 def test_values_that_have_no_room_are_cut_or_left_out():
     with program() as p:
-        p.do("subject.subject_start()")
+        start(p)
         p.do(attach(long="x" * 1000000, b="y" * 255, c="z" * 255, d="w" * 90))
         attributes = read(reader.thread_context, p.pid).attributes
         assert attributes == {"long": "x" * 255, "b": "y" * 255, "d": "w" * 90}
@@ -149,7 +168,7 @@ def test_values_that_have_no_room_are_cut_or_left_out():
 
 def test_a_forked_child_publishes_its_own():
     with program() as p:
-        p.do("subject.subject_start()")
+        start(p)
         p.do(attach())
         child = int(p.do("fork()"))
         for _ in range(200):
@@ -166,18 +185,18 @@ def test_a_forked_child_publishes_its_own():
 
 def test_what_was_attached_before_stop_is_not_told_after_a_new_start():
     with program() as p:
-        p.do("subject.subject_start()")
+        start(p)
         p.do(attach())
         p.do("subject.subject_stop()")
         assert read(reader.thread_context, p.pid) is None
         p.do("subject.subject_detach()")
-        p.do("subject.subject_start()")
+        start(p)
         assert reader.thread_context(p.pid) is None
 
 
 def test_nothing_is_published_when_it_is_switched_off():
     with program(CPROF_SHARE_CONTEXT="off") as p:
-        assert p.do("subject.subject_start()") == "0"
+        start(p)
         p.do(attach(a="b"))
         assert read(reader.process_context, p.pid) is None
         assert reader.context_mappings(p.pid) == []
@@ -193,7 +212,7 @@ def test_a_context_that_the_program_publishes_itself_is_the_only_one():
     """)
     with program() as p:
         p.do(f"exec({lines!r}, globals()) or 1")
-        p.do("subject.subject_start()")
+        start(p)
         assert len(read(reader.context_mappings, p.pid)) == 1
         p.do(attach())
         p.do("subject.subject_stop()")
@@ -204,10 +223,10 @@ def test_the_profile_id_of_the_interval_is_told_when_it_is_asked_for():
     ask = "(lambda id: subject.subject_profile_id(id) and id.raw.hex())(ctypes.create_string_buffer(16))"
     with program(CPROF_SPAN_PROFILE_ID="on") as p:
         assert p.do(ask) == "False"
-        p.do("subject.subject_start()")
+        start(p)
         first = p.do(ask)
         assert len(first) == 32 and int(first, 16) != 0
         assert p.do(ask) == first
     with program() as p:
-        p.do("subject.subject_start()")
+        start(p)
         assert p.do(ask) == "False"

@@ -8,6 +8,7 @@
 #define EXPORTED __attribute__((visibility("default")))
 
 EXPORTED int subject_start(void);
+EXPORTED int subject_flush(void);
 EXPORTED int subject_stop(void);
 EXPORTED void subject_fork_prepare(void);
 EXPORTED void subject_fork_parent(void);
@@ -26,6 +27,11 @@ int subject_start(void)
                                           .resource_count = 1};
     char error[256];
     return cprof_start(&options, NULL, error, sizeof error);
+}
+
+int subject_flush(void)
+{
+    return cprof_flush(10);
 }
 
 int subject_stop(void)

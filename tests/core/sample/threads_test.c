@@ -328,6 +328,29 @@ static void names_and_ids_come_from_the_runtime_first(void **state)
                         "a name of sixty-three bytes and more, cut before the umlaut: xx");
 }
 
+static void a_thread_that_the_runtime_tells_of_is_sampled_before_any_scan(void **state)
+{
+    (void)state;
+    pthread_t id;
+    struct gate gate;
+    open_gate(&gate, "worker", 1, &id);
+    threads_describe(gate.tid, 5, "Thread-5");
+    const struct thread *told = &thread_records[0];
+    assert_int_equal(counts().sampled, 1);
+    assert_int_equal(told->tid, gate.tid);
+    assert_int_equal(told->id, 5);
+    assert_string_equal(told->name, "Thread-5");
+    threads_scan(false);
+    assert_int_equal(counts().sampled, present + 1);
+    assert_string_equal(told->name, "Thread-5");
+    close_gate(&gate, 1, &id);
+    threads_describe(gate.tid, 5, "Thread-5"); /* it has ended */
+    threads_describe(getppid(), 6, "a thread of somebody else's");
+    threads_scan(false);
+    assert_int_equal(counts().sampled, present);
+    assert_int_equal(counts().unsampled, 0);
+}
+
 static void nothing_happens_while_closed(void **state)
 {
     (void)state;
@@ -360,6 +383,7 @@ int main(void)
         TEST(a_low_limit_of_pending_signals_degrades_and_recovers),
         TEST(threads_without_memory_for_a_ring_stay_unsampled_until_there_is),
         TEST(names_and_ids_come_from_the_runtime_first),
+        TEST(a_thread_that_the_runtime_tells_of_is_sampled_before_any_scan),
         TEST(nothing_happens_while_closed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
