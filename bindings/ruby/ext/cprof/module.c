@@ -305,7 +305,8 @@ static VALUE native_fork_parent(VALUE self)
 static VALUE native_fork_child(VALUE self)
 {
     (void)self;
-    walk_older_count = 0; /* the parent's */
+    walk_older_count = 0;      /* the parent's */
+    atomic_store(&working, 0); /* its threads */
     cprof_fork_child();
     if (cprof_is_running()) {
         threads_enter_current();
