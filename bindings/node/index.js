@@ -3,8 +3,8 @@
 const { Context } = require('./context')
 const { native, folder, threadId } = require('./native')
 
-// Why JavaScript is not followed in the best way; spans are, where another thread starts the engine.
-let lacking = native.init(threadId, () => followSpans())
+// Why JavaScript is not followed in the best way; another thread may start the engine as well.
+let lacking = native.init(threadId, () => join())
 const context = new Context(native)
 
 const EXIT_TIMEOUT = 2 // seconds that the end of a program may wait for the last delivery
@@ -44,7 +44,12 @@ function start (options = {}) {
     throw new (code === EINVAL ? RangeError : Error)(message)
   }
   findWay()
-  followSpans(options.asyncHooks)
+  join(options.asyncHooks)
+}
+
+// What a thread does while the engine runs, whichever started it.
+function join (asyncHooks) {
+  followSpans(asyncHooks)
   process.removeListener('exit', stopAtExit)
   process.on('exit', stopAtExit)
 }
@@ -60,8 +65,9 @@ async function stop ({ timeout = DEFAULT_TIMEOUT } = {}) {
   return native.stop(timeout)
 }
 
+// The engine is the process's: it outlives a worker that started it, unless nobody is left to stop it.
 function stopAtExit () {
-  native.stopNow(EXIT_TIMEOUT)
+  if (threadId === 0 || native.isLast()) native.stopNow(EXIT_TIMEOUT)
 }
 
 function isRunning () {
@@ -89,7 +95,7 @@ function followSpans (asyncHooks = ON.includes(process.env.CPROF_ASYNC_HOOKS?.to
   context.follow({ asyncHooks })
 }
 
-if (native.isRunning()) followSpans() // a worker
+if (native.isRunning()) join() // a worker
 
 /**
  * Puts labels on the samples of a function and of everything asynchronous that it begins. Inner

@@ -4,7 +4,7 @@ const assert = require('node:assert')
 const fs = require('node:fs')
 const path = require('node:path')
 const test = require('node:test')
-const { run, profileSource, fresh, folder, Profile } = require('./helper')
+const { run, profileSource, fresh, folder, Profile, BURN } = require('./helper')
 
 const programs = path.join(__dirname, 'programs')
 const program = (name, source) => {
@@ -149,6 +149,38 @@ test('a worker that computes when start() is called shows its JavaScript, not on
   const count = samples => samples.reduce((sum, sample) => sum + sample.count, 0)
   assert.ok(count(worker) > 50, `${count(worker)} samples`)
   assert.ok(count(told) > count(worker) * 0.8, `${count(told)} of ${count(worker)}`)
+})
+
+// `loading` is what the main thread does, which then waits for a worker to start cprof and end.
+async function startedByWorker (loading, after) {
+  const output = fresh('.pb.gz')
+  const file = fresh('.js')
+  fs.writeFileSync(file, `${BURN}
+    const { Worker, isMainThread, workerData } = require('node:worker_threads')
+    const end = data => new Promise(resolve => new Worker(__filename, { workerData: data }).on('exit', resolve))
+    if (isMainThread) {
+      ${loading}
+      end('starts').then(() => { ${after} })
+    } else {
+      const cprof = require('cprof')
+      if (workerData === 'starts') cprof.start({ rate: 1000, output: ${JSON.stringify(output)} })
+      burn(100)
+    }`)
+  const result = await run([file])
+  assert.strictEqual(result.code, 0, result.stderr)
+  return { ...result, profile: new Profile(output) }
+}
+
+test('what a worker starts goes on when that worker ends', async () => {
+  const { stdout, profile } = await startedByWorker("const cprof = require('cprof')",
+    'console.log(cprof.isRunning()); (function works () { burn(300) })()')
+  assert.strictEqual(stdout, 'true\n')
+  assert.ok(profile.count(profile.under('burn', 'works')) > 50)
+})
+
+test('what a worker starts is delivered when it ends and no other thread has cprof', async () => {
+  const { profile } = await startedByWorker('', '')
+  assert.ok(profile.count(profile.under('burn')) > 20)
 })
 
 const STRESS_SECONDS = Number(process.env.CPROF_STRESS_SECONDS ?? 6)

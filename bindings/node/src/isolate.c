@@ -478,6 +478,7 @@ static void let_go(struct isolate *isolate)
 
 void isolate_detach(struct isolate *isolate)
 {
+    isolate->begun = false;
     if (!isolate->attached)
         return;
     let_go(isolate);
@@ -547,6 +548,16 @@ void isolate_wake_others(const struct isolate *own)
         if (at != own && atomic_load(&at->open) && at->waker != NULL)
             call(at);
     pthread_mutex_unlock(&lock);
+}
+
+bool isolate_is_last(const struct isolate *own)
+{
+    pthread_mutex_lock(&lock);
+    const struct isolate *at = isolates;
+    while (at != NULL && (at == own || !atomic_load(&at->open) || at->waker == NULL))
+        at = at->next;
+    pthread_mutex_unlock(&lock);
+    return at == NULL;
 }
 
 struct isolate *isolate_lock(uint32_t serial)

@@ -99,7 +99,7 @@ struct isolate {
     struct range code;       /* what V8 compiles */
     _Atomic int collecting;  /* depth of garbage collections */
     uintptr_t collection_sp; /* of the JavaScript frame last met in one */
-    bool begun;              /* JavaScript has been told that the engine runs */
+    bool begun;              /* JavaScript has been told that this engine runs */
     struct context_source context;
 
     uint32_t next_number;
@@ -151,6 +151,8 @@ bool isolate_ask(struct isolate *isolate);
 /* [isolate's thread] Has the other isolates' threads attach or detach as the engine runs now,
  * whether they run JavaScript or wait for events. */
 void isolate_wake_others(const struct isolate *own);
+/* [isolate's thread] Has no other thread loaded the addon, or have all ended that did? */
+bool isolate_is_last(const struct isolate *own);
 /* [any thread] The isolate with that serial, if it is open. Valid while the lock is held. */
 struct isolate *isolate_lock(uint32_t serial);
 /* [V8's threads] The same for a v8::Isolate whose code events are listened to. */

@@ -291,6 +291,15 @@ static napi_value module_is_running(napi_env env, napi_callback_info info)
     return value;
 }
 
+/* isLast(): see isolate_is_last(). */
+static napi_value module_is_last(napi_env env, napi_callback_info info)
+{
+    napi_value value = NULL;
+    (void)info;
+    napi_get_boolean(env, isolate_is_last(own_isolate(env)), &value);
+    return value;
+}
+
 static napi_value module_stats(napi_env env, napi_callback_info info)
 {
     struct cprof_stats stats;
@@ -555,6 +564,7 @@ NAPI_MODULE_INIT()
         {"stop", module_stop},
         {"stopNow", module_stop_now},
         {"isRunning", module_is_running},
+        {"isLast", module_is_last},
         {"stats", module_stats},
         {"holdLabels", module_hold_labels},
         {"contextFields", module_context_fields},
