@@ -123,11 +123,8 @@ class Context {
   // Follows OpenTelemetry's spans, whenever its parts are loaded.
   follow ({ asyncHooks = false } = {}) {
     this.#hooks ||= asyncHooks
-    if (!this.#following) this.#watch()
+    if (this.#following) return
     this.#following = true
-  }
-
-  #watch () {
     this.#profiles = this.#native.spanProfileId() !== null
     let api = globalThis[API]
     const find = () => {

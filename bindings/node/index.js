@@ -11,6 +11,12 @@ const EXIT_TIMEOUT = 2 // seconds that the end of a program may wait for the las
 const DEFAULT_TIMEOUT = 5
 const EINVAL = 22
 const ON = ['1', 'true', 'yes', 'on']
+const RUNTIME = [
+  'process.runtime.name', 'nodejs',
+  'process.runtime.version', process.versions.node,
+  'process.runtime.description', `Node.js ${process.version}, V8 ${process.versions.v8}`,
+  'telemetry.sdk.language', 'nodejs'
+]
 
 /**
  * Starts profiling this process. Throws a RangeError, with one line that names the option or
@@ -18,26 +24,11 @@ const ON = ['1', 'true', 'yes', 'on']
  */
 function start (options = {}) {
   if (native.isRunning()) throw new Error('cprof is running already')
-  const refusal = native.start({
-    serviceName: text('serviceName', options.serviceName),
-    types: commaList('types', options.types),
-    rate: positive('rate', options.rate),
-    interval: positive('interval', options.interval),
-    exporter: commaList('exporter', options.exporter),
-    endpoint: text('endpoint', options.endpoint),
-    output: text('output', options.output),
-    native: options.native === undefined ? undefined : options.native ? 'on' : 'off',
-    headers: pairs(options.headers),
-    labels: pairs(options.labels),
-    sourceMaps: sourceMaps(options.sourceMaps),
-    resource: pairs({
-      'process.runtime.name': 'nodejs',
-      'process.runtime.version': process.versions.node,
-      'process.runtime.description': `Node.js ${process.version}, V8 ${process.versions.v8}`,
-      'telemetry.sdk.language': 'nodejs'
-    }),
-    libraryDirectory: folder
-  })
+  const given = { resource: RUNTIME, libraryDirectory: folder }
+  for (const name in OPTIONS) {
+    if (options[name] !== undefined) given[name] = OPTIONS[name](options[name], name)
+  }
+  const refusal = native.start(given)
   if (refusal) {
     const [code, message] = refusal
     if (code === 0) return
@@ -126,7 +117,7 @@ function findWay () {
   let way
   while ((way = native.way()) < TESTED.length) {
     const seen = testWay()
-    if (KNOWN.every((name, i) => seen[i] === name) && !FAILING.includes(TESTED[way])) break
+    if (String(seen) === String(KNOWN) && !FAILING.includes(TESTED[way])) break
     lacking = `the self-test did not find its own functions on the stack (saw ${seen.join(', ') || 'none'})`
     native.descend()
   }
@@ -135,25 +126,39 @@ function findWay () {
 
 // ---- options ----
 
-function text (name, value) {
-  if (value === undefined || typeof value === 'string') return value
+// What makes plain values of those that are given.
+const OPTIONS = {
+  serviceName: text,
+  types: commaList,
+  rate: positive,
+  interval: positive,
+  exporter: commaList,
+  endpoint: text,
+  output: text,
+  native: value => value ? 'on' : 'off',
+  headers: pairs,
+  labels: pairs,
+  sourceMaps: yesOrNo
+}
+
+function text (value, name) {
+  if (typeof value === 'string') return value
   throw new TypeError(`${name}: a string is needed`)
 }
 
-function commaList (name, value) {
-  return text(name, Array.isArray(value) ? value.join(',') : value)
+function commaList (value, name) {
+  return text(Array.isArray(value) ? value.join(',') : value, name)
 }
 
 // Zero tells the engine to take its default; asked for by a caller it is a mistake.
-function positive (name, value) {
-  if (value === undefined) return 0
+function positive (value, name) {
   if (typeof value === 'number' && value > 0 && value < 2 ** 31) return value
   throw new RangeError(`${name}=${value}: a number above 0 is needed`)
 }
 
-function sourceMaps (value = false) {
+function yesOrNo (value, name) {
   if (typeof value === 'boolean') return value
-  throw new TypeError(`sourceMaps=${value}: true or false is needed`)
+  throw new TypeError(`${name}=${value}: true or false is needed`)
 }
 
 function pairs (object) {

@@ -338,6 +338,8 @@ static void renew(struct isolate *isolate, napi_threadsafe_function waker, uint3
     isolate->serial = ++serials;
     isolate->waker = waker;
     isolate->v8 = v8.current != NULL ? v8.current() : NULL;
+    if (isolate_way() != WAY_NONE)
+        find_ranges(isolate);
     isolate->next_number = isolate->oldest = 0;
     isolate->stream_map = 0;
     isolate->begun = false;
@@ -452,7 +454,6 @@ bool isolate_attach(struct isolate *isolate)
         isolate->context.field = NULL; /* in a heap whose collections nobody tells of */
     if (isolate->v8 == NULL || isolate->stack_high == 0)
         return false;
-    find_ranges(isolate);
     if ((isolate->way == WAY_FRAMES && !attach_frames(isolate)) ||
         (isolate->way == WAY_SAMPLES && !code_events_open(isolate)))
         return false;
