@@ -4,7 +4,7 @@ const assert = require('node:assert')
 const fs = require('node:fs')
 const path = require('node:path')
 const test = require('node:test')
-const { run, profileSource, fresh, folder, Profile, BURN } = require('./helper')
+const { run, profileSource, fresh, folder, Profile, ROOM, BURN } = require('./helper')
 
 const programs = path.join(__dirname, 'programs')
 const program = (name, source) => {
@@ -187,7 +187,7 @@ const STRESS_SECONDS = Number(process.env.CPROF_STRESS_SECONDS ?? 6)
 test(`${STRESS_SECONDS} s of collections, new functions and workers: no crash, no hang`, async () => {
   const output = fresh('.pb.gz')
   const result = await run([path.join(programs, 'stress.js'), String(STRESS_SECONDS), output],
-    { seconds: STRESS_SECONDS * 4 + 60 })
+    { env: ROOM, seconds: STRESS_SECONDS * 4 + 60 })
   assert.strictEqual(result.code, 0, `${result.signal} ${result.stderr}`)
   const stats = JSON.parse(result.stdout)
   const profile = new Profile(output)

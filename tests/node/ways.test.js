@@ -7,7 +7,7 @@ const assert = require('node:assert')
 const fs = require('node:fs')
 const path = require('node:path')
 const test = require('node:test')
-const { run, profileSource, fresh, repeatedly, Profile, BURN, WASM_SPIN } = require('./helper')
+const { run, profileSource, fresh, repeatedly, Profile, ROOM, BURN, WASM_SPIN } = require('./helper')
 
 const SAMPLES = { CPROF_TEST_SELF_TEST: 'frames' } // the first way fails its test
 const BY_SAMPLES = /followed by samples and code events of V8/
@@ -172,7 +172,7 @@ test('by samples it can be stopped and started again', async () => {
 
 test('by samples 3 s of collections, new functions and workers: no crash, no hang', async () => {
   const output = fresh('.pb.gz')
-  const result = await run([path.join(programs, 'stress.js'), '3', output], { env: SAMPLES, seconds: 90 })
+  const result = await run([path.join(programs, 'stress.js'), '3', output], { env: { ...SAMPLES, ...ROOM }, seconds: 90 })
   assert.strictEqual(result.code, 0, `${result.signal} ${result.stderr}`)
   assertLine(result.stderr, BY_SAMPLES)
   const profile = new Profile(output)
