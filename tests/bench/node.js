@@ -47,6 +47,32 @@ function frames () {
 
 function deep (frames, run) { return frames > 0 ? deep(frames - 1, run) : run() }
 
+// Milliseconds on the clock, and of this thread's CPU time where there is the addon for it.
+function now () {
+  const wall = Number(process.hrtime.bigint()) / 1e6
+  return { wall, cpu: process.env.CPROF_TEST_NATIVE ? require(process.env.CPROF_TEST_NATIVE).ownCpu() / 1e6 : wall }
+}
+
+// Of half a second in which there is nothing else to do.
+async function longestTurn () {
+  let longest = 0
+  for (let end = now().wall + 500, last = now(), next; last.wall < end; last = next) {
+    await new Promise(resolve => setImmediate(resolve))
+    next = now()
+    longest = Math.max(longest, next.cpu - last.cpu)
+  }
+  return longest
+}
+
+// How long the event loop stands still for a start, and at most for something that it left for later.
+async function pauseOf (start) {
+  const usual = await longestTurn()
+  const before = now()
+  start()
+  const after = now()
+  return { cpu: after.cpu - before.cpu, wall: after.wall - before.wall, usual, later: await longestTurn() }
+}
+
 // ---- what a child of this program measures ----
 
 const parts = {
@@ -86,9 +112,7 @@ const parts = {
 
   start () {
     const cprof = require('cprof')
-    const before = process.hrtime.bigint()
-    cprof.start({ exporter: 'none' })
-    return { start: Number(process.hrtime.bigint() - before) / 1e6 }
+    return pauseOf(() => cprof.start({ exporter: 'none' }))
   },
 
   judge () {
@@ -96,9 +120,7 @@ const parts = {
     session.connect()
     session.post('Profiler.enable')
     session.post('Profiler.setSamplingInterval', { interval: 10000 })
-    const before = process.hrtime.bigint()
-    session.post('Profiler.start')
-    return { start: Number(process.hrtime.bigint() - before) / 1e6 }
+    return pauseOf(() => session.post('Profiler.start'))
   },
 
   // Without, with, without, with: the loop does 1 ms of work, then waits.
@@ -195,8 +217,10 @@ function all () {
     }
   }
   for (const [name, part] of [['cprof.start()', 'start'], ['CpuProfiler\'s start', 'judge']]) {
-    const pause = rounds(part).map(({ start }) => start)
-    console.log(`${name}: ${median(pause).toFixed(2)} ms (${spread(pause)})`)
+    const pauses = rounds(part)
+    const figure = key => `${median(pauses.map(pause => pause[key])).toFixed(2)} ms (${spread(pauses.map(pause => pause[key]))})`
+    console.log(`${name}: ${figure('cpu')} of the thread's CPU, ${figure('wall')} on the clock; ` +
+      `the longest turn of the event loop in the half second after it ${figure('later')}, before it ${figure('usual')}`)
   }
   const delay = measure('delay')
   for (const kind of ['without', 'with']) {

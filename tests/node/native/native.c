@@ -3,7 +3,7 @@
  * between; hammer() makes every thread's sampling signal come at a rate that no kernel tick
  * allows, by sending what the timers would send: /proc/self/timers says which signal, to whom,
  * with what. compare() times that signal on this thread beside one with an empty handler;
- * cpuOf() times a function with it or without.
+ * cpuOf() times a function with it or without, ownCpu() is the clock for that.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -227,6 +227,15 @@ static napi_value native_cpu_of(napi_env env, napi_callback_info call)
     return result;
 }
 
+/* ownCpu(): nanoseconds of CPU time that this thread has had. */
+static napi_value native_own_cpu(napi_env env, napi_callback_info call)
+{
+    napi_value result;
+    (void)call;
+    napi_create_double(env, own_cpu(), &result);
+    return result;
+}
+
 NAPI_MODULE_INIT()
 {
     napi_value function;
@@ -238,5 +247,7 @@ NAPI_MODULE_INIT()
     napi_set_named_property(env, exports, "compare", function);
     napi_create_function(env, "cpuOf", NAPI_AUTO_LENGTH, native_cpu_of, NULL, &function);
     napi_set_named_property(env, exports, "cpuOf", function);
+    napi_create_function(env, "ownCpu", NAPI_AUTO_LENGTH, native_own_cpu, NULL, &function);
+    napi_set_named_property(env, exports, "ownCpu", function);
     return exports;
 }
