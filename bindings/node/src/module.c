@@ -105,7 +105,7 @@ static size_t pairs_of(struct arguments *arguments, napi_value array,
     if (napi_get_array_length(arguments->env, array, &length) != napi_ok)
         return 0;
     for (uint32_t i = 0; i + 1 < length && count < PAIRS_MAX; i += 2) {
-        napi_value key, value;
+        napi_value key = NULL, value = NULL; /* as they stay in a thread that is terminated */
         napi_get_element(arguments->env, array, i, &key);
         napi_get_element(arguments->env, array, i + 1, &value);
         pairs[count] = (struct cprof_pair){text_of(arguments, key), text_of(arguments, value)};
