@@ -18,11 +18,14 @@ const RUNTIME = [
   'telemetry.sdk.language', 'nodejs'
 ]
 
+// start() holds up an event loop. Hence the parentheses around what it calls: V8 compiles such functions
+// when the module is loaded, and others at their first call.
+
 /**
  * Starts profiling this process. Throws a RangeError, with one line that names the option or
  * variable, for a value that makes no sense.
  */
-function start (options = {}) {
+const start = (function start (options = {}) {
   if (native.isRunning()) throw new Error('cprof is running already')
   const given = { resource: RUNTIME, libraryDirectory: folder }
   for (const name in OPTIONS) {
@@ -36,14 +39,14 @@ function start (options = {}) {
   }
   findWay()
   join(options.asyncHooks)
-}
+})
 
 // What a thread does while the engine runs, whichever started it.
-function join (asyncHooks) {
+const join = (function join (asyncHooks) {
   followSpans(asyncHooks)
   process.removeListener('exit', stopAtExit)
   process.on('exit', stopAtExit)
-}
+})
 
 /** Exports what has been gathered; true when everything has been delivered. */
 async function flush ({ timeout = DEFAULT_TIMEOUT } = {}) {
@@ -82,9 +85,9 @@ async function profile (output, run, options = {}) {
 
 // ---- spans and labels ----
 
-function followSpans (asyncHooks = ON.includes(process.env.CPROF_ASYNC_HOOKS?.toLowerCase())) {
+const followSpans = (function followSpans (asyncHooks = ON.includes(process.env.CPROF_ASYNC_HOOKS?.toLowerCase())) {
   context.follow({ asyncHooks })
-}
+})
 
 if (native.isRunning()) join() // a worker
 
@@ -113,7 +116,7 @@ const INSTEAD = ['',
 const FAILING = (process.env.CPROF_TEST_SELF_TEST ?? '').split(',') // for tests only
 
 // Takes the best way that stands its test, and says so if it is not the first.
-function findWay () {
+const findWay = (function findWay () {
   let way
   while ((way = native.way()) < TESTED.length) {
     const seen = testWay()
@@ -122,7 +125,7 @@ function findWay () {
     native.descend()
   }
   if (lacking) process.stderr.write(`cprof: ${lacking}; ${INSTEAD[way]}\n`)
-}
+})
 
 // ---- options ----
 
