@@ -574,7 +574,7 @@ with tracer.start_as_current_span("root") as root: print("profile.id" in (root.a
 
 SHARED = TRACER + '''
 import contextvars, cprof, os, sys, threading
-cprof.stop(); cprof.start(exporter="none")
+cprof.stop(); cprof.start(exporter="none"); cprof.flush() # by then the context is published
 def wait(): print("now", flush=True); sys.stdin.readline()
 '''
 

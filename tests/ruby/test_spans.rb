@@ -327,6 +327,7 @@ class TestSpans < CprofTest
       seen = OTHER.gets or exit 77
       puts "#{point}: #{seen}"
     end
+    Cprof.flush # by then the context is published
     read("nothing")
     span("outer") do
       read("outer")

@@ -14,6 +14,7 @@ module Cprof
     private_constant :METHODS
 
     # A body that is made while the server asks for it: what that runs is the request's, too.
+    # @api private
     class Body
       # @yieldreturn [Hash] the labels
       # @return [Array] the response with its body labelled, unless it is there already
@@ -25,15 +26,19 @@ module Cprof
         made ? response : [status, headers, new(body, yield)]
       end
 
+      # @param body [#each, #call]
+      # @param labels [Hash]
       def initialize(body, labels)
         @body = body
         @labels = labels
       end
 
+      # Answers to what the body answers to.
       def respond_to_missing?(name, all = false)
         @body.respond_to?(name, all)
       end
 
+      # What is called on the body runs within the labels.
       def method_missing(name, ...)
         Cprof.labels(**@labels) { @body.public_send(name, ...) }
       end
