@@ -1,8 +1,13 @@
 """A plugin for pytest (-p repeat)."""
 
+import re
+
 from _pytest.runner import runtestprotocol
 
 TRIES = 3
+# What no busy machine explains: one is enough.
+CRASH = re.compile(r"SIG(SEGV|ABRT|BUS|ILL|FPE)|returncode=-(4|6|7|8|11)\b|-(4|6|7|8|11) == |"
+                   r"Segmentation fault|Fatal Python error|Sanitizer|TimeoutExpired")
 tried_again = []
 
 
@@ -13,7 +18,7 @@ def pytest_runtest_protocol(item, nextitem):
     reports = runtestprotocol(item, nextitem=nextitem, log=False)
     for _ in range(TRIES - 1):
         failed = [report for report in reports if report.failed]
-        if failed:
+        if failed and not any(CRASH.search(str(report.longrepr)) for report in failed):
             tried_again.append(f"{item.nodeid}: {reason(failed[0])}")
             item._initrequest()
             reports = runtestprotocol(item, nextitem=nextitem, log=False)

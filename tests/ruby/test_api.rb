@@ -316,7 +316,7 @@ class TestApi < CprofTest
       def c = spin(0.004)
       def d = spin(0.004)
       text = +"a"
-      GC.auto_compact = true
+      compact_always
       40.times do |i|
         text.replace("a")
         Cprof.labels(of: text) { a }

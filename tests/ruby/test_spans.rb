@@ -157,7 +157,7 @@ class TestSpans < CprofTest
       require ENV.fetch("OTEL_LIBRARY")
       OpenTelemetry::SDK.configure if defined?(OpenTelemetry::SDK)
       def in_found = spin(0.2)
-      GC.auto_compact = true
+      compact_always
       GC.stress = true
       Cprof.start(rate: 500, output: "found.pb.gz", labels: { a: "b" })
       GC.stress = false

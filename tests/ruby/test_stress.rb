@@ -5,14 +5,17 @@ require_relative "helper"
 class TestStress < CprofTest
   SECONDS = Integer(ENV.fetch("CPROF_TEST_STRESS_SECONDS", "60"))
 
-  # Builds the library that makes timers fire 2,000 times a second of real time.
-  def fast_timer(folder)
-    library = File.join(folder, "fast_timer.so")
+  # Builds a library of this folder, to be preloaded.
+  def library(name, folder)
+    library = File.join(folder, "#{name}.so")
     out, errors, status = run_for(60, {}, "cc", "-shared", "-fPIC", "-O1", "-o", library,
-                                  File.join(__dir__, "fast_timer.c"))
+                                  File.join(__dir__, "#{name}.c"))
     assert status.success?, out + errors
     library
   end
+
+  # The library that makes timers fire 2,000 times a second of real time.
+  def fast_timer(folder) = library("fast_timer", folder)
 
   def test_collections_compaction_and_churn_are_survived
     folder = Dir.mktmpdir
@@ -41,7 +44,7 @@ class TestStress < CprofTest
         verify: -> { GC.start },
         stressed: -> { GC.stress = true; [1].map { |x| "#{x}" }; GC.stress = false },
       }
-      auto = GC.respond_to?(:auto_compact=) && (GC.auto_compact = true)
+      compact_always
       Thread.report_on_exception = false
       workers = 4.times.map do |n|
         Thread.new do
@@ -109,6 +112,28 @@ class TestStress < CprofTest
       8.times.map { Ractor.new { Thread.new { [1].map { |x| x.to_s } }.join; raise "end" if rand < 0.5 } }
        .each { |ractor| ractor.take rescue nil }
     RUBY
+  end
+
+  # Handlers of threads that wait for the others to run must leave it to those.
+  def test_one_thread_at_a_time_asks_for_names
+    skip "from 3.3 on any thread may ask" if RUBY_VERSION.to_f >= 3.3
+    folder = Dir.mktmpdir
+    environment = { "LD_PRELOAD" => "#{fast_timer(folder)} #{library("asked_at_once", folder)}" }
+    outcome = run_profiled(<<~'RUBY', rate: 1000, environment: environment)
+      def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+      finish = now + 4
+      4.times.map do
+        Thread.new do
+          Class.new { class_eval("def m(x) = [x].map { |y| y }"); new.m(1) } while now < finish
+        end
+      end.each(&:join)
+    RUBY
+    assert outcome.status.success?, "#{outcome.status}: #{outcome.errors}"
+    asked, at_once = outcome.errors.match(/asked (\d+) times, (\d+) at once/).captures.map(&:to_i)
+    assert_operator asked, :>, 100
+    assert_operator at_once, :<=, asked / 100, "of #{asked}"
+  ensure
+    FileUtils.rm_rf(folder) if folder
   end
 
   def test_ractors_run_beside_threads_and_collections

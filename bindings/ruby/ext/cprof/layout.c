@@ -12,6 +12,7 @@
 #include "walk.h"
 
 #define CHECK_FRAMES_MAX 64
+#define RACTOR_SIZE 2048 /* what runs stands in its beginning */
 
 struct layout layout;
 
@@ -51,6 +52,24 @@ static bool check_context(void)
     return peek_word(thread + THREAD_SELF, &self) && self == current &&
            peek_word(thread + layout.thread_ec, &ec) && peek_word(ec + EC_THREAD, &back) &&
            back == thread;
+}
+
+/* A Ractor keeps the context that runs right before its main thread. */
+static void find_running(void)
+{
+    uintptr_t ec = walk_context(layout_thread(rb_thread_current()));
+    uintptr_t thread = (uintptr_t)layout_thread(rb_thread_main());
+    layout.main_ractor = word_at(thread, THREAD_RACTOR);
+    for (uintptr_t at = layout.main_ractor; at < layout.main_ractor + RACTOR_SIZE;
+         at += sizeof at) {
+        uintptr_t found[2];
+        if (!peek(at, found, sizeof found))
+            return;
+        if (found[0] == ec && found[1] == thread) {
+            layout.main_runs = at;
+            return;
+        }
+    }
 }
 
 /* Called by layout_probe() in Ruby, right below an interpreter loop: its tag is the innermost.
@@ -103,6 +122,7 @@ bool layout_check(char *why, size_t size)
     }
     if (check_context()) {
         learn_loop();
+        find_running();
         layout.trusted = true;
         layout.trusted = check_frames();
     }

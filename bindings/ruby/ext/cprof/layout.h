@@ -85,6 +85,8 @@ struct layout {
     unsigned frame_size;   /* of rb_control_frame_t */
     uintptr_t loop_resume; /* what the tags of rb_vm_exec() resume at; 0 = not known */
     bool trusted;          /* layout_check() agreed: frames may be walked */
+    uintptr_t main_ractor; /* the one rb_ractor_t that is never freed */
+    uintptr_t main_runs;   /* where that keeps the context that runs; 0 = not known */
 };
 
 extern struct layout layout;

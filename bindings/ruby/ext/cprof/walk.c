@@ -9,7 +9,8 @@
 #include "layout.h"
 #include "threads.h"
 
-/* Exported by Ruby: the first two are one load each, the third adds a look at the thread. */
+/* Exported by Ruby, as are rb_during_gc() and rb_gc_count(): those are one load each, this one
+ * adds a look at the thread. */
 int ruby_thread_has_gvl_p(void);
 
 #define ENVIRONMENTS_MAX 64 /* blocks nested in one another */
@@ -296,22 +297,34 @@ static bool read_frame(const struct frames *frames, uintptr_t frame, uintptr_t f
     return true;
 }
 
-size_t walk(const struct cprof_interrupted *thread, struct cprof_frame *out, size_t capacity,
-            bool *complete)
+/* Whether the thread runs Ruby just now. ruby_thread_has_gvl_p() says so as well of one that
+ * waits for its next time slice. */
+static bool has_gvl(const void *thread, const struct frames *frames)
+{
+    if (!ruby_thread_has_gvl_p())
+        return false;
+    return layout.main_runs == 0 ||
+           word_at((uintptr_t)thread, THREAD_RACTOR) != layout.main_ractor ||
+           word_at(layout.main_runs, 0) == frames->ec;
+}
+
+size_t walk(const struct cprof_interrupted *interrupted, struct cprof_frame *out,
+            size_t capacity, bool *complete)
 {
     struct frames frames;
+    const void *thread = thread_of(interrupted);
     *complete = true;
-    if (!layout.trusted || !find_frames(thread_of(thread), &frames))
+    if (!layout.trusted || !find_frames(thread, &frames))
         return 0;
     size_t count = 0;
-    bool has_gvl = ruby_thread_has_gvl_p();
+    bool running = has_gvl(thread, &frames);
     if (rb_during_gc()) {
-        if (has_gvl && capacity > 0)
+        if (running && capacity > 0)
             out[count++] = (struct cprof_frame){.token = CODE_GC};
         else
             frames.gc_count = rb_gc_count();
     }
-    struct loops loops = match_loops(&frames, thread->registers.sp);
+    struct loops loops = match_loops(&frames, interrupted->registers.sp);
     for (size_t i = 0; i < frames.count; i++) {
         uintptr_t frame = frames.cfp + i * layout.frame_size;
         uintptr_t flags = frame_flags(frame);
@@ -326,7 +339,7 @@ size_t walk(const struct cprof_interrupted *thread, struct cprof_frame *out, siz
         }
         out[count++] = read;
     }
-    if (has_gvl &&
+    if (running &&
         (atomic_load_explicit(&code_met, memory_order_relaxed) > 0 || context_is_stale()))
         walk_ask_for_names();
     return count;

@@ -73,8 +73,8 @@ extern _Atomic uint32_t code_met;        /* slots in state CODE_MET */
 extern void (*walk_ask_for_names)(void); /* signal-safe; called with the GVL held */
 
 /* [handler] The runtime's entries. */
-size_t walk(const struct cprof_interrupted *thread, struct cprof_frame *frames, size_t capacity,
-            bool *complete);
+size_t walk(const struct cprof_interrupted *interrupted, struct cprof_frame *frames,
+            size_t capacity, bool *complete);
 
 bool walk_request(const struct cprof_interrupted *thread, struct cprof_context *context);
 
