@@ -89,7 +89,8 @@ static void prepare_asking(void)
 }
 #else
 /* Not atomic: it counts a place of Ruby's table before it fills it. Who has the GVL notices
- * nothing of that, but several Ractors have one each. */
+ * nothing of that, but several Ractors have one each, and while it changes hands two threads may
+ * think they have it. */
 static void ask_for_names(void)
 {
     rb_postponed_job_register_one(0, give_names, NULL);
@@ -101,7 +102,7 @@ static void do_nothing(void *unused)
 }
 
 /* Fills the places that are ever used, so that none is empty when it is counted too early: by
- * another Ractor that runs the jobs meanwhile, or in a forked child, where it is never filled.
+ * another thread that runs the jobs meanwhile, or in a forked child, where it is never filled.
  * Not all: rb_postponed_job_register_one() writes behind the last of a table that is full. */
 static void prepare_asking(void)
 {
