@@ -223,6 +223,29 @@ class TestApi < CprofTest
     assert_equal "Cprof.start: only in the main Ractor\nfalse\n", outcome.output
   end
 
+  # Where nothing that waits may be called.
+  def test_a_signals_handler_may_start_flush_and_stop
+    outcome = run_plain(<<~'RUBY')
+      done = Queue.new
+      trap("USR1") { p Cprof.start(exporter: "none"), Cprof.labels(a: 1) { Cprof.flush }, Cprof.stop; done << 1 }
+      Process.kill(:USR1, Process.pid)
+      done.pop
+    RUBY
+    assert_clean outcome
+    assert_equal %w[true true true], outcome.output.split
+  end
+
+  def test_ractors_name_their_threads
+    outcome = run_plain(<<~'RUBY')
+      Warning[:experimental] = false
+      Cprof.start(exporter: "none")
+      ractor = Ractor.new { Thread.current.name = "first"; Thread.new { (Thread.current.name = "second") + Thread.main.name }.value }
+      puts ractor.respond_to?(:value) ? ractor.value : ractor.take
+    RUBY
+    assert_clean outcome
+    assert_equal "secondfirst\n", outcome.output
+  end
+
   # Also those that another native thread runs by then, or a native thread that has run others.
   def test_threads_show_their_ruby_frames_after_every_start
     run_plain(<<~'RUBY') do |outcome|
@@ -278,6 +301,38 @@ class TestApi < CprofTest
       share = seen[method][labels].fdiv(seen[method].values.sum)
       assert_operator share, :>, 0.97, "#{method} #{seen[method]}"
     end
+  end
+
+  def test_labels_of_a_ractor_leave_fibers_elsewhere_theirs
+    outcome = run_profiled(<<~'RUBY', rate: 500)
+      Warning[:experimental] = false
+      ractor = Ractor.new { Cprof.labels(of: "ractor") { 1 } }
+      ractor.respond_to?(:value) ? ractor.value : ractor.take
+      def of_a = spin(0.1)
+      def of_b = spin(0.1)
+      def bare = spin(0.1)
+      fibers = %w[a b].map { |name| Fiber.new { Cprof.labels(of: name) { Fiber.yield; send("of_#{name}"); Fiber.yield } } }
+      fibers.each(&:resume)
+      bare
+      fibers.each(&:resume)
+    RUBY
+    assert_clean outcome
+    { "Object#of_a" => "a", "Object#of_b" => "b", "Object#bare" => nil }.each do |method, label|
+      assert_equal [label], outcome.profile.samples.filter_map { |s| [s.labels["of"]] if s.names.include?(method) }.uniq.flatten, method
+    end
+  end
+
+  def test_of_labels_with_one_name_the_inner_one_holds
+    outcome = run_profiled(<<~'RUBY', rate: 500)
+      def work = spin(0.1)
+      [1, 9].each do |inner|
+        Cprof.labels(inner: inner) { Cprof.labels(a: 5) { Cprof.labels("a" => inner) { work } } }
+        Cprof.labels(inner: inner) { Cprof.labels("a" => 5) { Cprof.labels(a: inner) { work } } }
+      end
+    RUBY
+    assert_clean outcome
+    labels = outcome.profile.samples.filter_map { |s| s.labels.values_at("inner", "a") if s.names.include?("Object#work") }
+    assert_equal [%w[1 1], %w[9 9]], labels.uniq.sort
   end
 
   def test_labels_of_any_kind_do_no_harm

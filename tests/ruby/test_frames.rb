@@ -175,6 +175,25 @@ class TestFrames < CprofTest
     assert(seen["First#total"].all? { |s| s.names.include?("Before#total") })
   end
 
+  # It could let in what another thread raises, where Ruby then swallows it.
+  def test_naming_runs_no_code_of_the_applications
+    outcome = run_profiled(<<~'RUBY', rate: 500)
+      class Kind; def self.inspect = (puts "inspected"; sleep(0.3); "kind"); end
+      module Better
+        refine(Kind) { def refined = (loop { spin(0.01) }) }
+      end
+      using Better
+      thread = Thread.new { Kind.new.refined }
+      thread.report_on_exception = false
+      sleep 0.2
+      thread.raise("stopped")
+      puts(begin; thread.join(10); "swallowed"; rescue => e; e.message; end)
+    RUBY
+    assert outcome.status.success?, outcome.errors
+    assert_equal "stopped\n", outcome.output
+    assert(outcome.profile.samples.any? { |s| s.names.include?("#<refinement:Kind@Better>#refined") })
+  end
+
   def test_lines_are_exact
     outcome = run_profiled(<<~RUBY, rate: 500)
       def work(n)

@@ -176,6 +176,32 @@ class TestSpans < CprofTest
     end
   end
 
+  # What only a tracer's own code could tell of a thread that was in its span before is not asked in
+  # Ruby's postponed jobs, which swallow whatever other threads raise meanwhile.
+  with_each_api("a_start_amid_foreign_spans_swallows_nothing") do |environment|
+    run_profiled(<<~'RUBY', environment: environment.merge("RUBYOPT" => nil, "CPROF_OUTPUT" => nil)) do |outcome|
+      require "cprof"
+      require ENV.fetch("OTEL_LIBRARY")
+      class Slow < BasicObject
+        def context = ::Kernel.sleep(0.5)
+      end
+      key = OpenTelemetry::Trace.module_eval { const_get(:CURRENT_SPAN_KEY) }
+      def in_slow = loop { spin(0.01) }
+      thread = Thread.new { OpenTelemetry::Context.with_value(key, Slow.new) { in_slow } }
+      thread.report_on_exception = false
+      Thread.pass until thread.backtrace.to_s.include?("in_slow")
+      Cprof.start(rate: 500, output: "slow.pb.gz")
+      sleep 0.2
+      thread.raise("stopped")
+      puts(begin; thread.join(10); "swallowed"; rescue => e; e.message; end)
+      Cprof.stop
+    RUBY
+      assert_clean outcome
+      assert_equal "stopped\n", outcome.output
+      assert_operator Pprof.read(File.join(outcome.folder, "slow.pb.gz")).counted("samples_unlinked"), :>, 10
+    end
+  end
+
   def test_threads_that_move_between_native_threads_keep_their_spans
     skip "threads move since Ruby 3.3" if RUBY_VERSION < "3.3"
     assert_operator serve(self.class.environments["fiber_storage"].merge("RUBY_MN_THREADS" => "1"), moving: true).sum, :>, 500

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "cprof/extension"
+require_relative "cprof/hooks"
 require_relative "cprof/spans"
 require_relative "cprof/version"
 
@@ -22,7 +23,6 @@ module Cprof
   AVAILABLE = failure.nil?
 
   autoload :Middleware, File.expand_path("cprof/middleware", __dir__)
-  autoload :Hooks, File.expand_path("cprof/hooks", __dir__)
 
   class << self
     # Starts profiling this process and those it forks.
@@ -122,12 +122,10 @@ module Cprof
       Native::Labels.new(outer, merged, texts(merged))
     end
 
-    # Keys and values one after the other, in an order of their own: equal labels are one set.
+    # Keys and values one after the other, in an order of their own: equal labels are one set. Of keys with
+    # the same text the last holds.
     def texts(labels)
-      texts = labels.map { |key, value| [label_text(key), label_text(value)] }
-      texts.sort! if texts.size > 1
-      texts.flatten!
-      texts
+      labels.to_h { |key, value| [label_text(key), label_text(value)] }.sort.flatten
     end
 
     # The beginning of a label's text, as UTF-8 without NUL. Whatever it is made of, labelling

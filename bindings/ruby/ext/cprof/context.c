@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include <ruby/debug.h>
+#include <ruby/ractor.h>
 #include <ruby/thread.h>
 #include <ruby/version.h>
 
@@ -16,6 +17,8 @@
 __thread struct context_record *context_here;
 __thread uint32_t context_seen;
 _Atomic uint32_t context_age;
+
+static rb_ractor_local_key_t followed; /* set where fibers are */
 
 /* From 3.3 on Ruby may move a thread between native ones: there its record moves along. Before,
  * a native thread has one of its own. */
@@ -30,7 +33,7 @@ static VALUE make_key(VALUE unused)
     return unused;
 }
 
-void context_init(void)
+static void prepare_records(void)
 {
     int failed = 0; /* it is too late for keys where there are several Ractors */
     rb_protect(make_key, Qnil, &failed);
@@ -63,7 +66,7 @@ static void free_record(VALUE thread, struct context_record *record)
 
 static __thread struct context_record own;
 
-void context_init(void)
+static void prepare_records(void)
 {
 }
 
@@ -86,6 +89,13 @@ static void free_record(VALUE thread, struct context_record *record)
 }
 
 #endif
+
+void context_init(void)
+{
+    static const struct rb_ractor_local_storage_type plain;
+    followed = rb_ractor_local_storage_ptr_newkey(&plain);
+    prepare_records();
+}
 
 static bool is_nothing(const struct cprof_context *context)
 {
@@ -172,6 +182,13 @@ void context_reload(void)
     context_span_changed(&span);
 }
 
+void context_reload_quietly(void)
+{
+    struct span span;
+    spans_read(&span);
+    context_span_changed(&span);
+}
+
 static void on_fiber_switch(rb_event_flag_t event, VALUE unused, VALUE self, ID id, VALUE class)
 {
     (void)event;
@@ -183,18 +200,17 @@ static void on_fiber_switch(rb_event_flag_t event, VALUE unused, VALUE self, ID 
         context_reload();
 }
 
+/* Programs with neither spans nor labels do not pay for them. Ruby calls hooks in the Ractor
+ * that has added them. */
 void context_follow(void)
 {
-    static bool following; /* programs with neither spans nor labels do not pay for them */
-    if (!following) {
-        following = true;
-        rb_add_event_hook(on_fiber_switch, RUBY_EVENT_FIBER_SWITCH, Qnil);
-        context_renew();
-    }
+    if (rb_ractor_local_storage_ptr(followed) != NULL)
+        return;
+    rb_ractor_local_storage_ptr_set(followed, &followed);
+    rb_add_event_hook(on_fiber_switch, RUBY_EVENT_FIBER_SWITCH, Qnil);
 }
 
 void context_renew(void)
 {
     atomic_fetch_add(&context_age, 1);
-    context_reload();
 }

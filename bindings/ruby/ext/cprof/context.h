@@ -55,10 +55,13 @@ void context_labels_changed(void);
 void context_span_changed(const struct span *span);
 void context_reload(void);
 
-/* Under the GVL. From now on fibers are followed. */
+/* The same as context_reload() where no code of the application's may run (spans.h). */
+void context_reload_quietly(void);
+
+/* Under the GVL. From now on the Ractor's fibers are followed. */
 void context_follow(void);
 
-/* Under the GVL. Nobody has followed for a while: all threads are stale but this one. */
+/* Under the GVL. Nobody has followed for a while: all threads are stale. */
 void context_renew(void);
 
 /* The native thread begins to run this Ruby thread, or ends it. May run where nothing of Ruby

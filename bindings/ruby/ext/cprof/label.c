@@ -55,13 +55,19 @@ static bool is_string(VALUE value)
     return RB_TYPE_P(value, T_STRING);
 }
 
-/* What a refinement is of, which only its inspect() tells: `#<refinement:String@Texts>`. */
+/* What a refinement is of, as its inspect() tells: `#<refinement:String@Texts>`. That one would
+ * call what the application has for an inspect() of the class. */
 static VALUE refinement_of(VALUE method)
 {
     VALUE owner;
     if (!peek_word(method + METHOD_OWNER, &owner) || !RB_TYPE_P(owner, T_MODULE))
         return Qnil;
-    return rb_inspect(owner);
+    VALUE refined = rb_attr_get(owner, rb_intern("__refined_class__"));
+    VALUE place = rb_attr_get(owner, rb_intern("__defined_at__"));
+    if (NIL_P(refined) || NIL_P(place))
+        return Qnil;
+    return rb_sprintf("#<refinement:%" PRIsVALUE "@%" PRIsVALUE ">", rb_class_path(refined),
+                      rb_class_path(place));
 }
 
 /* `Foo#` or `Foo.` for a method entry; empty when its class is not known. */

@@ -63,14 +63,15 @@ static const struct cprof_runtime runtime = {
 };
 
 /* New code has been met, which may be OpenTelemetry's; or a thread whose context is not known.
- */
+ * None of this runs the application's code: Ruby swallows what is raised in it, and that may be
+ * another thread's Timeout or kill. */
 static void give_names(void *unused)
 {
     (void)unused;
     code_give_names();
     spans_find();
     if (context_is_stale())
-        context_reload();
+        context_reload_quietly();
 }
 
 /* Asks Ruby to call give_names() at its next safe point. */
@@ -219,6 +220,7 @@ static VALUE native_start(int count, VALUE *v, VALUE self)
         spans_start();
         spans_find();
         context_renew();
+        context_reload();
         rb_thread_check_ints();
         return Qnil;
     }

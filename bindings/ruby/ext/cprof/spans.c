@@ -45,15 +45,19 @@ static VALUE last_in(enum storage storage)
                        : rb_thread_local_aref(rb_thread_current(), ids.thread_stack));
 }
 
-/* The running fiber's context, or nil. */
-static VALUE current_context(void)
+/* The running fiber's context, or nil; where it is to be found in a storage of the API's. */
+static VALUE stored_context(void)
 {
-    if (api.storage == STORAGE_FOREIGN)
-        return rb_funcall(api.context, ids.current, 0);
     if (api.storage != STORAGE_UNKNOWN)
         return last_in(api.storage);
     VALUE context = last_in(STORAGE_FIBER);
     return NIL_P(context) ? last_in(STORAGE_THREAD) : context;
+}
+
+static VALUE current_context(void)
+{
+    return api.storage == STORAGE_FOREIGN ? rb_funcall(api.context, ids.current, 0)
+                                          : stored_context();
 }
 
 /* A context has just been attached: where is it now? */
@@ -122,6 +126,17 @@ static void find_span(VALUE context, struct span *span)
 void spans_current(struct span *span)
 {
     find_span(api.context != 0 ? current_context() : Qnil, span);
+}
+
+void spans_read(struct span *span)
+{
+    *span = (struct span){0};
+    if (api.context == 0)
+        return;
+    bool foreign = api.storage == STORAGE_FOREIGN;
+    VALUE context = foreign ? Qnil : stored_context();
+    if (foreign || (!NIL_P(context) && !read_span(context, &span->ids)))
+        *span = (struct span){.unreadable = true};
 }
 
 static void publish(VALUE context)

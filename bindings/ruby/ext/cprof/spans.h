@@ -36,4 +36,8 @@ void spans_start(void);
 /* Under the GVL: that of the running fiber. */
 void spans_current(struct span *span);
 
+/* The same, but what only the application's code could tell is unreadable. For where Ruby
+ * swallows what other threads raise, which that code would let in. */
+void spans_read(struct span *span);
+
 #endif

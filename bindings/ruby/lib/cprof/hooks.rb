@@ -56,13 +56,10 @@ module Cprof
       end
     end
 
-    # What Thread says, and not a subclass that means something else by it.
-    NAME = Thread.instance_method(:name)
-    private_constant :NAME
-
+    # By what Thread says, and not a subclass that means something else by it. In any Ractor.
     def self.tell_name(thread)
       id = thread.native_thread_id
-      name = NAME.bind_call(thread)
+      name = Thread.instance_method(:name).bind_call(thread)
       Native.describe_thread(id, name) if id && name
     end
 
