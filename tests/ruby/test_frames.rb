@@ -332,4 +332,20 @@ class TestFrames < CprofTest
     thread = seen["in_thread"]
     assert_includes thread.map { |s| s.labels["thread.name"] }, "worker"
   end
+
+  # What called a loop that has more frames than there is room for is not shown as called by it.
+  def test_a_recursion_that_is_deeper_than_stacks_are_ends_with_what_runs
+    outcome = run_profiled(<<~RUBY, rate: 500, environment: { "CPROF_MAX_FRAMES" => "40" })
+      def deep(levels) = levels == 0 ? spin(0.5) : deep(levels - 1)
+      deep(100)
+      [2, 1].sort { deep(100); 0 }
+    RUBY
+    assert_clean outcome
+    spinning = outcome.profile.samples.select { |s| s.names.include?("Object#spin") }
+    assert_operator spinning.sum(&:weight), :>, 300
+    spinning.each do |sample|
+      beneath = sample.names.take_while { |name| name != "Object#spin" }
+      assert_empty beneath.grep(/ruby_run_node|sort/), sample.root_first.join(";")
+    end
+  end
 end

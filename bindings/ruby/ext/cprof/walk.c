@@ -308,6 +308,17 @@ static bool has_gvl(const void *thread, const struct frames *frames)
            word_at(layout.main_runs, 0) == frames->ec;
 }
 
+/* The last frame that there was room for stands for those behind it in its loop, `next` being
+ * the first: without an address it would seem older than the native frames that have called the
+ * loop. */
+static void end_early(struct loops *loops, const struct cprof_frame *next,
+                      struct cprof_frame *out, size_t count)
+{
+    if (count > 0 && out[count - 1].stack == CPROF_STACK_INHERIT)
+        out[count - 1].stack =
+            next->stack != CPROF_STACK_INHERIT ? next->stack : frame_stack(loops, FLAG_FINISH);
+}
+
 size_t walk(const struct cprof_interrupted *interrupted, struct cprof_frame *out,
             size_t capacity, bool *complete)
 {
@@ -334,6 +345,7 @@ size_t walk(const struct cprof_interrupted *interrupted, struct cprof_frame *out
         if (!read_frame(&frames, frame, flags, &read))
             continue;
         if (count == capacity) {
+            end_early(&loops, &read, out, count);
             *complete = false;
             break;
         }
