@@ -90,8 +90,8 @@ static void prepare_asking(void)
 }
 #else
 /* Not atomic: it counts a place of Ruby's table before it fills it. Who has the GVL notices
- * nothing of that, but several Ractors have one each, and while it changes hands two threads may
- * think they have it. */
+ * nothing of that, but several Ractors have one each, and while it changes hands two threads
+ * may think they have it. */
 static void ask_for_names(void)
 {
     rb_postponed_job_register_one(0, give_names, NULL);
