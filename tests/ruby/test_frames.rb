@@ -194,6 +194,26 @@ class TestFrames < CprofTest
     assert(outcome.profile.samples.any? { |s| s.names.include?("#<refinement:Kind@Better>#refined") })
   end
 
+  # JIT code that calls nothing leaves the frame's pc as it finds it, here that of a C function.
+  def test_a_method_without_calls_shows_after_a_c_function
+    outcome = run_profiled(<<~'RUBY', rate: 500)
+      def leaf
+        i = 0
+        i += 1 while i < 20_000
+      end
+      def work
+        Process.pid
+        leaf
+      end
+      work while cpu < 0.6
+    RUBY
+    assert_clean outcome
+    seen = outcome.profile.samples.select { |s| s.names.include?("Object#work") }
+    shown = seen.select { |s| s.root_first.each_cons(2).include?(%w[Object#work Object#leaf]) }
+    assert_share 1, shown.sum(&:weight).fdiv(seen.sum(&:weight)), 0.05, "leaf"
+    assert_equal [], shown.map { |s| s.stack.find { |f| f.name == "Object#leaf" }.line }.uniq - [1, 2, 3]
+  end
+
   def test_lines_are_exact
     outcome = run_profiled(<<~RUBY, rate: 500)
       def work(n)

@@ -105,6 +105,25 @@ class TestStress < CprofTest
     RUBY
   end
 
+  # The JIT of 3.1 shows them for some instructions with the environment of whatever ran there before, by
+  # now among the arguments: the number here would be the address of another.
+  def test_frames_that_are_half_written_are_not_looked_into
+    folder = Dir.mktmpdir
+    environment = { "LD_PRELOAD" => fast_timer(folder), "FAST_TIMER_NS" => "100000" }
+    outcome = run_profiled(<<~'RUBY', rate: 1000, environment: environment)
+      def short(x) = x
+      8.times { |n| eval "def long#{n}(x, y, z) = x" }
+      eval "def pairs() = (#{(0...8).map { |n| "short(1); long#{n}(1, 2, 10_000)" }.join("; ")})"
+      def work = 100.times { pairs }
+      work while cpu < 4
+      puts Cprof.stats[:samples]
+    RUBY
+    assert outcome.status.success?, "#{outcome.status}: #{outcome.errors}"
+    assert_operator outcome.output.to_i, :>, 5000
+  ensure
+    FileUtils.rm_rf(folder) if folder
+  end
+
   # Before 3.3 nobody tells of any end there.
   def test_threads_of_ractors_that_have_ended_are_looked_at_no_more
     skip "from 3.3 on Ractors that come and go like this hang, sampled or not" if RUBY_VERSION.to_f >= 3.3

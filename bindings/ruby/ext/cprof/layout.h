@@ -36,7 +36,9 @@
 #define FLAG_FINISH 0x0020
 #define FLAG_CFRAME 0x0080
 #define FRAME_TYPE_MASK 0x7fff0001
+#define FRAME_TYPE_METHOD 0x11110001 /* most others are its multiples */
 #define FRAME_TYPE_CFUNC 0x55550001
+#define FRAME_TYPE_RESCUE 0x78880001
 #define FRAME_TYPE_DUMMY 0x79990001
 
 /* rb_iseq_t and its body */

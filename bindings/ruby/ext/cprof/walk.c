@@ -84,18 +84,36 @@ static bool plausible(uintptr_t ep)
     return ep % sizeof(uintptr_t) == 0 && ep >= 4096 && ep < (uintptr_t)1 << 56;
 }
 
-static uintptr_t frame_flags(uintptr_t frame)
+/* What has no type of frame in its flags is no environment: the JIT of 3.1 shows a frame before
+ * it writes it, with the environment that another one had, where arguments may lie by now. */
+static inline bool is_environment(uintptr_t flags)
 {
-    uintptr_t ep = word_at(frame, FRAME_EP);
-    return plausible(ep) ? word_at(ep, EP_FLAGS) : FRAME_TYPE_DUMMY;
+    uintptr_t type = flags & FRAME_TYPE_MASK;
+    return flags <= INT32_MAX && type >= FRAME_TYPE_METHOD &&
+           ((type - 1) % (FRAME_TYPE_METHOD - 1) == 0 || type == FRAME_TYPE_RESCUE ||
+            type == FRAME_TYPE_DUMMY);
+}
+
+static inline uintptr_t environment_flags(uintptr_t ep)
+{
+    uintptr_t flags = plausible(ep) ? word_at(ep, EP_FLAGS) : 0;
+    return is_environment(flags) ? flags : FRAME_TYPE_DUMMY;
+}
+
+static inline uintptr_t frame_flags(uintptr_t frame)
+{
+    return environment_flags(word_at(frame, FRAME_EP));
 }
 
 /* What the method around the frame has for a method entry. */
 static inline uintptr_t frame_method(uintptr_t frame)
 {
     uintptr_t ep = word_at(frame, FRAME_EP);
-    for (int depth = 0; depth < ENVIRONMENTS_MAX && plausible(ep); depth++) {
-        if (word_at(ep, EP_FLAGS) & FLAG_LOCAL)
+    for (int depth = 0; depth < ENVIRONMENTS_MAX; depth++) {
+        uintptr_t flags = environment_flags(ep);
+        if (flags == FRAME_TYPE_DUMMY)
+            return 0;
+        if (flags & FLAG_LOCAL)
             return word_at(ep, EP_METHOD * (ptrdiff_t)sizeof(uintptr_t));
         ep = word_at(ep, EP_PREVIOUS * (ptrdiff_t)sizeof(uintptr_t)) & ~(uintptr_t)3;
     }
@@ -288,8 +306,10 @@ static bool read_frame(const struct frames *frames, uintptr_t frame, uintptr_t f
     } else {
         met.key = word_at(frame, FRAME_ISEQ);
         met.pc = word_at(frame, FRAME_PC);
-        if (met.key == 0 || met.pc == 0)
+        if (met.key == 0)
             return false;
+        if (met.pc == 0)
+            met.pc = CODE_NO_PC;
         met.method = frame_method(frame);
     }
     out->token = identify(&met);

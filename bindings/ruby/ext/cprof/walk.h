@@ -33,6 +33,9 @@
 /* Tokens. A step that shows nothing is 0. */
 enum { CODE_UNKNOWN = 1, CODE_GC = 2, CODE_FIRST = 16 };
 
+/* The position in an iseq, where it has none: JIT code writes it when it must. */
+#define CODE_NO_PC ((uintptr_t)1)
+
 enum code_state {
     CODE_CLAIMED, /* by a handler that is still writing it */
     CODE_MET,     /* waits for its name */
