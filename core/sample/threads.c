@@ -21,6 +21,13 @@
 
 struct thread thread_records[THREADS_MAX]; /* untouched pages cost nothing */
 
+/* Threads that have left, and may go on: what they had run by then has had its samples. Each in
+ * the place of its tid; one that another takes is found later as if it had never been known. */
+static struct leaver {
+    pid_t tid;
+    uint64_t ran_ns;
+} leavers[THREADS_MAX];
+
 static struct {
     pthread_mutex_t mutex;
     bool open;
@@ -394,12 +401,21 @@ void threads_enter(uint64_t id, const char *name)
     pthread_mutex_unlock(&registry.mutex);
 }
 
+/* The runtime may keep the native thread for its next one. */
+static void note_leaver(pid_t tid)
+{
+    leavers[tid % THREADS_MAX] =
+        (struct leaver){.tid = tid, .ran_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID)};
+}
+
 void threads_leave(void)
 {
     pthread_mutex_lock(&registry.mutex);
     struct thread *thread = registry.open ? find(current_tid()) : NULL;
-    if (thread != NULL)
+    if (thread != NULL) {
         forget(thread);
+        note_leaver(current_tid());
+    }
     pthread_mutex_unlock(&registry.mutex);
 }
 
@@ -433,13 +449,16 @@ static void visit(struct thread *thread, bool rename)
         try_arm(thread, 0);
 }
 
-/* What a thread that we have not seen yet ran since the scan before. */
+/* What a thread that we do not know ran since the scan before, or since it left. */
 static uint64_t unseen_ns(pid_t tid)
 {
-    struct timespec ran;
-    if (!registry.scanned || clock_gettime(thread_clock(tid), &ran) != 0)
+    struct timespec time;
+    if (!registry.scanned || clock_gettime(thread_clock(tid), &time) != 0)
         return 0; /* at the first scan it may be older than us */
-    return (uint64_t)ran.tv_sec * NS_PER_SECOND + (uint64_t)ran.tv_nsec;
+    uint64_t ran_ns = (uint64_t)time.tv_sec * NS_PER_SECOND + (uint64_t)time.tv_nsec;
+    const struct leaver *left = &leavers[tid % THREADS_MAX];
+    /* One that has run less is another with its tid. */
+    return left->tid == tid && left->ran_ns <= ran_ns ? ran_ns - left->ran_ns : ran_ns;
 }
 
 static void discover(pid_t tid)

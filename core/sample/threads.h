@@ -15,7 +15,9 @@
  *
  * A thread that a scan finds has already run for up to a scan's distance. The samples that it
  * would have had by then are its backlog, and go as additional weight with its first ones: so
- * totals hold, and threads that only live for some scans are not under-represented.
+ * totals hold, and threads that only live for some scans are not under-represented. One that
+ * has left and goes on, as native threads do that wait for their next Ruby thread, is found
+ * again by a scan: its backlog is what it ran since it left.
  *
  * Life of a record: FREE → SAMPLED → LEAVING (no timer any more, ring still to be read) → FREE.
  */

@@ -367,6 +367,26 @@ static void *end_at_once(void *unused)
     return unused;
 }
 
+/* As Ruby's native threads do, which wait for their next Ruby thread. */
+static void who_leaves_and_goes_on_brings_no_backlog(void **state)
+{
+    (void)state;
+    threads_scan(false);
+    threads_enter(1, "worker");
+    burn(0.4);
+    threads_leave();
+    collect();
+    threads_scan(false);
+    const struct thread *found = NULL;
+    for (size_t i = 0; i < THREADS_MAX; i++)
+        if (thread_records[i].state == THREAD_SAMPLED &&
+            thread_records[i].tid == (pid_t)syscall(SYS_gettid))
+            found = &thread_records[i];
+    assert_non_null(found);
+    /* 0.4 s are a hundred periods. */
+    assert_in_range(atomic_load(&found->backlog), 0, 20);
+}
+
 int main(void)
 {
     /* A sanitizer starts its own thread with the first one of the program. */
@@ -384,6 +404,7 @@ int main(void)
         TEST(threads_without_memory_for_a_ring_stay_unsampled_until_there_is),
         TEST(names_and_ids_come_from_the_runtime_first),
         TEST(a_thread_that_the_runtime_tells_of_is_sampled_before_any_scan),
+        TEST(who_leaves_and_goes_on_brings_no_backlog),
         TEST(nothing_happens_while_closed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
