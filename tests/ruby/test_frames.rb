@@ -112,6 +112,17 @@ class TestFrames < CprofTest
     assert_in_delta 0.8, threads.sum(&:nanoseconds) / 1e9, 0.2
   end
 
+  # Ruby keeps their native threads for the next ones, and cprof finds them again in between.
+  def test_threads_that_come_and_go_count_once
+    outcome = run_profiled(<<~'RUBY', rate: 500)
+      def work = spin(0.2)
+      5.times { Thread.new { work }.join; sleep 0.3 }
+    RUBY
+    assert_clean outcome
+    weight = outcome.profile.samples.select { |s| s.names.include?("Object#work") }.sum(&:weight)
+    assert_in_delta 500, weight, 50
+  end
+
   def test_frames_are_called_as_ruby_calls_them
     outcome = run_profiled(NAMES, rate: 500)
     assert_clean outcome
@@ -333,6 +344,25 @@ class TestFrames < CprofTest
     assert_operator share, :>, 0.6
     outside = outcome.profile.share { |s| s.names.include?("Object#spin") && s.names.include?("(garbage collector)") }
     assert_operator outside, :<, 0.01
+  end
+
+  # From 3.3 on Ruby may then take another for the thread that runs.
+  def test_garbage_collection_is_named_where_threads_move
+    outcome = run_profiled(<<~'RUBY', rate: 500, environment: { "RUBY_MN_THREADS" => "1" })
+      def collect
+        till = cpu + 0.2
+        GC.start while cpu < till
+      end
+      4.times do
+        2.times.map { Thread.new { spin(0.1) } }.each(&:join)
+        Fiber.new { collect }.resume
+        Thread.new { Fiber.new { collect }.resume }.join
+      end
+    RUBY
+    assert_clean outcome
+    collecting, other = outcome.profile.samples.select { |s| s.names.include?("Object#collect") }
+                               .partition { |s| s.names.include?("(garbage collector)") }
+    assert_operator collecting.sum(&:weight), :>, 10 * other.sum(&:weight)
   end
 
   def test_fibers_enumerators_and_threads_have_their_own_stacks

@@ -54,9 +54,13 @@ static bool check_context(void)
            back == thread;
 }
 
-/* A Ractor keeps the context that runs right before its main thread. */
+/* A Ractor keeps the context that runs right before its main thread. From 3.3 on that may be
+ * one that does not run, for as long as RUBY_MN_THREADS likes: there any thread may ask for
+ * names. */
 static void find_running(void)
 {
+    if (RUBY_API_VERSION_CODE >= 30300)
+        return;
     uintptr_t ec = walk_context(layout_thread(rb_thread_current()));
     uintptr_t thread = (uintptr_t)layout_thread(rb_thread_main());
     layout.main_ractor = word_at(thread, THREAD_RACTOR);
