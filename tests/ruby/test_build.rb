@@ -104,6 +104,25 @@ class TestBuild < CprofTest
     end
   end
 
+  # What CMake does elsewhere is looked at by the other tests.
+  def test_what_is_built_is_installed_into_a_folder_with_a_space
+    built = ENV["CPROF_TEST_GEM"] or skip "CPROF_TEST_GEM does not name the gem"
+    Dir.mktmpdir do |outer|
+      FileUtils.mkdir(folder = File.join(outer, "with space"))
+      cmake = self.class.tool(folder, "cmake")
+      File.write(cmake, <<~'SH')
+        #!/bin/sh
+        for word; do case $word in -DCPROF_RUBY_OUTPUT=*) mkdir -p "${word#*=}" && touch "${word#*=}/native.so" "${word#*=}/cprof";; esac; done
+      SH
+      gems = File.join(folder, "gems")
+      environment = { "RUBYOPT" => nil, "PATH" => "#{folder}:#{ENV.fetch("PATH")}" }
+      out, errors, status = run_for(60, environment, RbConfig.ruby, find_tool("gem"), "install", "--local",
+                                    "--no-document", "--install-dir", gems, built)
+      assert status.success?, out + errors
+      assert_equal %w[cprof native.so], Dir.children(Dir[File.join(gems, "extensions/*/*/*/cprof")].fetch(0)).sort
+    end
+  end
+
   def test_a_bundle_with_a_gem_that_cannot_be_built_is_installed_and_runs
     built = ENV["CPROF_TEST_GEM"] or skip "CPROF_TEST_GEM does not name the gem"
     bundle = ["bundle#{RbConfig::CONFIG["ruby_version"][/\d+\.\d+/]}", "bundle"].find { |name| find_tool(name) }

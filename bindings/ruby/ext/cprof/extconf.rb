@@ -54,7 +54,7 @@ def write_makefile(files)
     clean:
     distclean: clean
     install:
-    \t#{files.empty? ? "@:" : "mkdir -p $(TARGET_SO_DIR) && mv #{files.join(" ")} $(TARGET_SO_DIR)/"}
+    \t#{files.empty? ? "@:" : "mkdir -p '$(TARGET_SO_DIR)' && mv #{files.join(" ")} '$(TARGET_SO_DIR)/'"}
     .PHONY: all clean distclean install
   MAKE
 end
@@ -66,4 +66,4 @@ rescue SystemCallError, ArgumentError => e # Dir.tmpdir finds no folder
   tell(e.message)
 end
 tell("the extension could not be built; the gem will profile nothing") unless built
-write_makefile(built ? Dir[File.join(OUTPUT, "*")].sort : [])
+write_makefile(built ? Dir["#{File.basename(OUTPUT)}/*"].sort : []) # without spaces, wherever this lies
