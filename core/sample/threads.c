@@ -21,16 +21,20 @@
 
 struct thread thread_records[THREADS_MAX]; /* untouched pages cost nothing */
 
-/* Threads that have left, and may go on: what they had run by then has had its samples. Each in
- * the place of its tid; one that another takes is found later as if it had never been known. */
+/* Threads that have left, and may go on: what they had run by then, and when they are due for
+ * their next sample. Each in the place of its tid; one that another takes is found later as if
+ * it had never been known. */
 static struct leaver {
+    uint32_t session; /* of the registry */
     pid_t tid;
     uint64_t ran_ns;
+    int64_t due_ns; /* of its CPU time; before ran_ns: overdue */
 } leavers[THREADS_MAX];
 
 static struct {
     pthread_mutex_t mutex;
     bool open;
+    uint32_t session; /* counts threads_open() */
     struct threads_config config;
     struct ring_pool rings;
     _Atomic size_t high;        /* records at and above have never been used */
@@ -205,8 +209,8 @@ static void tell_unarmed(int error)
         log_warn("no timer for some threads (%s); they are not sampled", strerror(-error));
 }
 
-/* When the timer shall expire first, for a thread that has run `ran_ns` unseen; *backlog is
- * how often it would have expired before.
+/* When the timer of a new thread shall expire first, for one that has run `ran_ns` unseen;
+ * *backlog is how often it would have expired before.
  *
  * The kernel looks at CPU timers in its tick only, so a thread that ends between two ticks
  * takes its last expiries with it: half a tick's worth, 40 % of a life of 5 ms at 250 ticks a
@@ -215,7 +219,7 @@ static void tell_unarmed(int error)
  * life of any length gets its share. At rates above the tick's the first tick stands for
  * several periods, of which the kernel counts those since the thread began; the backlog adds
  * the others on average. */
-static uint64_t first_expiry(const struct thread *thread, uint64_t ran_ns, uint32_t *backlog)
+static uint64_t first_of_new(const struct thread *thread, uint64_t ran_ns, uint32_t *backlog)
 {
     uint64_t period = registry.config.period_ns;
     uint64_t tick = registry.tick_ns;
@@ -227,6 +231,44 @@ static uint64_t first_expiry(const struct thread *thread, uint64_t ran_ns, uint3
     return first + missed * period - ran_ns;
 }
 
+/* The same of a thread that has left and goes on: as if it had not left. What is overdue waits
+ * for the first tick, as for the others' expiries: the kernel would else take it on the spot.
+ */
+static uint64_t first_again(int64_t late_ns, uint32_t *backlog)
+{
+    *backlog = late_ns > 0 ? (uint32_t)((uint64_t)late_ns / registry.config.period_ns) : 0;
+    return late_ns < 0 ? (uint64_t)-late_ns : 1;
+}
+
+static uint64_t cpu_of(pid_t tid)
+{
+    struct timespec time = {0};
+    clock_gettime(thread_clock(tid), &time);
+    return (uint64_t)time.tv_sec * NS_PER_SECOND + (uint64_t)time.tv_nsec;
+}
+
+/* One that has run less is another with its tid. */
+static const struct leaver *find_leaver(pid_t tid, uint64_t now)
+{
+    const struct leaver *left = &leavers[tid % THREADS_MAX];
+    bool same = left->tid == tid && left->session == registry.session && left->ran_ns <= now;
+    return same ? left : NULL;
+}
+
+/* The first expiry and the backlog; from here on the thread's samples are counted. */
+static uint64_t plan(struct thread *thread, uint64_t ran_ns, uint32_t *backlog)
+{
+    uint64_t now = cpu_of(thread->tid);
+    const struct leaver *left = find_leaver(thread->tid, now);
+    if (left != NULL) {
+        thread->due_ns = left->due_ns;
+        return first_again((int64_t)now - left->due_ns, backlog);
+    }
+    uint64_t first = first_of_new(thread, ran_ns, backlog);
+    thread->due_ns = (int64_t)(now + first) - (int64_t)(*backlog * registry.config.period_ns);
+    return first;
+}
+
 /* UNARMED → SAMPLED, or a negative errno. */
 static int arm(struct thread *thread, uint64_t ran_ns)
 {
@@ -235,7 +277,7 @@ static int arm(struct thread *thread, uint64_t ran_ns)
     if (thread->ring == NULL)
         return -ENOMEM;
     uint32_t backlog;
-    uint64_t first = first_expiry(thread, ran_ns, &backlog);
+    uint64_t first = plan(thread, ran_ns, &backlog);
     uint64_t generation = ++registry.last_generation;
     atomic_store_explicit(&thread->backlog, backlog, memory_order_relaxed);
     atomic_store_explicit(&thread->generation, generation, memory_order_release);
@@ -332,6 +374,7 @@ void threads_open(const struct threads_config *config)
     registry.told_unarmed = registry.told_full = false;
     registry.tick_ns = tick_length();
     registry.scanned = false;
+    registry.session++;
     registry.overflow = 0;
     /* A random start keeps foreign timers' values from ever naming one of ours. */
     if (registry.last_generation == 0)
@@ -402,20 +445,25 @@ void threads_enter(uint64_t id, const char *name)
 }
 
 /* The runtime may keep the native thread for its next one. */
-static void note_leaver(pid_t tid)
+static void note_leaver(const struct thread *thread)
 {
-    leavers[tid % THREADS_MAX] =
-        (struct leaver){.tid = tid, .ran_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID)};
+    uint64_t samples =
+        read_count(&thread->counts.signals) + read_count(&thread->counts.overruns);
+    leavers[thread->tid % THREADS_MAX] = (struct leaver){
+        .session = registry.session,
+        .tid = thread->tid,
+        .ran_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID),
+        .due_ns = thread->due_ns + (int64_t)(samples * registry.config.period_ns)};
 }
 
 void threads_leave(void)
 {
     pthread_mutex_lock(&registry.mutex);
     struct thread *thread = registry.open ? find(current_tid()) : NULL;
-    if (thread != NULL) {
+    if (thread != NULL && thread->state == THREAD_SAMPLED)
+        note_leaver(thread);
+    if (thread != NULL)
         forget(thread);
-        note_leaver(current_tid());
-    }
     pthread_mutex_unlock(&registry.mutex);
 }
 
@@ -449,16 +497,11 @@ static void visit(struct thread *thread, bool rename)
         try_arm(thread, 0);
 }
 
-/* What a thread that we do not know ran since the scan before, or since it left. */
+/* What a thread that we have not seen yet ran since the scan before; at the first scan it may
+ * be older than us. */
 static uint64_t unseen_ns(pid_t tid)
 {
-    struct timespec time;
-    if (!registry.scanned || clock_gettime(thread_clock(tid), &time) != 0)
-        return 0; /* at the first scan it may be older than us */
-    uint64_t ran_ns = (uint64_t)time.tv_sec * NS_PER_SECOND + (uint64_t)time.tv_nsec;
-    const struct leaver *left = &leavers[tid % THREADS_MAX];
-    /* One that has run less is another with its tid. */
-    return left->tid == tid && left->ran_ns <= ran_ns ? ran_ns - left->ran_ns : ran_ns;
+    return registry.scanned ? cpu_of(tid) : 0;
 }
 
 static void discover(pid_t tid)

@@ -16,8 +16,8 @@
  * A thread that a scan finds has already run for up to a scan's distance. The samples that it
  * would have had by then are its backlog, and go as additional weight with its first ones: so
  * totals hold, and threads that only live for some scans are not under-represented. One that
- * has left and goes on, as native threads do that wait for their next Ruby thread, is found
- * again by a scan: its backlog is what it ran since it left.
+ * has left and goes on, as native threads do that wait for their next Ruby thread, is sampled
+ * as if it had not left, once it enters or a scan finds it.
  *
  * Life of a record: FREE → SAMPLED → LEAVING (no timer any more, ring still to be read) → FREE.
  */
@@ -72,6 +72,7 @@ struct thread {
     /* The registry's, under its mutex. */
     enum thread_state state;
     struct thread_timer timer;
+    int64_t due_ns;    /* when, of its CPU time, it was due for the first of its samples */
     uint64_t id;       /* thread.id: the runtime's id, else the tid */
     uint64_t identity; /* never the same for two threads, nor for two names of one */
     bool named;        /* by threads_enter(): the kernel's name does not count */
