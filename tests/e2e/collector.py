@@ -107,6 +107,10 @@ class Collector:
     def url(self):
         return f"http://{self.http}/v1development/profiles"
 
+    def written(self):
+        """How many lines the file exporter has written so far."""
+        return self.output.read_text().count("\n") if self.output.exists() else 0
+
     def lines(self, timeout=15):
         """What the file exporter has written, once it has written something."""
         deadline = time.monotonic() + timeout
