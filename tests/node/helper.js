@@ -45,6 +45,7 @@ async function profileSource (source, { name = 'program.js', options = {}, ...re
   const env = { CPROF_OUTPUT: output, CPROF_RATE: '1000', ...rest.env }
   const result = await run([...(rest.args ?? []), '-r', 'cprof/auto', file], { ...rest, env })
   if (result.code !== 0) throw new Error(`exit ${result.code} ${result.signal}\n${result.stderr}`)
+  if (!fs.existsSync(output)) throw new Error(`no profile\n${result.stderr}`)
   return Object.assign(new Profile(output), { file, ...result })
 }
 
