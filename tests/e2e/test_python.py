@@ -24,6 +24,7 @@ def shop(python, recorder):
             **os.environ,
             "CPROF_ENABLED": "1",
             "CPROF_INTERVAL": "2",
+            "CPROF_RATE": "500",
             "CPROF_LOG": "debug",
             "OTEL_SERVICE_NAME": "shop",
             "OTEL_EXPORTER_OTLP_PROFILES_ENDPOINT": recorder.url,
@@ -49,14 +50,14 @@ def test_a_real_program_arrives_at_the_collector_interval_by_interval(real_colle
     for profiles in received:
         totals.update(otlp_json.stacks(profiles))
     # Five seconds of four threads that share one interpreter: between one core and two.
-    assert 200 < sum(totals.values()) < 1200
+    assert 1000 < sum(totals.values()) < 6000
     below = collections.Counter()
     for stack, count in totals.items():
         for function in set(stack):
             below[function] += count
-    # Of the interpreter's time the reports get between one and three hundredths.
+    # Of the interpreter's time the reports get one to three hundredths: 25 samples and more.
     for function in ("Cart.total", "archive_orders", "report_sales", "render_page", "deflate"):
-        assert below[function] > 0, (function, below.most_common(40))
+        assert below[function] > 5, (function, below.most_common(40))
     inside = [s for s in totals if "deflate" in s and "archive_orders" in s]
     assert all(s.index("archive_orders") < s.index("deflate") for s in inside) and inside
 

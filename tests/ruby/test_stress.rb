@@ -14,14 +14,17 @@ class TestStress < CprofTest
     library
   end
 
-  # The library that makes timers fire 2,000 times a second of real time.
-  def fast_timer(folder) = library("fast_timer", folder)
+  # Yields an environment where timers fire 2,000 times a second of real time, or as FAST_TIMER_NS
+  # says; with other libraries besides.
+  def with_fast_timer(*others)
+    Dir.mktmpdir do |folder|
+      yield({ "LD_PRELOAD" => ["fast_timer", *others].map { |name| library(name, folder) }.join(" ") })
+    end
+  end
 
   def test_collections_compaction_and_churn_are_survived
-    folder = Dir.mktmpdir
-    environment = { "SECONDS" => SECONDS.to_s, "LD_PRELOAD" => fast_timer(folder),
-                    "OTEL_LIBRARY" => File.join(__dir__, "otel_double.rb") }
-    outcome = run_profiled(<<~'RUBY', rate: 1000, environment: environment, timeout: SECONDS * 3 + 60)
+    more = { "SECONDS" => SECONDS.to_s, "OTEL_LIBRARY" => File.join(__dir__, "otel_double.rb") }
+    outcome = with_fast_timer { |fast| run_profiled(<<~'RUBY', rate: 1000, environment: fast.merge(more), timeout: SECONDS * 3 + 60) }
       require "json"
       require "timeout"
       require ENV.fetch("OTEL_LIBRARY")
@@ -69,16 +72,13 @@ class TestStress < CprofTest
     assert_operator dropped, :<, samples / 10, "of #{samples} samples dropped"
     assert_operator failed, :<, samples / 20, "of #{samples} samples with a frame without a name"
     assert_operator truncated, :<, samples / 50, "of #{samples} samples without their root"
-  ensure
-    FileUtils.rm_rf(folder) if folder
   end
 
   # Runs the body again and again, under 2,000 signals a second: fibers get the memory of what it has
   # ended.
   def assert_the_ended_is_left_alone(body)
-    folder = Dir.mktmpdir
-    environment = { "LD_PRELOAD" => fast_timer(folder), "RUBYOPT" => "-W0 -rcprof/auto", "BODY" => body }
-    outcome = run_profiled(<<~'RUBY', rate: 1000, environment: environment)
+    more = { "RUBYOPT" => "-W0 -rcprof/auto", "BODY" => body }
+    outcome = with_fast_timer { |fast| run_profiled(<<~'RUBY', rate: 1000, environment: fast.merge(more)) }
       Thread.report_on_exception = false
       def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
       def deep(n, &block) = n.zero? ? block.call : [n].each { deep(n - 1, &block) }
@@ -94,8 +94,6 @@ class TestStress < CprofTest
     RUBY
     assert outcome.status.success?, "#{outcome.status}: #{outcome.errors}"
     assert_operator outcome.output.to_i, :>, 1000
-  ensure
-    FileUtils.rm_rf(folder) if folder
   end
 
   # Before 3.3 nobody tells of their end, and their native threads wait for others with timers that fire.
@@ -108,9 +106,8 @@ class TestStress < CprofTest
   # The JIT of 3.1 shows them for some instructions with the environment of whatever ran there before, by
   # now among the arguments: the number here would be the address of another.
   def test_frames_that_are_half_written_are_not_looked_into
-    folder = Dir.mktmpdir
-    environment = { "LD_PRELOAD" => fast_timer(folder), "FAST_TIMER_NS" => "100000" }
-    outcome = run_profiled(<<~'RUBY', rate: 1000, environment: environment)
+    more = { "FAST_TIMER_NS" => "100000" }
+    outcome = with_fast_timer { |fast| run_profiled(<<~'RUBY', rate: 1000, environment: fast.merge(more)) }
       def short(x) = x
       8.times { |n| eval "def long#{n}(x, y, z) = x" }
       eval "def pairs() = (#{(0...8).map { |n| "short(1); long#{n}(1, 2, 10_000)" }.join("; ")})"
@@ -120,8 +117,6 @@ class TestStress < CprofTest
     RUBY
     assert outcome.status.success?, "#{outcome.status}: #{outcome.errors}"
     assert_operator outcome.output.to_i, :>, 5000
-  ensure
-    FileUtils.rm_rf(folder) if folder
   end
 
   # Before 3.3 nobody tells of any end there.
@@ -136,10 +131,8 @@ class TestStress < CprofTest
   # Handlers of threads that wait for the others to run must leave it to those.
   def test_one_thread_at_a_time_asks_for_names
     skip "from 3.3 on any thread may ask" if RUBY_VERSION.to_f >= 3.3
-    folder = Dir.mktmpdir
-    environment = { "LD_PRELOAD" => "#{fast_timer(folder)} #{library("asked_at_once", folder)}",
-                    "FAST_TIMER_NS" => "100000" }
-    outcome = run_profiled(<<~'RUBY', rate: 1000, environment: environment)
+    more = { "FAST_TIMER_NS" => "100000" }
+    outcome = with_fast_timer("asked_at_once") { |fast| run_profiled(<<~'RUBY', rate: 1000, environment: fast.merge(more)) }
       def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
       finish = now + 4
       4.times.map do
@@ -152,8 +145,6 @@ class TestStress < CprofTest
     asked, at_once = outcome.errors.match(/asked (\d+) times, (\d+) at once/).captures.map(&:to_i)
     assert_operator asked, :>, 100
     assert_operator at_once, :<=, asked / 10, "of #{asked}"
-  ensure
-    FileUtils.rm_rf(folder) if folder
   end
 
   def test_ractors_run_beside_threads_and_collections
