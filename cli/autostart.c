@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/note.h"
+
 enum language { LANGUAGE_OTHER, LANGUAGE_PYTHON, LANGUAGE_RUBY, LANGUAGE_NODE };
 
 /* Finds a program as execvp() does. 0 or -ENOENT. */
@@ -78,34 +80,62 @@ static enum language find_interpreter(const char *program, char interpreter[PATH
     return language_of(interpreter);
 }
 
-static int append_variable(const char *name, const char *addition)
+static int append_variable(const char *name, char separator, const char *addition)
 {
     const char *old = getenv(name);
     char *text;
-    if (asprintf(&text, old && *old ? "%s %s" : "%s%s", old ? old : "", addition) < 0)
+    int length = old && *old ? asprintf(&text, "%s%c%s", old, separator, addition)
+                             : asprintf(&text, "%s", addition);
+    if (length < 0)
         return -ENOMEM;
     int status = setenv(name, text, 1) < 0 ? -errno : 0;
     free(text);
     return status;
 }
 
-/* RUBYOPT splits at spaces and knows no quotes: a path with one cannot be given. */
+#define RUBY_AUTO "/cprof/auto.rb"
+
+/* RUBYOPT splits at spaces and knows no quotes: where the path has one, RUBYLIB says it, which
+ * splits at colons. */
+static int load_in_ruby(char path[PATH_MAX])
+{
+    char option[PATH_MAX + 2];
+    if (strpbrk(path, " \t") == NULL) {
+        snprintf(option, sizeof(option), "-r%s", path);
+        return append_variable("RUBYOPT", ' ', option);
+    }
+    path[strlen(path) - strlen(RUBY_AUTO)] = '\0';
+    if (strchr(path, ':'))
+        return 0;
+    int status = append_variable("RUBYLIB", ':', path);
+    return status ? status : append_variable("RUBYOPT", ' ', "-rcprof/auto");
+}
+
 static int prepare_ruby(char *interpreter)
 {
-    char answer[PATH_MAX], option[PATH_MAX + 2];
+    char answer[PATH_MAX];
     char *const ask[] = {interpreter, "-rcprof/auto", "-e",
                          "print $LOADED_FEATURES.grep(/\\/cprof\\/auto\\.rb\\z/).first", NULL};
-    if (child_ask(ask, answer, sizeof(answer)) || !*answer || strpbrk(answer, " \t"))
+    if (child_ask(ask, answer, sizeof(answer)) || strlen(answer) <= strlen(RUBY_AUTO))
         return 0;
-    snprintf(option, sizeof(option), "-r%s", answer);
-    return append_variable("RUBYOPT", option);
+    return load_in_ruby(answer);
+}
+
+/* Where that Node finds cprof from here; else in the package that this command came with, which
+ * says so in CPROF_NODE_AUTO (npx runs it from any folder). */
+static bool find_node_package(char *interpreter, char *answer, size_t size)
+{
+    char *const ask[] = {interpreter, "-p",
+                         "let p; try { p = require.resolve('cprof/auto') } catch {"
+                         " p = require.resolve(process.env.CPROF_NODE_AUTO) }; p",
+                         NULL};
+    return child_ask(ask, answer, size) == 0 && *answer;
 }
 
 static int prepare_node(char *interpreter)
 {
     char answer[PATH_MAX], option[2 * PATH_MAX + 16] = "--require \"";
-    char *const ask[] = {interpreter, "-p", "require.resolve('cprof/auto')", NULL};
-    if (child_ask(ask, answer, sizeof(answer)) || !*answer)
+    if (!find_node_package(interpreter, answer, sizeof(answer)))
         return 0;
     size_t out = strlen(option);
     for (const char *in = answer; *in; in++) {
@@ -115,7 +145,7 @@ static int prepare_node(char *interpreter)
     }
     option[out++] = '"';
     option[out] = '\0';
-    return append_variable("NODE_OPTIONS", option);
+    return append_variable("NODE_OPTIONS", ' ', option);
 }
 
 /* A shell script or a build tool may start anything: ask both, where there are such. */
@@ -150,6 +180,7 @@ int autostart_prepare(const struct autostart *start)
         {"CPROF_ENABLED", "1"},
         {"CPROF_EXPORTER", "file"},
         {"CPROF_OUTPUT", output},
+        {NOTE_VARIABLE, start->directory},
         {"CPROF_RATE", start->rate},
         {"CPROF_TYPES", start->types},
         {"CPROF_INTERVAL", getenv("CPROF_INTERVAL") ? NULL : "1"},
@@ -161,10 +192,6 @@ int autostart_prepare(const struct autostart *start)
 }
 
 /* --- why there is no profile --- */
-
-#define FEW_SAMPLES                                                                            \
-    3 /* a program that should have had more samples than this has no excuse                   \
-       */
 
 static void explain_missing(enum language language, const char *interpreter, char *reason,
                             size_t size)
@@ -191,7 +218,6 @@ static bool has_cprof(enum language language, char *interpreter)
     char answer[PATH_MAX];
     char *const python[] = {interpreter, "-c", "import cprof", NULL};
     char *const ruby[] = {interpreter, "-rcprof", "-e", "0", NULL};
-    char *const node[] = {interpreter, "-e", "require.resolve('cprof/auto')", NULL};
     setenv("CPROF_ENABLED", "0", 1);
     switch (language) {
     case LANGUAGE_PYTHON:
@@ -199,25 +225,49 @@ static bool has_cprof(enum language language, char *interpreter)
     case LANGUAGE_RUBY:
         return child_ask(ruby, answer, sizeof(answer)) == 0;
     case LANGUAGE_NODE:
-        return child_ask(node, answer, sizeof(answer)) == 0;
+        return find_node_package(interpreter, answer, sizeof(answer));
     default:
         return false;
     }
 }
 
-void autostart_explain(const struct autostart *start, const struct child_end *end, char *reason,
-                       size_t size)
+/* cprof started nowhere, and nothing was noted. */
+static void explain_absence(const struct autostart *start, char *reason, size_t size)
 {
     char interpreter[PATH_MAX];
     enum language language = find_interpreter(start->program, interpreter);
-    double seconds = (double)end->cpu_ns / 1e9;
-    double rate = start->rate ? atof(start->rate) : 100;
     if (!has_cprof(language, interpreter))
         explain_missing(language, interpreter, reason, size);
-    else if (seconds * rate < FEW_SAMPLES)
-        snprintf(reason, size, "the program used only %.3f s of CPU, at %.0f samples a second",
-                 seconds, rate);
     else
-        snprintf(reason, size, "cprof did not start in %s: CPROF_LOG=debug tells more",
-                 interpreter);
+        snprintf(
+            reason, size,
+            "%s has cprof, but did not start it: an option (python -S, -E, -I; ruby "
+            "--disable-gems) or an emptied environment keeps it out, or what it says above",
+            interpreter);
+}
+
+void autostart_explain(const struct autostart *start, const struct child_end *end,
+                       const struct notes *notes, char *reason, size_t size)
+{
+    double rate = start->rate ? atof(start->rate) : 100;
+    if (notes->processes == 0)
+        explain_absence(start, reason, size);
+    else if (notes->refused[0])
+        snprintf(reason, size, "cprof did not start: %s", notes->refused);
+    else if (notes->samples > 0)
+        snprintf(reason, size, "its %llu samples could not be written to %s",
+                 (unsigned long long)notes->samples, start->directory);
+    else if (notes->unsampled > 0)
+        snprintf(reason, size,
+                 "no timer was to be had: the limit of pending signals (ulimit -i) is spent");
+    else if (notes->unended == 0)
+        snprintf(reason, size,
+                 "it ended before a sample was due, after %.3f s of CPU at %.0f samples a "
+                 "second",
+                 (double)end->cpu_ns / 1e9, rate);
+    else
+        snprintf(reason, size,
+                 "nothing was written before it was killed, left by os._exit or became another "
+                 "program, unless it may not write to %s any more",
+                 start->directory);
 }

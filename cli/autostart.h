@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "child.h"
+#include "notes.h"
 
 struct autostart {
     const char *program;      /* as typed */
@@ -22,7 +23,7 @@ struct autostart {
 int autostart_prepare(const struct autostart *start);
 
 /* Writes one line to `reason` that says why there is no profile. */
-void autostart_explain(const struct autostart *start, const struct child_end *end, char *reason,
-                       size_t size);
+void autostart_explain(const struct autostart *start, const struct child_end *end,
+                       const struct notes *notes, char *reason, size_t size);
 
 #endif

@@ -138,6 +138,6 @@ int child_ask(char *const *argv, char *answer, size_t size)
     close(output[0]);
     answer[length] = '\0';
     answer[strcspn(answer, "\n")] = '\0';
-    struct child_end end;
+    struct child_end end = {0};
     return pid > 0 && wait_for(pid, &end) == 0 && end.exit_code == 0 ? 0 : -1;
 }

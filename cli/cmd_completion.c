@@ -8,6 +8,9 @@
 #include <string.h>
 
 #include "command.h"
+#include "format/format.h"
+#include "format/frame_type.h"
+#include "profile/measures.h"
 
 #define HELP_COLUMN 18
 
@@ -24,28 +27,80 @@ static const char help[] =
     "  cprof completion bash > ~/.local/share/bash-completion/completions/cprof\n";
 
 /* What an option's argument can be, where that is known. */
+static const char *format_words(void);
+static const char *value_words(void);
+static const char *type_words(void);
+
 static const struct {
     const char *option, *words;
+    const char *(*list)(void); /* for `words`, where a table has them */
 } arguments[] = {
-    {"--by", "function line file module type thread stack"},
-    {"--normalize", "second total"},
-    {"--types", "cpu wall alloc heap lock"},
-    {"--type", "cpu samples wall"},
+    {"--by", "function line file module type thread stack label:", NULL},
+    {"--format", NULL, format_words},
+    {"--normalize", "second total none", NULL},
+    {"--types", "cpu", NULL},
+    {"--type", NULL, type_words},
+    {"--value", NULL, value_words},
 };
+
+/* The formats that are written, with blanks between. */
+static const char *format_words(void)
+{
+    static char words[256];
+    const struct format *format;
+    size_t used = 0;
+    for (size_t i = 0; (format = format_at(i)) != NULL && used < sizeof(words); i++)
+        if (format->write)
+            used += (size_t)snprintf(words + used, sizeof(words) - used, "%s%s",
+                                     used > 0 ? " " : "", format->name);
+    return words;
+}
+
+/* The types of frames, with blanks between. */
+static const char *type_words(void)
+{
+    static char words[128];
+    size_t used = 0;
+    for (enum cprof_frame_type type = 0; type < FRAME_TYPE_COUNT && used < sizeof(words);
+         type++)
+        if (*frame_type_name(type))
+            used += (size_t)snprintf(words + used, sizeof(words) - used, "%s%s",
+                                     used > 0 ? " " : "", frame_type_name(type));
+    return words;
+}
+
+/* The values that are known. */
+static const char *value_words(void)
+{
+    static char words[512];
+    const struct measure *measure;
+    size_t used = 0;
+    for (size_t i = 0; (measure = measure_at(i)) != NULL && used < sizeof(words); i++)
+        if (strchr(measure->type, '*') == NULL)
+            used += (size_t)snprintf(words + used, sizeof(words) - used, "%s%s",
+                                     used > 0 ? " " : "", measure->type);
+    return words;
+}
+
+static const char *words_at(size_t argument)
+{
+    return arguments[argument].words ? arguments[argument].words : arguments[argument].list();
+}
 
 static const char *argument_words(const char *option, size_t length)
 {
     for (size_t i = 0; i < sizeof(arguments) / sizeof(arguments[0]); i++)
         if (strlen(arguments[i].option) == length &&
             strncmp(arguments[i].option, option, length) == 0)
-            return arguments[i].words;
+            return words_at(i);
     return NULL;
 }
 
 static bool takes_file(const char *option, size_t length)
 {
     return (length == 2 && strncmp(option, "-o", length) == 0) ||
-           (length == 13 && strncmp(option, "--source-root", length) == 0);
+           (length == 13 && strncmp(option, "--source-root", length) == 0) ||
+           (length == 8 && strncmp(option, "--source", length) == 0);
 }
 
 struct option_text {
@@ -122,16 +177,16 @@ static void print_bash(void)
          "    COMPREPLY=()\n"
          "    case $COMP_CWORD:${COMP_WORDS[COMP_CWORD-1]} in");
     fputs("    1:*) words=\"", stdout);
-    for (size_t i = 0; i < command_count; i++)
-        printf("%s ", commands[i]->name);
+    for (size_t i = 0; i < commands.count; i++)
+        printf("%s ", commands.all[i]->name);
     puts("--help --version\" ;;");
     for (size_t i = 0; i < sizeof(arguments) / sizeof(arguments[0]); i++)
-        printf("    *:%s) words=\"%s\" ;;\n", arguments[i].option, arguments[i].words);
+        printf("    *:%s) words=\"%s\" ;;\n", arguments[i].option, words_at(i));
     puts("    2:completion) words=\"bash zsh fish --help\" ;;\n"
          "    *) case $word:${COMP_WORDS[1]} in");
-    for (size_t i = 0; i < command_count; i++) {
-        printf("        -*:%s) words=\"", commands[i]->name);
-        visit_options(commands[i], bash_name);
+    for (size_t i = 0; i < commands.count; i++) {
+        printf("        -*:%s) words=\"", commands.all[i]->name);
+        visit_options(commands.all[i], bash_name);
         puts("--help\" ;;");
     }
     puts("        esac ;;\n"
@@ -163,8 +218,11 @@ static void print_zsh(void)
          "_cprof() {\n"
          "    local -a commands\n"
          "    commands=(");
-    for (size_t i = 0; i < command_count; i++)
-        printf("        '%s:%s'\n", commands[i]->name, commands[i]->summary);
+    for (size_t i = 0; i < commands.count; i++) {
+        printf("        '%s:", commands.all[i]->name);
+        print_description(commands.all[i]->summary, "");
+        puts("'");
+    }
     puts("    )\n"
          "    if (( CURRENT == 2 )); then\n"
          "        _describe command commands\n"
@@ -173,12 +231,13 @@ static void print_zsh(void)
          "    shift words\n"
          "    (( CURRENT-- ))\n"
          "    case $words[1] in");
-    for (size_t i = 0; i < command_count; i++) {
-        printf("    %s) _arguments", commands[i]->name);
-        visit_options(commands[i], zsh_option);
-        puts(commands[i] == &command_completion ? " '*:shell:(bash zsh fish)' ;;"
-             : commands[i] == &command_run      ? " '*::command:_normal' ;;"
-                                                : " '*:file:_files' ;;");
+    for (size_t i = 0; i < commands.count; i++) {
+        printf("    %s) _arguments", commands.all[i]->name);
+        visit_options(commands.all[i], zsh_option);
+        puts(commands.all[i] == &command_completion ? " '*:shell:(bash zsh fish)' ;;"
+             : commands.all[i]->runs_program        ? " '*::command:_normal' ;;"
+             : commands.all[i]->asks_process        ? " '*:process:_pids' ;;"
+                                                    : " '*:file:_files' ;;");
     }
     puts("    esac\n"
          "}\n"
@@ -209,10 +268,12 @@ static void fish_option(const struct command *command, const struct option_text 
 
 static void print_fish(void)
 {
-    for (size_t i = 0; i < command_count; i++) {
-        printf("complete -c cprof -n __fish_use_subcommand -f -a %s -d '%s'\n",
-               commands[i]->name, commands[i]->summary);
-        visit_options(commands[i], fish_option);
+    for (size_t i = 0; i < commands.count; i++) {
+        printf("complete -c cprof -n __fish_use_subcommand -f -a %s -d '",
+               commands.all[i]->name);
+        print_description(commands.all[i]->summary, "");
+        puts("'");
+        visit_options(commands.all[i], fish_option);
     }
     puts("complete -c cprof -n '__fish_seen_subcommand_from completion' -f -a 'bash zsh fish'");
 }

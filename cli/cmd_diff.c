@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "comparison.h"
+#include "comparison_page.h"
 #include "comparison_table.h"
 #include "page.h"
 #include "progress.h"
@@ -17,15 +18,19 @@ enum {
     OPTION_FAIL_OVER,
     OPTION_BASE_LABEL,
     OPTION_NEW_LABEL,
+    OPTION_BASE_SPAN,
+    OPTION_NEW_SPAN,
 };
 
 struct diff_options {
     struct request request;
-    struct html_source source;
+    struct page_options page;
     struct selection own[SIDES]; /* nothing but a label, which goes before the common one */
     enum normalization normalize;
     double fail_over; /* a part of 1; negative = never */
     const char *output;
+    char *span_texts[SIDES]; /* --base and --new, as they were given */
+    struct span spans[SIDES];
 };
 
 static const char help[] =
@@ -33,25 +38,33 @@ static const char help[] =
     "\n"
     "Prints what grew and what shrank from BASE to NEW: CPU time per second of wall time "
     "where\n"
-    "both profiles know how long they are, else shares of each one's total. Sorted by change,\n"
-    "weighted with its confidence. That comes from the numbers of samples, as two Poisson "
-    "counts\n"
-    "(per second) or two proportions (shares); below 99.9% a change is within sampling noise,\n"
-    "marked with \"~\", and grey on a terminal.\n"
+    "both profiles know how long they are, else shares of each one's total; levels, such as\n"
+    "memory in use, as they stand. Sorted by change, weighted with its confidence. That comes\n"
+    "from the numbers of observations, as two Poisson counts or (shares) two proportions; "
+    "below\n"
+    "99.9% a change is within sampling noise, marked with \"~\", and grey on a terminal.\n"
     "\n"
-    "  -o OUT.html     also write a flame graph of NEW, red where it grew, green where it "
-    "shrank\n"
+    "  -o OUT.html     also write a flame graph of both, orange where it grew, blue where it "
+    "shrank;\n"
+    "                  \"-\" is standard output, which then has no table\n"
     "  -n N            rows to print (default 20)\n"
     "  --cum           compare totals (with all that is called) instead of "
     "self\n" REQUEST_BY_HELP
-    "  --normalize HOW \"second\" or \"total\", where the choice above does not fit\n"
+    "  --normalize HOW \"second\", \"total\" or \"none\", where the choice above does not fit\n"
     "  --fail-over PCT exit with 3 when a row grew by more than PCT percent of BASE's total,\n"
     "                  more than noise explains (by total: by more than PCT points)\n"
     "  --base-label K=V, --new-label K=V\n"
     "                  only samples with this label on one side, in place of --label\n"
-    "  --json          for programs: one JSON object\n" PAGE_HELP SELECTION_HELP "\n"
+    "  --store DIR     compare two times of history, in the place of files\n"
+    "  --base TIME, --new TIME\n"
+    "                  which: \"monday 9:00..10:00\", yesterday, -2h..-1h, -1h\n"
+    "  --service NAME  only this service's\n"
+    "  --json, --csv   for programs: one JSON object, or comma-separated rows\n" PAGE_HELP
+        SELECTION_HELP "\n"
     "Example:\n"
-    "  cprof diff --fail-over 5 main.pb.gz branch.pb.gz -o diff.html\n";
+    "  cprof diff --fail-over 5 main.pb.gz branch.pb.gz -o diff.html\n"
+    "  cprof diff --store /var/lib/cprof --base \"monday 9:00..10:00\" --new \"today "
+    "9:00..10:00\"\n";
 
 static int take_percent(struct diff_options *options, const char *argument)
 {
@@ -66,19 +79,17 @@ static int take_percent(struct diff_options *options, const char *argument)
 
 static int take_normalize(struct diff_options *options, const char *argument)
 {
-    options->normalize = strcmp(argument, "second") == 0  ? NORMALIZE_SECOND
-                         : strcmp(argument, "total") == 0 ? NORMALIZE_TOTAL
-                                                          : NORMALIZE_AUTO;
+    options->normalize = comparison_parse_normalization(argument);
     if (options->normalize != NORMALIZE_AUTO)
         return GO_ON;
-    return wrong_usage(&command_diff, "--normalize needs second or total, not \"%s\"",
+    return wrong_usage(&command_diff, "--normalize needs second, total or none, not \"%s\"",
                        argument);
 }
 
 static int take_option(void *closure, int option, char *argument)
 {
     struct diff_options *options = closure;
-    int status = page_take(&command_diff, option, argument, &options->source, &options->output);
+    int status = page_take(&command_diff, option, argument, &options->page, &options->output);
     if (status != PAGE_NOT_MINE)
         return status;
     switch (option) {
@@ -90,6 +101,12 @@ static int take_option(void *closure, int option, char *argument)
         return selection_take(&options->own[SIDE_BASE], &command_diff, OPTION_LABEL, argument);
     case OPTION_NEW_LABEL:
         return selection_take(&options->own[SIDE_NEW], &command_diff, OPTION_LABEL, argument);
+    case OPTION_BASE_SPAN:
+        options->span_texts[SIDE_BASE] = argument;
+        return history_take_span(&command_diff, "--base", argument, &options->spans[SIDE_BASE]);
+    case OPTION_NEW_SPAN:
+        options->span_texts[SIDE_NEW] = argument;
+        return history_take_span(&command_diff, "--new", argument, &options->spans[SIDE_NEW]);
     default:
         return request_take(&options->request, &command_diff, option, argument);
     }
@@ -100,6 +117,7 @@ static struct profile *load_side(const struct diff_options *options, enum side s
                                  char *const *path)
 {
     struct selection selection = options->request.selection;
+    selection.history.span = options->spans[side];
     const struct profile_filter *own = &options->own[side].filter;
     if (own->label_key) {
         selection.filter.label_key = own->label_key;
@@ -119,37 +137,18 @@ static struct profile *load_side(const struct diff_options *options, enum side s
     return NULL;
 }
 
-/* Both sides must have the value that is looked at: NEW's own default, or --type. */
-static int match_columns(struct comparison_side sides[SIDES], char *const *paths)
-{
-    const struct profile *base = sides[SIDE_BASE].profile, *new = sides[SIDE_NEW].profile;
-    const char *type = profile_type(new, sides[SIDE_NEW].summary.column);
-    const char *unit = profile_unit(new, sides[SIDE_NEW].summary.column);
-    int column = profile_value_column(base, type);
-    if (column < 0)
-        return fail("%s: has no type \"%s\" to compare with", paths[SIDE_BASE], type);
-    const char *found = profile_unit(base, (size_t)column);
-    if (strcmp(found, unit) != 0)
-        return fail("%s: has %s in %s, not in %s", paths[SIDE_BASE], type, found, unit);
-    sides[SIDE_BASE].summary.column = (size_t)column;
-    return GO_ON;
-}
-
 static int write_page(const struct diff_options *options, const struct comparison *comparison,
                       const struct comparison_side sides[SIDES], const char *const *names)
 {
-    const struct profile *new = sides[SIDE_NEW].profile;
-    struct html_comparison page = {
-        .type = profile_type(new, sides[SIDE_NEW].summary.column),
-        .service = sides[SIDE_NEW].summary.service,
-        .per_second = comparison->normalization == NORMALIZE_SECOND,
-        .base = {names[SIDE_BASE], profile_header_const(sides[SIDE_BASE].profile)->duration_ns},
-        .new = {names[SIDE_NEW], profile_header_const(new)->duration_ns},
-    };
+    struct page_sources sources;
+    struct html_options layout;
     struct buffer content = {0};
+    page_open_sources(&sources, &options->page, &layout);
+    layout.all_native = options->request.all_native;
     progress_begin("writing", 0, options->output);
-    int status = html_write_comparison(comparison->pair, &page, &options->source, &content);
-    return page_write(&content, status, options->output);
+    int status = comparison_write_page(comparison, sides, names, &layout, &content);
+    page_close_sources(&sources);
+    return output_write(options->output, &content, status);
 }
 
 /* The row that grew most of those over the limit, or NULL. */
@@ -179,15 +178,29 @@ static int check_growth(const struct comparison *comparison, double limit)
     return EXIT_GREW;
 }
 
+/* The table, in the form that was asked for. 0 or -ENOMEM. */
+static int print_rows(const struct diff_options *options, const struct comparison *comparison,
+                      const struct comparison_side sides[SIDES], const char *const names[SIDES])
+{
+    const size_t rows = options->request.rows;
+    switch (options->request.form) {
+    case TABLE_JSON:
+        return comparison_print_json(comparison, sides, names, rows);
+    case TABLE_CSV:
+        return comparison_print_csv(comparison, rows);
+    default:
+        comparison_print(comparison, sides, names, rows);
+        return 0;
+    }
+}
+
 static int show(const struct diff_options *options, const struct comparison *comparison,
                 const struct comparison_side sides[SIDES], char *const *paths)
 {
     const char *const names[SIDES] = {paths[SIDE_BASE], paths[SIDE_NEW]};
-    if (options->request.json &&
-        comparison_print_json(comparison, sides, names, options->request.rows))
+    const bool alone = options->output && output_is_standard(options->output);
+    if (!alone && print_rows(options, comparison, sides, names))
         return fail("out of memory");
-    if (!options->request.json)
-        comparison_print(comparison, sides, names, options->request.rows);
     if (options->output) {
         int status = write_page(options, comparison, sides, names);
         if (status != EXIT_DONE)
@@ -200,15 +213,18 @@ static int compare(const struct diff_options *options, struct comparison_side si
                    char *const *paths)
 {
     struct comparison comparison;
-    for (enum side side = 0; side < SIDES; side++)
-        if (profile_summarize(sides[side].profile, &sides[side].summary))
-            return fail("out of memory");
-    int status = match_columns(sides, paths);
+    const char *const names[SIDES] = {paths[SIDE_BASE], paths[SIDE_NEW]};
+    int status = comparison_match(sides, names);
     if (status != GO_ON)
         return status;
     progress_begin("comparing", 0, "both profiles");
-    status = comparison_make(&comparison, sides, options->normalize, options->request.by,
-                             options->request.cumulative);
+    const struct comparison_view view = {
+        .normalize = options->normalize,
+        .what = options->request.what,
+        .cumulative = options->request.cumulative,
+        .all_native = options->request.all_native,
+    };
+    status = comparison_make(&comparison, sides, &view);
     if (status == -ENODATA)
         return fail("there is nothing to compare: a profile's total is 0");
     if (status)
@@ -219,15 +235,36 @@ static int compare(const struct diff_options *options, struct comparison_side si
     return status;
 }
 
+/* Two files, or two times of a store; *paths becomes what they are called. */
+static int check_sides(struct diff_options *options, char *const **paths, int count)
+{
+    const bool store = options->request.selection.history.folder != NULL;
+    const bool times = options->span_texts[SIDE_BASE] && options->span_texts[SIDE_NEW];
+    if (store && times && count == 0)
+        *paths = options->span_texts;
+    else if (store)
+        return wrong_usage(&command_diff, "--store needs --base and --new, and no files");
+    else if (options->span_texts[SIDE_BASE] || options->span_texts[SIDE_NEW])
+        return wrong_usage(&command_diff, "--base and --new go with --store DIR");
+    else if (count != SIDES)
+        return wrong_usage(&command_diff, "needs two files, BASE and NEW");
+    return GO_ON;
+}
+
 static int run(int argc, char **argv)
 {
     static const struct option known[] = {
         REQUEST_ROW_OPTIONS,
         REQUEST_JSON_OPTION,
+        REQUEST_CSV_OPTION,
         {"normalize", required_argument, NULL, OPTION_NORMALIZE},
         {"fail-over", required_argument, NULL, OPTION_FAIL_OVER},
         {"base-label", required_argument, NULL, OPTION_BASE_LABEL},
         {"new-label", required_argument, NULL, OPTION_NEW_LABEL},
+        {"base", required_argument, NULL, OPTION_BASE_SPAN},
+        {"new", required_argument, NULL, OPTION_NEW_SPAN},
+        {"store", required_argument, NULL, OPTION_STORE},
+        {"service", required_argument, NULL, OPTION_SERVICE},
         PAGE_OPTIONS,
         SELECTION_OPTIONS,
         {0},
@@ -238,8 +275,12 @@ static int run(int argc, char **argv)
     if (status != GO_ON)
         return status;
     char *const *paths = argv + optind;
-    if (argc - optind != SIDES)
-        return wrong_usage(&command_diff, "needs two files, BASE and NEW");
+    status = check_sides(&options, &paths, argc - optind);
+    if (status != GO_ON)
+        return status;
+    if (options.output && output_is_standard(options.output) &&
+        options.request.form != TABLE_TEXT)
+        return wrong_usage(&command_diff, "one of -o and the rows can be on standard output");
     if (strcmp(paths[SIDE_BASE], "-") == 0 && strcmp(paths[SIDE_NEW], "-") == 0)
         return wrong_usage(&command_diff, "only one of the files can be standard input");
     struct profile *base = load_side(&options, SIDE_BASE, &paths[SIDE_BASE]);

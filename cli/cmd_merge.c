@@ -1,12 +1,11 @@
 /* cprof merge: one profile out of many. */
-#include "format/format.h"
 #include "selection.h"
 
 enum { OPTION_INTERVALS = OPTION_OWN };
 
 struct merge_options {
     struct selection selection;
-    const char *output;
+    struct output output;
 };
 
 static const char help[] =
@@ -18,7 +17,7 @@ static const char help[] =
     "  --intervals     keep apart what each file covers (label cprof.interval): a flame graph "
     "of\n"
     "                  OUT then shows the time, and can be narrowed to a part of "
-    "it\n" SELECTION_HELP "\n"
+    "it\n" OUTPUT_FORMAT_HELP SELECTION_HELP "\n"
     "Example:\n"
     "  cprof merge worker-*.pb.gz -o all.pb.gz\n";
 
@@ -29,29 +28,35 @@ static int take_option(void *closure, int option, char *argument)
         options->selection.intervals = true;
         return GO_ON;
     }
+    if (option == OPTION_FORMAT)
+        return output_take_format(&options->output, &command_merge, argument);
     if (option != 'o')
         return selection_take(&options->selection, &command_merge, option, argument);
-    options->output = argument;
-    if (!format_by_path(argument))
-        return wrong_usage(&command_merge, "the ending of \"%s\" is of no format that I know",
-                           argument);
+    options->output.path = argument;
     return GO_ON;
 }
 
 static int run(int argc, char **argv)
 {
     static const struct option known[] = {
-        {"intervals", no_argument, NULL, OPTION_INTERVALS}, SELECTION_OPTIONS, {0}};
+        {"intervals", no_argument, NULL, OPTION_INTERVALS},
+        OUTPUT_FORMAT_OPTION,
+        SELECTION_OPTIONS,
+        {0},
+    };
     struct merge_options options = {0};
     int status = parse_options(&command_merge, argc, argv, "o:", known, take_option, &options);
     if (status != GO_ON)
         return status;
     if (optind == argc)
         return wrong_usage(&command_merge, "which files?");
-    if (!options.output)
+    if (!options.output.path)
         return wrong_usage(&command_merge, "-o OUT is missing");
+    status = output_settle(&options.output, &command_merge);
+    if (status != GO_ON)
+        return status;
     return selection_write(&options.selection, argv + optind, (size_t)(argc - optind),
-                           options.output);
+                           &options.output);
 }
 
 const struct command command_merge = {

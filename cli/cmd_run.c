@@ -9,13 +9,17 @@
 
 #include "autostart.h"
 #include "command.h"
-#include "format/format.h"
+#include "format/html.h"
+#include "output.h"
+#include "page.h"
+#include "profile/measures.h"
 #include "progress.h"
 #include "selection.h"
 #include "table.h"
 #include "temporary.h"
 
 #define MAX_OUTPUTS 8
+#define PATIENCE 1.0       /* seconds, for processes that end with the program */
 #define ROWS 15            /* of the table at the end */
 #define EXIT_NOT_FOUND 127 /* as the shell and env(1) have it */
 #define EXIT_NOT_EXECUTABLE 126
@@ -27,6 +31,8 @@ struct run_options {
     size_t output_count;
     struct autostart start;
     struct selection selection;
+    struct page_options page;
+    char standard[64]; /* the output that nobody named */
 };
 
 static const char help[] =
@@ -39,10 +45,12 @@ static const char help[] =
     "\n"
     "  -o OUT          where to write the profile; may be given several times; the ending "
     "picks\n"
-    "                  the format. Default: cprof.PID.html, a flame graph\n"
+    "                  the format. Default: cprof-PID.html, a flame graph\n"
     "  --rate N        samples per second of CPU time and thread (1–1000, default 100)\n"
-    "  --types LIST    cpu, wall, alloc, heap, lock; with commas (default cpu)\n" SELECTION_HELP
-    "\n"
+    "  --types LIST    what to measure; cpu, alloc, heap\n"
+    "  --all-native    also the interpreter's own frames, in the table and at first on the\n"
+    "                  page; else they count to the method\n"
+    "  --no-source     no source in the page\n" SELECTION_HELP "\n"
     "Example:\n"
     "  cprof run -o profile.html -o profile.pb.gz -- python3 app.py\n";
 
@@ -65,17 +73,15 @@ static int check_output(const char *path)
 
 static int take_types(struct run_options *options, const char *list)
 {
-    static const char *const known[] = {"cpu", "wall", "alloc", "heap", "lock"};
+    char known[128];
+    measure_sources(known, sizeof(known));
     for (const char *at = list;; at++) {
-        size_t length = strcspn(at, ","), i = 0;
-        while (i < sizeof(known) / sizeof(known[0]) &&
-               (strlen(known[i]) != length || strncmp(known[i], at, length) != 0))
-            i++;
-        if (i == sizeof(known) / sizeof(known[0]))
-            return wrong_usage(
-                &command_run,
-                "--types needs a list of cpu, wall, alloc, heap, lock, not \"%s\"", list);
-        at += length;
+        size_t length = strcspn(at, ",@"); /* what is behind the @ the engine judges */
+        bool is_all = length == 3 && strncmp(at, "all", length) == 0;
+        if (!is_all && !measure_is_source(at, length))
+            return wrong_usage(&command_run, "--types needs a list of %s, not \"%s\"", known,
+                               list);
+        at += strcspn(at, ",");
         if (!*at)
             break;
     }
@@ -98,9 +104,29 @@ static int take_option(void *closure, int option, char *argument)
         return parse_number(&command_run, "--rate", argument, 1, 1000, &rate);
     case OPTION_TYPES:
         return take_types(options, argument);
+    case OPTION_ALL_NATIVE:
+        options->page.html.all_native = true;
+        return GO_ON;
+    case OPTION_NO_SOURCE:
+        options->page.no_source = true;
+        return GO_ON;
     default:
         return selection_take(&options->selection, &command_run, option, argument);
     }
+}
+
+static int write_output(const struct run_options *options, const struct profile *profile,
+                        const char *path)
+{
+    const struct format *format = format_by_path(path);
+    struct buffer content = {0};
+    struct page_sources sources;
+    struct html_options html;
+    page_open_sources(&sources, &options->page, &html);
+    int status = format == &format_html ? html_write_page(profile, &html, &content)
+                                        : format->write(profile, &content);
+    page_close_sources(&sources);
+    return output_write(path, &content, status);
 }
 
 /* Returns how many could not be written, which has been told. */
@@ -108,21 +134,20 @@ static size_t write_outputs(const struct run_options *options, const struct prof
 {
     size_t failed = 0;
     for (size_t i = 0; i < options->output_count; i++) {
-        char error[FORMAT_ERROR_SIZE] = "";
-        if (format_write_file(profile, options->outputs[i], error)) {
-            fail("%s", error);
+        const char *path = options->outputs[i];
+        if (write_output(options, profile, path) == EXIT_DONE)
+            fprintf(stderr, "%s %s\n", i == 0 ? "\nprofile:" : "        ", path);
+        else
             failed++;
-        } else {
-            fprintf(stderr, "%s %s\n", i == 0 ? "\nprofile:" : "        ", options->outputs[i]);
-        }
     }
     return failed;
 }
 
-static void print_table(const struct profile *profile)
+static void print_table(const struct profile *profile, bool all_native)
 {
     struct report report;
-    if (report_make(&report, profile, REPORT_BY_FUNCTION, false)) {
+    if (report_make(&report, profile, (struct report_rows){.by = REPORT_BY_FUNCTION}, false,
+                    all_native)) {
         fail("out of memory");
         return;
     }
@@ -135,16 +160,18 @@ static void print_table(const struct profile *profile)
 static void finish(struct run_options *options, const struct child_end *end)
 {
     struct profile *profile;
-    char reason[PATH_MAX + 256], standard[64];
+    char reason[PATH_MAX + 256];
+    struct notes notes;
     signal(SIGPIPE, SIG_IGN); /* the profile matters more than who reads the table */
+    notes_settle(options->start.directory, PATIENCE, &notes);
     int status = temporary_merge(options->start.directory, &profile);
     if (status) {
         fail("the profiles could not be merged; they are kept in %s", options->start.directory);
         return;
     }
     if (!profile) {
+        autostart_explain(&options->start, end, &notes, reason, sizeof(reason));
         temporary_remove(options->start.directory);
-        autostart_explain(&options->start, end, reason, sizeof(reason));
         fail("no profile: %s", reason);
         return;
     }
@@ -154,11 +181,17 @@ static void finish(struct run_options *options, const struct child_end *end)
         return;
     }
     if (options->output_count == 0) {
-        snprintf(standard, sizeof(standard), "cprof.%d.html", (int)end->pid);
-        options->outputs[options->output_count++] = standard;
+        snprintf(options->standard, sizeof(options->standard), "cprof-%d.html", (int)end->pid);
+        options->outputs[options->output_count++] = options->standard;
     }
     progress_end();
-    print_table(profile);
+    print_table(profile, options->page.html.all_native);
+    if (notes.running > 0)
+        fprintf(
+            stderr,
+            "\n%zu process%s of it still run%s: what %s from now on is not in the profile\n",
+            notes.running, notes.running == 1 ? "" : "es", notes.running == 1 ? "s" : "",
+            notes.running == 1 ? "it does" : "they do");
     if (write_outputs(options, profile))
         fail("the profiles are kept in %s", options->start.directory);
     else
@@ -189,6 +222,8 @@ static int run(int argc, char **argv)
     static const struct option known[] = {
         {"rate", required_argument, NULL, OPTION_RATE},
         {"types", required_argument, NULL, OPTION_TYPES},
+        {"all-native", no_argument, NULL, OPTION_ALL_NATIVE},
+        {"no-source", no_argument, NULL, OPTION_NO_SOURCE},
         SELECTION_OPTIONS,
         {0},
     };
@@ -213,4 +248,5 @@ const struct command command_run = {
     .summary = "runs a program profiled",
     .help = help,
     .run = run,
+    .runs_program = true,
 };

@@ -9,8 +9,8 @@ static const char help[] =
     "\n"
     "  -n N            rows to print (default 20)\n"
     "  --cum           sort by total instead of self\n" REQUEST_BY_HELP
-    "  --json          for programs: one JSON object, values in the profile's own "
-    "unit\n" SELECTION_HELP "\n"
+    "  --json, --csv   for programs: one JSON object, or comma-separated rows; values in the\n"
+    "                  profile's own unit\n" HISTORY_HELP SELECTION_HELP "\n"
     "Example:\n"
     "  cprof top --cum -n 10 --thread worker-1 profile.pb.gz\n";
 
@@ -22,12 +22,10 @@ static int take_option(void *request, int option, char *argument)
 static int run(int argc, char **argv)
 {
     static const struct option known[] = {
-        REQUEST_ROW_OPTIONS,
-        REQUEST_JSON_OPTION,
-        SELECTION_OPTIONS,
-        {0},
+        REQUEST_ROW_OPTIONS, REQUEST_JSON_OPTION, REQUEST_CSV_OPTION,
+        HISTORY_OPTIONS,     SELECTION_OPTIONS,   {0},
     };
-    struct request request = {.by = REPORT_BY_FUNCTION};
+    struct request request = {.what.by = REPORT_BY_FUNCTION};
     return request_serve(&request, &command_top, argc, argv, known, take_option);
 }
 

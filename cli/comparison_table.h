@@ -4,12 +4,14 @@
 
 #include "comparison.h"
 
-/* `names` are the files'. On standard output, at most `limit` rows; as JSON, 0 or -ENOMEM. */
+/* `names` are the files'. On standard output, at most `limit` rows; as JSON and as
+ * CSV 0 or -ENOMEM. */
 void comparison_print(const struct comparison *comparison,
                       const struct comparison_side sides[SIDES], const char *const names[SIDES],
                       size_t limit);
 int comparison_print_json(const struct comparison *comparison,
                           const struct comparison_side sides[SIDES],
                           const char *const names[SIDES], size_t limit);
+int comparison_print_csv(const struct comparison *comparison, size_t limit);
 
 #endif

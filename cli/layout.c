@@ -70,13 +70,46 @@ static enum style type_style(const char *type)
     return STYLE_PLAIN;
 }
 
+/* Where the last part of a name begins: what packages, namespaces and paths in front of it only
+ * place. What stands in brackets is no separator: template arguments, parameters, "<lambda>".
+ */
+static size_t last_part(const char *name, size_t length)
+{
+    size_t start = 0, depth = 0;
+    for (size_t i = 0; i < length; i++) {
+        if (strchr("<([{", name[i]) && name[i])
+            depth++;
+        else if (strchr(">)]}", name[i]) && name[i])
+            depth -= depth > 0;
+        else if (depth == 0 && i + 1 < length && strchr("./:#\\", name[i]) && name[i])
+            start = i + 1;
+    }
+    return start;
+}
+
+static void print_name(const struct layout *layout, const struct report_row *row,
+                       const struct terminal *terminal, bool pad)
+{
+    enum style style = layout->grey ? STYLE_DIM : type_style(row->type);
+    const char *name = row->name;
+    size_t length = row->name_length, start = 0;
+    enum terminal_cut cut = layout->cut;
+    if (cut == CUT_END && terminal_columns(name, length) > layout->name)
+        start = last_part(name, length);
+    if (start > 0 && terminal_columns(name + start, length - start) < layout->name)
+        cut = CUT_START;
+    else
+        name += start;
+    length -= (size_t)(name - row->name);
+    terminal_print(terminal, style, name, length, layout->name, cut, pad);
+}
+
 void layout_print(const struct layout *layout, const struct report_row *row,
                   const struct terminal *terminal)
 {
     char place[4096];
     size_t length = place_text(row, place, sizeof(place));
-    terminal_print(terminal, layout->grey ? STYLE_DIM : type_style(row->type), row->name,
-                   row->name_length, layout->name, layout->cut, length > 0);
+    print_name(layout, row, terminal, length > 0);
     if (length > 0) {
         fputs("  ", terminal->file);
         terminal_print(terminal, STYLE_DIM, place, length, layout->place, CUT_START, false);

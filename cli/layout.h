@@ -10,7 +10,8 @@
 
 struct layout {
     size_t name, place;    /* columns */
-    enum terminal_cut cut; /* the end that a name loses */
+    enum terminal_cut cut; /* the end that a name loses; where that is the last, one of which
+                              the end tells more (a package in front of it) loses the first */
     bool grey;             /* rows show without the colours of their types */
 };
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "command.h"
@@ -13,6 +14,7 @@
 #include "format/refuse.h"
 #include "profile/combine.h"
 #include "progress.h"
+#include "remote.h"
 
 #define MOST_THREADS 8       /* each has a sum in memory */
 #define FILES_FOR_A_THREAD 4 /* fewer are read sooner than a thread is worth */
@@ -50,7 +52,8 @@ static void tell_merge(struct part *part, const char *path, int status)
 static struct profile *read_alone(const struct load *load, const char *path,
                                   char error[FORMAT_ERROR_SIZE])
 {
-    struct profile *all = format_read_file(path, error);
+    struct profile *all =
+        remote_is(path) ? remote_read(path, error) : format_read_file(path, error);
     if (!all || !load->filter)
         return all;
     struct profile *selected = profile_select(all, load->filter);
@@ -60,14 +63,32 @@ static struct profile *read_alone(const struct load *load, const char *path,
     return selected;
 }
 
-/* Adds a file to *sum. One that may be broken is read on its own first, so that nothing of it
- * is left in the sum; so is one of which a part counts: what stands once in it may decide. */
+bool load_can_read_again(const char *path)
+{
+    struct stat status;
+    return !remote_is(path) && stat(path, &status) == 0 && S_ISREG(status.st_mode);
+}
+
+/* Reads a file into the sum, or alone into *next. One that may be broken is read on its own
+ * first, so that nothing of it is left in the sum; so is one of which a part counts, as what
+ * stands once in it may decide, and one of another process: see profile_merge_apart(). */
+static int read_file(const struct load *load, const char *path, struct profile *sum,
+                     struct profile **next, char error[FORMAT_ERROR_SIZE])
+{
+    if (sum && !load->skip_broken && !load->filter && load_can_read_again(path)) {
+        int status = format_add_file(path, sum, error);
+        if (status != -EXDEV)
+            return status;
+    }
+    *next = read_alone(load, path, error);
+    return *next ? 0 : -EBADMSG;
+}
+
 static int add_file(struct part *part, const char *path, struct profile **sum)
 {
     char error[FORMAT_ERROR_SIZE] = "";
-    bool alone = !*sum || part->load->skip_broken || part->load->filter;
-    struct profile *next = alone ? read_alone(part->load, path, error) : NULL;
-    int status = alone ? next ? 0 : -EBADMSG : format_add_file(path, *sum, error);
+    struct profile *next = NULL;
+    int status = read_file(part->load, path, *sum, &next, error);
     progress_step();
     if (status) {
         tell(part, error);
@@ -75,9 +96,10 @@ static int add_file(struct part *part, const char *path, struct profile **sum)
     }
     if (!*sum) {
         *sum = next;
+        profile_guard_resource(next);
         return 0;
     }
-    status = next ? profile_merge(*sum, next) : 0;
+    status = next ? profile_merge_apart(sum, next) : 0;
     profile_free(next);
     if (status)
         tell_merge(part, path, status);
@@ -94,21 +116,31 @@ static size_t write_time(char *text, size_t size, uint64_t time_ns)
                                      (unsigned)(time_ns / 1000000 % 1000));
 }
 
-/* Adds a group of files to the part's sum, with their interval as a label. */
-static int add_interval(struct part *part, struct profile *group)
+/* A group's samples with its interval as a label. */
+static int label_interval(const struct profile *group, struct profile *labelled)
 {
     const struct profile_header *header = profile_header_const(group);
     char text[80];
-    if (!part->sum)
-        part->sum = profile_new(NULL);
-    if (!part->sum)
-        return -ENOMEM;
     if (header->time_ns == 0 || header->duration_ns == 0)
-        return profile_merge(part->sum, group);
+        return profile_merge(labelled, group);
     size_t length = write_time(text, sizeof(text), header->time_ns);
     text[length++] = '/';
     write_time(text + length, sizeof(text) - length, header->time_ns + header->duration_ns);
-    return profile_merge_labelled(part->sum, group, LOAD_INTERVAL, text);
+    return profile_merge_labelled(labelled, group, LOAD_INTERVAL, text);
+}
+
+int load_add_interval(struct profile **sum, const struct profile *group)
+{
+    struct profile *labelled = profile_new(NULL);
+    int status = labelled ? label_interval(group, labelled) : -ENOMEM;
+    if (!status && *sum) {
+        status = profile_merge_apart(sum, labelled);
+    } else if (!status) {
+        *sum = labelled;
+        return 0;
+    }
+    profile_free(labelled);
+    return status;
 }
 
 static int add_group(struct part *part, size_t first, size_t last)
@@ -118,7 +150,7 @@ static int add_group(struct part *part, size_t first, size_t last)
     for (size_t i = first; !status && i < last; i++)
         status = add_file(part, part->paths[i], &group);
     if (!status && group) {
-        status = add_interval(part, group);
+        status = load_add_interval(&part->sum, group);
         if (status)
             tell_merge(part, part->paths[first], status);
     }
@@ -184,7 +216,7 @@ static int join_parts(struct part *parts, size_t count, struct profile **sum)
     for (size_t i = 0; i < count; i++) {
         struct part *part = &parts[i];
         if (status == GO_ON && !part->status && *sum && part->sum) {
-            part->status = profile_merge(*sum, part->sum);
+            part->status = profile_merge_apart(sum, part->sum);
             if (part->status)
                 tell_merge(part, part->paths[0], part->status);
         }

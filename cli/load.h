@@ -25,9 +25,16 @@ struct load {
 #define LOAD_INTERVAL "cprof.interval"
 #define LOAD_INTERVALS 240
 
+/* Adds a profile, labelled with the time that it covers, to a sum, which begins as NULL. 0 or
+ * as profile_merge_apart(). */
+int load_add_interval(struct profile **sum, const struct profile *group);
+
 /* *profile is the sum, owned by the caller; NULL when every file was left out. An exit code,
  * with the reason told, or GO_ON. */
 int load_files(const struct load *load, char *const *paths, size_t count,
                struct profile **profile);
+
+/* Can what is read there be read again? A pipe can't. */
+bool load_can_read_again(const char *path);
 
 #endif

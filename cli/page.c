@@ -1,8 +1,7 @@
 #include "page.h"
 
+#include <stdlib.h>
 #include <string.h>
-
-#include "progress.h"
 
 /* A link must never run anything. */
 static bool is_safe_url(const char *url)
@@ -15,16 +14,16 @@ static bool is_safe_url(const char *url)
 }
 
 int page_take(const struct command *command, int option, const char *argument,
-              struct html_source *source, const char **output)
+              struct page_options *page, const char **output)
 {
     switch (option) {
     case 'o':
         *output = argument;
-        if (format_by_path(argument) == &format_html)
+        if (output_is_standard(argument) || format_by_path(argument) == &format_html)
             return GO_ON;
         return wrong_usage(command, "-o needs a name that ends in .html, not \"%s\"", argument);
     case OPTION_SOURCE_URL:
-        source->url = argument;
+        page->html.source_url = argument;
         if (is_safe_url(argument) && strstr(argument, "{file}"))
             return GO_ON;
         return wrong_usage(command,
@@ -32,20 +31,50 @@ int page_take(const struct command *command, int option, const char *argument,
                            "in it, not \"%s\"",
                            argument);
     case OPTION_SOURCE_ROOT:
-        source->root = argument;
+        page->html.source_root = argument;
+        return GO_ON;
+    case OPTION_SOURCE_FOLDER:
+        page->folder = argument;
+        return GO_ON;
+    case OPTION_NO_SOURCE:
+        page->no_source = true;
         return GO_ON;
     default:
         return PAGE_NOT_MINE;
     }
 }
 
-int page_write(struct buffer *content, int status, const char *output)
+static void close_file(struct page_sources *sources)
 {
-    char error[FORMAT_ERROR_SIZE] = "";
-    if (status)
-        content->error = status;
-    status = buffer_write_file(content, output, error);
-    progress_end();
-    buffer_free(content);
-    return status ? fail("%s", error) : EXIT_DONE;
+    if (sources->found)
+        source_free(&sources->source);
+    free(sources->file);
+    sources->file = NULL;
+    sources->found = false;
+}
+
+/* struct html_sources' line: one file is open at a time. */
+static const char *find_line(void *closure, const char *file, int64_t line, size_t *length)
+{
+    struct page_sources *sources = closure;
+    if (!sources->file || strcmp(sources->file, file) != 0) {
+        close_file(sources);
+        sources->file = strdup(file);
+        sources->found = source_open(&sources->source, file, sources->folder) == 0;
+    }
+    return sources->found ? source_line(&sources->source, line, length) : NULL;
+}
+
+void page_open_sources(struct page_sources *sources, const struct page_options *options,
+                       struct html_options *html)
+{
+    *sources = (struct page_sources){.folder = options->folder};
+    *html = options->html;
+    if (!options->no_source)
+        html->sources = (struct html_sources){find_line, sources};
+}
+
+void page_close_sources(struct page_sources *sources)
+{
+    close_file(sources);
 }

@@ -1,31 +1,38 @@
 #include "report.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "format/frame_type.h"
 #include "profile/clamp.h"
+#include "profile/fold.h"
 #include "profile/hex.h"
 
 static const char *const words[] = {
     [REPORT_BY_FUNCTION] = "function", [REPORT_BY_LINE] = "line",
     [REPORT_BY_FILE] = "file",         [REPORT_BY_MODULE] = "module",
     [REPORT_BY_TYPE] = "type",         [REPORT_BY_THREAD] = "thread",
-    [REPORT_BY_STACK] = "stack",       [REPORT_BY_TRACE] = "trace",
-    [REPORT_BY_SPAN] = "span",
+    [REPORT_BY_LABEL] = "label:",      [REPORT_BY_STACK] = "stack",
+    [REPORT_BY_TRACE] = "trace",       [REPORT_BY_SPAN] = "span",
 };
 
-const char *report_by_word(enum report_by by)
+const char *report_heading(const struct report_rows *what)
 {
-    return words[by];
+    return what->by == REPORT_BY_LABEL ? what->label : words[what->by];
 }
 
-int report_parse_by(const char *word, enum report_by *by)
+int report_parse_by(const char *word, struct report_rows *what)
 {
+    const size_t length = strlen(words[REPORT_BY_LABEL]);
+    if (strncmp(word, words[REPORT_BY_LABEL], length) == 0) {
+        *what = (struct report_rows){REPORT_BY_LABEL, word + length};
+        return word[length] ? 0 : -EINVAL;
+    }
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         if (strcmp(words[i], word) == 0) {
-            *by = (enum report_by)i;
+            *what = (struct report_rows){.by = (enum report_by)i};
             return 0;
         }
     }
@@ -36,6 +43,12 @@ int report_parse_by(const char *word, enum report_by *by)
 static void add(int64_t *sum, int64_t value)
 {
     *sum = clamp_add(*sum, value);
+}
+
+/* How much there is, more of it or less. */
+static int64_t magnitude(int64_t value)
+{
+    return value >= 0 ? value : value == INT64_MIN ? INT64_MAX : -value;
 }
 
 /* What makes two frames, or two label sets, one row; and which of them it is. */
@@ -83,7 +96,7 @@ static struct row_key frame_key(enum report_by by, const struct frame *frame, ui
     case REPORT_BY_MODULE:
         return (struct row_key){{module_of(frame)}, index};
     case REPORT_BY_TYPE:
-        return (struct row_key){{(int64_t)frame->type}, index};
+        return (struct row_key){{(int64_t)frame->type, frame->other_type}, index};
     default:
         return (struct row_key){{frame->function}, index};
     }
@@ -101,7 +114,7 @@ static void describe_frame_row(const struct report *report, const struct frame *
 {
     const struct profile *profile = report->profile;
     row->file = row->type = "";
-    switch (report->by) {
+    switch (report->what.by) {
     case REPORT_BY_FILE:
         set_name(report, row, frame->file, "[no file]");
         return;
@@ -109,17 +122,24 @@ static void describe_frame_row(const struct report *report, const struct frame *
         set_name(report, row, module_of(frame), "[no module]");
         return;
     case REPORT_BY_TYPE:
-        row->type = frame_type_name(frame->type);
+        row->type = frame_type_of(&report->frames, frame);
         set_name(report, row, 0, *row->type ? row->type : "[unknown]");
         return;
     default:
+        row->function = frame->function;
         row->name = frame->text;
         row->name_length = frame->text_length;
-        row->type = frame_type_name(frame->type);
+        row->type = frame_type_of(&report->frames, frame);
         row->file = profile_text(profile, frame->file ? frame->file : frame->module);
-        row->line = report->by == REPORT_BY_LINE ? frame->line : frame->start_line;
+        row->line = report->what.by == REPORT_BY_LINE ? frame->line : frame->start_line;
         return;
     }
+}
+
+static void count_whole(struct report *report, int64_t value)
+{
+    add(&report->total, value);
+    add(&report->whole, magnitude(value));
 }
 
 /* Adds each sample to the row of its leaf, and once to each row that its stack touches. */
@@ -131,10 +151,10 @@ static int count_frames(struct report *report, const uint32_t *row_of)
     int status = frames && last_sample ? 0 : -ENOMEM;
     for (size_t i = 0; !status && i < profile_sample_count(profile); i++) {
         struct profile_sample sample = profile_get_sample(profile, i);
-        int64_t value = sample.values[report->summary.column];
+        int64_t value = profile_value(profile, &sample, report->summary.column);
         struct profile_stack stack = profile_get_stack(profile, sample.stack);
         size_t depth = frame_table_expand(&report->frames, stack, frames);
-        add(&report->total, value);
+        count_whole(report, value);
         for (size_t k = 0; k < depth; k++) {
             uint32_t row = row_of[frames[k]];
             if (last_sample[row] != i + 1)
@@ -159,7 +179,7 @@ static int make_frame_rows(struct report *report)
     int status = keys && row_of && example && report->rows ? 0 : -ENOMEM;
     if (!status) {
         for (uint32_t i = 0; i < count; i++)
-            keys[i] = frame_key(report->by, &report->frames.frames[i], i);
+            keys[i] = frame_key(report->what.by, &report->frames.frames[i], i);
         report->row_count = number_rows(keys, count, row_of, example);
         for (size_t row = 0; row < report->row_count; row++)
             describe_frame_row(report, &report->frames.frames[example[row]],
@@ -184,6 +204,8 @@ static const struct profile_label *find_label(const struct profile *profile, pro
 
 /* --- rows of whole samples --- */
 
+#define ROW_TEXT (2 * (16 + 8) + 2) /* both ids of a link in hex, each with its NUL */
+
 /* Threads are told apart by name, and those without one by number. */
 static struct row_key thread_key(const struct report *report, profile_id labels)
 {
@@ -205,6 +227,43 @@ static void describe_thread(struct report *report, profile_id labels, struct rep
              key.key[1] ? "[unnamed thread]" : "[no thread]");
 }
 
+/* The sample's own value or, without one, the process's; NULL: neither has one. */
+static const struct profile_label *value_of(const struct report *report, profile_id labels)
+{
+    const struct profile *profile = report->profile;
+    const char *key = report->what.label;
+    const struct profile_label *own = find_label(profile, labels, key);
+    for (size_t i = 0; !own && i < profile_attribute_count(profile, PROFILE_RESOURCE); i++) {
+        const struct profile_label *each = profile_attribute(profile, PROFILE_RESOURCE, i);
+        if (strcmp(profile_text(profile, each->key), key) == 0)
+            return each;
+    }
+    return own;
+}
+
+static struct row_key label_key(const struct report *report, profile_id labels)
+{
+    const struct profile_label *value = value_of(report, labels);
+    if (!value)
+        return (struct row_key){{0}, labels};
+    return value->is_number ? (struct row_key){{1, value->number, value->unit}, labels}
+                            : (struct row_key){{2, value->text}, labels};
+}
+
+static void describe_value(struct report *report, profile_id labels, struct report_row *row)
+{
+    const struct profile_label *value = value_of(report, labels);
+    char *text = report->texts + (size_t)labels * ROW_TEXT;
+    if (!value || !value->is_number) {
+        set_name(report, row, value ? value->text : 0, value ? "" : "[none]");
+        return;
+    }
+    const char *unit = profile_text(report->profile, value->unit);
+    snprintf(text, ROW_TEXT, "%" PRId64 "%s%.24s", value->number, *unit ? " " : "", unit);
+    row->name = text;
+    row->name_length = strlen(text);
+}
+
 static struct row_key trace_key(const struct report *report, profile_id link)
 {
     struct row_key key = {.index = link};
@@ -219,15 +278,13 @@ static struct row_key span_key(const struct report *report, profile_id link)
     return key;
 }
 
-#define LINK_TEXT (2 * (16 + 8) + 2) /* both ids in hex, each with its NUL */
-
 static void describe_link(struct report *report, profile_id link, struct report_row *row)
 {
     const struct profile_link *ids = profile_get_link(report->profile, link);
-    char *trace = report->texts + (size_t)link * LINK_TEXT, *span = trace + 33;
+    char *trace = report->texts + (size_t)link * ROW_TEXT, *span = trace + 33;
     hex_write(trace, ids->trace_id, sizeof(ids->trace_id));
     hex_write(span, ids->span_id, sizeof(ids->span_id));
-    bool of_span = report->by == REPORT_BY_SPAN;
+    bool of_span = report->what.by == REPORT_BY_SPAN;
     row->name = of_span ? span : trace;
     if (link == 0)
         row->name = of_span ? "[no span]" : "[no trace]";
@@ -277,13 +334,17 @@ struct dimension {
 
 static const struct dimension *dimension_of(enum report_by by)
 {
+    enum { WHOLE = REPORT_BY_THREAD }; /* the first of them */
     static const struct dimension dimensions[] = {
-        [REPORT_BY_THREAD] = {profile_label_set_count, labels_of, thread_key, describe_thread},
-        [REPORT_BY_STACK] = {profile_stack_count, stack_of, stack_key, describe_stack},
-        [REPORT_BY_TRACE] = {profile_link_count, link_of, trace_key, describe_link},
-        [REPORT_BY_SPAN] = {profile_link_count, link_of, span_key, describe_link},
+        [REPORT_BY_THREAD - WHOLE] = {profile_label_set_count, labels_of, thread_key,
+                                      describe_thread},
+        [REPORT_BY_LABEL -
+            WHOLE] = {profile_label_set_count, labels_of, label_key, describe_value},
+        [REPORT_BY_STACK - WHOLE] = {profile_stack_count, stack_of, stack_key, describe_stack},
+        [REPORT_BY_TRACE - WHOLE] = {profile_link_count, link_of, trace_key, describe_link},
+        [REPORT_BY_SPAN - WHOLE] = {profile_link_count, link_of, span_key, describe_link},
     };
-    return &dimensions[by];
+    return &dimensions[by - WHOLE];
 }
 
 static void count_samples(struct report *report, const struct dimension *dimension,
@@ -292,23 +353,24 @@ static void count_samples(struct report *report, const struct dimension *dimensi
     for (size_t i = 0; i < profile_sample_count(report->profile); i++) {
         struct profile_sample sample = profile_get_sample(report->profile, i);
         struct report_row *row = &report->rows[row_of[dimension->of(&sample)]];
-        add(&report->total, sample.values[report->summary.column]);
-        add(&row->self, sample.values[report->summary.column]);
+        int64_t value = profile_value(report->profile, &sample, report->summary.column);
+        count_whole(report, value);
+        add(&row->self, value);
         row->total = row->self;
     }
 }
 
 static int make_sample_rows(struct report *report)
 {
-    const struct dimension *dimension = dimension_of(report->by);
+    const struct dimension *dimension = dimension_of(report->what.by);
     size_t count = dimension->count(report->profile);
     struct row_key *keys = calloc(count + 1, sizeof(*keys));
     uint32_t *row_of = calloc(count + 1, sizeof(*row_of));
     uint32_t *example = calloc(count + 1, sizeof(*example));
     report->rows = calloc(count + 1, sizeof(*report->rows));
-    report->texts = calloc(count + 1, LINK_TEXT);
+    report->texts = calloc(count + 1, ROW_TEXT);
     int status = keys && row_of && example && report->rows && report->texts ? 0 : -ENOMEM;
-    if (!status && report->by == REPORT_BY_STACK)
+    if (!status && report->what.by == REPORT_BY_STACK)
         status = stacks_make(&report->stacks, &report->frames);
     if (!status) {
         for (profile_id id = 0; id < count; id++)
@@ -331,6 +393,8 @@ static int make_sample_rows(struct report *report)
 static int compare_rows(const struct report_row *a, const struct report_row *b, int64_t first_a,
                         int64_t first_b, int64_t then_a, int64_t then_b)
 {
+    if (magnitude(first_a) != magnitude(first_b))
+        return magnitude(first_a) > magnitude(first_b) ? -1 : 1;
     if (first_a != first_b)
         return first_a > first_b ? -1 : 1;
     if (then_a != then_b)
@@ -369,25 +433,37 @@ static int make_rows(struct report *report, enum frame_scope scope)
     if (status)
         return status;
     if (profile_value_count(report->profile) > 0)
-        status =
-            report->by >= REPORT_BY_THREAD ? make_sample_rows(report) : make_frame_rows(report);
+        status = report->what.by >= REPORT_BY_THREAD ? make_sample_rows(report)
+                                                     : make_frame_rows(report);
     if (status)
         report_free(report);
     return status;
 }
 
-int report_count(struct report *report, const struct profile *profile, enum report_by by,
+int report_count(struct report *report, const struct profile *profile, struct report_rows what,
                  size_t column)
 {
-    *report = (struct report){.profile = profile, .by = by, .summary.column = column};
+    *report = (struct report){.profile = profile, .what = what, .summary.column = column};
     return make_rows(report, FRAMES_OF_VERSIONS);
 }
 
-int report_make(struct report *report, const struct profile *profile, enum report_by by,
-                bool cumulative)
+/* Rows of threads and spans have no frames. */
+static int fold(struct report *report)
 {
-    *report = (struct report){.profile = profile, .by = by};
+    if ((report->what.by >= REPORT_BY_THREAD && report->what.by != REPORT_BY_STACK) ||
+        !profile_has_helpers(report->profile))
+        return 0;
+    report->profile = report->folded = profile_fold(report->profile);
+    return report->folded ? 0 : -ENOMEM;
+}
+
+int report_make(struct report *report, const struct profile *profile, struct report_rows what,
+                bool cumulative, bool all_native)
+{
+    *report = (struct report){.profile = profile, .what = what};
     int status = profile_summarize(profile, &report->summary);
+    if (!status && !all_native)
+        status = fold(report);
     if (!status)
         status = make_rows(report, FRAMES_OF_PROGRAM);
     if (status)
@@ -402,6 +478,7 @@ int report_make(struct report *report, const struct profile *profile, enum repor
 void report_free(struct report *report)
 {
     frame_table_free(&report->frames);
+    profile_free(report->folded);
     free(report->rows);
     stacks_free(&report->stacks);
     free(report->texts);

@@ -1,15 +1,17 @@
 #include "request.h"
 
 #include <limits.h>
+#include <string.h>
 
-#include "table.h"
+#include "remote.h"
 
 static int take_by(struct request *request, const struct command *command, const char *argument)
 {
-    if (report_parse_by(argument, &request->by) == 0 && request->by <= REPORT_BY_STACK)
+    if (report_parse_by(argument, &request->what) == 0 && request->what.by <= REPORT_BY_STACK)
         return GO_ON;
     return wrong_usage(
-        command, "--by needs function, line, file, module, type, thread or stack, not \"%s\"",
+        command,
+        "--by needs function, line, file, module, type, thread, stack or label:KEY, not \"%s\"",
         argument);
 }
 
@@ -23,7 +25,13 @@ int request_take(struct request *request, const struct command *command, int opt
         request->cumulative = true;
         return GO_ON;
     case OPTION_JSON:
-        request->json = true;
+        request->form = TABLE_JSON;
+        return GO_ON;
+    case OPTION_CSV:
+        request->form = TABLE_CSV;
+        return GO_ON;
+    case OPTION_ALL_NATIVE:
+        request->all_native = true;
         return GO_ON;
     case OPTION_BY:
         return take_by(request, command, argument);
@@ -32,22 +40,54 @@ int request_take(struct request *request, const struct command *command, int opt
     }
 }
 
-int request_serve(struct request *request, const struct command *command, int argc, char **argv,
-                  const struct option *known,
-                  int (*take)(void *request, int option, char *argument))
+static const char *title_of(char *const *paths, size_t count)
+{
+    if (count != 1 || strcmp(paths[0], "-") == 0)
+        return NULL;
+    if (remote_is(paths[0]))
+        return paths[0];
+    const char *slash = strrchr(paths[0], '/');
+    return slash ? slash + 1 : paths[0];
+}
+
+int request_load(struct request *request, const struct command *command, int argc, char **argv,
+                 const struct option *known,
+                 int (*take)(void *request, int option, char *argument), const char **name,
+                 struct profile **profile)
 {
     request->rows = REQUEST_ROWS;
     int status = parse_options(command, argc, argv, REQUEST_LETTERS, known, take, request);
     if (status != GO_ON)
         return status;
-    if (optind == argc)
-        return wrong_usage(command, "which file?");
-    struct profile *profile =
-        selection_load(&request->selection, argv + optind, (size_t)(argc - optind));
-    if (!profile)
-        return EXIT_FAILED;
-    status =
-        table_show(profile, request->by, request->cumulative, request->rows, request->json);
+    if (name && optind == argc)
+        return wrong_usage(command, "which function?");
+    if (name)
+        *name = argv[optind++];
+    status = selection_check(&request->selection, command, argc - optind);
+    if (status != GO_ON)
+        return status;
+    request->title = title_of(argv + optind, (size_t)(argc - optind));
+    *profile = selection_load(&request->selection, argv + optind, (size_t)(argc - optind));
+    return *profile ? GO_ON : EXIT_FAILED;
+}
+
+int request_serve(struct request *request, const struct command *command, int argc, char **argv,
+                  const struct option *known,
+                  int (*take)(void *request, int option, char *argument))
+{
+    struct profile *profile = NULL;
+    int status = request_load(request, command, argc, argv, known, take, NULL, &profile);
+    if (status != GO_ON)
+        return status;
+    const struct table_view view = {
+        .what = request->what,
+        .title = request->title,
+        .cumulative = request->cumulative,
+        .all_native = request->all_native,
+        .form = request->form,
+        .rows = request->rows,
+    };
+    status = table_show(profile, &view);
     profile_free(profile);
     return status;
 }

@@ -2,10 +2,14 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "explain.h"
 #include "format/format.h"
+#include "format/frame_type.h"
 #include "load.h"
+#include "profile/prune.h"
 #include "progress.h"
 
 /* Copies an id of `digits` hex digits in lower case. */
@@ -32,6 +36,20 @@ static int take_label(struct selection *selection, const struct command *command
     return GO_ON;
 }
 
+static int take_view(struct selection *selection, const struct command *command,
+                     enum view_rule rule, const char *argument)
+{
+    switch (view_add(&selection->view, rule, argument)) {
+    case 0:
+        return GO_ON;
+    case -ENOSPC:
+        return wrong_usage(command, "at most %d expressions", VIEW_MOST);
+    default:
+        return wrong_usage(command, "--%s needs a regular expression, not \"%s\"",
+                           view_rule_word(rule), argument);
+    }
+}
+
 int selection_take(struct selection *selection, const struct command *command, int option,
                    char *argument)
 {
@@ -50,8 +68,21 @@ int selection_take(struct selection *selection, const struct command *command, i
     case OPTION_TYPE:
         selection->type = argument;
         return GO_ON;
+    case OPTION_VALUE:
+        selection->value = argument;
+        return GO_ON;
+    case OPTION_BINARY:
+        if (selection->symbolize.count == SYMBOLIZE_BINARIES)
+            return wrong_usage(command, "--binary: at most %d files", SYMBOLIZE_BINARIES);
+        selection->symbolize.paths[selection->symbolize.count++] = argument;
+        return GO_ON;
     default:
-        return EXIT_USAGE;
+        if (option >= OPTION_VIEW && option < OPTION_VIEW_END)
+            return take_view(selection, command, (enum view_rule)(option - OPTION_VIEW),
+                             argument);
+        return history_take(&selection->history, command, option, argument) == GO_ON
+                   ? GO_ON
+                   : EXIT_USAGE;
     }
 }
 
@@ -60,42 +91,167 @@ static bool selects(const struct profile_filter *filter)
     return filter->trace_id || filter->span_id || filter->label_key || filter->thread;
 }
 
-/* Says which types there are. */
-static void fail_type(const struct profile *profile, const char *type)
+static void list_values(const struct profile *profile, struct word_list *list)
 {
-    char known[512] = "";
-    for (size_t i = 0; i < profile_value_count(profile); i++) {
-        if (i > 0)
-            strncat(known, ", ", sizeof(known) - strlen(known) - 1);
-        strncat(known, profile_type(profile, i), sizeof(known) - strlen(known) - 1);
-    }
-    fail("the profile has no type \"%s\", only: %s", type, known);
+    for (size_t i = 0; i < profile_value_count(profile); i++)
+        word_list_add(list, profile_type(profile, i));
 }
 
-/* Makes --type the default value. */
-static struct profile *apply_type(const struct selection *selection, struct profile *profile)
+/* Makes --value the default. */
+static struct profile *apply_value(struct profile *profile, const char *value)
 {
-    if (!profile || !selection->type)
+    if (!profile || !value)
         return profile;
-    if (profile_value_column(profile, selection->type) < 0) {
-        fail_type(profile, selection->type);
+    if (profile_value_column(profile, value) < 0) {
+        struct word_list values = {.text = ""};
+        list_values(profile, &values);
+        fail("the profile has no value \"%s\", only: %s", value, values.text);
         profile_free(profile);
         return NULL;
     }
-    profile_header(profile)->default_type = profile_string(profile, selection->type);
+    profile_header(profile)->default_type = profile_string(profile, value);
     return profile;
+}
+
+/* --- frames --- */
+
+static const char *type_of(const struct profile *profile, profile_id location)
+{
+    const struct profile_location *found = profile_get_location(profile, location);
+    return found->other_type ? profile_text(profile, found->other_type)
+                             : frame_type_name(found->type);
+}
+
+/* Is there a frame of the type? If not, says which types there are. */
+static bool has_type(const struct profile *profile, const char *type)
+{
+    struct word_list types = {.text = ""}, values = {.text = ""};
+    for (profile_id id = 1; id < profile_location_count(profile); id++) {
+        if (strcmp(type_of(profile, id), type) == 0)
+            return true;
+        word_list_add(&types, type_of(profile, id));
+    }
+    list_values(profile, &values);
+    fail("the profile has no frames of type \"%s\", only: %s (and the values %s: --value)",
+         type, *types.text ? types.text : "none that it tells", values.text);
+    return false;
+}
+
+/* An expression for just that type. */
+static void type_expression(const char *type, char *expression, size_t size)
+{
+    size_t used = (size_t)snprintf(expression, size, "type:^");
+    for (; *type && used + 4 < size; type++) {
+        if (!isalnum((unsigned char)*type))
+            expression[used++] = '\\';
+        expression[used++] = *type;
+    }
+    expression[used++] = '$';
+    expression[used] = '\0';
+}
+
+/* What of the profile is to be seen; says so where an expression matches nothing. */
+static struct profile *apply_view(const struct view *view, struct profile *profile)
+{
+    uint32_t unmatched;
+    if (!profile || view->count == 0)
+        return profile;
+    struct profile *seen = view_apply(view, profile, &unmatched);
+    profile_free(profile);
+    if (!seen)
+        fail("out of memory");
+    for (size_t i = 0; seen && i < view->count; i++)
+        if (unmatched >> i & 1)
+            fail("no frame matches --%s %s", view_rule_word(view->parts[i].rule),
+                 view->parts[i].expression);
+    return seen;
+}
+
+/* --value, --type and the expressions. What --type names was once a value, and may still be. */
+static struct profile *apply_questions(const struct selection *selection,
+                                       struct profile *profile)
+{
+    char expression[256];
+    const char *type = selection->type;
+    struct view view = selection->view;
+    view.type_word = frame_type_name;
+    if (profile && type && profile_value_column(profile, type) >= 0) {
+        profile = apply_value(profile, type);
+    } else if (profile && type) {
+        type_expression(type, expression, sizeof(expression));
+        bool known = has_type(profile, type);
+        if (known && view_add(&view, VIEW_SHOW, expression)) {
+            fail("--type %s: at most %d expressions", type, VIEW_MOST);
+            known = false;
+        }
+        if (!known) {
+            profile_free(profile);
+            return NULL;
+        }
+    }
+    return apply_view(&view, apply_value(profile, selection->value));
+}
+
+/* Leaves out what the profile says is of no interest, now that there are names to go by. */
+static struct profile *apply_prune(struct profile *profile)
+{
+    struct profile *pruned;
+    if (!profile_has_prune(profile) || profile_prune(profile, &pruned) != 0)
+        return profile;
+    profile_free(profile);
+    return pruned;
+}
+
+/* Names what has none. */
+static struct profile *apply_binaries(const struct selection *selection,
+                                      struct profile *profile)
+{
+    if (!profile)
+        return NULL;
+    struct profile *named = symbolize(&selection->symbolize, profile);
+    if (!named)
+        fail("out of memory");
+    return named ? apply_prune(named) : NULL;
 }
 
 struct profile *selection_apply(const struct selection *selection, struct profile *profile)
 {
-    profile = apply_type(selection, profile);
+    profile = apply_questions(selection, apply_binaries(selection, profile));
     if (!profile || !selects(&selection->filter))
         return profile;
     struct profile *selected = profile_select(profile, &selection->filter);
-    profile_free(profile);
     if (!selected)
         fail("out of memory");
+    else if (profile_sample_count(selected) == 0)
+        explain_filter(&selection->filter, profile);
+    profile_free(profile);
     return selected;
+}
+
+/* Files can be read again for what the filter took out of them; what came through a pipe is
+ * gone. */
+static void explain_files(const struct selection *selection, char *const *paths, size_t count)
+{
+    const struct load load = {.skip_broken = false};
+    struct profile *all;
+    for (size_t i = 0; i < count; i++)
+        if (!load_can_read_again(paths[i]))
+            return;
+    if (load_files(&load, paths, count, &all) == GO_ON && all) {
+        progress_end();
+        explain_filter(&selection->filter, all);
+    }
+    profile_free(all);
+}
+
+int selection_check(const struct selection *selection, const struct command *command, int files)
+{
+    const struct history *history = &selection->history;
+    if (history->folder && files > 0)
+        return wrong_usage(command, "files or --store, not both");
+    if (!history->folder && (history->service || history->span.from || history->span.to))
+        return wrong_usage(command, "--service, --from and --to go with --store DIR");
+    return history->folder || files > 0 ? GO_ON : wrong_usage(command, "which file?");
 }
 
 struct profile *selection_load(const struct selection *selection, char *const *paths,
@@ -106,20 +262,24 @@ struct profile *selection_load(const struct selection *selection, char *const *p
         .filter = selects(&selection->filter) ? &selection->filter : NULL,
     };
     struct profile *profile;
-    load_files(&load, paths, count, &profile);
-    return apply_type(selection, profile);
+    if (selection->history.folder)
+        profile = history_load(&selection->history, load.intervals, load.filter);
+    else
+        load_files(&load, paths, count, &profile);
+    if (profile && load.filter && profile_sample_count(profile) == 0)
+        explain_files(selection, paths, count);
+    return apply_questions(selection, apply_binaries(selection, profile));
 }
 
 int selection_write(const struct selection *selection, char *const *paths, size_t count,
-                    const char *output)
+                    const struct output *output)
 {
-    char error[FORMAT_ERROR_SIZE] = "";
+    struct buffer content = {0};
     struct profile *profile = selection_load(selection, paths, count);
     if (!profile)
         return EXIT_FAILED;
-    progress_begin("writing", 0, output);
-    int status = format_write_file(profile, output, error);
-    progress_end();
+    progress_begin("writing", 0, output->path);
+    int status = output->format->write(profile, &content);
     profile_free(profile);
-    return status ? fail("%s", error) : EXIT_DONE;
+    return output_write(output->path, &content, status);
 }

@@ -83,7 +83,7 @@ int stacks_make(struct stacks *stacks, const struct frame_table *frames)
     size_t count = profile_stack_count(profile), steps = 0;
     for (profile_id id = 0; id < count; id++)
         steps += frame_table_depth(frames, profile_get_stack(profile, id));
-    struct entry *entries = calloc(count, sizeof(*entries));
+    struct entry *entries = calloc(count + 1, sizeof(*entries));
     uint32_t *steps_of = calloc(steps + 1, sizeof(*steps_of));
     const struct frame **functions =
         calloc((size_t)frames->function_count + 1, sizeof(const struct frame *));

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "record.h"
 #include "report.h"
 #include "terminal.h"
 
@@ -17,9 +18,33 @@ enum terminal_cut table_cut(enum report_by by);
 /* Prints at most `limit` rows, as wide as the terminal when `file` is one. */
 void table_print(const struct report *report, size_t limit, FILE *file);
 
-/* A whole report on standard output, as a table or as one JSON object. Returns the exit code.
+/* One row of a report by frames, as wide as it needs, below a heading. */
+void table_print_row(const struct report *report, const struct report_row *row,
+                     const struct terminal *terminal);
+
+/* For programs: what stands once, a row's name and place, and that with its amounts. */
+void table_write_head(struct record *record, const struct report *report);
+void table_write_place(struct record *record, const struct report_row *row);
+void table_write_row(struct record *record, const struct report_row *row);
+
+/* Puts what was written on standard output, and frees it. 0, or what went wrong with it. */
+int table_flush(struct buffer *out);
+
+/* For people, or for programs. */
+enum table_form { TABLE_TEXT, TABLE_JSON, TABLE_CSV };
+
+/* What is wanted of a table. */
+struct table_view {
+    struct report_rows what;
+    const char *title; /* as in a report */
+    bool cumulative;   /* sorted by total */
+    bool all_native;   /* the interpreter's own frames too */
+    enum table_form form;
+    size_t rows; /* at most */
+};
+
+/* A whole report on standard output, in that form. Returns the exit code.
  */
-int table_show(const struct profile *profile, enum report_by by, bool cumulative, size_t limit,
-               bool json);
+int table_show(const struct profile *profile, const struct table_view *view);
 
 #endif

@@ -2,13 +2,36 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <libgen.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/random.h"
 #include "command.h"
 #include "load.h"
+
+/* Root's program may become another user, who has to write then. Whoever knows the inner name
+ * may: it can't be guessed, and its outer folder does not list it. Files in it belong to those
+ * who made them (sticky). */
+static int make_inner(char path[PATH_MAX])
+{
+    bool root = geteuid() == 0;
+    uint64_t random[2];
+    char outer[PATH_MAX];
+    snprintf(outer, sizeof(outer), "%s", path);
+    random_words(random);
+    if (snprintf(path, PATH_MAX, "%s/%016llx", outer, (unsigned long long)random[0]) >=
+        PATH_MAX)
+        return -ENAMETOOLONG;
+    if (mkdir(path, 0700) < 0)
+        return -errno;
+    return !root || (chmod(path, 01733) == 0 && chmod(outer, 0711) == 0) ? 0 : -errno;
+}
 
 int temporary_make(char path[PATH_MAX])
 {
@@ -17,7 +40,12 @@ int temporary_make(char path[PATH_MAX])
         snprintf(path, PATH_MAX, "%s/cprof-XXXXXX", folder && *folder ? folder : "/tmp");
     if (length >= PATH_MAX)
         return -ENAMETOOLONG;
-    return mkdtemp(path) ? 0 : -errno;
+    if (!mkdtemp(path))
+        return -errno;
+    int status = make_inner(path);
+    if (status)
+        temporary_remove(path);
+    return status;
 }
 
 /* Calls `each` for all entries until one fails. */
@@ -46,13 +74,16 @@ struct list {
     size_t count, room;
 };
 
-/* What does not end so is a file that a killed process left half written. */
+/* What does not end so is a file that a killed process left half written; what is no file was
+ * put there by somebody else. */
 static int list_entry(const char *path, void *closure)
 {
     struct list *list = closure;
     const char *end = strrchr(path, '/');
     size_t length = strlen(end);
-    if (end[1] == '.' || length < 6 || strcmp(end + length - 6, ".pb.gz") != 0)
+    struct stat info;
+    if (end[1] == '.' || length < 6 || strcmp(end + length - 6, ".pb.gz") != 0 ||
+        lstat(path, &info) < 0 || !S_ISREG(info.st_mode))
         return 0;
     if (list->count == list->room) {
         size_t room = 2 * list->room + 16;
@@ -97,6 +128,9 @@ static int remove_entry(const char *path, void *closure)
 
 void temporary_remove(const char *path)
 {
+    char outer[PATH_MAX];
     for_each_entry(path, remove_entry, NULL);
     rmdir(path);
+    snprintf(outer, sizeof(outer), "%s", path);
+    rmdir(dirname(outer));
 }

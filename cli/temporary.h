@@ -1,4 +1,5 @@
-/* The private folder that the profiles of one run go to. */
+/* The private folder that the profiles of one run go to: no other user can see what is in it,
+ * or find it, but a program that root runs may go on as another user and write to it. */
 #ifndef CPROF_CLI_TEMPORARY_H
 #define CPROF_CLI_TEMPORARY_H
 
@@ -6,7 +7,7 @@
 
 #include "profile/profile.h"
 
-/* Makes a folder that only this user can enter, below TMPDIR. 0 or -errno. */
+/* Makes it in a folder of its own below TMPDIR. 0 or -errno. */
 int temporary_make(char path[PATH_MAX]);
 
 /* Merges the profiles in it, with their intervals; *profile is NULL when there are none. A file
@@ -14,7 +15,7 @@ int temporary_make(char path[PATH_MAX]);
  * been told. */
 int temporary_merge(const char *path, struct profile **profile);
 
-/* Removes the folder and the files in it. */
+/* Removes both folders and the files in it. */
 void temporary_remove(const char *path);
 
 #endif

@@ -8,6 +8,7 @@
 
 #define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
 #define ELLIPSIS "\xe2\x80\xa6"    /* … */
+#define TERMINAL_WIDEST 10000      /* columns that anybody can mean */
 
 bool terminal_can_redraw(FILE *file)
 {
@@ -15,19 +16,35 @@ bool terminal_can_redraw(FILE *file)
     return isatty(fileno(file)) && kind && strcmp(kind, "dumb") != 0;
 }
 
+/* What the user asked for, or 0. Shells keep their COLUMNS to themselves: what is in the
+ * environment somebody put there. */
+static size_t wanted_width(void)
+{
+    const char *columns = getenv("COLUMNS");
+    char *end;
+    unsigned long width = columns ? strtoul(columns, &end, 10) : 0;
+    return width > 0 && !*end && width <= TERMINAL_WIDEST ? width : 0;
+}
+
+static size_t width_of(FILE *file)
+{
+    struct winsize size;
+    if (!isatty(fileno(file)))
+        return TERMINAL_ENDLESS;
+    if (ioctl(fileno(file), TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+        return size.ws_col;
+    return 80;
+}
+
 struct terminal terminal_of(FILE *file)
 {
-    struct terminal terminal = {.file = file, .width = TERMINAL_ENDLESS};
-    if (!isatty(fileno(file)))
-        return terminal;
     const char *no_color = getenv("NO_COLOR");
-    terminal.colours = !(no_color && *no_color) && terminal_can_redraw(file);
-    struct winsize size;
-    if (ioctl(fileno(file), TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
-        terminal.width = size.ws_col;
-    else
-        terminal.width = 80;
-    return terminal;
+    size_t wanted = wanted_width();
+    return (struct terminal){
+        .file = file,
+        .width = wanted ? wanted : width_of(file),
+        .colours = !(no_color && *no_color) && terminal_can_redraw(file),
+    };
 }
 
 /* One character as it is shown: where its bytes are and how many columns they take. */
@@ -60,6 +77,13 @@ size_t terminal_columns(const char *text, size_t length)
         at += glyph.taken;
     }
     return columns;
+}
+
+/* Padded by hand: printf counts bytes, and "µ" is more than one. */
+void terminal_print_right(const struct terminal *terminal, const char *text, size_t width)
+{
+    size_t columns = terminal_columns(text, strlen(text));
+    fprintf(terminal->file, "%*s%s", (int)(width > columns ? width - columns : 0), "", text);
 }
 
 const char *terminal_style(const struct terminal *terminal, enum style style)

@@ -1,7 +1,7 @@
 /*
  * What an output can show. Colours only on a terminal, and not when NO_COLOR is set or
- * TERM is dumb; text is cut to the terminal's width, and never where the output goes to a file
- * or another program.
+ * TERM is dumb; text is cut to the terminal's width, and where the output goes to a file or
+ * another program only when COLUMNS says how wide. COLUMNS goes before what the terminal says.
  */
 #ifndef CPROF_CLI_TERMINAL_H
 #define CPROF_CLI_TERMINAL_H
@@ -23,7 +23,7 @@ enum style {
 
 struct terminal {
     FILE *file;
-    size_t width; /* columns; TERMINAL_ENDLESS when it's no terminal */
+    size_t width; /* columns; TERMINAL_ENDLESS: all of it */
     bool colours;
 };
 
@@ -44,6 +44,9 @@ enum terminal_cut { CUT_END, CUT_START };
  * anybody may have written, and must not talk to the terminal. */
 void terminal_print(const struct terminal *terminal, enum style style, const char *text,
                     size_t length, size_t width, enum terminal_cut cut, bool pad);
+
+/* All of the text at the right end of `width` columns. */
+void terminal_print_right(const struct terminal *terminal, const char *text, size_t width);
 
 /* The escape sequences before and after something printed otherwise; "" where none are
  * needed. */

@@ -2,17 +2,21 @@
 #ifndef CPROF_CLI_UNITS_H
 #define CPROF_CLI_UNITS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define UNITS_TEXT 40 /* room for any of these texts */
 
-/* "4.12 s", "12.0 ms", "3.4 MiB", "1,234": time and memory in a unit that leaves about three
- * digits, anything else as a number. */
+/* "4.12 s", "12.0 ms", "3.4 MiB", "1,234", "12.3 M": in a unit that leaves about three digits,
+ * numbers of less than ten millions with all of theirs. */
 void units_value(char text[UNITS_TEXT], int64_t value, const char *unit);
 
 /* The same for what comes per second, which need not be whole: "2.50". */
 void units_rate(char text[UNITS_TEXT], double value, const char *unit);
+
+/* How often one looked, "at 100 Hz" or "every 512 KiB". False: the period tells nothing. */
+bool units_period(char text[UNITS_TEXT], int64_t period, const char *unit);
 
 /* "33.2%"; "–" of nothing. */
 void units_share(char text[UNITS_TEXT], int64_t part, int64_t whole);

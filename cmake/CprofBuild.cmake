@@ -28,7 +28,7 @@ if(CPROF_SANITIZE)
 endif()
 
 find_package(Threads REQUIRED)
-find_package(PkgConfig REQUIRED)
+include(CprofNeeds)
 
 # cprof_room(NAME SOURCES... [LINK libraries...]): one room of the core, as the static
 # library cprof_NAME. A room may include any header below core/, by its path from there
@@ -39,4 +39,16 @@ function(cprof_room name)
   target_include_directories(cprof_${name} PUBLIC ${PROJECT_SOURCE_DIR}/core
                              ${PROJECT_SOURCE_DIR}/core/include)
   target_link_libraries(cprof_${name} PUBLIC ${ROOM_LINK} PRIVATE cprof_flags)
+endfunction()
+
+# cprof_exports(TARGET SYMBOL...): what a module shows to the process that loads it. All else
+# stays its own, also what comes from archives that others have made. What a handler calls is
+# bound when the module is loaded.
+function(cprof_exports target)
+  set(script ${CMAKE_CURRENT_BINARY_DIR}/${target}.map)
+  list(JOIN ARGN "; " symbols)
+  file(WRITE ${script} "{ global: ${symbols}; local: *; };\n")
+  target_link_options(${target} PRIVATE -Wl,--version-script=${script} -Wl,--gc-sections
+                      -Wl,-z,now)
+  set_target_properties(${target} PROPERTIES LINK_DEPENDS ${script})
 endfunction()

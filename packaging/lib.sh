@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2034 # what it sets is for whoever sources it
 # Shared by the commands in this folder; sourced, not run. Works with any POSIX shell.
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
@@ -37,6 +38,15 @@ need_packages() {
         apt-get install -y -qq --no-install-recommends $missing >/dev/null ||
         die "could not install:$missing"
 }
+
+# drop_foreign_cache: CMake refuses build folders that came along with a copy of the clone.
+# In a shell of its own, which keeps its variables from the caller's.
+drop_foreign_cache() (
+    for found in "$root"/build*/CMakeCache.txt; do
+        [ ! -e "$found" ] || grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$root" "$found" ||
+            rm -rf "$(dirname "$found")"
+    done
+)
 
 # need_node: Node and npm, from Debian unless they came from elsewhere.
 need_node() {

@@ -1,19 +1,23 @@
 'use strict'
 
-// node -r cprof/auto: starts cprof with the program when CPROF_ENABLED is on, or not set at all.
+// node -r cprof/auto: starts cprof with the program, unless CPROF_ENABLED is off. Empty is not set.
 // Never throws: what is wrong is one line on standard error.
 
-const ON = ['1', 'true', 'yes', 'on']
-const OFF = ['', '0', 'false', 'no', 'off']
+const { StringIndexOf, StringSlice, writeError } = require('./primordials')
+const { onOrOff, isStandby } = require('./onoff')
 
 try {
-  const value = (process.env.CPROF_ENABLED ?? 'on').trim().toLowerCase()
-  if (ON.includes(value)) {
+  const standby = isStandby('CPROF_ENABLED')
+  const enabled = standby || onOrOff('CPROF_ENABLED')
+  if (enabled !== false) {
     const cprof = require('./index.js')
-    if (require('./native.js').threadId === 0 && !cprof.isRunning()) cprof.start()
-  } else if (!OFF.includes(value)) {
-    throw new Error(`CPROF_ENABLED=${process.env.CPROF_ENABLED}: must be on or off`)
+    const origin = enabled ? 'CPROF_ENABLED' : 'cprof/auto'
+    if (require('./native.js').threadId === 0 && !cprof.isRunning()) {
+      if (enabled) require('./control.js').open(standby)
+      if (!standby) cprof.start({ origin })
+    }
   }
 } catch (error) {
-  process.stderr.write(`cprof: ${String(error.message).split('\n')[0]}; running unprofiled\n`)
+  const text = `${error.message}\n`
+  writeError(`cprof: ${StringSlice(text, 0, StringIndexOf(text, '\n'))}; running unprofiled`)
 }

@@ -25,7 +25,7 @@ export interface Options {
   /** CPROF_ASYNC_HOOKS: follow OpenTelemetry's spans by async hooks, where Node has no cheaper way
    * (18, 20, and 22 without --experimental-async-context-frame); costs about 0.15 µs an await */
   asyncHooks?: boolean
-  /** Show the places that scripts were made from, by their source maps; false if left out */
+  /** CPROF_SOURCE_MAPS: show the places that scripts were made from, by their source maps */
   sourceMaps?: boolean
 }
 

@@ -1,16 +1,24 @@
 'use strict'
 
+require('./bundle') // first
+const {
+  ArrayIsArray, ArrayJoin, Error, ObjectKeys, RangeError, String, StringIndexOf, TypeError, env,
+  listenerCount, on, process
+} = require('./primordials')
 const { Context } = require('./context')
 const { native, folder, threadId } = require('./native')
+const { readSwitch, onOrOff } = require('./onoff')
 
 // Why JavaScript is not followed in the best way; another thread may start the engine as well.
-let lacking = native.init(threadId, () => join())
+let lacking = native.init(threadId, () => followSpans())
 const context = new Context(native)
 
-const EXIT_TIMEOUT = 2 // seconds that the end of a program may wait for the last delivery
 const DEFAULT_TIMEOUT = 5
+const EBUSY = 16 // another copy of cprof is in the way
 const EINVAL = 22
-const ON = ['1', 'true', 'yes', 'on']
+const ECANCELED = 125 // the environment says not to run
+const JOINED = 1 // as cprof.h has it
+const ENDINGS = { __proto__: null, SIGTERM: true, SIGINT: true, SIGHUP: true } // as engine/terminate.c has them
 const RUNTIME = [
   'process.runtime.name', 'nodejs',
   'process.runtime.version', process.versions.node,
@@ -22,46 +30,49 @@ const RUNTIME = [
 // when the module is loaded, and others at their first call.
 
 /**
- * Starts profiling this process. Throws a RangeError, with one line that names the option or
- * variable, for a value that makes no sense.
+ * Starts profiling this process; where it is profiled already, joins that, and one line says so. Throws a
+ * RangeError, with one line that names the option or variable, for a value that makes no sense.
  */
 const start = (function start (options = {}) {
-  if (native.isRunning()) throw new Error('cprof is running already')
-  const given = { resource: RUNTIME, libraryDirectory: folder }
+  const { status, message } = native.start(optionsOf(options))
+  if (status >= 0) begin(status, options)
+  else if (status === -EBUSY) native.say(message)
+  else if (status !== -ECANCELED) throw new (status === -EINVAL ? RangeError : Error)(message)
+})
+
+const begin = (function begin (status, options) {
+  if (status !== JOINED) findWay()
+  followSpans(options.asyncHooks)
+})
+
+const optionsOf = (function optionsOf (options) {
+  const given = { __proto__: null, resource: RUNTIME, libraryDirectory: folder }
   for (const name in OPTIONS) {
     if (options[name] !== undefined) given[name] = OPTIONS[name](options[name], name)
   }
-  const refusal = native.start(given)
-  if (refusal) {
-    const [code, message] = refusal
-    if (code === 0) return
-    throw new (code === EINVAL ? RangeError : Error)(message)
-  }
-  findWay()
-  join(options.asyncHooks)
+  given.sourceMaps ??= onOrOff('CPROF_SOURCE_MAPS')
+  onOrOff('CPROF_ASYNC_HOOKS') // read where a thread begins to follow spans
+  return given
 })
 
-// What a thread does while the engine runs, whichever started it.
-const join = (function join (asyncHooks) {
-  followSpans(asyncHooks)
-  process.removeListener('exit', stopAtExit)
-  process.on('exit', stopAtExit)
-})
+// A signal that the program no longer listens to ends it: then cprof has a profile to send.
+if (threadId === 0) {
+  on(process, 'removeListener', name => {
+    if (ENDINGS[name] === true && listenerCount(process, name) === 0) native.signalFreed()
+  })
+}
 
 /** Exports what has been gathered; true when everything has been delivered. */
 async function flush ({ timeout = DEFAULT_TIMEOUT } = {}) {
   return native.flush(timeout)
 }
 
-/** Stops profiling and delivers the rest; true when everything has been delivered. */
+/**
+ * Gives a start back; the last one stops profiling. Delivers what there is; true when everything has been
+ * delivered.
+ */
 async function stop ({ timeout = DEFAULT_TIMEOUT } = {}) {
-  process.removeListener('exit', stopAtExit)
   return native.stop(timeout)
-}
-
-// The engine is the process's: it outlives a worker that started it, unless nobody is left to stop it.
-function stopAtExit () {
-  if (threadId === 0 || native.isLast()) native.stopNow(EXIT_TIMEOUT)
 }
 
 function isRunning () {
@@ -73,23 +84,30 @@ function stats () {
   return native.stats()
 }
 
-/** Profiles the process while a function runs, synchronous or not, into a file. */
+/**
+ * Profiles the process while a function runs, synchronous or not, into a file of its own, beside what is
+ * profiled already.
+ */
 async function profile (output, run, options = {}) {
-  start({ ...options, output })
+  const { status, message, block } = native.beginBlock(optionsOf({ ...options, output }))
+  if (status === -EINVAL) throw new RangeError(message)
+  if (status >= 0) begin(status, options)
+  else if (status !== -ECANCELED) native.say(message)
   try {
     return await run()
   } finally {
-    await stop()
+    if (status >= 0) await native.endBlock(DEFAULT_TIMEOUT, block)
   }
 }
 
 // ---- spans and labels ----
 
-const followSpans = (function followSpans (asyncHooks = ON.includes(process.env.CPROF_ASYNC_HOOKS?.toLowerCase())) {
+// What a thread does while the engine runs, whichever started it. Its end is seen to by src/ending.c.
+const followSpans = (function followSpans (asyncHooks = readSwitch('CPROF_ASYNC_HOOKS') === true) {
   context.follow({ asyncHooks })
 })
 
-if (native.isRunning()) join() // a worker
+if (native.isRunning()) followSpans() // a worker
 
 /**
  * Puts labels on the samples of a function and of everything asynchronous that it begins. Inner
@@ -101,36 +119,43 @@ function labels (added, run) {
 
 // ---- the self-test ----
 
-// Three functions that are known: what the handler makes of them must be true.
+// Three functions that are known: what the handler makes of them must be true. They run once in a way: V8
+// puts functions that run often into one another, and then shows them otherwise than they are written.
 const knownOuter = () => knownMiddle()
 function knownMiddle () { return knownInner() }
-function knownInner () { return native.probe() }
-const KNOWN = ['knownInner', 'knownMiddle', 'knownOuter', 'testWay']
-const testWay = () => knownOuter().slice(0, KNOWN.length)
+function knownInner () { return native.probe(KNOWN_COUNT) }
+const KNOWN = 'knownInner,knownMiddle,knownOuter,testWay'
+const KNOWN_COUNT = 4
+const testWay = () => knownOuter()
 
 // The ways to follow JavaScript, best first, as src/isolate.h has them.
 const TESTED = ['frames', 'samples']
 const INSTEAD = ['',
   'JavaScript is followed by samples and code events of V8, which show where functions begin',
   'JavaScript frames are shown as "(JavaScript)"', 'showing native frames only']
-const FAILING = (process.env.CPROF_TEST_SELF_TEST ?? '').split(',') // for tests only
+const FAILING = `,${env.CPROF_TEST_SELF_TEST ?? ''},` // for tests only
+let passed = -1 // the way that stood its test
 
 // Takes the best way that stands its test, and says so if it is not the first.
 const findWay = (function findWay () {
   let way
-  while ((way = native.way()) < TESTED.length) {
+  while ((way = native.way()) < TESTED.length && way !== passed) {
     const seen = testWay()
-    if (String(seen) === String(KNOWN) && !FAILING.includes(TESTED[way])) break
-    lacking = `the self-test did not find its own functions on the stack (saw ${seen.join(', ') || 'none'})`
-    native.descend()
+    if (seen === KNOWN && StringIndexOf(FAILING, `,${TESTED[way]},`) < 0) passed = way
+    else {
+      lacking = `the self-test did not find its own functions on the stack (saw ${seen || 'none'})`
+      native.descend()
+    }
   }
-  if (lacking) process.stderr.write(`cprof: ${lacking}; ${INSTEAD[way]}\n`)
+  if (lacking) native.say(`${lacking}; ${INSTEAD[way]}`)
+  lacking = ''
 })
 
 // ---- options ----
 
 // What makes plain values of those that are given.
 const OPTIONS = {
+  __proto__: null,
   serviceName: text,
   types: commaList,
   rate: positive,
@@ -139,6 +164,7 @@ const OPTIONS = {
   endpoint: text,
   output: text,
   native: value => value ? 'on' : 'off',
+  origin: text, // who starts it, for whoever starts it again; not the program's to say
   headers: pairs,
   labels: pairs,
   sourceMaps: yesOrNo
@@ -150,7 +176,7 @@ function text (value, name) {
 }
 
 function commaList (value, name) {
-  return text(Array.isArray(value) ? value.join(',') : value, name)
+  return text(ArrayIsArray(value) ? ArrayJoin(value, ',') : value, name)
 }
 
 // Zero tells the engine to take its default; asked for by a caller it is a mistake.
@@ -165,7 +191,13 @@ function yesOrNo (value, name) {
 }
 
 function pairs (object) {
-  return Object.entries(object ?? {}).flatMap(([key, value]) => [key, String(value)])
+  const keys = ObjectKeys(object ?? {})
+  const list = []
+  for (let i = 0; i < keys.length; i++) {
+    list[2 * i] = keys[i]
+    list[2 * i + 1] = String(object[keys[i]])
+  }
+  return list
 }
 
 module.exports = { start, flush, stop, isRunning, stats, profile, labels }

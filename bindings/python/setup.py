@@ -4,6 +4,7 @@ pyproject.toml."""
 import os
 import shutil
 import subprocess
+import sys
 import sysconfig
 from pathlib import Path
 
@@ -18,20 +19,44 @@ CORE_PARTS = ("CMakeLists.txt", "LICENSE", "NOTICE", "cmake", "core", "cli", "pr
 STARTERS = ("cprof-autostart.pth", "cprof-autostart.start")
 
 
+def need(command, package):
+    if not shutil.which(command):
+        sys.exit(f"cprof: the build lacks what Debian has as: apt install {package}")
+
+
+def run(command):
+    """What stops it is the last line, not a traceback of ours."""
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+    sys.stderr.write(done.stderr)
+    if done.returncode != 0:
+        lacks = [line for line in done.stderr.splitlines() if line.startswith("cprof: ")]
+        sys.exit(lacks[-1] if lacks else f"cprof: {command[0]} failed")
+
+
+def drop_foreign_cache(build):
+    """CMake refuses a build folder that came along with a copy of the clone."""
+    cache = build / "CMakeCache.txt"
+    if cache.exists() and f"CMAKE_HOME_DIRECTORY:INTERNAL={HERE}\n" not in cache.read_text():
+        shutil.rmtree(build)
+
+
 class BuildWithCMake(build_ext):
     def build_extension(self, extension):
         package = Path(self.get_ext_fullpath(extension.name)).resolve().parent
         build = Path(self.build_temp).resolve() / "cmake"
+        drop_foreign_cache(build)
         build.mkdir(parents=True, exist_ok=True)
         paths = sysconfig.get_paths()
-        subprocess.check_call([
+        need("cmake", "cmake")
+        need(os.environ.get("CC", "cc").split()[0], "build-essential")
+        run([
             "cmake", "-S", str(HERE), "-B", str(build), *self.generator(),
             "-DCMAKE_BUILD_TYPE=RelWithDebInfo",
             f"-DCPROF_PYTHON_INCLUDE={paths['include']};{paths['platinclude']}",
             f"-DCPROF_PYTHON_SUFFIX={sysconfig.get_config_var('EXT_SUFFIX')}",
             f"-DCPROF_PYTHON_OUTPUT={package}"])
-        subprocess.check_call(["cmake", "--build", str(build), "--target", "cprof_python",
-                               "--parallel", str(os.cpu_count() or 1)])
+        run(["cmake", "--build", str(build), "--target", "cprof_python", "--parallel",
+             str(os.cpu_count() or 1)])
 
     @staticmethod
     def generator():
@@ -76,7 +101,10 @@ class NativeDistribution(Distribution):
         return True
 
 
+# A package without its native parts, which packaging/release builds for other platforms.
+BARE = "CPROF_SKIP_BUILD" in os.environ
+
 setup(distclass=NativeDistribution,
-      ext_modules=[Extension("cprof._cprof", sources=[])],
+      ext_modules=[] if BARE else [Extension("cprof._cprof", sources=[])],
       cmdclass={"build_ext": BuildWithCMake, "build_py": BuildWithStarters,
                 "sdist": SelfContainedSource})

@@ -5,9 +5,14 @@
  * with one write(2), so lines of several threads and processes do not mix. Messages must not
  * contain secrets (header values, user:password of a URL): the caller leaves them out.
  *
- * A line that standard error does not take at once is dropped: callers may hold locks. And a
- * program that has closed it may have got a socket or file of its own under its number: what
- * is marked close-on-exec is nobody's standard error, and not written to.
+ * A line that standard error does not take at once is dropped: callers may hold locks.
+ *
+ * A program that has closed standard error may have got a socket or file of its own under its
+ * number, and what it keeps there is not to be written to. So lines go to what was there when
+ * the library was loaded, and to what the program has put in its place since then, as daemons
+ * do: a terminal, a pipe, a log file, but no socket, no file that is read and written, and
+ * nothing that is marked close-on-exec. A socket must be a local one and the first (systemd's
+ * journal): never a network connection.
  */
 #ifndef CPROF_BASE_LOG_H
 #define CPROF_BASE_LOG_H

@@ -8,12 +8,12 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "common.pb-c.h"
-#include "context/record.h"
 #include "format/otlp.h"
 #include "format/wire.h"
 
@@ -52,6 +52,8 @@ static struct {
     char *keys[MAX_KEYS];
     int key_count;
 } context = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+_Atomic bool process_context_shared;
 
 /* ---- what is published ---- */
 
@@ -135,11 +137,17 @@ static size_t mapping_size(void)
     return (size_t)sysconf(_SC_PAGESIZE);
 }
 
+/* By its number: glibc has it since 2.27. */
+static int make_memory_file(unsigned flags)
+{
+    return (int)syscall(__NR_memfd_create, NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING | flags);
+}
+
 static int make_file(void)
 {
-    int file = memfd_create(NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+    int file = make_memory_file(MFD_NOEXEC_SEAL);
     if (file < 0) /* a kernel before 6.3 does not know the last */
-        file = memfd_create(NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        file = make_memory_file(0);
     if (file >= 0 && ftruncate(file, (off_t)mapping_size()) != 0) {
         close(file);
         file = -1;
@@ -178,7 +186,7 @@ static int map(bool *named_by_file)
 /* Does this process publish a context already? Ours are gone when this is asked. */
 static bool is_there(void)
 {
-    FILE *maps = fopen("/proc/self/maps", "re");
+    FILE *maps = fopen("/proc/thread-self/maps", "re");
     char *line = NULL;
     size_t size = 0;
     bool found = false;
@@ -194,7 +202,7 @@ static bool is_there(void)
 /* [locked] */
 static void take_down(void)
 {
-    record_share(false);
+    atomic_store(&process_context_shared, false);
     if (context.header != NULL)
         munmap(context.header, mapping_size());
     context.header = NULL;
@@ -219,7 +227,7 @@ static int publish(const struct profile *model)
 
 void process_context_open(void)
 {
-    record_share(true);
+    atomic_store(&process_context_shared, true);
 }
 
 int process_context_publish(const struct profile *model)
@@ -311,5 +319,5 @@ void process_context_forget(void)
     context.header = NULL;
     /* Not freed: behind the runtime's back it may have been forked amid a change of these. */
     context.payload = context.resource = (struct buffer){0};
-    record_share(false);
+    atomic_store(&process_context_shared, false);
 }

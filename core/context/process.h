@@ -12,7 +12,13 @@
 #ifndef CPROF_CONTEXT_PROCESS_H
 #define CPROF_CONTEXT_PROCESS_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
+
 #include "profile/profile.h"
+
+/* Attaching writes thread context records (record.h). */
+extern _Atomic bool process_context_shared;
 
 /* Threads write their records from now on; process_context_publish() is about to be called. */
 void process_context_open(void);

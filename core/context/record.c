@@ -7,8 +7,6 @@
 
 #include "context/process.h"
 
-static _Atomic bool sharing;
-
 /* The calling thread's record. Not read back from the symbol, in which another library of the
  * process, having a symbol of that name, may have put a record of its own. */
 static _Thread_local struct thread_context *mine;
@@ -16,11 +14,6 @@ static _Thread_local struct thread_context *mine;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t owner; /* frees a thread's record when the thread ends */
 static bool have_owner;
-
-void record_share(bool on)
-{
-    atomic_store(&sharing, on);
-}
 
 static void free_record(void *record)
 {
@@ -59,7 +52,7 @@ static void set_valid(struct thread_context *record, bool valid)
 
 bool cprof_context_shared(void)
 {
-    return atomic_load_explicit(&sharing, memory_order_relaxed);
+    return atomic_load_explicit(&process_context_shared, memory_order_relaxed);
 }
 
 void cprof_context_attach(const struct cprof_span *span, const uint8_t *attributes, size_t size)

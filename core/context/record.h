@@ -7,7 +7,6 @@
 #ifndef CPROF_CONTEXT_RECORD_H
 #define CPROF_CONTEXT_RECORD_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "cprof/context.h"
@@ -27,8 +26,5 @@ _Static_assert(sizeof(struct thread_context) == 640, "the record has no padding"
 /* The symbol by which readers find the calling thread's record; NULL until it has one. */
 extern _Thread_local struct thread_context *otel_thread_ctx_v1
     __attribute__((visibility("default")));
-
-/* From now on attaching publishes, or does not. */
-void record_share(bool on);
 
 #endif

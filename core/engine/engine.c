@@ -8,71 +8,36 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/at_exit.h"
 #include "base/clock.h"
+#include "base/deadline.h"
 #include "base/log.h"
+#include "base/note.h"
+#include "base/own_thread.h"
+#include "collect/collector.h"
+#include "collect/loader_lock.h"
+#include "config/config.h"
 #include "context/process.h"
 #include "cprof/context.h"
-#include "engine/collector.h"
-#include "engine/config.h"
+#include "engine/alone.h"
+#include "engine/capture.h"
+#include "engine/control.h"
+#include "engine/copy.h"
+#include "engine/fork.h"
+#include "engine/join.h"
+#include "engine/later.h"
 #include "engine/listen.h"
-#include "engine/loader.h"
 #include "engine/model.h"
 #include "engine/output.h"
-#include "engine/patience.h"
-#include "engine/resource.h"
 #include "engine/sinks.h"
+#include "engine/state.h"
 #include "engine/terminate.h"
-#include "sample/handler.h"
+#include "resource/resource.h"
+#include "sample/take.h"
 #include "sample/threads.h"
-#include "unwind/remote.h"
 
-/* Seconds that fork waits for other threads' work before it goes ahead without. */
-#define FORK_PATIENCE 0.05
-
-enum engine_state {
-    ENGINE_IDLE,
-    ENGINE_STARTING,
-    ENGINE_RUNNING,
-    ENGINE_STOPPING,
-    ENGINE_STUCK, /* a handler or the collector never came back: what they use stays for ever */
-};
-
-/* From just before a fork to just after. */
-struct fork_view {
-    bool running;
-    bool lifecycle;                      /* held: nobody starts, stops or flushes */
-    bool at_rest;                        /* the collector is paused */
-    sigset_t mask;                       /* of the thread before */
-    const struct cprof_runtime *runtime; /* whose locks are held; NULL: none */
-};
-
-/* Lock order: forking, lifecycle, lock, the collector's work, the thread registry's mutex, the
- * runtime's, the process context's. */
-static struct {
-    pthread_mutex_t lifecycle; /* held by start, stop and flush from beginning to end */
-    pthread_mutex_t lock;      /* held for moments: guards what stats() reads */
-    _Atomic enum engine_state state;
-    struct config config;
-    const struct cprof_runtime *runtime;
-    struct budget budget;
-    struct profile *model;
-    struct modules *modules;
-    struct exporter *exporter;
-    struct collector *collector;
-    struct pull_server *listener; /* NULL: none */
-    struct handler_view view;
-    _Atomic uint32_t wake;
-    atomic_bool unknown; /* see struct handler_view, both */
-    _Atomic size_t copies;
-    char *output;            /* the pattern of this process's file; NULL = none */
-    struct cprof_stats last; /* of the run that ended last */
-    bool hooked;             /* our pthread_atfork handlers are in place */
-    pthread_mutex_t forking; /* held across an announced fork; guards `fork` */
-    struct fork_view fork;
-    bool restart; /* [child] the parent's engine ran: cprof_fork_child() starts ours */
-} engine = {.lifecycle = PTHREAD_MUTEX_INITIALIZER,
-            .lock = PTHREAD_MUTEX_INITIALIZER,
-            .forking = PTHREAD_MUTEX_INITIALIZER};
+/* The binding's tables may take so much of the budget. */
+#define BINDING_SHARE 3
 
 /* ---- building and taking down ---- */
 
@@ -83,8 +48,8 @@ static int report(char *error, size_t error_size, int status, const char *line)
     return status;
 }
 
-/* [collector] Tells who we are, in profiles and to other processes: that takes half a
- * millisecond, in which the thread that starts us could serve requests. */
+/* [collector] Tells who we are, in profiles and to other processes, and where we can be asked:
+ * that takes half a millisecond, in which the thread that starts us could serve requests. */
 static void introduce(void)
 {
     resource_set(engine.model, &engine.config);
@@ -92,24 +57,37 @@ static void introduce(void)
         log_warn("CPROF_MEMORY_LIMIT leaves no room for all resource attributes");
     if (engine.config.share_context)
         process_context_publish(engine.model);
+    if (!engine.config.resource_full)
+        resource_keep_identity(engine.model, &engine.config);
+    control_listen();
 }
+
+static void look_for_an_end(struct collector *collector);
+static void end_process(void);
 
 static int start_collector(void)
 {
     const struct config *config = &engine.config;
+    engine.left = false;
+    listen_reset();
     const struct collector_config collector = {
         .gather = {.budget = &engine.budget,
+                   .spare = captures_budget(),
                    .runtime = engine.runtime,
                    .model = engine.model,
                    .labels = config->labels.list,
                    .label_count = config->labels.count,
-                   .period_ns = NS_PER_SECOND / config->rate,
+                   .thread_labels = config->thread_labels,
+                   .sources = &engine.config.sources,
                    .max_frames = config->max_frames,
                    .library_directory = config->library_directory,
                    .copies = &engine.copies},
         .modules = engine.modules,
+        .native = config->native,
         .exporter = engine.exporter,
         .begin = introduce,
+        .turned = look_for_an_end,
+        .closed = config->listen != NULL ? listen_count : NULL,
         .interval = config->interval,
         .wake = &engine.wake,
         .unknown = &engine.unknown,
@@ -117,33 +95,49 @@ static int start_collector(void)
     return collector_start(&collector, &engine.collector);
 }
 
-static void start_sampling(int signal)
+/* In the child of a fork before the rest is there: see put_off(). */
+static void open_threads(bool forked)
 {
-    const struct config *config = &engine.config;
-    engine.view = (struct handler_view){.runtime = engine.runtime,
-                                        .modules = engine.modules,
-                                        .native = config->native,
-                                        .max_frames = (uint16_t)config->max_frames,
-                                        .wake = &engine.wake,
-                                        .unknown = &engine.unknown,
-                                        .copies = &engine.copies};
-    const struct threads_config threads = {.signal = signal,
-                                           .period_ns = NS_PER_SECOND / config->rate,
-                                           .record_max = handler_record_max(config->max_frames),
+    const struct threads_config threads = {.forked = forked,
+                                           .record_max =
+                                               take_record_max(engine.config.max_frames),
                                            .budget = &engine.budget};
-    handler_open(&engine.view);
     threads_open(&threads);
-    threads_enter(0, NULL); /* the collector finds the others */
+    if (forked)
+        threads_enter(0, NULL);
 }
 
-/* Ends sampling. False when a handler did not come back. */
+/* The sources that the program has asked for. 0, or a negative errno with *why when none can be
+ * had. */
+static int start_sampling(bool forked, const char **why)
+{
+    const struct config *config = &engine.config;
+    engine.view = (struct take_view){.runtime = engine.runtime,
+                                     .modules = engine.modules,
+                                     .native = config->native,
+                                     .max_frames = (uint16_t)config->max_frames,
+                                     .wake = &engine.wake,
+                                     .unknown = &engine.unknown,
+                                     .copies = &engine.copies};
+    take_show(&engine.view);
+    if (!forked)
+        open_threads(false);
+    int status = sources_open(&engine.config.sources, why);
+    if (status == 0 && !forked)
+        threads_enter(0, NULL); /* the collector finds the others */
+    return status;
+}
+
+/* Ends sampling. False when a take did not come back. */
 static bool end_sampling(void)
 {
     threads_disarm();
-    if (handler_close() == 0)
-        return true;
-    log_warn("a thread does not leave the signal handler: cprof can't start again");
-    return false;
+    take_show(NULL);
+    bool clean = threads_wait() == 0;
+    sources_close(&engine.config.sources);
+    if (!clean)
+        log_warn("a thread does not leave the signal handler: cprof can't start again");
+    return clean;
 }
 
 /* What does not sample any more, and has handed its last profile on. */
@@ -160,7 +154,7 @@ static void take_down(void)
 }
 
 /* Looks at the modules before the first timer is armed, so that the very first sample has a
- * full stack. In the child of a fork they may not be there to be seen (loader.h): then the
+ * full stack. In the child of a fork they may not be there to be seen (loader_lock.h): then the
  * parent's snapshot has to do. */
 static int see_modules(void)
 {
@@ -168,7 +162,7 @@ static int see_modules(void)
         engine.modules = modules_new(&engine.budget);
     if (engine.modules == NULL || engine.model == NULL)
         return -ENOMEM;
-    if (!loader_answers(FORK_PATIENCE)) {
+    if (!loader_lock_is_usable(FORK_WAIT)) {
         log_info("the loader is locked since the fork: code is known as the parent knew it");
         return 0;
     }
@@ -182,9 +176,11 @@ static int choose_output(bool forked)
     const char *told = engine.config.output;
     char *own = told == NULL ? NULL
                 : forked     ? output_beside(told, (long)getpid())
-                             : output_claim(told);
+                             : output_claim(&engine.claim, told);
     if (told != NULL && own == NULL)
         return -ENOMEM;
+    if (told == NULL)
+        output_release(&engine.claim);
     pthread_mutex_lock(&engine.lock);
     free(engine.output);
     engine.output = own;
@@ -205,7 +201,8 @@ static void stop_listener(void)
     struct pull_server *listener = engine.listener;
     if (listener == NULL)
         return;
-    pull_stop(listener);
+    pull_rest(listener);
+    pull_close(listener);
     show_listener(NULL);
     pull_free(listener);
 }
@@ -213,7 +210,8 @@ static void stop_listener(void)
 static void start_listener(void)
 {
     const struct config *config = &engine.config;
-    struct pull_server *listener = config->listen != NULL ? listen_new(engine.collector) : NULL;
+    struct pull_server *listener =
+        config->listen != NULL ? listen_new(engine.collector, &engine.budget) : NULL;
     if (listener == NULL)
         return;
     show_listener(listener);
@@ -221,39 +219,91 @@ static void start_listener(void)
         stop_listener();
 }
 
+/* Under the lock, as signals may become free in any thread. */
+static void arm_endings(void)
+{
+    pthread_mutex_lock(&engine.lock);
+    terminate_arm(&engine.wake, engine.runtime, engine.config.exit_timeout);
+    pthread_mutex_unlock(&engine.lock);
+}
+
+static void disarm_endings(void)
+{
+    pthread_mutex_lock(&engine.lock);
+    terminate_disarm();
+    pthread_mutex_unlock(&engine.lock);
+}
+
+void cprof_signals_freed(void)
+{
+    pthread_mutex_lock(&engine.lock);
+    if (engine_is_made())
+        terminate_arm(&engine.wake, engine.runtime, engine.config.exit_timeout);
+    pthread_mutex_unlock(&engine.lock);
+}
+
+void cprof_at_exit(void (*call)(void))
+{
+    at_exit_call(call);
+}
+
+/* After the exporter: a source may want to be no first thread of the process. */
+static int begin_run(bool forked, const char **why)
+{
+    int status = start_sampling(forked, why);
+    if (status == 0) {
+        if (engine.config.share_context)
+            process_context_open();
+        control_begun();
+        status = start_collector();
+        if (status == 0) {
+            captures_retap(engine.collector);
+            start_listener();
+            arm_endings();
+            note_started();
+            return 0;
+        }
+        process_context_withdraw();
+    }
+    end_sampling();
+    threads_close();
+    return status;
+}
+
+static void free_inherited(void)
+{
+    if (engine.inherited.collector != NULL)
+        collector_free(engine.inherited.collector);
+    profile_free(engine.inherited.model);
+    engine.inherited.collector = NULL;
+    engine.inherited.model = NULL;
+}
+
 /* Starts with engine.config. */
 static int build(bool forked, char *error, size_t error_size)
 {
-    int signal = handler_choose();
-    if (signal < 0)
-        return report(error, error_size, signal, "no real-time signal is free");
+    free_inherited();
+    engine.run++;
     int status = choose_output(forked);
+    if (status == 0)
+        status = captures_open(&engine.budget, engine.config.service_name);
     if (status != 0)
         return report(error, error_size, status, strerror(-status));
     engine.exporter =
         sinks_open(&engine.config, engine.output, &engine.budget, error, error_size);
     if (engine.exporter == NULL)
         return -EINVAL;
+    const char *why = NULL;
     engine.model = model_new(&engine.config, &engine.budget);
     status = see_modules();
-    if (status == 0) {
-        start_sampling(signal);
-        if (engine.config.share_context)
-            process_context_open();
-        status = start_collector();
-        if (status == 0) {
-            start_listener();
-            terminate_arm(&engine.wake);
-            return 0;
-        }
-        process_context_withdraw();
-        end_sampling();
-        threads_close();
-    }
+    if (status == 0)
+        status = begin_run(forked, &why);
+    if (status == 0)
+        return 0;
     exporter_stop(engine.exporter, 0, NULL);
     engine.exporter = NULL;
     take_down();
-    return report(error, error_size, status, strerror(-status));
+    return report(error, error_size, status, why != NULL ? why : strerror(-status));
 }
 
 static double seconds_until(uint64_t deadline)
@@ -268,45 +318,136 @@ static uint64_t deadline_in(double timeout)
     return clock_ns(CLOCK_MONOTONIC) + (uint64_t)(bounded * (double)NS_PER_SECOND);
 }
 
+/* ---- the start of a forked child ---- */
+
+/* With the parent's options. */
+static void build_in_child(void)
+{
+    char error[256] = "";
+    int status = build(true, error, sizeof error);
+    if (status != 0) {
+        threads_disarm();
+        threads_close();
+        note_refused(error);
+        log_warn("not profiling the forked process %ld: %s", (long)getpid(), error);
+    } else if (engine.output != NULL) {
+        log_info("the forked process %ld writes to %s", (long)getpid(), engine.output);
+    }
+    atomic_store(&engine.state, status == 0 ? ENGINE_RUNNING : ENGINE_IDLE);
+}
+
+/* [its own thread] */
+static void build_later(void)
+{
+    pthread_mutex_lock(&engine.lifecycle);
+    if (atomic_load(&engine.state) == ENGINE_PUT_OFF)
+        build_in_child();
+    pthread_mutex_unlock(&engine.lifecycle);
+}
+
+/* For who needs the engine itself, with the lifecycle lock. False: none runs. */
+static bool make(void)
+{
+    if (atomic_load(&engine.state) == ENGINE_PUT_OFF)
+        build_in_child();
+    return engine_is_made();
+}
+
+/* The end of a child before its start; with the lifecycle lock. False: there is an engine to be
+ * stopped, as it is made, or was due by now: what has run is to be counted. */
+static bool call_off(void)
+{
+    if (atomic_load(&engine.state) != ENGINE_PUT_OFF || later_is_due())
+        return false;
+    threads_disarm();
+    threads_close();
+    atomic_store(&engine.state, ENGINE_IDLE);
+    return true;
+}
+
 /* ---- start, stop, flush ---- */
 
-static void before_fork(void);
-static void after_fork_in_parent(void);
-static void after_fork_in_child(void);
-
-static int hook_fork(void)
+static int start_first(const struct cprof_options *options, const struct cprof_runtime *runtime,
+                       char *error, size_t error_size)
 {
-    if (!engine.hooked)
-        engine.hooked =
-            pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) == 0;
-    return engine.hooked ? 0 : -ENOMEM;
+    if (copy_runs(error, error_size))
+        return -EBUSY;
+    config_free(&engine.config); /* a fork's child has its parent's, */
+    captures_finish();           /* and its blocks */
+    note_open();
+    int status = config_load(&engine.config, options, error, error_size);
+    if (status != 0) {
+        note_refused(error);
+        return status;
+    }
+    if (fork_hook() != 0) {
+        config_free(&engine.config);
+        return report(error, error_size, -ENOMEM, strerror(ENOMEM));
+    }
+    engine.runtime = runtime;
+    engine.told_start = engine.told_block = false;
+    atomic_store(&engine.exit_timeout, engine.config.exit_timeout);
+    /* Only the limit: what a run that ended late still holds stays counted. */
+    engine.budget.limit = engine.config.memory_limit;
+    engine.binding_budget.limit = engine.config.memory_limit / BINDING_SHARE;
+    atomic_store(&engine.state, ENGINE_STARTING);
+    status = build(false, error, error_size);
+    if (status != 0) {
+        note_refused(error);
+        config_free(&engine.config);
+    }
+    engine.starts = status == 0;
+    atomic_store(&engine.state, status == 0 ? ENGINE_RUNNING : ENGINE_IDLE);
+    return status;
+}
+
+static int join(const struct cprof_options *options, char *error, size_t error_size)
+{
+    static const struct cprof_options none;
+    const struct cprof_options *given = options != NULL ? options : &none;
+    struct config asked;
+    char differences[128];
+    int status = config_load(&asked, given, error, error_size);
+    if (status != 0)
+        return status;
+    join_differences(&engine.config, &asked, given, differences, sizeof differences);
+    config_free(&asked);
+    bool *told = given->block ? &engine.told_block : &engine.told_start;
+    if (!*told)
+        *told = join_tell(&engine.config, given->block, differences);
+    engine.starts++;
+    return CPROF_JOINED;
+}
+
+/* With the lifecycle lock. */
+static int start_or_join(const struct cprof_options *options,
+                         const struct cprof_runtime *runtime, char *error, size_t error_size)
+{
+    engine.restart = false; /* a dormant child that starts by itself */
+    (void)make();
+    switch (atomic_load(&engine.state)) {
+    case ENGINE_RUNNING:
+        return join(options, error, error_size);
+    case ENGINE_STUCK:
+        return report(error, error_size, -EBUSY, "the last run has not come to its end");
+    default:
+        return start_first(options, runtime, error, error_size);
+    }
+}
+
+/* Another hook of the child of a fork may have come before ours. */
+static void lock_to_start(void)
+{
+    if (fork_is_announced() && engine.restart)
+        cprof_fork_child();
+    pthread_mutex_lock(&engine.lifecycle);
 }
 
 int cprof_start(const struct cprof_options *options, const struct cprof_runtime *runtime,
                 char *error, size_t error_size)
 {
-    pthread_mutex_lock(&engine.lifecycle);
-    int status = 0;
-    if (atomic_load(&engine.state) == ENGINE_RUNNING)
-        status = report(error, error_size, -EALREADY, "already running");
-    else if (atomic_load(&engine.state) == ENGINE_STUCK)
-        status = report(error, error_size, -EBUSY, "the last run has not come to its end");
-    else
-        status = config_load(&engine.config, options, error, error_size);
-    if (status == 0 && hook_fork() != 0) {
-        config_free(&engine.config);
-        status = report(error, error_size, -ENOMEM, strerror(ENOMEM));
-    }
-    if (status == 0) {
-        engine.runtime = runtime;
-        /* Only the limit: what a run that ended late still holds stays counted. */
-        engine.budget.limit = engine.config.memory_limit;
-        atomic_store(&engine.state, ENGINE_STARTING);
-        status = build(false, error, error_size);
-        if (status != 0)
-            config_free(&engine.config);
-        atomic_store(&engine.state, status == 0 ? ENGINE_RUNNING : ENGINE_IDLE);
-    }
+    lock_to_start();
+    int status = start_or_join(options, runtime, error, error_size);
     pthread_mutex_unlock(&engine.lifecycle);
     return status;
 }
@@ -337,11 +478,19 @@ static int stop_exporter(uint64_t deadline)
     return status;
 }
 
-/* Takes the running engine down; 0 or -ETIMEDOUT. */
+/* Takes the running engine down; 0, -ETIMEDOUT or -EIO. */
 static int stop_running(uint64_t deadline)
 {
+    struct threads_counts threads;
+    if (call_off()) {
+        control_stopped();
+        return 0;
+    }
+    if (!make())
+        return -ENOENT;
     stop_listener();
     collector_quiet(engine.collector);
+    threads_count(&threads);
     bool clean = end_sampling();
     bool ended = collector_stop(engine.collector, seconds_until(deadline)) == 0;
     process_context_withdraw(); /* now that nobody publishes it any more */
@@ -350,53 +499,204 @@ static int stop_running(uint64_t deadline)
         log_warn("the collector does not end in time: what it held is lost");
         keep_stats();
         atomic_store(&engine.state, ENGINE_STUCK);
-        terminate_disarm();
+        disarm_endings();
         return -ETIMEDOUT;
     }
+    captures_finish();
     keep_stats();
     int status = stop_exporter(deadline);
+    note_ended(engine.last.samples, threads.unsampled);
     if (clean) {
         threads_close();
         take_down();
         config_free(&engine.config);
     }
     atomic_store(&engine.state, clean ? ENGINE_IDLE : ENGINE_STUCK);
-    terminate_disarm();
+    disarm_endings();
+    control_stopped();
     return status;
 }
 
-int cprof_stop(double timeout)
+static int flush_running(uint64_t deadline)
 {
-    uint64_t deadline = deadline_in(timeout);
-    if (!cprof_is_running())
+    if (!make())
         return -ENOENT;
-    if (!lock_within(&engine.lifecycle, seconds_until(deadline)))
-        return -ETIMEDOUT; /* another thread's flush or start takes longer */
-    int status = cprof_is_running() ? stop_running(deadline) : -ENOENT;
-    pthread_mutex_unlock(&engine.lifecycle);
+    int status = collector_flush(engine.collector, seconds_until(deadline));
+    if (status == 0)
+        status = exporter_flush(engine.exporter, seconds_until(deadline));
     return status;
 }
 
-int cprof_flush(double timeout)
+/* Gives a start back; the last one stops. */
+static int stop_or_leave(uint64_t deadline)
+{
+    return --engine.starts > 0 ? flush_running(deadline) : stop_running(deadline);
+}
+
+/* Does something with the running engine; other threads' starts, stops and flushes are waited
+ * for. */
+static int with_running(double timeout, int (*act)(uint64_t deadline))
 {
     uint64_t deadline = deadline_in(timeout);
     if (!cprof_is_running())
         return -ENOENT;
     if (!lock_within(&engine.lifecycle, seconds_until(deadline)))
         return -ETIMEDOUT;
-    int status = -ENOENT;
-    if (cprof_is_running()) {
-        status = collector_flush(engine.collector, seconds_until(deadline));
-        if (status == 0)
-            status = exporter_flush(engine.exporter, seconds_until(deadline));
+    int status = cprof_is_running() ? act(deadline) : -ENOENT;
+    pthread_mutex_unlock(&engine.lifecycle);
+    return status;
+}
+
+int cprof_stop(double timeout)
+{
+    return with_running(timeout, stop_or_leave);
+}
+
+static int end_running(uint64_t deadline)
+{
+    if (call_off())
+        return 0;
+    if (!make())
+        return -ENOENT;
+    exporter_hasten(engine.exporter);
+    return stop_running(deadline);
+}
+
+int cprof_stop_all(double timeout)
+{
+    return with_running(timeout, stop_running);
+}
+
+int cprof_end(double timeout)
+{
+    control_close();
+    return with_running(timeout < 0 ? atomic_load(&engine.exit_timeout) : timeout, end_running);
+}
+
+int cprof_flush(double timeout)
+{
+    return with_running(timeout, flush_running);
+}
+
+/* ---- the program ends ---- */
+
+/* [collector] A signal ends the process, and waits for us with that. */
+static void die(struct collector *collector)
+{
+    collector_wind_up(collector);
+    captures_rescue();
+    exporter_flush(engine.exporter, atomic_load(&engine.exit_timeout));
+    control_unlink();
+    terminate_now();
+}
+
+/* What the C library does when the last thread of a process ends. Not on the collector, as that
+ * is waited for. From now on this thread takes the signals of the process, as the others are
+ * gone: SIGTERM still ends it. */
+static void *leave(void *unused)
+{
+    sigset_t none;
+    sigemptyset(&none);
+    pthread_sigmask(SIG_SETMASK, &none, NULL);
+    cprof_end(-1);
+    exit(0);
+    return unused;
+}
+
+/* [collector] The program's last thread has ended. */
+static void end_process(void)
+{
+    pthread_t thread;
+    if (own_thread_start(&thread, OWN_THREAD_PREFIX "end", leave, NULL) == 0)
+        pthread_detach(thread);
+    else
+        leave(NULL); /* what the collector still holds is lost */
+}
+
+static void look_for_an_end(struct collector *collector)
+{
+    if (terminate_requested())
+        die(collector);
+    control_look();
+    if (!engine.left && alone()) {
+        engine.left = true;
+        end_process();
     }
+}
+
+/* ---- the profile of a block ---- */
+
+/* Without a flush: the block has a file of its own. */
+static void give_back(uint64_t deadline)
+{
+    if (--engine.starts == 0)
+        stop_running(deadline);
+}
+
+int cprof_capture_begin(const struct cprof_options *options,
+                        const struct cprof_runtime *runtime, uint64_t *capture, char *error,
+                        size_t error_size)
+{
+    struct cprof_options given = *options;
+    given.block = true;
+    if (given.output == NULL || given.output[0] == '\0')
+        return report(error, error_size, -EINVAL, "output: the profile's file is needed");
+    lock_to_start();
+    int started = start_or_join(&given, runtime, error, error_size), status = started;
+    if (started >= 0)
+        status = captures_begin(engine.collector, given.output, capture, error, error_size);
+    if (started >= 0 && status != 0)
+        give_back(deadline_in(0));
+    pthread_mutex_unlock(&engine.lifecycle);
+    return status != 0 ? status : started;
+}
+
+int cprof_capture_end(uint64_t capture, double timeout, char *error, size_t error_size)
+{
+    uint64_t deadline = deadline_in(timeout);
+    if (!cprof_is_running())
+        return -EALREADY;
+    if (!lock_within(&engine.lifecycle, seconds_until(deadline)))
+        return report(error, error_size, -ETIMEDOUT,
+                      "a block's profile is not written: another thread's start, stop or flush "
+                      "takes too long");
+    int status = -EALREADY;
+    if (make())
+        status = captures_end(engine.collector, capture, error, error_size);
+    if (status != -EALREADY)
+        give_back(deadline);
+    pthread_mutex_unlock(&engine.lifecycle);
+    return status;
+}
+
+int cprof_control_open(const char *language, char *error, size_t error_size)
+{
+    pthread_mutex_lock(&engine.lifecycle);
+    int status = fork_hook();
+    status = status == 0 ? control_open(language, error, error_size)
+                         : report(error, error_size, status, strerror(-status));
     pthread_mutex_unlock(&engine.lifecycle);
     return status;
 }
 
 bool cprof_is_running(void)
 {
-    return atomic_load(&engine.state) == ENGINE_RUNNING;
+    return engine_runs();
+}
+
+bool cprof_memory_take(size_t bytes)
+{
+    return budget_take(&engine.binding_budget, bytes);
+}
+
+void cprof_memory_give(size_t bytes)
+{
+    budget_give(&engine.binding_budget, bytes);
+}
+
+void cprof_say(const char *line)
+{
+    log_warn("%s", line);
 }
 
 int cprof_output(char *pattern, size_t size)
@@ -410,7 +710,7 @@ int cprof_output(char *pattern, size_t size)
 void cprof_stats(struct cprof_stats *stats)
 {
     pthread_mutex_lock(&engine.lock);
-    if (cprof_is_running())
+    if (engine_is_made())
         collector_stats(engine.collector, stats);
     else
         *stats = engine.last;
@@ -420,7 +720,7 @@ void cprof_stats(struct cprof_stats *stats)
 bool cprof_span_profile_id(uint8_t id[16])
 {
     pthread_mutex_lock(&engine.lock);
-    bool wanted = cprof_is_running() && engine.config.span_profile_id;
+    bool wanted = engine_is_made() && engine.config.span_profile_id;
     if (wanted)
         collector_profile_id(engine.collector, id);
     pthread_mutex_unlock(&engine.lock);
@@ -447,156 +747,24 @@ void cprof_thread_set_data(void *data)
     threads_set_data(data);
 }
 
-/* ---- fork ---- */
+/* ---- the child of a fork ---- */
 
-/* A runtime runs code of its own between its hooks and the fork itself, other threads' too: a
- * lock held there could wait for the interpreter's for ever. So the hooks only announce the
- * fork, and all is locked and brought to rest in the C library's handlers, right at it. */
-static _Thread_local bool announced;
-
-void cprof_fork_prepare(void)
+/* Most children end, or run another program, before it would be worth it. Threads can enter at
+ * once, as the runtime's hooks have them do now. */
+static void put_off(void)
 {
-    engine.restart = false; /* a daemon forks twice after this */
-    announced = true;
-}
-
-void cprof_fork_parent(void)
-{
-    announced = false;
-}
-
-/* What a child that starts anew needs is brought to rest, within bounds; our signal is kept
- * away so that no handler is under way on this thread. */
-static void bring_to_rest(void)
-{
-    sigset_t ours;
-    sigemptyset(&ours);
-    if (cprof_is_running())
-        sigaddset(&ours, handler_choose());
-    pthread_sigmask(SIG_BLOCK, &ours, &engine.fork.mask);
-    engine.fork.lifecycle = lock_within(&engine.lifecycle, FORK_PATIENCE);
-    pthread_mutex_lock(&engine.lock);
-    engine.fork.running = cprof_is_running(); /* only now does it stay so */
-    engine.fork.at_rest =
-        engine.fork.running && collector_pause(engine.collector, FORK_PATIENCE);
-    threads_fork_prepare();
-}
-
-/* The child of a fork that nobody announced may be any: one that runs another program at once,
- * or one that goes on with the interpreter, in which only the core stays dormant. So nothing is
- * waited for there, and what is locked are things that are held for moments: the descriptors
- * that the child is to close, and what the binding's own code needs in the child too. The
- * runtime's locks come last: the collector may want them until it is at rest. */
-static void before_fork(void)
-{
-    pthread_mutex_lock(&engine.forking);
-    engine.fork = (struct fork_view){0};
-    if (announced) {
-        bring_to_rest();
-    } else {
-        pthread_mutex_lock(&engine.lock);
-        engine.fork.running = cprof_is_running();
-    }
-    if (engine.listener != NULL)
-        pull_fork_lock(engine.listener);
-    bool used = atomic_load(&engine.state) != ENGINE_IDLE;
-    engine.fork.runtime = used ? engine.runtime : NULL;
-    if (engine.fork.runtime != NULL && engine.fork.runtime->fork_lock != NULL)
-        engine.fork.runtime->fork_lock();
-    process_context_fork_lock();
-}
-
-static void unlock_runtime(void)
-{
-    const struct cprof_runtime *runtime = engine.fork.runtime;
-    process_context_fork_unlock();
-    if (runtime != NULL && runtime->fork_unlock != NULL)
-        runtime->fork_unlock();
-}
-
-static void after_fork_in_parent(void)
-{
-    unlock_runtime();
-    if (engine.listener != NULL)
-        pull_fork_unlock(engine.listener);
-    if (!announced) {
-        pthread_mutex_unlock(&engine.lock);
-        pthread_mutex_unlock(&engine.forking);
-        return;
-    }
-    threads_fork_parent();
-    if (engine.fork.at_rest)
-        collector_resume(engine.collector);
-    pthread_mutex_unlock(&engine.lock);
-    if (engine.fork.lifecycle)
-        pthread_mutex_unlock(&engine.lifecycle);
-    sigset_t mask = engine.fork.mask;
-    pthread_mutex_unlock(&engine.forking);
-    pthread_sigmask(SIG_SETMASK, &mask, NULL);
-}
-
-/* [child] Lets go of everything that stood in the parent. What was at rest is freed, and the
- * modules with their tables stay: this process has the same. What was not is left where it
- * lies, its pages shared with the parent. */
-static void forget_parent(bool at_rest)
-{
-    bool running = cprof_is_running();
-    engine.forking = engine.lifecycle = engine.lock =
-        (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-    loader_doubt();
-    unwind_library_fork_child();
-    if (engine.listener != NULL)
-        pull_fork_child(engine.listener);
-    engine.listener = NULL;
-    output_fork_child();
-    handler_show(NULL);
-    process_context_forget();
-    threads_fork_child();
-    if (running)
-        exporter_abandon(engine.exporter);
-    engine.exporter = NULL;
-    if (at_rest) {
-        collector_free(engine.collector);
-        profile_free(engine.model);
-    } else {
-        engine.modules = NULL;
-        budget_init(&engine.budget, engine.config.memory_limit);
-    }
-    engine.collector = NULL;
-    engine.model = NULL;
-    engine.last = (struct cprof_stats){0};
-    atomic_store(&engine.state, ENGINE_IDLE);
-}
-
-/* The child of a fork that no hook announced stays dormant, unless the runtime's hook for the
- * child is called all the same (uWSGI forks so). */
-static void after_fork_in_child(void)
-{
-    unlock_runtime();
-    engine.restart |= engine.fork.running;
-    sigset_t mask = engine.fork.mask;
-    forget_parent(engine.fork.at_rest);
-    if (announced)
-        pthread_sigmask(SIG_SETMASK, &mask, NULL);
-}
-
-/* The engine anew, with the parent's options. */
-static void start_in_child(void)
-{
-    char error[256] = "";
-    atomic_store(&engine.state, ENGINE_STARTING);
-    int status = build(true, error, sizeof error);
-    if (status != 0)
-        log_warn("not profiling the forked process %ld: %s", (long)getpid(), error);
-    else if (engine.output != NULL)
-        log_info("the forked process %ld writes to %s", (long)getpid(), engine.output);
-    atomic_store(&engine.state, status == 0 ? ENGINE_RUNNING : ENGINE_IDLE);
+    (void)choose_output(true); /* building tries again, and says what is wrong */
+    open_threads(true);
+    atomic_store(&engine.state, ENGINE_PUT_OFF);
+    if (later_call(build_later, end_process) != 0)
+        build_in_child();
 }
 
 void cprof_fork_child(void)
 {
-    announced = false;
+    fork_is_over();
     if (engine.restart)
-        start_in_child();
+        put_off();
     engine.restart = false;
+    control_forked();
 }

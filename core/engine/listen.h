@@ -6,11 +6,16 @@
 #ifndef CPROF_ENGINE_LISTEN_H
 #define CPROF_ENGINE_LISTEN_H
 
-#include "engine/collector.h"
+#include "collect/collector.h"
 #include "pull/server.h"
 
-/* NULL: no memory. The collector must outlive pull_stop(). */
-struct pull_server *listen_new(struct collector *collector);
+/* [collector] Counts a closed interval for /metrics. */
+void listen_count(const struct profile *interval);
+/* Before the collector starts. */
+void listen_reset(void);
+
+/* NULL: no memory. The collector must outlive pull_rest(). */
+struct pull_server *listen_new(struct collector *collector, struct budget *budget);
 /* False: does not listen. */
 bool listen_start(struct pull_server *server, const char *address, bool others);
 

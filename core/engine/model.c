@@ -1,16 +1,29 @@
 #include "engine/model.h"
 
-#include "base/clock.h"
-#include "engine/metrics.h"
+#include "collect/metrics.h"
+#include "profile/measures.h"
+
+/* The sheet of a source; sheet 0 is there from the beginning. */
+static void fill_sheet(struct profile *model, size_t sheet, const struct source *source,
+                       uint64_t period)
+{
+    if (sheet > 0)
+        profile_add_sheet(model);
+    if (measure_fill_sheet(model, sheet, source->name, (int64_t)period) != 0)
+        return; /* no memory: profile_error() tells */
+    size_t last = profile_value_count(model) - 1;
+    if (sheet == 0)
+        profile_header(model)->default_type = profile_value_type(model, last).type;
+}
 
 static void set_header(struct profile *model, const struct config *config)
 {
-    profile_add_value_type(model, "samples", "count");
-    profile_add_value_type(model, "cpu", "nanoseconds");
+    size_t sheet = 0;
+    for (size_t i = 0; i < SOURCES_MAX; i++)
+        if (config->sources.period[i] != 0)
+            fill_sheet(model, sheet++, source_at((enum source_number)i),
+                       config->sources.period[i]);
     struct profile_header *header = profile_header(model);
-    header->period_type = profile_value_type(model, 1);
-    header->period = (int64_t)(NS_PER_SECOND / config->rate);
-    header->default_type = profile_string(model, "cpu");
     header->scope_name = profile_string(model, "cprof");
     header->scope_version = profile_string(model, CPROF_VERSION);
 }

@@ -7,7 +7,7 @@
 #define CPROF_ENGINE_MODEL_H
 
 #include "base/budget.h"
-#include "engine/config.h"
+#include "config/config.h"
 #include "profile/profile.h"
 
 /* An empty profile; NULL: out of memory. */

@@ -18,21 +18,13 @@
 #include "export/sink_file.h"
 #include "format/format.h"
 
-/* What this process has claimed last. The program may have closed our descriptor, as daemons
- * do with all of theirs, and have one of its own there: the inode tells. */
-static struct {
-    int socket; /* -1: none */
-    ino_t inode;
-    uint64_t name;
-} claim = {.socket = -1};
-
-static void drop_claim(void)
+void output_release(struct output_claim *claim)
 {
     struct stat now;
-    if (claim.socket >= 0 && fstat(claim.socket, &now) == 0 && S_ISSOCK(now.st_mode) &&
-        now.st_ino == claim.inode)
-        close(claim.socket);
-    claim.socket = -1;
+    if (claim->held && fstat(claim->socket, &now) == 0 && S_ISSOCK(now.st_mode) &&
+        now.st_ino == claim->inode)
+        close(claim->socket);
+    *claim = (struct output_claim){0};
 }
 
 /* The same for every way to spell the path. False where there is no such folder. */
@@ -52,7 +44,7 @@ static bool identify(const char *path, uint64_t *name)
 }
 
 /* False only when another process has the name. */
-static bool take(uint64_t name)
+static bool take(struct output_claim *claim, uint64_t name)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int length = snprintf(address.sun_path + 1, sizeof address.sun_path - 1,
@@ -67,20 +59,18 @@ static bool take(uint64_t name)
         close(new);
         return !taken;
     }
-    drop_claim();
-    if (fstat(new, &status) == 0) {
-        claim.socket = new;
-        claim.inode = status.st_ino;
-        claim.name = name;
-    }
+    output_release(claim);
+    if (fstat(new, &status) == 0)
+        *claim = (struct output_claim){
+            .held = true, .socket = new, .inode = status.st_ino, .name = name};
     return true;
 }
 
-char *output_claim(const char *pattern)
+char *output_claim(struct output_claim *claim, const char *pattern)
 {
     uint64_t name;
     if (sink_file_has(pattern, 'p') || !identify(pattern, &name) ||
-        (claim.socket >= 0 && claim.name == name) || take(name))
+        (claim->held && claim->name == name) || take(claim, name))
         return strdup(pattern);
     log_info("another process writes %s: this one writes beside it", pattern);
     return output_beside(pattern, (long)getpid());
@@ -108,9 +98,4 @@ char *output_beside(const char *pattern, long pid)
     if (asprintf(&adjusted, "%.*s.%ld%s", (int)stem, pattern, pid, pattern + stem) < 0)
         return NULL;
     return adjusted;
-}
-
-void output_fork_child(void)
-{
-    drop_claim();
 }

@@ -5,7 +5,7 @@
 #define CPROF_ENGINE_SINKS_H
 
 #include "base/budget.h"
-#include "engine/config.h"
+#include "config/config.h"
 #include "export/exporter.h"
 
 /* `output` is the pattern of this process's file, or NULL. What is given is needed during the

@@ -1,6 +1,7 @@
 #include "export/answer.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "base/clock.h"
 
@@ -149,11 +150,87 @@ bool answer_retry_info(const void *body, size_t size, uint64_t *delay_ns)
     return false;
 }
 
+static char *put_printable(char *to, const unsigned char *bytes, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        *to++ = bytes[i] >= 0x20 && bytes[i] < 0x7f ? (char)bytes[i] : '?';
+    *to = '\0';
+    return to;
+}
+
 void answer_printable(char *to, size_t to_size, const void *text, size_t length)
 {
+    static const char gap[] = "...";
     const unsigned char *bytes = text;
-    size_t kept = length < to_size - 1 ? length : to_size - 1;
-    for (size_t i = 0; i < kept; i++)
-        to[i] = bytes[i] >= 0x20 && bytes[i] < 0x7f ? (char)bytes[i] : '?';
-    to[kept] = '\0';
+    size_t room = to_size - 1;
+    if (length <= room) {
+        put_printable(to, bytes, length);
+    } else if (room < 2 * sizeof gap) {
+        put_printable(to, bytes, room);
+    } else {
+        size_t head = (room - strlen(gap)) / 2, tail = room - strlen(gap) - head;
+        to = put_printable(to, bytes, head);
+        to = put_printable(to, (const unsigned char *)gap, strlen(gap));
+        put_printable(to, bytes + length - tail, tail);
+    }
+}
+
+/* ---- limits ---- */
+
+static bool says(const unsigned char *text, size_t length, const char *words)
+{
+    size_t size = strlen(words);
+    for (size_t i = 0; i + size <= length; i++)
+        if (strncasecmp((const char *)text + i, words, size) == 0)
+            return true;
+    return false;
+}
+
+/* The number that ends at `at`, or else begins there; 0: none, or one that is none of names. */
+static size_t read_count(const char *text, size_t length, size_t at, bool ends)
+{
+    size_t from = at, number = 0;
+    while (ends && from > 0 && text[from - 1] >= '0' && text[from - 1] <= '9')
+        from--;
+    for (; from < length && text[from] >= '0' && text[from] <= '9' && number < 10000; from++)
+        number = number * 10 + (size_t)(text[from] - '0');
+    return number < 10000 ? number : 0;
+}
+
+bool answer_label_names(const void *text, size_t length, struct label_names *names)
+{
+    static const char words[] = " label names; limit ";
+    const char *found = memmem(text, length, words, strlen(words));
+    *names = (struct label_names){0};
+    if (found == NULL)
+        return false;
+    size_t at = (size_t)(found - (const char *)text);
+    names->had = read_count(text, length, at, true);
+    names->most = read_count(text, length, at + strlen(words), false);
+    return names->most > 0 && names->had > names->most;
+}
+
+enum answer_limit answer_limit(const void *text, size_t length)
+{
+    static const struct {
+        const char *words;
+        enum answer_limit limit;
+    } known[] = {
+        {"size limit", ANSWER_LIMIT_SIZE},
+        {"samples count limit", ANSWER_LIMIT_SIZE},
+        {"too large", ANSWER_LIMIT_SIZE},
+        {"larger than max", ANSWER_LIMIT_SIZE},
+        {"label names", ANSWER_LIMIT_LABELS},
+        {"too many labels", ANSWER_LIMIT_LABELS},
+        {"too many attributes", ANSWER_LIMIT_LABELS},
+        {"number of labels", ANSWER_LIMIT_LABELS},
+        {"limit", ANSWER_LIMIT_OTHER},
+        {"maximum", ANSWER_LIMIT_OTHER},
+        {"too many", ANSWER_LIMIT_OTHER},
+        {"exceed", ANSWER_LIMIT_OTHER},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (says(text, length, known[i].words))
+            return known[i].limit;
+    return ANSWER_NO_LIMIT;
 }

@@ -28,8 +28,27 @@ bool answer_partial_success(const void *body, size_t size, struct answer *answer
  * server wants to be left alone, 0 for a delay that is missing or negative. */
 bool answer_retry_info(const void *body, size_t size, uint64_t *delay_ns);
 
+/* Of what a refusal complains, if it names a limit: the size of the profile, so that its halves
+ * may be taken, or the number of labels; or something else that has one. Goes by the words that
+ * servers use, Pyroscope's above all. */
+enum answer_limit {
+    ANSWER_NO_LIMIT,
+    ANSWER_LIMIT_SIZE,
+    ANSWER_LIMIT_LABELS,
+    ANSWER_LIMIT_OTHER
+};
+enum answer_limit answer_limit(const void *text, size_t length);
+
+/* "… has 33 label names; limit 30": how many names one series would have, and how many there
+ * may be. False: the text tells no such numbers, or none that make sense. */
+struct label_names {
+    size_t had, most;
+};
+bool answer_label_names(const void *text, size_t length, struct label_names *names);
+
 /* Copies foreign text so that it can stand in a log line: what is not printable ASCII becomes
- * '?', and it is cut to the room there is. */
+ * '?', and where the room does not suffice its middle becomes "...": what is wrong stands at
+ * its end as often as at its beginning. */
 void answer_printable(char *to, size_t to_size, const void *text, size_t length);
 
 #endif

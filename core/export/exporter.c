@@ -16,6 +16,7 @@
 #define MAX_OUTLETS 8
 #define MAX_QUEUED 360                           /* profiles: an hour of 10 s intervals */
 #define UNBOUNDED_QUEUE_BYTES ((size_t)32 << 20) /* when there is no budget to take half of */
+#define SPOOLED_NS (NS_PER_SECOND / 10) /* that an ending program waits for what is on disk */
 #define GRACE NS_PER_SECOND /* beyond stop's timeout, for an interrupted delivery to return */
 #define NEVER UINT64_MAX
 
@@ -48,6 +49,9 @@ struct exporter {
     struct queue queue;
     struct outlet outlets[MAX_OUTLETS];
     struct exporter_stats stats;
+    bool hastened;         /* the program ends */
+    uint64_t spooled_time; /* all else has been done; 0: not yet */
+    char reason[512];      /* why the last attempt of an ending program failed */
     bool failed_since_flush;
     bool dropping; /* told that the queue is full; until it has been empty */
     bool merging;  /* told that profiles are merged; likewise */
@@ -57,6 +61,8 @@ struct exporter {
 
 static bool has_work(const struct exporter *exporter, const struct outlet *outlet)
 {
+    if (exporter->hastened && outlet->failures > 0)
+        return false;
     return queue_oldest(&exporter->queue, outlet->bit) != NULL || outlet->save_wanted;
 }
 
@@ -112,15 +118,30 @@ static bool may_end(const struct exporter *exporter, const struct worker *worker
     return true;
 }
 
-/* Counts, by sink, what leaves the queue undelivered. */
+/* Profiles that wait, by sink. */
+static uint64_t deliveries(const struct queued *list)
+{
+    uint64_t count = 0;
+    for (; list != NULL; list = list->next)
+        count += (uint64_t)__builtin_popcount(list->waiting) * list->parts;
+    return count;
+}
+
+static void tell_dropped(uint64_t dropped, const char *reason)
+{
+    if (dropped != 0)
+        log_warn("%llu profile%s could not be delivered in time and %s dropped%s",
+                 (unsigned long long)dropped, dropped == 1 ? "" : "s",
+                 dropped == 1 ? "is" : "are", reason);
+}
+
+/* Counts what leaves the queue undelivered. */
 static uint64_t count_dropped(struct exporter *exporter, const struct queued *list)
 {
-    uint64_t dropped = 0;
-    for (; list != NULL; list = list->next) {
-        dropped += (uint64_t)__builtin_popcount(list->waiting) * list->parts;
+    uint64_t dropped = deliveries(list);
+    for (; list != NULL; list = list->next)
         if (!list->taken)
-            untold_lost(&exporter->stats.untold, list->profile);
-    }
+            unreported_lost(&exporter->stats.unreported, list->profile);
     exporter->stats.dropped += dropped;
     return dropped;
 }
@@ -131,7 +152,7 @@ static void count(struct exporter *exporter, const struct queued *entry,
     struct exporter_stats *stats = &exporter->stats;
     uint64_t profiles = delivery->profiles * (entry ? entry->parts : 1);
     stats->dropped += delivery->dropped;
-    untold_add(&stats->untold, &delivery->untold);
+    unreported_add(&stats->unreported, &delivery->unreported);
     if (delivery->status == DELIVERY_DONE) {
         stats->exported += profiles;
         stats->bytes_sent += delivery->bytes;
@@ -150,7 +171,11 @@ static struct queued *settle(struct exporter *exporter, struct outlet *outlet,
                              struct queued *halves)
 {
     struct queued *gone = NULL;
-    outlet_settle(outlet, delivery, exporter->phase == PHASE_GIVING_UP);
+    bool last = exporter->hastened || exporter->phase == PHASE_GIVING_UP;
+    if (last && delivery->status == DELIVERY_RETRY)
+        snprintf(exporter->reason, sizeof exporter->reason, " (%s: %s)", outlet->sink->name,
+                 delivery->detail);
+    outlet_settle(outlet, delivery, last);
     count(exporter, entry, delivery);
     outlet->save_wanted |= entry == NULL && delivery->more;
     if (entry) {
@@ -165,7 +190,7 @@ static struct queued *settle(struct exporter *exporter, struct outlet *outlet,
         if (delivery->status != DELIVERY_RETRY)
             gone = queue_settle(&exporter->queue, entry, outlet->bit);
         if (gone && !gone->taken)
-            untold_lost(&exporter->stats.untold, gone->profile);
+            unreported_lost(&exporter->stats.unreported, gone->profile);
     }
     if (exporter->queue.count == 0)
         exporter->dropping = exporter->merging = false;
@@ -331,8 +356,11 @@ static bool add_sinks(struct exporter *exporter, const struct exporter_options *
     } senders[] = {{&options->otlp, sink_otlp_new},
                    {&options->pyroscope, sink_pyroscope_new},
                    {&options->parca, sink_parca_new}};
-    _Static_assert(2 * sizeof senders / sizeof *senders < MAX_OUTLETS, "and their spools");
+    _Static_assert(2 + 2 * sizeof senders / sizeof *senders <= MAX_OUTLETS, "with spools");
     if (options->output && !add_sink(exporter, sink_file_new(options, error, error_size)))
+        return false;
+    if (options->store_folder &&
+        !add_sink(exporter, sink_store_new(options, error, error_size)))
         return false;
     for (size_t i = 0; i < sizeof senders / sizeof *senders; i++)
         if (senders[i].to->url != NULL &&
@@ -454,12 +482,69 @@ static void hurry(struct exporter *exporter)
     pthread_cond_broadcast(&exporter->work);
 }
 
+static bool has_ended(const struct exporter *exporter, const struct outlet *outlet)
+{
+    return !outlet->busy && !has_work(exporter, outlet);
+}
+
 static bool is_idle(const struct exporter *exporter)
 {
     for (size_t i = 0; i < exporter->outlet_count; i++)
-        if (exporter->outlets[i].busy || has_work(exporter, &exporter->outlets[i]))
+        if (!has_ended(exporter, &exporter->outlets[i]))
             return false;
     return true;
+}
+
+static bool quick_are_idle(const struct exporter *exporter)
+{
+    for (size_t i = 0; i < exporter->outlet_count; i++)
+        if (exporter->outlets[i].sink->interrupt == NULL &&
+            !has_ended(exporter, &exporter->outlets[i]))
+            return false;
+    return true;
+}
+
+/* Is nothing left to be done but to send what is on disk already? */
+static bool rest_is_spooled(const struct exporter *exporter)
+{
+    uint32_t couriers = 0;
+    for (size_t i = 0; i < exporter->outlet_count; i++)
+        if (exporter->outlets[i].behind)
+            couriers |= exporter->outlets[i].behind->bit;
+    for (size_t i = 0; i < exporter->outlet_count; i++) {
+        const struct outlet *outlet = &exporter->outlets[i];
+        bool in_memory = queue_oldest(&exporter->queue, outlet->bit) != NULL;
+        if ((couriers & outlet->bit) ? in_memory : !has_ended(exporter, outlet))
+            return false;
+    }
+    return couriers != 0;
+}
+
+/* Until when flush and stop wait, as things stand. */
+static uint64_t end_of_wait(struct exporter *exporter, uint64_t deadline)
+{
+    if (!exporter->hastened || !rest_is_spooled(exporter))
+        return deadline;
+    if (exporter->spooled_time == 0)
+        exporter->spooled_time = clock_ns(CLOCK_MONOTONIC);
+    uint64_t spooled = exporter->spooled_time + SPOOLED_NS;
+    return spooled < deadline ? spooled : deadline;
+}
+
+void exporter_hasten(struct exporter *exporter)
+{
+    pthread_mutex_lock(&exporter->lock);
+    exporter->hastened = true;
+    pthread_mutex_unlock(&exporter->lock);
+}
+
+/* An ending program's files are written even when time has run out. */
+static void await_quick(struct exporter *exporter)
+{
+    uint64_t deadline = clock_ns(CLOCK_MONOTONIC) + GRACE;
+    while (exporter->hastened && !quick_are_idle(exporter) &&
+           clock_ns(CLOCK_MONOTONIC) < deadline)
+        wait_until(exporter, &exporter->done, deadline);
 }
 
 int exporter_flush(struct exporter *exporter, double timeout)
@@ -467,10 +552,13 @@ int exporter_flush(struct exporter *exporter, double timeout)
     uint64_t deadline = deadline_in(timeout);
     pthread_mutex_lock(&exporter->lock);
     hurry(exporter);
-    while (!is_idle(exporter) && clock_ns(CLOCK_MONOTONIC) < deadline)
-        wait_until(exporter, &exporter->done, deadline);
+    while (!is_idle(exporter) && clock_ns(CLOCK_MONOTONIC) < end_of_wait(exporter, deadline))
+        wait_until(exporter, &exporter->done, end_of_wait(exporter, deadline));
+    await_quick(exporter);
     int result = !is_idle(exporter) ? -ETIMEDOUT : exporter->failed_since_flush ? -EIO : 0;
     exporter->failed_since_flush = false;
+    if (exporter->hastened)
+        tell_dropped(deliveries(exporter->queue.oldest), exporter->reason);
     pthread_mutex_unlock(&exporter->lock);
     return result;
 }
@@ -490,12 +578,6 @@ void exporter_stats(struct exporter *exporter, struct exporter_stats *stats)
     pthread_mutex_unlock(&exporter->lock);
 }
 
-static void wait_for_end(struct exporter *exporter, uint64_t deadline)
-{
-    while (exporter->running > 0 && clock_ns(CLOCK_MONOTONIC) < deadline)
-        wait_until(exporter, &exporter->done, deadline);
-}
-
 static void give_up(struct exporter *exporter)
 {
     exporter->phase = PHASE_GIVING_UP;
@@ -512,14 +594,19 @@ int exporter_stop(struct exporter *exporter, double timeout, struct exporter_sta
     exporter->phase = PHASE_STOPPING;
     exporter->stop_deadline = deadline;
     hurry(exporter);
-    wait_for_end(exporter, deadline);
+    while (exporter->running > 0 && clock_ns(CLOCK_MONOTONIC) < end_of_wait(exporter, deadline))
+        wait_until(exporter, &exporter->done, end_of_wait(exporter, deadline));
     if (exporter->running > 0)
         give_up(exporter);
-    wait_for_end(exporter, deadline + GRACE);
+    deadline = clock_ns(CLOCK_MONOTONIC) + GRACE;
+    while (exporter->running > 0 && clock_ns(CLOCK_MONOTONIC) < deadline)
+        wait_until(exporter, &exporter->done, deadline);
     uint64_t dropped = count_dropped(exporter, exporter->queue.oldest);
     if (last)
         copy_stats(exporter, last);
-    bool ended = exporter->running == 0;
+    char reason[sizeof exporter->reason];
+    memcpy(reason, exporter->reason, sizeof reason);
+    bool ended = exporter->running == 0, failed = exporter->failed_since_flush;
     size_t started = exporter->started;
     pthread_t threads[MAX_OUTLETS];
     for (size_t i = 0; i < started; i++)
@@ -527,10 +614,7 @@ int exporter_stop(struct exporter *exporter, double timeout, struct exporter_sta
     exporter->orphaned = !ended;
     pthread_mutex_unlock(&exporter->lock);
 
-    if (dropped)
-        log_warn("%llu profile%s could not be delivered in time and %s dropped",
-                 (unsigned long long)dropped, dropped == 1 ? "" : "s",
-                 dropped == 1 ? "is" : "are");
+    tell_dropped(dropped, reason);
     for (size_t i = 0; i < started; i++) {
         if (ended)
             pthread_join(threads[i], NULL);
@@ -539,7 +623,7 @@ int exporter_stop(struct exporter *exporter, double timeout, struct exporter_sta
     }
     if (ended)
         destroy(exporter);
-    return dropped || !ended ? -ETIMEDOUT : 0;
+    return dropped || !ended ? -ETIMEDOUT : failed ? -EIO : 0;
 }
 
 /* The parent's thread may have been anywhere when the fork happened. The queue is whole if

@@ -23,8 +23,9 @@
 
 #include "base/budget.h"
 #include "export/transport.h"
-#include "export/untold.h"
+#include "export/unreported.h"
 #include "profile/profile.h"
+#include "store/ages.h"
 
 /* Already checked values; strings borrowed until exporter_new() returns. */
 struct exporter_options {
@@ -33,8 +34,12 @@ struct exporter_options {
     struct transport_options pyroscope;
     struct transport_options parca;
     const char *output;       /* pattern with %p %n %t %s; NULL = no file sink */
+    const char *output_name;  /* what the user set; NULL = CPROF_OUTPUT */
     const char *spool_folder; /* where profiles for servers wait; NULL = in memory */
     size_t spool_limit;       /* bytes on disk for each server */
+    const char *store_folder; /* where history is kept; NULL: nowhere */
+    size_t store_limit;       /* bytes of that folder */
+    struct ages store_ages;
     const char *service_name;
     const char *library_directory; /* where libcprof_http.so lies; NULL = loader's search */
     struct budget *budget;
@@ -42,8 +47,9 @@ struct exporter_options {
 
 struct exporter_stats {
     uint64_t exported, failed, dropped, bytes_sent;
-    struct untold untold; /* of the two above, what was told in profiles that were lost */
-    uint64_t cpu_ns;      /* of the exporter's threads */
+    struct unreported
+        unreported;   /* of the two above, what profiles that were lost had reported */
+    uint64_t cpu_ns;  /* of the exporter's threads */
     uint64_t waiting; /* profiles in memory that some sink has not taken, merged ones as one */
 };
 
@@ -63,9 +69,14 @@ int exporter_flush(struct exporter *exporter, double timeout);
 
 void exporter_stats(struct exporter *exporter, struct exporter_stats *stats);
 
+/* The program ends, by exporter_stop(), or by exporter_flush() and death: each sink gets what
+ * there is once more, and where that fails it is not tried again, so that a server that is away
+ * holds up nobody. What a spool has is safe: it is sent only as far as that is quick. */
+void exporter_hasten(struct exporter *exporter);
+
 /* Delivers what it can within `timeout` seconds, counts the rest as dropped (told in one log
- * line), writes whole-run files, ends the thread, frees. Fills *last when not NULL. 0 or
- * -ETIMEDOUT. */
+ * line), writes whole-run files, ends the thread, frees. Fills *last when not NULL. 0,
+ * -ETIMEDOUT, or -EIO when one failed since the last flush. */
 int exporter_stop(struct exporter *exporter, double timeout, struct exporter_stats *last);
 
 /* [child after fork] */

@@ -21,7 +21,7 @@
 
 #define HTTP_MAX_BODY ((size_t)64 << 10) /* of an answer; more is not read */
 #define HTTP_MAX_VALUE 2048              /* of a wanted header; cut off when longer */
-#define HTTP_LIBRARY_VERSION 2           /* of this header: core and module must agree */
+#define HTTP_LIBRARY_VERSION 3           /* of this header: core and module must agree */
 
 /* Where and how to connect. Strings are borrowed until open() returns; NULL = none. */
 struct http_options {
@@ -33,6 +33,7 @@ struct http_options {
     const char *no_proxy;    /* hosts that are reached directly */
     const char *user_agent;
     const char *certificate;                     /* CA bundle; NULL = the system's */
+    const char *authorities;                     /* folder of CA certificates, or NULL */
     const char *client_key, *client_certificate; /* PEM files */
 };
 
@@ -47,7 +48,7 @@ struct http_request {
     const char *url; /* on the client's server; NULL = the client's own */
     const struct cprof_pair *headers;
     size_t header_count;
-    const void *body;
+    const void *body; /* NULL: nothing is sent but the headers, as of a GET */
     size_t body_size;
     double timeout; /* seconds, for everything from connecting to the last byte */
 };
@@ -67,6 +68,10 @@ struct http_response {
     size_t wanted_count;
     unsigned char body[HTTP_MAX_BODY];
     size_t body_size;
+    /* What gets the body in place of the two above, piece by piece; false ends the transfer,
+     * which is broken then. NULL: nothing does. */
+    bool (*take)(void *closure, const void *data, size_t size);
+    void *closure;
     char error[256]; /* what went wrong, for people, unless answered */
 };
 

@@ -4,7 +4,7 @@
 #include <pthread.h>
 #include <stdio.h>
 
-#include "base/companion.h"
+#include "base/own_module.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
@@ -40,7 +40,7 @@ static const struct http_library *load(const char *directory, char *error, size_
 {
     const char *file = "libcprof_http.so";
     const struct http_library *library =
-        companion_load(directory, file, "cprof_http", binding(), error, error_size);
+        own_module_load(directory, file, "cprof_http", binding(), error, error_size);
     if (library != NULL && library->version != HTTP_LIBRARY_VERSION) {
         snprintf(error, error_size, "%s belongs to another version of cprof", file);
         return NULL;

@@ -45,7 +45,7 @@ void queued_identify(struct profile *profile)
 /* 0, also when stacks had to be counted as "[overflow]". */
 static int add(struct profile *target, const struct profile *source)
 {
-    int error = profile_merge(target, source);
+    int error = profile_merge_later(target, source);
     return error == -EOVERFLOW ? 0 : error;
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "export/identity.h"
 #include "format/utf8.h"
 #include "profile/carry.h"
 #include "profile/hex.h"
@@ -26,26 +27,6 @@ void series_label_name(const char *from, char name[SERIES_NAME_SIZE])
     name[length] = '\0';
     if (strncmp(name, "__", 2) == 0) /* of "..x" */
         memmove(name, name + 1, length);
-}
-
-static bool begins_with(const char *text, const char *beginning)
-{
-    return strncmp(text, beginning, strlen(beginning)) == 0;
-}
-
-/* Does it tell processes apart? cprof itself sets the namespaces that do not. */
-static bool identifies(const char *key)
-{
-    static const char *const kept[] = {"process.pid", "process.runtime.name",
-                                       "process.runtime.version", "host.name"};
-    static const char *const described[] = {"process.", "host.", "os.", "telemetry."};
-    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
-        if (strcmp(key, kept[i]) == 0)
-            return true;
-    for (size_t i = 0; i < sizeof described / sizeof *described; i++)
-        if (begins_with(key, described[i]))
-            return false;
-    return true;
 }
 
 /* An owned copy that is valid UTF-8 and not too long. */
@@ -101,31 +82,15 @@ static int by_name(const void *a, const void *b)
                   ((const struct series_label *)b)->name);
 }
 
-/* Backends know these names, and have views for them. */
-static const char *series_name(const struct profile *profile)
-{
-    static const struct {
-        const char *column, *name;
-    } names[] = {{"wall", "wall"},
-                 {"cpu", "process_cpu"},
-                 {"alloc_space", "memory"},
-                 {"inuse_space", "memory"},
-                 {"contentions", "mutex"}};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (profile_value_column(profile, names[i].column) >= 0)
-            return names[i].name;
-    return "process_cpu";
-}
-
 int series_make(struct series *series, const struct profile *profile)
 {
-    *series = (struct series){.name = series_name(profile)};
+    *series = (struct series){0};
     int error = 0;
     /* What the user set was set last: it wins, and is the last to be left out. */
     for (size_t i = profile_attribute_count(profile, PROFILE_RESOURCE); i > 0 && error == 0;) {
         const struct profile_label *attribute =
             profile_attribute(profile, PROFILE_RESOURCE, --i);
-        if (identifies(profile_text(profile, attribute->key)))
+        if (attribute_identifies(profile_text(profile, attribute->key)))
             error = add_label(series, profile, attribute);
     }
     if (error == 0 && (series->service == NULL || series->service[0] == '\0')) {
@@ -142,7 +107,7 @@ void series_free(struct series *series)
     for (size_t i = 0; i < series->count; i++)
         free(series->labels[i].value);
     free(series->service);
-    *series = (struct series){.name = NULL};
+    *series = (struct series){0};
 }
 
 /* ---- samples ---- */
@@ -159,7 +124,7 @@ struct copying {
 static profile_id sample_label_name(struct copying *c, const char *key)
 {
     char name[SERIES_NAME_SIZE], other[SERIES_NAME_SIZE + 16];
-    if (begins_with(key, "thread.") && !c->threads)
+    if (strncmp(key, "thread.", 7) == 0 && !c->threads)
         return 0;
     series_label_name(key, name);
     if (!has_label(c->series, name))
@@ -199,32 +164,44 @@ static profile_id copy_labels(struct copying *c, const struct profile_sample *sa
     return profile_labels(c->to, labels, count);
 }
 
-static void copy_sample(struct copying *c, const struct profile_sample *sample)
+static void copy_sample(struct copying *c, size_t sheet, const struct profile_sample *sample)
 {
     profile_id stack = carry_stack(&c->carrier, sample->stack);
     profile_id link = c->threads ? carry_link(&c->carrier, sample->link) : 0;
-    profile_add(c->to, stack, link, copy_labels(c, sample), sample->values);
+    profile_add(c->to, sheet, stack, link, copy_labels(c, sample), sample->values);
+}
+
+/* Into `to`, whose sheet 0 is like sheet `first` of the profile, and so on. */
+static struct profile *copy_sheets(const struct series *series, const struct profile *profile,
+                                   size_t first, size_t end, bool threads, struct profile *to)
+{
+    struct copying c = {.series = series, .from = profile, .to = to, .threads = threads};
+    if (to == NULL || carrier_init(&c.carrier, to, profile) != 0) {
+        profile_free(to);
+        return NULL;
+    }
+    const size_t end_sample = profile_first_sample(profile, end);
+    for (size_t i = profile_first_sample(profile, first); i < end_sample; i++) {
+        struct profile_sample sample = profile_get_sample(profile, i);
+        copy_sample(&c, sample.sheet - first, &sample);
+    }
+    carrier_free(&c.carrier);
+    if (profile_error(to) == 0)
+        return to;
+    profile_free(to);
+    return NULL;
 }
 
 struct profile *series_samples(const struct series *series, const struct profile *profile,
                                bool threads)
 {
-    struct copying c = {.series = series,
-                        .from = profile,
-                        .to = profile_new_like(profile, NULL),
-                        .threads = threads};
-    if (c.to == NULL || carrier_init(&c.carrier, c.to, profile) != 0) {
-        if (c.to != NULL)
-            profile_free(c.to);
-        return NULL;
-    }
-    for (size_t i = 0; i < profile_sample_count(profile); i++) {
-        struct profile_sample sample = profile_get_sample(profile, i);
-        copy_sample(&c, &sample);
-    }
-    carrier_free(&c.carrier);
-    if (profile_error(c.to) == 0)
-        return c.to;
-    profile_free(c.to);
-    return NULL;
+    return copy_sheets(series, profile, 0, profile_sheet_count(profile), threads,
+                       profile_new_like(profile, NULL));
+}
+
+struct profile *series_sheet(const struct series *series, const struct profile *profile,
+                             size_t sheet, bool threads)
+{
+    return copy_sheets(series, profile, sheet, sheet + 1, threads,
+                       profile_new_like_sheet(profile, sheet));
 }

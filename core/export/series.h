@@ -1,8 +1,9 @@
 /*
- * A profile as Pyroscope and Parca want it: a pprof that belongs to a series, which has a name
- * (__name__) and labels. Their rules for labels are those of Prometheus: names are letters,
- * digits and underscores ("k8s.pod.name" becomes k8s_pod_name), those that begin with two
- * underscores are reserved, each stands once, values are UTF-8 text and not empty.
+ * A profile as Pyroscope and Parca want it: for each sheet a pprof that belongs to a series,
+ * which has a name (__name__: measures.h) and labels, the same for all sheets. Their rules for
+ * labels are those of Prometheus: names are letters, digits and underscores ("k8s.pod.name"
+ * becomes k8s_pod_name), those that begin with two underscores are reserved, each stands once,
+ * values are UTF-8 text and not empty.
  *
  * The series has the attributes of the resource that tell processes apart: what the user set,
  * service.*, k8s.*, container.*, deployment.*, host.name, process.pid, process.runtime.name and
@@ -32,7 +33,6 @@ struct series_label {
 
 /* Labels sorted by name, without __name__ and service_name. */
 struct series {
-    const char *name; /* "process_cpu"; static */
     char *service;
     struct series_label labels[SERIES_MAX_LABELS];
     size_t count, left_out; /* what there was no room for */
@@ -49,5 +49,8 @@ void series_label_name(const char *from, char name[SERIES_NAME_SIZE]);
  * those of threads and traces. Samples that are alike then become one. NULL: out of memory. */
 struct profile *series_samples(const struct series *series, const struct profile *profile,
                                bool threads);
+/* The same of one sheet, as a profile of its own. */
+struct profile *series_sheet(const struct series *series, const struct profile *profile,
+                             size_t sheet, bool threads);
 
 #endif

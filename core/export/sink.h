@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "export/answer.h"
 #include "export/exporter.h"
 
 enum delivery_status {
@@ -29,14 +30,16 @@ enum delivery_status {
 /* What became of one call. */
 struct delivery {
     enum delivery_status status;
-    bool warn;            /* a DELIVERY_DONE whose detail a person should see */
-    bool more;            /* of a save(): there is more to do, it wants to be called again */
-    uint64_t profiles;    /* how many profiles the status is about: 1, or what a file held */
-    uint64_t dropped;     /* kept ones that had to go to make room */
-    struct untold untold; /* by those, and by kept ones that are refused */
-    size_t bytes;         /* accepted by the other side */
-    uint64_t retry_after; /* [ns] the other side's own wish; 0 = none */
-    char detail[384];     /* one line for people, without secrets */
+    bool warn;         /* a DELIVERY_DONE whose detail a person should see */
+    bool expected;     /* a DELIVERY_REFUSED that nobody needs to see */
+    bool more;         /* of a save(): there is more to do, it wants to be called again */
+    uint64_t profiles; /* how many profiles the status is about: 1, or what a file held */
+    uint64_t dropped;  /* kept ones that had to go to make room */
+    struct unreported unreported; /* by those, and by kept ones that are refused */
+    size_t bytes;                 /* accepted by the other side */
+    uint64_t retry_after;         /* [ns] the other side's own wish; 0 = none */
+    struct label_names names;     /* a DELIVERY_REFUSED for having too many; else zero */
+    char detail[384];             /* one line for people, without secrets */
 };
 
 struct sink {
@@ -62,6 +65,8 @@ struct sink {
 /* NULL with one line in `error`, as exporter_new(). */
 struct sink *sink_file_new(const struct exporter_options *options, char *error,
                            size_t error_size);
+struct sink *sink_store_new(const struct exporter_options *options, char *error,
+                            size_t error_size);
 struct sink *sink_otlp_new(const struct exporter_options *options, char *error,
                            size_t error_size);
 struct sink *sink_pyroscope_new(const struct exporter_options *options, char *error,

@@ -22,13 +22,14 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/note.h"
 #include "export/sink_file.h"
 #include "format/format.h"
 #include "profile/combine.h"
 
 #define SAVE_EVERY (60 * NS_PER_SECOND)
 #define SAVE_SHARE 1000 /* time between two savings, in times of what one took */
-#define RUN_SHARE 4     /* of the budget: a run only grows, and each interval needs room */
+#define RUN_SHARE 4     /* of the budget, reserved: whatever fills the rest, a run has room */
 
 struct sink_file {
     struct sink sink;
@@ -155,6 +156,7 @@ static void write_profile(const struct profile *profile, const char *path,
         return;
     }
     delivery->status = may_pass(result) ? DELIVERY_RETRY : DELIVERY_REFUSED;
+    delivery->expected = result == -ENOENT && note_is_beside(path); /* `cprof run` has ended */
     snprintf(delivery->detail, sizeof delivery->detail, "%s", error);
 }
 
@@ -206,7 +208,7 @@ static void save_run(struct sink *sink, bool last, struct delivery *delivery)
 static int merge_into_run(struct sink_file *file, const struct profile *profile)
 {
     struct profile *run = file->run ? file->run : profile_new(&file->budget);
-    int error = run ? profile_merge(run, profile) : -ENOMEM;
+    int error = run ? profile_merge_later(run, profile) : -ENOMEM;
     if (file->run == NULL && error != 0 && error != -EOVERFLOW)
         profile_free(run); /* half begun */
     else
@@ -246,6 +248,7 @@ static void file_close(struct sink *sink)
     struct sink_file *file = (struct sink_file *)sink;
     if (file->run)
         profile_free(file->run);
+    budget_release_share(&file->budget);
     free(file->pattern);
     free(file->service);
     free(file->rescue);
@@ -262,42 +265,47 @@ char *sink_file_absolute(const char *path)
     return asprintf(&joined, "%s/%s", folder, path) < 0 ? NULL : joined;
 }
 
-/* Everything that can be known to fail later is told now. */
-static int check(const struct sink_file *file, const char *output, char *error,
-                 size_t error_size)
+int sink_file_check(const char *path, char *why, size_t size)
 {
-    char path[4096];
-    int result = current_path(file, file->started, path, sizeof path);
-    if (result == -EINVAL) {
-        snprintf(error, error_size, "CPROF_OUTPUT: '%s': after %% comes p, n, t, s or %%",
-                 output);
-        return result;
-    }
-    if (result != 0) {
-        snprintf(error, error_size, "CPROF_OUTPUT: '%s': %s", output, strerror(-result));
-        return result;
-    }
+    struct stat status;
     if (format_by_path(path) == NULL) {
-        snprintf(error, error_size,
-                 "CPROF_OUTPUT: '%s': the ending must be one of .pb.gz, .pprof, .otlp, "
-                 ".collapsed, .folded, .txt, .speedscope.json, .html",
-                 output);
+        char endings[256];
+        format_list(FORMAT_ENDINGS, endings, sizeof endings);
+        snprintf(why, size, "the ending must be one of %s", endings);
         return -EINVAL;
     }
-    struct stat status;
     if (stat(path, &status) == 0 && S_ISDIR(status.st_mode)) {
-        snprintf(error, error_size, "CPROF_OUTPUT: '%s' is a directory", output);
+        snprintf(why, size, "it is a directory");
         return -EISDIR;
     }
-    char *slash = strrchr(path, '/');
-    slash[slash == path] = '\0';
-    if (faccessat(AT_FDCWD, path, W_OK | X_OK, AT_EACCESS) != 0) {
-        result = -errno;
-        snprintf(error, error_size, "CPROF_OUTPUT: '%s': can't write to %s: %s", output, path,
-                 strerror(-result));
-        return result;
-    }
-    return 0;
+    const char *slash = strrchr(path, '/');
+    char folder[4096];
+    snprintf(folder, sizeof folder, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+    if (faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) == 0)
+        return 0;
+    int error = errno;
+    snprintf(why, size, "can't write to %.128s: %s", folder, strerror(error));
+    return -error;
+}
+
+static const char *name_of(const struct exporter_options *options)
+{
+    return options->output_name != NULL ? options->output_name : "CPROF_OUTPUT";
+}
+
+/* Everything that can be known to fail later is told now. */
+static int check(const struct sink_file *file, const struct exporter_options *options,
+                 char *error, size_t error_size)
+{
+    char path[4096], why[256] = "after % comes p, n, t, s or %";
+    int result = current_path(file, file->started, path, sizeof path);
+    if (result == 0)
+        result = sink_file_check(path, why, sizeof why);
+    else if (result != -EINVAL)
+        snprintf(why, sizeof why, "%s", strerror(-result));
+    if (result != 0)
+        snprintf(error, error_size, "%s: '%s': %s", name_of(options), options->output, why);
+    return result;
 }
 
 struct sink *sink_file_new(const struct exporter_options *options, char *error,
@@ -315,20 +323,22 @@ struct sink *sink_file_new(const struct exporter_options *options, char *error,
     const char *temporary = secure_getenv("TMPDIR");
     file->rescue = strdup(temporary && *temporary ? temporary : "/tmp");
     if (file->pattern == NULL || file->service == NULL || file->rescue == NULL) {
-        snprintf(error, error_size, "CPROF_OUTPUT: '%s': %s", options->output, strerror(errno));
+        snprintf(error, error_size, "%s: '%s': %s", name_of(options), options->output,
+                 strerror(errno));
         file_close(&file->sink);
         return NULL;
     }
     file->whole_run = !sink_file_has(file->pattern, 'n');
     file->started = time(NULL);
-    budget_init_share(&file->budget, options->budget, RUN_SHARE);
     file->sink = (struct sink){.name = "file",
                                .deliver = file->whole_run ? deliver_run : deliver_interval,
                                .save = file->whole_run ? save_run : NULL,
                                .close = file_close};
-    if (check(file, options->output, error, error_size) != 0) {
+    if (check(file, options, error, error_size) != 0) {
         file_close(&file->sink);
         return NULL;
     }
+    if (file->whole_run)
+        budget_reserve_share(&file->budget, options->budget, RUN_SHARE);
     return &file->sink;
 }

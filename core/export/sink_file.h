@@ -21,6 +21,9 @@ int sink_file_expand(const char *pattern, const struct file_name *name, char *pa
 /* The path from the root on: the program may change its directory. NULL with errno. */
 char *sink_file_absolute(const char *path);
 
+/* What can be known before a file is written: 0, or a negative errno and why it can't be. */
+int sink_file_check(const char *path, char *why, size_t size);
+
 /* Is there a %p, or a %n (each interval gets a file of its own)? */
 bool sink_file_has(const char *pattern, char which);
 

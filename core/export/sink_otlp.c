@@ -13,6 +13,7 @@
 #include <strings.h>
 
 #include "export/answer.h"
+#include "export/label_limit.h"
 #include "export/transport.h"
 #include "format/format.h"
 
@@ -24,6 +25,7 @@
 struct sink_otlp {
     struct sink sink;
     struct transport *transport;
+    struct label_limit names;
 };
 
 static const char *advice(int status)
@@ -63,10 +65,9 @@ static void read_partial_success(const struct sink_otlp *otlp, struct delivery *
     }
 }
 
-static void otlp_deliver(struct sink *sink, const struct profile *profile,
-                         struct delivery *delivery)
+static void send(struct sink_otlp *otlp, const struct profile *profile,
+                 struct delivery *delivery)
 {
-    struct sink_otlp *otlp = (struct sink_otlp *)sink;
     struct buffer message = {0};
     delivery->profiles = 1;
     int error = format_otlp.write(profile, &message);
@@ -86,6 +87,43 @@ static void otlp_deliver(struct sink *sink, const struct profile *profile,
     buffer_free(&message);
 }
 
+/* The same without what is left off for this server. */
+static void send_fewer(struct sink_otlp *otlp, const struct profile *profile,
+                       struct delivery *delivery)
+{
+    struct profile *fewer = label_limit_apply(&otlp->names, profile);
+    if (fewer != NULL) {
+        send(otlp, fewer, delivery);
+        profile_free(fewer);
+        return;
+    }
+    delivery->status = DELIVERY_RETRY;
+    delivery->profiles = 1;
+    snprintf(delivery->detail, sizeof delivery->detail, "%s", strerror(ENOMEM));
+}
+
+/* A server that has too many names says so series by series: each answer may ask for fewer. */
+static void otlp_deliver(struct sink *sink, const struct profile *profile,
+                         struct delivery *delivery)
+{
+    struct sink_otlp *otlp = (struct sink_otlp *)sink;
+    const struct delivery begin = *delivery; /* whose sink we are behind may have begun it */
+    const size_t known = otlp->names.count;
+    if (known > 0)
+        send_fewer(otlp, profile, delivery);
+    else
+        send(otlp, profile, delivery);
+    while (delivery->status == DELIVERY_REFUSED &&
+           label_limit_learn(&otlp->names, profile, &delivery->names)) {
+        *delivery = begin;
+        send_fewer(otlp, profile, delivery);
+    }
+    if (otlp->names.count > known && delivery->status == DELIVERY_DONE) {
+        delivery->warn = true;
+        label_limit_tell(&otlp->names, delivery->detail, sizeof delivery->detail);
+    }
+}
+
 static void otlp_interrupt(struct sink *sink)
 {
     transport_interrupt(((struct sink_otlp *)sink)->transport);
@@ -93,8 +131,10 @@ static void otlp_interrupt(struct sink *sink)
 
 static void otlp_close(struct sink *sink)
 {
-    transport_close(((struct sink_otlp *)sink)->transport);
-    free(sink);
+    struct sink_otlp *otlp = (struct sink_otlp *)sink;
+    transport_close(otlp->transport);
+    label_limit_free(&otlp->names);
+    free(otlp);
 }
 
 struct sink *sink_otlp_new(const struct exporter_options *options, char *error,

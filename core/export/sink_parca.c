@@ -26,32 +26,56 @@ static const char *advice(int status)
     }
 }
 
-static int wrap(const struct series *series, const struct buffer *pprof, struct buffer *message)
-{
+/* One series of the message: its labels, its pprof, and the lists that they stand in. */
+struct row {
     Parca__Label labels[SERIES_MAX_LABELS + 2], *label_list[SERIES_MAX_LABELS + 2];
+    Parca__LabelSet set;
+    Parca__RawSample sample, *samples[1];
+    Parca__RawProfileSeries series;
+};
+
+static void fill(struct row *row, const struct series *series, const struct series_part *part)
+{
     const struct {
         const char *name, *value;
-    } fixed[] = {{"__name__", series->name}, {"service_name", series->service}};
+    } fixed[] = {{"__name__", part->name}, {"service_name", series->service}};
     size_t own = sizeof fixed / sizeof *fixed;
     for (size_t i = 0; i < own + series->count; i++) {
-        label_list[i] = &labels[i];
-        parca__label__init(&labels[i]);
-        labels[i].name = (char *)(i < own ? fixed[i].name : series->labels[i - own].name);
-        labels[i].value = (char *)(i < own ? fixed[i].value : series->labels[i - own].value);
+        row->label_list[i] = &row->labels[i];
+        parca__label__init(&row->labels[i]);
+        row->labels[i].name = (char *)(i < own ? fixed[i].name : series->labels[i - own].name);
+        row->labels[i].value =
+            (char *)(i < own ? fixed[i].value : series->labels[i - own].value);
     }
-    Parca__LabelSet set = PARCA__LABEL_SET__INIT;
-    set.n_labels = own + series->count;
-    set.labels = label_list;
-    Parca__RawSample sample = PARCA__RAW_SAMPLE__INIT, *samples[] = {&sample};
-    sample.raw_profile = (ProtobufCBinaryData){.len = pprof->size, .data = pprof->data};
-    Parca__RawProfileSeries one = PARCA__RAW_PROFILE_SERIES__INIT, *all[] = {&one};
-    one.labels = &set;
-    one.n_samples = 1;
-    one.samples = samples;
+    parca__label_set__init(&row->set);
+    row->set.n_labels = own + series->count;
+    row->set.labels = row->label_list;
+    parca__raw_sample__init(&row->sample);
+    row->sample.raw_profile =
+        (ProtobufCBinaryData){.len = part->pprof.size, .data = part->pprof.data};
+    row->samples[0] = &row->sample;
+    parca__raw_profile_series__init(&row->series);
+    row->series.labels = &row->set;
+    row->series.n_samples = 1;
+    row->series.samples = row->samples;
+}
+
+static int wrap(const struct series *series, const struct series_part *parts, size_t count,
+                struct buffer *message)
+{
+    Parca__RawProfileSeries *all[PROFILE_SHEETS_MAX];
     Parca__WriteRawRequest request = PARCA__WRITE_RAW_REQUEST__INIT;
-    request.n_series = 1;
+    struct row *rows = calloc(count, sizeof *rows);
+    if (rows == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < count; i++) {
+        fill(&rows[i], series, &parts[i]);
+        all[i] = &rows[i].series;
+    }
+    request.n_series = count;
     request.series = all;
     wire_append(message, &request.base);
+    free(rows);
     return message->error;
 }
 

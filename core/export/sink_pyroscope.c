@@ -28,8 +28,7 @@ static const char *advice(int status)
 {
     switch (status) {
     case 400:
-        return " (Pyroscope takes profiles that are less than an hour old, and as many labels "
-               "as its limits say)";
+        return " (Pyroscope takes profiles that are less than an hour old)";
     case 401:
     case 403:
         return " (check CPROF_HEADERS: X-Scope-OrgID, Authorization)";
@@ -46,46 +45,67 @@ static const char *advice(int status)
 
 /* ---- push.v1 ---- */
 
-static int wrap_push(const struct series *series, const struct buffer *pprof,
-                     struct buffer *message)
-{
+/* One series of the message: its labels, its pprof, and the lists that they stand in. */
+struct row {
     Pyroscope__LabelPair labels[SERIES_MAX_LABELS + FIXED_LABELS];
     Pyroscope__LabelPair *label_list[SERIES_MAX_LABELS + FIXED_LABELS];
+    Pyroscope__RawSample sample, *samples[1];
+    Pyroscope__RawProfileSeries series;
+};
+
+static void fill(struct row *row, const struct series *series, const struct series_part *part)
+{
     const struct {
         const char *name, *value;
-    } fixed[FIXED_LABELS] = {{"__name__", series->name},
+    } fixed[FIXED_LABELS] = {{"__name__", part->name},
                              {"__delta__", "false"},
                              {"pyroscope_spy", "cprof"},
                              {"service_name", series->service}};
-    size_t count = 0;
-    for (size_t i = 0; i < FIXED_LABELS + series->count; i++, count++) {
-        Pyroscope__LabelPair *label = label_list[i] = &labels[i];
+    for (size_t i = 0; i < FIXED_LABELS + series->count; i++) {
+        Pyroscope__LabelPair *label = row->label_list[i] = &row->labels[i];
         bool own = i < FIXED_LABELS;
         pyroscope__label_pair__init(label);
         label->name = (char *)(own ? fixed[i].name : series->labels[i - FIXED_LABELS].name);
         label->value = (char *)(own ? fixed[i].value : series->labels[i - FIXED_LABELS].value);
     }
-    Pyroscope__RawSample sample = PYROSCOPE__RAW_SAMPLE__INIT, *samples[] = {&sample};
-    sample.raw_profile = (ProtobufCBinaryData){.len = pprof->size, .data = pprof->data};
-    Pyroscope__RawProfileSeries one = PYROSCOPE__RAW_PROFILE_SERIES__INIT, *all[] = {&one};
-    one.n_labels = count;
-    one.labels = label_list;
-    one.n_samples = 1;
-    one.samples = samples;
+    pyroscope__raw_sample__init(&row->sample);
+    row->sample.raw_profile =
+        (ProtobufCBinaryData){.len = part->pprof.size, .data = part->pprof.data};
+    row->samples[0] = &row->sample;
+    pyroscope__raw_profile_series__init(&row->series);
+    row->series.n_labels = FIXED_LABELS + series->count;
+    row->series.labels = row->label_list;
+    row->series.n_samples = 1;
+    row->series.samples = row->samples;
+}
+
+static int wrap_push(const struct series *series, const struct series_part *parts, size_t count,
+                     struct buffer *message)
+{
+    Pyroscope__RawProfileSeries *all[PROFILE_SHEETS_MAX];
     Pyroscope__PushRequest request = PYROSCOPE__PUSH_REQUEST__INIT;
-    request.n_series = 1;
+    struct row *rows = calloc(count, sizeof *rows);
+    if (rows == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < count; i++) {
+        fill(&rows[i], series, &parts[i]);
+        all[i] = &rows[i].series;
+    }
+    request.n_series = count;
     request.series = all;
     wire_append(message, &request.base);
+    free(rows);
     return message->error;
 }
 
 /* ---- /ingest ---- */
 
-static int wrap_ingest(const struct series *series, const struct buffer *pprof,
-                       struct buffer *message)
+static int wrap_ingest(const struct series *series, const struct series_part *parts,
+                       size_t count, struct buffer *message)
 {
     (void)series;
-    buffer_append(message, pprof->data, pprof->size);
+    (void)count;
+    buffer_append(message, parts->pprof.data, parts->pprof.size);
     return message->error;
 }
 
@@ -175,6 +195,7 @@ struct sink *sink_pyroscope_new(const struct exporter_options *options, char *er
                    .content_type = "application/octet-stream",
                    .format = "/ingest, pprof",
                    .advice = advice},
+        .one_part = true,
         .max_samples = MAX_SAMPLES,
         .max_pprof = MAX_PPROF,
         .wrap = wrap_ingest,

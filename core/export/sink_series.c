@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "export/transport.h"
+#include "profile/measures.h"
 
 /* Bytes of a message that is packed already: below it can't be the size that a server minds. */
 #define MIN_PIECE ((size_t)16 << 10)
@@ -28,24 +29,51 @@ static size_t unpacked_size(const struct buffer *packed)
                                   (size_t)end[-1] << 24;
 }
 
-/* 0, -ENOMEM, or -EFBIG for more than the backend takes at once. */
-static int encode(const struct backend *backend, const struct series *series,
-                  const struct profile *profile, struct buffer *message)
+/* Encodes samples, which it frees. 0, -ENOMEM, or -EFBIG for more than the backend takes at
+ * once. */
+static int encode(const struct backend *backend, struct profile *samples, struct buffer *pprof)
 {
-    struct buffer pprof = {0};
-    struct profile *samples = series_samples(series, profile, backend->threads);
     int error = samples == NULL                                        ? -ENOMEM
                 : profile_sample_count(samples) > backend->max_samples ? -EFBIG
                                                                        : 0;
     if (error == 0)
-        error = format_pprof.write(samples, &pprof);
-    if (error == 0 && unpacked_size(&pprof) > backend->max_pprof)
+        error = format_pprof.write(samples, pprof);
+    if (error == 0 && unpacked_size(pprof) > backend->max_pprof)
         error = -EFBIG;
+    profile_free(samples);
+    return error;
+}
+
+/* A part for each sheet that has samples. As encode(). */
+static int encode_parts(const struct backend *backend, const struct series *series,
+                        const struct profile *profile,
+                        struct series_part parts[PROFILE_SHEETS_MAX], size_t *count)
+{
+    const bool threads = backend->threads;
+    int error = 0;
+    if (backend->one_part)
+        return encode(backend, series_samples(series, profile, threads),
+                      &parts[(*count)++].pprof);
+    for (size_t i = 0; error == 0 && i < profile_sheet_count(profile); i++) {
+        if (profile_first_sample(profile, i) == profile_first_sample(profile, i + 1))
+            continue;
+        struct series_part *part = &parts[(*count)++];
+        part->name = measure_series(profile, i);
+        error = encode(backend, series_sheet(series, profile, i, threads), &part->pprof);
+    }
+    return error;
+}
+
+static int make_message(const struct backend *backend, const struct series *series,
+                        const struct profile *profile, struct buffer *message)
+{
+    struct series_part parts[PROFILE_SHEETS_MAX] = {{.name = NULL}};
+    size_t count = 0;
+    int error = encode_parts(backend, series, profile, parts, &count);
     if (error == 0)
-        error = backend->wrap(series, &pprof, message);
-    if (samples != NULL)
-        profile_free(samples);
-    buffer_free(&pprof);
+        error = backend->wrap(series, parts, count, message);
+    for (size_t i = 0; i < count; i++)
+        buffer_free(&parts[i].pprof);
     return error;
 }
 
@@ -55,7 +83,7 @@ static void send(struct sink_series *sink, const struct series *series,
     const struct backend *backend = sink->backend;
     struct buffer message = {0};
     char *address = NULL;
-    int error = encode(backend, series, profile, &message);
+    int error = make_message(backend, series, profile, &message);
     if (error == 0 && backend->address != NULL) {
         address = backend->address(sink->url, series, profile_header_const(profile));
         error = address != NULL ? 0 : -ENOMEM;

@@ -1,6 +1,7 @@
 /*
  * What Pyroscope and Parca have in common as sinks: a profile is renamed by the rules of
- * series.h, encoded as pprof, and wrapped into the message of the one or the other. One that is
+ * series.h, each of its sheets encoded as pprof, and all wrapped into one message of the one or
+ * the other, so that they are delivered together or not at all. One that is
  * larger than the backend takes is given back to be cut (DELIVERY_TOO_LARGE).
  */
 #ifndef CPROF_EXPORT_SINK_SERIES_H
@@ -10,13 +11,20 @@
 #include "export/sink.h"
 #include "format/format.h"
 
+/* What is sent of a sheet. */
+struct series_part {
+    const char *name; /* of the series; static */
+    struct buffer pprof;
+};
+
 struct backend {
     struct transport_manner manner;
     bool threads;       /* samples keep the labels of threads and traces */
-    size_t max_samples; /* of one message */
+    bool one_part;      /* a message has no room for several: all sheets are one */
+    size_t max_samples; /* of one part */
     size_t max_pprof;   /* bytes of one before compression */
-    /* Makes the message. 0 or -ENOMEM. */
-    int (*wrap)(const struct series *series, const struct buffer *pprof,
+    /* Makes the message of 1 … PROFILE_SHEETS_MAX parts. 0 or -ENOMEM. */
+    int (*wrap)(const struct series *series, const struct series_part *parts, size_t count,
                 struct buffer *message);
     /* The address of one message, malloc'ed; NULL: they all go to the same. */
     char *(*address)(const char *url, const struct series *series,

@@ -42,7 +42,7 @@ static bool give_up_oldest(struct spool *spool, struct delivery *delivery)
         item.data ? format_read(&format_otlp, item.data, item.size, error) : NULL;
     delivery->dropped += item.parts;
     if (profile)
-        untold_lost(&delivery->untold, profile);
+        unreported_lost(&delivery->unreported, profile);
     profile_free(profile);
     spool_done(spool, &item);
     return true;
@@ -164,7 +164,7 @@ static void carry(struct courier *courier, struct delivery *delivery)
         delivery->profiles = cut ? 0 : item->parts;
     }
     if (delivery->status == DELIVERY_REFUSED && profile != NULL)
-        untold_lost(&delivery->untold, profile);
+        unreported_lost(&delivery->unreported, profile);
     profile_free(profile);
     if (delivery->status == DELIVERY_RETRY)
         spool_back(courier->spool, item);

@@ -4,14 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/random.h"
 #include "export/spool_folder.h"
+#include "store/files.h"
 
 /* The files of a key, as one reading of the folder finds them. */
 struct listing {
@@ -54,15 +53,11 @@ struct spool *spool_open(const char *folder, const char *key, size_t limit, char
                          size_t error_size)
 {
     struct spool *spool = calloc(1, sizeof *spool);
-    if (spool == NULL || (spool->folder = realpath(folder, NULL)) == NULL) {
-        if (spool != NULL && errno == ENOENT && mkdir(folder, 0700) == 0)
-            spool->folder = realpath(folder, NULL);
-    }
-    if (spool == NULL || spool->folder == NULL ||
-        faccessat(AT_FDCWD, spool->folder, R_OK | W_OK | X_OK, AT_EACCESS) != 0) {
-        snprintf(error, error_size, "CPROF_SPOOL_DIR: '%s': %s", folder, strerror(errno));
-        if (spool != NULL)
-            free(spool->folder);
+    if (spool == NULL)
+        snprintf(error, error_size, "out of memory");
+    else
+        spool->folder = files_make_folder("CPROF_SPOOL_DIR", folder, error, error_size);
+    if (spool == NULL || spool->folder == NULL) {
         free(spool);
         return NULL;
     }
@@ -137,7 +132,7 @@ int spool_put(struct spool *spool, const struct buffer *bytes, uint32_t parts, b
                                       .unique = writer << 32 | (uint32_t)random[0] | 1,
                                       .parts = parts,
                                       .size = (uint32_t)bytes->size,
-                                      .crc = spool_checksum(bytes->data, bytes->size)};
+                                      .crc = files_checksum(bytes->data, bytes->size)};
     int folder = spool_open_folder(spool);
     if (folder < 0)
         return folder;

@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
-#include <zlib.h>
+
+#include "store/files.h"
 
 #define NAME                                                                                   \
     "cprof-%016" PRIx64 "-%016" PRIx64 "-%016" PRIx64 "-%08" PRIx32 "-%08" PRIx32              \
@@ -21,39 +21,13 @@
 
 /* ---- names ---- */
 
-static bool read_hex(const char **text, int digits, uint64_t *number)
-{
-    *number = 0;
-    for (; digits > 0; digits--, ++*text) {
-        char c = **text;
-        int value = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-        if (value < 0)
-            return false;
-        *number = *number << 4 | (uint64_t)value;
-    }
-    return true;
-}
-
-static bool read_text(const char **text, const char *expected)
-{
-    size_t length = strlen(expected);
-    bool same = strncmp(*text, expected, length) == 0;
-    *text += same ? length : 0;
-    return same;
-}
-
-static bool read_field(const char **text, int digits, uint64_t *number)
-{
-    return read_text(text, "-") && read_hex(text, digits, number);
-}
-
 /* What follows the key in the names of files and of parts. */
 static bool read_entry(const char **text, struct spool_entry *entry)
 {
     uint64_t parts, size, crc;
-    if (!read_field(text, 16, &entry->time) || !read_field(text, 16, &entry->unique) ||
-        !read_field(text, 8, &parts) || !read_field(text, 8, &size) ||
-        !read_field(text, 8, &crc))
+    if (!files_read_field(text, 16, &entry->time) ||
+        !files_read_field(text, 16, &entry->unique) || !files_read_field(text, 8, &parts) ||
+        !files_read_field(text, 8, &size) || !files_read_field(text, 8, &crc))
         return false;
     entry->parts = (uint32_t)parts;
     entry->size = (uint32_t)size;
@@ -64,26 +38,27 @@ static bool read_entry(const char **text, struct spool_entry *entry)
 static bool read_key(const char **text, const char *prefix, uint64_t key)
 {
     uint64_t found;
-    return read_text(text, prefix) && read_hex(text, 16, &found) && found == key;
+    return files_read_text(text, prefix) && files_read_hex(text, 16, &found) && found == key;
 }
 
 static bool parse_name(const char *name, uint64_t key, struct spool_entry *entry)
 {
     return strlen(name) == NAME_LENGTH && read_key(&name, "cprof-", key) &&
-           read_entry(&name, entry) && read_text(&name, ".otlp");
+           read_entry(&name, entry) && files_read_text(&name, ".otlp");
 }
 
 static bool parse_half(const char *name, uint64_t key, uint64_t *unique)
 {
     return strlen(name) == HALF_LENGTH && read_key(&name, ".cprof-", key) &&
-           read_field(&name, 16, unique) && read_text(&name, ".tmp");
+           files_read_field(&name, 16, unique) && files_read_text(&name, ".tmp");
 }
 
 static bool parse_part(const char *name, uint64_t key, uint64_t *into,
                        struct spool_entry *entry)
 {
     return strlen(name) == PART_LENGTH && read_key(&name, ".cprof-", key) &&
-           read_field(&name, 16, into) && read_entry(&name, entry) && read_text(&name, ".part");
+           files_read_field(&name, 16, into) && read_entry(&name, entry) &&
+           files_read_text(&name, ".part");
 }
 
 void spool_write_name(char name[SPOOL_NAME_SIZE], uint64_t key, const struct spool_entry *entry)
@@ -111,33 +86,11 @@ bool spool_is_older(const struct spool_entry *a, const struct spool_entry *b)
     return a->time != b->time ? a->time < b->time : a->unique < b->unique;
 }
 
-uint32_t spool_checksum(const unsigned char *data, size_t size)
-{
-    return (uint32_t)crc32_z(crc32_z(0, NULL, 0), data, size);
-}
-
 /* ---- locks ---- */
 
 int spool_open_folder(const struct spool *spool)
 {
-    int folder = open(spool->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return folder < 0 ? -errno : folder;
-}
-
-/* The file, locked, if it is ours to have: a plain file of this user that is still there and
- * that no other process holds. */
-static int open_locked(int folder, const char *name)
-{
-    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    struct stat status;
-    int file = openat(folder, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (file < 0)
-        return -errno;
-    if (fcntl(file, F_SETLK, &whole) == 0 && fstat(file, &status) == 0 &&
-        S_ISREG(status.st_mode) && status.st_uid == geteuid() && status.st_nlink > 0)
-        return file;
-    close(file);
-    return -EBUSY;
+    return files_open_folder(spool->folder);
 }
 
 /* Its place in the list of those that are held, or NULL. Called with the lock held. */
@@ -168,15 +121,6 @@ static void release_unique(struct spool *spool, uint64_t unique)
     pthread_mutex_unlock(&spool->lock);
 }
 
-/* A name may have gone to another process's file and come back between our opening and locking
- * it: then it is not this file's any more. */
-static bool still_named(int folder, const char *name, int file)
-{
-    struct stat there, here;
-    return fstatat(folder, name, &there, AT_SYMLINK_NOFOLLOW) == 0 && fstat(file, &here) == 0 &&
-           there.st_ino == here.st_ino && there.st_dev == here.st_dev;
-}
-
 int spool_hold(struct spool *spool, int folder, const struct spool_entry *entry,
                struct spool_item *item)
 {
@@ -185,8 +129,8 @@ int spool_hold(struct spool *spool, int folder, const struct spool_entry *entry,
     spool_write_name(item->name, spool->key, entry);
     if (entry->unique == 0 || !hold_unique(spool, entry->unique))
         return -EBUSY;
-    item->file = open_locked(folder, item->name);
-    if (item->file >= 0 && still_named(folder, item->name, item->file))
+    item->file = files_open_locked(folder, item->name);
+    if (item->file >= 0 && files_still_named(folder, item->name, item->file))
         return 0;
     int error = item->file < 0 ? item->file : -EBUSY;
     if (item->file >= 0)
@@ -195,28 +139,10 @@ int spool_hold(struct spool *spool, int folder, const struct spool_entry *entry,
     return error;
 }
 
-/* Not mapped: a file that somebody cuts short would be a SIGBUS. */
 int spool_load(struct spool_item *item, const struct spool_entry *entry)
 {
-    struct stat status;
-    if (fstat(item->file, &status) != 0 || status.st_size != (off_t)entry->size)
-        return -EBADMSG;
     item->size = entry->size;
-    item->data = malloc(item->size + 1);
-    if (item->data == NULL)
-        return -ENOMEM;
-    size_t have = 0;
-    while (have < item->size) {
-        ssize_t got = pread(item->file, item->data + have, item->size - have, (off_t)have);
-        if (got <= 0 && !(got < 0 && errno == EINTR))
-            break;
-        have += got > 0 ? (size_t)got : 0;
-    }
-    if (have == item->size && spool_checksum(item->data, item->size) == entry->crc)
-        return 0;
-    free(item->data);
-    item->data = NULL;
-    return -EBADMSG;
+    return files_load(item->file, entry->size, entry->crc, &item->data);
 }
 
 /* Closed first: any closing of the file in this process ends its lock. */
@@ -251,7 +177,7 @@ static void clean_up_half(const struct spool *spool, int folder, const char *nam
     uint64_t unique;
     if (!parse_half(name, spool->key, &unique) || unique == spool->writing)
         return;
-    int file = open_locked(folder, name);
+    int file = files_open_locked(folder, name);
     if (file < 0)
         return;
     if (!has_parts(spool, unique))
@@ -267,7 +193,7 @@ static void clean_up_part(const struct spool *spool, int folder, const char *par
     char half[SPOOL_NAME_SIZE], name[SPOOL_NAME_SIZE];
     if (!parse_part(part, spool->key, &into, &entry) || into == spool->writing)
         return;
-    int file = open_locked(folder, part);
+    int file = files_open_locked(folder, part);
     if (file < 0)
         return;
     write_half_name(half, spool->key, into);
@@ -301,40 +227,15 @@ int spool_read_folder(const struct spool *spool,
 
 /* ---- writing ---- */
 
-static int write_all(int file, const unsigned char *data, size_t size)
-{
-    while (size > 0) {
-        ssize_t written = write(file, data, size);
-        if (written < 0 && errno != EINTR)
-            return -errno;
-        if (written > 0) {
-            data += written;
-            size -= (size_t)written;
-        }
-    }
-    return 0;
-}
-
 int spool_write_half(struct spool *spool, int folder, const struct buffer *bytes,
                      const struct spool_entry *entry)
 {
     char half[SPOOL_NAME_SIZE];
-    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     write_half_name(half, spool->key, entry->unique);
     pthread_mutex_lock(&spool->lock);
     spool->writing = entry->unique;
     pthread_mutex_unlock(&spool->lock);
-    int file = openat(folder, half, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (file < 0)
-        return -errno;
-    int error = fcntl(file, F_SETLK, &whole) == 0 ? 0 : -errno;
-    if (error == 0)
-        error = write_all(file, bytes->data, bytes->size);
-    if (error == 0)
-        return file;
-    unlinkat(folder, half, 0);
-    close(file);
-    return error;
+    return files_write(folder, half, bytes);
 }
 
 int spool_settle_half(const struct spool *spool, int folder, const struct spool_entry *entry)

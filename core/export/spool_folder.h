@@ -86,7 +86,4 @@ int spool_show(const struct spool *spool, int folder, const struct spool_item *i
 void spool_remove_part(const struct spool *spool, int folder, const struct spool_item *item,
                        uint64_t into);
 
-/* The CRC-32 of a file's content. */
-uint32_t spool_checksum(const unsigned char *data, size_t size);
-
 #endif

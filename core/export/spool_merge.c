@@ -5,6 +5,7 @@
 
 #include "base/random.h"
 #include "export/spool_folder.h"
+#include "store/files.h"
 
 #define LARGEST ((size_t)2 << 20) /* of two files together: what merging costs at once */
 #define SHARE 16                  /* of the limit: the coarsest file there is */
@@ -164,7 +165,7 @@ static struct spool_entry merged_entry(const struct spool_item pair[2],
         .unique = pair[0].unique >> 32 << 32 | (uint32_t)random[0] | 1,
         .parts = pair[0].parts + pair[1].parts,
         .size = (uint32_t)bytes->size,
-        .crc = spool_checksum(bytes->data, bytes->size),
+        .crc = files_checksum(bytes->data, bytes->size),
     };
 }
 

@@ -9,9 +9,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/at_exit.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "export/answer.h"
+#include "export/authorities.h"
 #include "export/grpc.h"
 #include "export/http.h"
 #include "export/retry.h"
@@ -159,6 +161,9 @@ static int connect_client(struct transport *transport, const struct transport_op
     struct url_proxies proxies = {0};
     if (options->unix_socket == NULL)
         proxies = url_proxies(options->url);
+    struct authorities named = {0};
+    if (options->certificate == NULL && strncasecmp(options->url, "https:", 6) == 0)
+        named = authorities_named();
     const struct http_options http = {
         .url = options->url,
         .unix_socket = options->unix_socket,
@@ -166,11 +171,13 @@ static int connect_client(struct transport *transport, const struct transport_op
         .proxy = proxies.proxy,
         .no_proxy = proxies.no_proxy,
         .user_agent = "OTel-OTLP-Exporter-cprof/" CPROF_VERSION,
-        .certificate = options->certificate,
+        .certificate = options->certificate ? options->certificate : named.file,
+        .authorities = named.folder,
         .client_key = options->client_key,
         .client_certificate = options->client_certificate,
     };
     transport->client = transport->http->open(&http);
+    at_exit_again(); /* the TLS library has registered what it cleans up */
     if (transport->client == NULL)
         return -ENOMEM;
     if (transport->packing == PACK_ZSTD && transport->http->zstd == NULL) {
@@ -276,6 +283,25 @@ static const char *advice(const struct transport *transport, int status)
     return transport->manner.advice ? transport->manner.advice(status) : "";
 }
 
+/* What to do about a refusal that names a limit, or what the sink advises. */
+static const char *advice_to(const struct transport *transport, int status,
+                             enum answer_limit limit)
+{
+    switch (limit) {
+    case ANSWER_LIMIT_LABELS:
+        return " (send fewer: no CPROF_RESOURCE=full, CPROF_THREAD_LABELS=off, fewer "
+               "attributes "
+               "and labels of your own; or raise the server's limit)";
+    case ANSWER_LIMIT_SIZE:
+    case ANSWER_LIMIT_OTHER:
+        return " (raise that limit in the server, or let a shorter CPROF_INTERVAL make smaller "
+               "profiles)";
+    case ANSWER_NO_LIMIT:
+        break;
+    }
+    return advice(transport, status);
+}
+
 /* What the server itself says of an error, or nothing. */
 static void server_message(const struct transport *transport, char *text, size_t size)
 {
@@ -317,11 +343,17 @@ static void judge_http_error(const struct transport *transport, struct delivery 
         tell_redirect(transport, delivery);
         return;
     }
-    if (status == 413)
+    enum answer_limit limit = ANSWER_NO_LIMIT;
+    if (status == 400 || status == 422)
+        limit = answer_limit(transport->response.body, transport->response.body_size);
+    if (status == 413 || limit == ANSWER_LIMIT_SIZE)
         delivery->status = DELIVERY_TOO_LARGE;
+    if (limit == ANSWER_LIMIT_LABELS)
+        answer_label_names(transport->response.body, transport->response.body_size,
+                           &delivery->names);
     server_message(transport, message, sizeof message);
     snprintf(delivery->detail, sizeof delivery->detail, "HTTP %d%s%s", status, message,
-             advice(transport, status));
+             advice_to(transport, status, limit));
 }
 
 static void judge_http(const struct transport *transport, struct delivery *delivery)
@@ -352,16 +384,20 @@ static void judge_grpc_status(struct transport *transport, int code, struct deli
     }
     bool wish = grpc_retry_info(wanted(transport, WANT_GRPC_DETAILS), &delivery->retry_after);
     bool passing = grpc_is_passing(code, wish);
-    delivery->status = passing                           ? DELIVERY_RETRY
-                       : code == GRPC_RESOURCE_EXHAUSTED ? DELIVERY_TOO_LARGE
-                                                         : DELIVERY_REFUSED;
     grpc_decode_message(told);
+    enum answer_limit limit = ANSWER_NO_LIMIT;
+    if (grpc_as_http(code) == 400)
+        limit = answer_limit(told, strlen(told));
+    if (limit == ANSWER_LIMIT_LABELS)
+        answer_label_names(told, strlen(told), &delivery->names);
+    bool large = code == GRPC_RESOURCE_EXHAUSTED || limit == ANSWER_LIMIT_SIZE;
+    delivery->status = passing ? DELIVERY_RETRY : large ? DELIVERY_TOO_LARGE : DELIVERY_REFUSED;
     if (*told != '\0') {
         memcpy(message, ": ", 3);
         answer_printable(message + 2, sizeof message - 2, told, strlen(told));
     }
     snprintf(delivery->detail, sizeof delivery->detail, "gRPC %s%s%s", name, message,
-             passing ? "" : advice(transport, grpc_as_http(code)));
+             passing ? "" : advice_to(transport, grpc_as_http(code), limit));
 }
 
 static void judge_grpc(struct transport *transport, struct delivery *delivery)

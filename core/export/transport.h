@@ -5,9 +5,10 @@
  * What is judged here are the manners that the OTLP specification asks of a client and that
  * do no harm elsewhere: HTTP 429, 502, 503, 504 and gRPC's passing codes are for later
  * (RESOURCE_EXHAUSTED only when the server says when), everything else that is no success is
- * for ever, 413 and the other RESOURCE_EXHAUSTED (what gRPC servers say of a message over
- * their limit) for this size; redirects are not followed; a web page is no success. What a
- * success says in its body is the sink's to read.
+ * for ever; 413, the other RESOURCE_EXHAUSTED (what gRPC servers say of a message over their
+ * limit), and a 400 or INVALID_ARGUMENT that speaks of the size are for this size; redirects
+ * are not followed; a web page is no success. What a success says in its body is the sink's to
+ * read.
  *
  * Belongs to one thread; only transport_interrupt() may come from another. A process in which
  * libcprof_http.so can't be loaded gets one error line, and a transport that refuses all.

@@ -28,7 +28,8 @@ int batch_add(struct batch *batch, const struct profile_entry *entry)
 
 int batch_flush(struct batch *batch)
 {
-    int status = profile_add_entries(batch->profile, batch->entries, batch->count);
+    int status =
+        profile_add_entries(batch->profile, batch->column, batch->entries, batch->count);
     batch->count = batch->used = 0;
     return status;
 }

@@ -9,6 +9,7 @@
 
 struct batch {
     struct profile *profile;
+    size_t column; /* whose sheet has the rows that are 0 in all */
     struct profile_entry entries[PROFILE_BATCH];
     size_t count;
     profile_id *frames; /* of all entries */

@@ -4,6 +4,9 @@
  * links, files and lines have no place in it.
  *
  * The format knows no escape, so a ';' in a name becomes ':' and a line break a space.
+ *
+ * Reading is strict, as any text could be meant: a line that is no stack with a count is
+ * refused.
  */
 #include "format/format.h"
 
@@ -14,13 +17,17 @@
 #include <string.h>
 
 #include "format/frames.h"
+#include "format/gzip.h"
+#include "format/named_frame.h"
 #include "format/names.h"
 #include "format/refuse.h"
+#include "format/slice.h"
 #include "format/summary.h"
 #include "profile/clamp.h"
 #include "profile/combine.h"
 
-#define UNKNOWN "[unknown]"
+#define COLLAPSED_MILLION 1000000
+#define COLLAPSED_MILLIONTHS "millionths" /* the unit of counts that are not whole */
 
 /* Writing */
 
@@ -48,7 +55,7 @@ static void append_stack(struct writer *w, struct profile_stack stack, struct bu
 {
     size_t depth = frame_table_expand(&w->frames, stack, w->path);
     if (depth == 0)
-        append_name(line, UNKNOWN);
+        append_name(line, NAMED_FRAME_UNKNOWN);
     for (size_t i = 0; i < depth; i++) {
         if (i > 0)
             buffer_append(line, ";", 1);
@@ -61,14 +68,17 @@ static void append_stack(struct writer *w, struct profile_stack stack, struct bu
 static int count_stacks(struct writer *w, size_t column)
 {
     struct buffer line = {0};
-    for (size_t i = 0; i < profile_sample_count(w->profile) && line.error == 0; i++) {
+    const size_t sheet = profile_column_sheet(w->profile, column);
+    const size_t end = profile_first_sample(w->profile, sheet + 1);
+    for (size_t i = profile_first_sample(w->profile, sheet); i < end && line.error == 0; i++) {
         struct profile_sample sample = profile_get_sample(w->profile, i);
         line.size = 0;
         append_stack(w, profile_get_stack(w->profile, sample.stack), &line);
         if (line.error != 0)
             break;
         uint32_t number = names_text(&w->stacks, (const char *)line.data);
-        w->counts[number] = clamp_add(w->counts[number], sample.values[column]);
+        w->counts[number] =
+            clamp_add(w->counts[number], profile_value(w->profile, &sample, column));
     }
     int status = w->stacks.failed ? -ENOMEM : line.error;
     buffer_free(&line);
@@ -96,19 +106,36 @@ static void writer_free(struct writer *w)
     free(w->counts);
 }
 
+/* " 5\n"; of a value in millionths " 0.3\n". */
+static int write_count(char *text, size_t size, int64_t count, bool millionths)
+{
+    const char *sign = count < 0 ? "-" : "";
+    uint64_t rest = count < 0 ? -(uint64_t)count : (uint64_t)count;
+    if (!millionths || rest % COLLAPSED_MILLION == 0)
+        return snprintf(text, size, " %s%" PRIu64 "\n", sign,
+                        millionths ? rest / COLLAPSED_MILLION : rest);
+    return snprintf(text, size, " %s%" PRIu64 ".%06" PRIu64 "\n", sign,
+                    rest / COLLAPSED_MILLION, rest % COLLAPSED_MILLION);
+}
+
 static int collapsed_write(const struct profile *p, struct buffer *out)
 {
     struct writer w;
-    int column = profile_value_column(p, "samples");
+    int samples = profile_value_column(p, "samples");
+    size_t column = profile_default_column(p);
+    if (samples >= 0 &&
+        profile_column_sheet(p, (size_t)samples) == profile_column_sheet(p, column))
+        column = (size_t)samples;
+    const bool millionths = strcmp(profile_unit(p, column), COLLAPSED_MILLIONTHS) == 0;
     int status = -ENOMEM;
     if (profile_value_count(p) == 0)
         return -ENODATA;
     if (writer_init(&w, p))
-        status = count_stacks(&w, column >= 0 ? (size_t)column : profile_default_column(p));
+        status = count_stacks(&w, column);
     for (uint32_t i = 1; status == 0 && i < names_count(&w.stacks); i++) {
         const struct table_string *stack = names_at(&w.stacks, i);
-        char count[32];
-        int length = snprintf(count, sizeof(count), " %" PRId64 "\n", w.counts[i]);
+        char count[48];
+        int length = write_count(count, sizeof(count), w.counts[i], millionths);
         buffer_append(out, stack->text, stack->length);
         buffer_append(out, count, (size_t)length);
     }
@@ -118,45 +145,74 @@ static int collapsed_write(const struct profile *p, struct buffer *out)
 
 /* Reading */
 
+/* What all lines of a file have, found before any is read. */
+struct shape {
+    bool fractions;  /* a count that is not whole: all are then read in millionths */
+    bool two_counts; /* difffolded.pl's: what there was before, what there is now */
+};
+
 struct reader {
     struct profile *p; /* the sum */
-    size_t columns[PROFILE_MAX_VALUES];
+    struct shape shape;
+    struct profile_place places[PROFILE_MAX_VALUES];
     size_t stacks;      /* lines that are one */
+    size_t line;        /* its number */
     profile_id *frames; /* of one line, leaf first */
     size_t capacity;
     char *error;
 };
 
-/* "12", "-3", or "4.7" and nothing else; fractions, which some tools write, are rounded. */
-static bool parse_count(const char *text, int64_t *count)
+/* A number of stacks, whole and in millionths. */
+struct count {
+    int64_t whole, millionths;
+    bool fraction;
+};
+
+#define EXACT 9007199254740992.0 /* doubles below have room for halves */
+
+/* Without what is behind the point. */
+static int64_t to_integer(double value)
 {
-    char *end;
-    if (text[strspn(text, "-.0123456789")] != '\0')
-        return false;
-    *count = strtoll(text, &end, 10);
-    if (end == text)
-        return false;
-    if (*end == '.' && end[1] >= '5' && *count<INT64_MAX && * count> INT64_MIN)
-        *count += *text == '-' ? -1 : 1;
-    return *end == '\0' || (*end == '.' && end[1 + strspn(end + 1, "0123456789")] == '\0');
+    const double most = 9223372036854774784.0;
+    return value > most ? INT64_MAX : value < -most ? INT64_MIN : (int64_t)value;
 }
 
-/* The number at the end of a line, and where the stack ends. Without one the line counts 1. */
-static int64_t read_count(const char *line, size_t length, size_t *stack_length)
+/* "12", "-3", "4.7", "1e-05" and nothing else. */
+static bool parse_count(struct slice slice, struct count *count)
 {
-    char text[32];
-    int64_t count;
-    const char *space = memrchr(line, ' ', length);
-    size_t size = space != NULL ? (size_t)(line + length - space) - 1 : 0;
-    *stack_length = length;
-    if (size == 0 || size >= sizeof(text))
-        return 1;
-    memcpy(text, space + 1, size);
-    text[size] = '\0';
-    if (!parse_count(text, &count))
-        return 1;
-    *stack_length = (size_t)(space - line);
-    return count;
+    char text[48], *end;
+    if (slice.length == 0 || slice.length >= sizeof(text))
+        return false;
+    memcpy(text, slice.text, slice.length);
+    text[slice.length] = '\0';
+    if (text[strspn(text, "+-.0123456789eE")] != '\0' || strpbrk(text, "0123456789") == NULL)
+        return false;
+    double value = strtod(text, &end);
+    if (*end != '\0')
+        return false;
+    if (strpbrk(text, ".eE") == NULL)
+        count->whole = strtoll(text, NULL, 10); /* all of its digits */
+    else
+        count->whole = to_integer(value);
+    count->fraction = value > -EXACT && value < EXACT && (double)count->whole != value;
+    count->millionths = count->fraction
+                            ? to_integer(value * COLLAPSED_MILLION + (value < 0 ? -0.5 : 0.5))
+                            : clamp_multiply(count->whole, COLLAPSED_MILLION);
+    return true;
+}
+
+/* Cuts the number off the end of a line. False: there is none, or nothing before it. */
+static bool take_count(struct slice *line, struct count *count)
+{
+    size_t start = line->length;
+    while (start > 0 && !slice_is_blank(line->text[start - 1]))
+        start--;
+    struct slice rest = slice_trim((struct slice){line->text, start});
+    if (rest.length == 0 ||
+        !parse_count((struct slice){line->text + start, line->length - start}, count))
+        return false;
+    *line = rest;
+    return true;
 }
 
 static bool reserve_frames(struct reader *r, size_t count)
@@ -169,57 +225,6 @@ static bool reserve_frames(struct reader *r, size_t count)
     r->frames = frames;
     r->capacity = 2 * count;
     return true;
-}
-
-/* What other profilers put into a frame's name. */
-struct frame_text {
-    struct slice {
-        const char *text;
-        size_t length;
-    } name, file, module;
-    int64_t line;
-    enum cprof_frame_type type;
-};
-
-static bool ends_with(struct slice slice, const char *ending)
-{
-    size_t length = strlen(ending);
-    return slice.length >= length &&
-           memcmp(slice.text + slice.length - length, ending, length) == 0;
-}
-
-/* Cuts "…:12" into what is before the colon, and the number. */
-static bool take_line(struct slice *slice, int64_t *line)
-{
-    size_t digits = 0;
-    while (digits < slice->length && slice->text[slice->length - digits - 1] >= '0' &&
-           slice->text[slice->length - digits - 1] <= '9')
-        digits++;
-    if (digits == 0 || digits > 9 || slice->length < digits + 2 ||
-        slice->text[slice->length - digits - 1] != ':')
-        return false;
-    *line = strtol(slice->text + slice->length - digits, NULL, 10);
-    slice->length -= digits + 1;
-    return true;
-}
-
-/* The type that a source file's ending tells. */
-static enum cprof_frame_type type_of_file(struct slice file)
-{
-    static const struct {
-        const char *ending;
-        enum cprof_frame_type type;
-    } types[] = {
-        {".py", CPROF_FRAME_CPYTHON}, {".rb", CPROF_FRAME_RUBY},   {".js", CPROF_FRAME_V8JS},
-        {".mjs", CPROF_FRAME_V8JS},   {".cjs", CPROF_FRAME_V8JS},  {".ts", CPROF_FRAME_V8JS},
-        {".c", CPROF_FRAME_NATIVE},   {".cc", CPROF_FRAME_NATIVE}, {".cpp", CPROF_FRAME_NATIVE},
-        {".h", CPROF_FRAME_NATIVE},   {".rs", CPROF_FRAME_NATIVE},
-    };
-    for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++)
-        if (ends_with(file, types[i].ending))
-            return types[i].type;
-    return file.length > 7 && memcmp(file.text, "<frozen", 7) == 0 ? CPROF_FRAME_CPYTHON
-                                                                   : CPROF_FRAME_UNKNOWN;
 }
 
 /* What stands behind the last `separator` that has something before it, but for `closing` bytes
@@ -242,16 +247,16 @@ static bool find_place(struct slice name, const char *separator, size_t closing,
 
 /* Takes what stands behind `separator` as the place if it is one: a file with a line, or with
  * `modules` a shared object. */
-static bool take_place(struct frame_text *frame, const char *separator, size_t closing,
+static bool take_place(struct named_frame *frame, const char *separator, size_t closing,
                        bool modules)
 {
     struct slice place;
     if (!find_place(frame->name, separator, closing, &place))
         return false;
     size_t name_length = (size_t)(place.text - frame->name.text) - strlen(separator);
-    if (take_line(&place, &frame->line)) {
+    if (named_frame_take_line(&place, &frame->line)) {
         frame->file = place;
-        frame->type = type_of_file(place);
+        frame->type = named_frame_type(place);
     } else if (modules && memmem(place.text, place.length, ".so", 3) != NULL) {
         frame->module = place;
         frame->type = CPROF_FRAME_NATIVE;
@@ -264,89 +269,93 @@ static bool take_place(struct frame_text *frame, const char *separator, size_t c
 
 /* "work (app.py:12)" and "crc32 (libz.so.1)" are py-spy's, "work - app.rb:12" rbspy's,
  * "read_[k]" is perf's and stands for the kernel. Any other name is just that. */
-static struct frame_text parse_frame(const char *name, size_t length)
+static struct named_frame parse_frame(const char *name, size_t length)
 {
-    struct frame_text frame = {.name = {name, length}};
-    if (ends_with(frame.name, ")") && take_place(&frame, " (", 1, true))
+    struct named_frame frame = {.name = {name, length}};
+    if (slice_ends(frame.name, ")") && take_place(&frame, " (", 1, true))
         return frame;
     if (take_place(&frame, " - ", 0, false))
         return frame;
-    if (length > 4 && ends_with(frame.name, "_[k]")) {
+    if (length > 4 && slice_ends(frame.name, "_[k]")) {
         frame.name.length -= 4;
         frame.type = CPROF_FRAME_KERNEL;
     }
     return frame;
 }
 
-static profile_id intern(struct reader *r, struct slice slice)
+static int refuse_line(struct reader *r, struct slice line)
 {
-    return profile_string_n(r->p, slice.text, slice.length);
+    const size_t shown = 60;
+    return refuse(r->error, "line %zu is no stack with a count behind it: \"%.*s%s\"", r->line,
+                  (int)(line.length < shown ? line.length : shown), line.text,
+                  line.length < shown ? "" : "…");
 }
 
-static profile_id read_frame(struct reader *r, const char *name, size_t length)
+static int add_stack(struct reader *r, struct slice stack, const int64_t *values)
 {
-    struct frame_text frame = parse_frame(name, length);
-    struct profile_function function = {
-        .name = length != 0 ? intern(r, frame.name) : profile_string(r->p, UNKNOWN),
-        .filename = intern(r, frame.file),
-    };
-    struct profile_line line = {.function = profile_function(r->p, &function),
-                                .line = frame.line};
-    struct profile_mapping mapping = {.filename = intern(r, frame.module)};
-    struct profile_location location = {
-        .type = frame.type,
-        .mapping = profile_mapping(r->p, &mapping),
-        .line_count = 1,
-        .lines = &line,
-    };
-    return profile_location(r->p, &location);
-}
-
-static int read_line(struct reader *r, const char *line, size_t length)
-{
-    size_t stack_length, depth = 1;
-    int64_t count = read_count(line, length, &stack_length);
-    for (size_t i = 0; i < stack_length; i++)
-        depth += line[i] == ';';
+    size_t depth = 1;
+    for (size_t i = 0; i < stack.length; i++)
+        depth += stack.text[i] == ';';
     if (!reserve_frames(r, depth))
-        return -ENOMEM;
-    const char *at = line, *end = line + stack_length;
+        return refuse_memory(r->error);
+    const char *at = stack.text, *end = stack.text + stack.length;
     for (size_t i = depth; i-- > 0;) {
         const char *next = memchr(at, ';', (size_t)(end - at));
         if (next == NULL)
             next = end;
-        r->frames[i] = read_frame(r, at, (size_t)(next - at));
+        const struct named_frame frame = parse_frame(at, (size_t)(next - at));
+        r->frames[i] = named_frame_intern(r->p, &frame);
         at = next + 1;
     }
-    int64_t values[PROFILE_MAX_VALUES] = {0};
-    values[r->columns[0]] = count;
     r->stacks++;
-    return profile_add(r->p, profile_stack(r->p, r->frames, depth), 0, 0, values);
+    profile_id id = profile_stack(r->p, r->frames, depth);
+    int status = profile_add_row(r->p, r->places[0].column, id, 0, 0, values);
+    return status == 0 ? 0 : refuse_memory(r->error);
 }
 
-/* Without what is not part of the line: spaces around it, a carriage return. */
-static size_t trim(const char **line, size_t length)
+static int64_t value_of(const struct reader *r, const struct count *count)
 {
-    const char *blank = " \t\r";
-    while (length > 0 && memchr(blank, (*line)[length - 1], 3) != NULL)
-        length--;
-    while (length > 0 && memchr(blank, **line, 3) != NULL) {
-        ++*line;
-        length--;
-    }
-    return length;
+    return r->shape.fractions ? count->millionths : count->whole;
 }
 
-static int read_lines(struct reader *r, const char *text, size_t size)
+static int read_line(struct reader *r, struct slice line)
 {
-    const char *end = text + size;
-    for (const char *line = text; line < end;) {
-        const char *next = memchr(line, '\n', (size_t)(end - line));
-        const char *start = line;
-        size_t length = trim(&start, (size_t)((next != NULL ? next : end) - line));
-        if (length > 0 && *start != '#' && read_line(r, start, length) != 0)
-            return refuse_memory(r->error);
-        line = next != NULL ? next + 1 : end;
+    int64_t values[PROFILE_MAX_VALUES] = {0};
+    struct count now, before;
+    if (!take_count(&line, &now))
+        return refuse_line(r, line);
+    profile_put(values, r->places[0], value_of(r, &now));
+    if (r->shape.two_counts && take_count(&line, &before))
+        profile_put(values, r->places[1], value_of(r, &before));
+    return add_stack(r, line, values);
+}
+
+/* Takes what a line tells of the shape of all; a number before the count may be part of a name
+ * unless it stands in every line. */
+static int look_at_line(struct reader *r, struct slice line)
+{
+    struct slice whole = line;
+    struct count now, before;
+    if (!take_count(&line, &now))
+        return refuse_line(r, whole);
+    bool two = take_count(&line, &before);
+    r->shape.two_counts = two && (r->shape.two_counts || r->stacks == 0);
+    r->shape.fractions |= now.fraction || (two && before.fraction);
+    r->stacks++;
+    return 0;
+}
+
+/* Calls `each` for all lines but empty ones and comments, until one fails. */
+static int for_each_line(struct reader *r, struct slice text,
+                         int (*each)(struct reader *r, struct slice line))
+{
+    struct slice line;
+    r->line = r->stacks = 0;
+    while (slice_line(&text, &line)) {
+        line = slice_trim(line);
+        r->line++;
+        if (line.length > 0 && *line.text != '#')
+            TRY(each(r, line));
     }
     return 0;
 }
@@ -354,30 +363,52 @@ static int read_lines(struct reader *r, const char *text, size_t size)
 /* All that the format says of a profile but its stacks. */
 static int read_head(struct reader *r)
 {
+    const bool fractions = r->shape.fractions;
+    const char *unit = fractions ? COLLAPSED_MILLIONTHS : "count";
+    const char *type = fractions ? "weight" : "samples";
     struct profile *head = profile_new(NULL);
-    int status = head != NULL ? profile_add_value_type(head, "samples", "count") : -ENOMEM;
+    int status = head != NULL ? profile_add_value_type(head, 0, type, unit) : -ENOMEM;
+    if (status == 0 && r->shape.two_counts) {
+        status = profile_add_value_type(head, 0, "before", unit);
+        profile_header(head)->default_type = profile_string(head, type);
+    }
     if (status == 0)
-        status = profile_merge_head(r->p, head, r->columns);
+        status = profile_merge_head(r->p, head, r->places);
     profile_free(head);
     return refuse_merge(r->error, status);
+}
+
+static int read_text(struct reader *r, struct slice text)
+{
+    TRY(for_each_line(r, text, look_at_line));
+    if (r->stacks == 0)
+        return refuse(r->error, "no stacks in it");
+    TRY(read_head(r));
+    return for_each_line(r, text, read_line);
+}
+
+static int read_raw(const unsigned char *data, size_t size, struct profile *sum,
+                    char error[FORMAT_ERROR_SIZE])
+{
+    static const char mark[] = "\xef\xbb\xbf"; /* editors' "this is UTF-8" */
+    const unsigned char *nul = size != 0 ? memchr(data, 0, size) : NULL;
+    struct reader r = {.p = sum, .error = error};
+    if (nul != NULL)
+        return refuse(error, "not text: byte %zu is 0", (size_t)(nul - data));
+    size_t skip = size >= 3 && memcmp(data, mark, 3) == 0 ? 3 : 0;
+    int status = read_text(&r, (struct slice){(const char *)data + skip, size - skip});
+    free(r.frames);
+    return status;
 }
 
 static int collapsed_read(const unsigned char *data, size_t size, struct profile *sum,
                           char error[FORMAT_ERROR_SIZE])
 {
-    const unsigned char *nul = size != 0 ? memchr(data, 0, size) : NULL;
-    struct reader r = {.p = sum, .error = error};
-    if (nul != NULL)
-        return refuse(error, "not text: byte %zu is 0", (size_t)(nul - data));
-    TRY(read_head(&r));
-    int status = read_lines(&r, (const char *)data, size);
-    free(r.frames);
-    if (status == 0 && r.stacks == 0)
-        return refuse(error, "no stacks in it");
-    return status;
+    return gzip_read(data, size, sum, read_raw, error);
 }
 
-static const char *const endings[] = {".collapsed", ".folded", ".txt", NULL};
+static const char *const endings[] = {".collapsed", ".folded", ".txt", ".collapsed.gz",
+                                      ".folded.gz", ".txt.gz", NULL};
 
 const struct format format_collapsed = {
     .name = "collapsed",

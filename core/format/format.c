@@ -8,65 +8,9 @@
 #include <unistd.h>
 
 #include "format/gzip.h"
+#include "format/json_read.h"
 #include "format/refuse.h"
-
-static const struct format *const formats[] = {
-    &format_pprof, &format_otlp, &format_speedscope, &format_html, &format_collapsed,
-};
-#define FORMAT_COUNT (sizeof(formats) / sizeof(*formats))
-
-static bool ends_with(const char *path, const char *ending)
-{
-    size_t length = strlen(path), end = strlen(ending);
-    return length > end && strcmp(path + length - end, ending) == 0;
-}
-
-const struct format *format_by_path(const char *path)
-{
-    for (size_t i = 0; i < FORMAT_COUNT; i++)
-        for (const char *const *ending = formats[i]->endings; *ending != NULL; ending++)
-            if (ends_with(path, *ending))
-                return formats[i];
-    return NULL;
-}
-
-/* Both protobuf formats begin with field 1 as a message: pprof with a sample type, which holds
- * nothing but two numbers, OTLP with ResourceProfiles, which holds messages. */
-static const struct format *protobuf_format(const unsigned char *data, size_t size)
-{
-    enum { FIELD_1_MESSAGE = 0x0a, FIELD_1_NUMBER = 0x08, FIELD_2_NUMBER = 0x10 };
-    if (size < 3 || data[0] != FIELD_1_MESSAGE)
-        return NULL;
-    bool two_numbers =
-        data[1] == 0 ||
-        ((data[2] == FIELD_1_NUMBER || data[2] == FIELD_2_NUMBER) && data[1] <= 22);
-    return two_numbers ? &format_pprof : &format_otlp;
-}
-
-static bool is_text(const unsigned char *data, size_t size)
-{
-    for (size_t i = 0; i < size && i < 4096; i++)
-        if (data[i] < ' ' && data[i] != '\t' && data[i] != '\n' && data[i] != '\r')
-            return false;
-    return size > 0;
-}
-
-const struct format *format_by_content(const unsigned char *data, size_t size)
-{
-    struct buffer head = {0};
-    const struct format *format;
-    if (!gzip_detect(data, size)) {
-        format = protobuf_format(data, size);
-        return format == NULL && is_text(data, size) ? &format_collapsed : format;
-    }
-    /* Its first bytes are enough; that more follow is no error here. */
-    buffer_gunzip(data, size, 16, &head);
-    format = protobuf_format(head.data, head.size);
-    buffer_free(&head);
-    return format;
-}
-
-/* Files */
+#include "format/slice.h"
 
 static int read_all(int file, struct buffer *content)
 {
@@ -110,19 +54,60 @@ struct profile *format_read(const struct format *format, const unsigned char *da
     return NULL;
 }
 
-static int read_content(const char *path, const struct buffer *content, struct profile *sum,
-                        char error[FORMAT_ERROR_SIZE])
+/* Why nobody reads it. */
+static int refuse_unknown(const struct buffer *content, char error[FORMAT_ERROR_SIZE])
 {
-    const struct format *format = format_by_path(path);
-    if (format == NULL)
-        format = format_by_content(content->data, content->size);
+    static const unsigned char zstd[] = {0x28, 0xb5, 0x2f, 0xfd};
+    const size_t frame = 4; /* its length, where the Collector writes several */
+    for (size_t at = 0; at <= frame; at += frame)
+        if (content->size >= at + sizeof(zstd) &&
+            memcmp(content->data + at, zstd, sizeof(zstd)) == 0)
+            return refuse(error, "is packed by zstd, which cprof does not unpack");
+    struct json_cursor json = {(const char *)content->data,
+                               (const char *)content->data + content->size};
+    if (json_detect(content->data, content->size) && json_skip(&json) != 0)
+        return refuse(error, "is JSON that is damaged or cut short at byte %zu",
+                      (size_t)(json.at - (const char *)content->data));
+    if (json_detect(content->data, content->size))
+        return refuse(error, "is JSON, but of no format that cprof knows");
+    return refuse(error, "is in no format that cprof knows");
+}
+
+/* The bytes say what they are; only what they leave open is for the file's ending to say: any
+ * text could be stacks. */
+static const struct format *choose(const char *path, const struct buffer *content)
+{
+    const struct format *seen = format_by_content(content->data, content->size);
+    const struct format *named = format_by_path(path);
+    return named != NULL && (seen == NULL || seen == &format_collapsed) ? named : seen;
+}
+
+static int read_unpacked(const char *path, const struct buffer *content, struct profile *sum,
+                         char error[FORMAT_ERROR_SIZE])
+{
     if (content->size == 0)
         return refuse(error, "is empty");
+    if (gzip_detect(content->data, content->size))
+        return refuse(error, "is packed more than once");
+    const struct format *format = choose(path, content);
     if (format == NULL)
-        return refuse(error, "is in no format that cprof knows");
+        return refuse_unknown(content, error);
     if (format->read == NULL)
         return refuse(error, "%s is written only, not read", format->name);
     return format->read(content->data, content->size, sum, error);
+}
+
+static int read_content(const char *path, const struct buffer *content, struct profile *sum,
+                        char error[FORMAT_ERROR_SIZE])
+{
+    struct buffer raw = {0};
+    if (!gzip_detect(content->data, content->size))
+        return read_unpacked(path, content, sum, error);
+    int status = gzip_unpack(content->data, content->size, &raw, error);
+    if (status == 0)
+        status = read_unpacked(path, &raw, sum, error);
+    buffer_free(&raw);
+    return status;
 }
 
 int format_add_file(const char *path, struct profile *sum, char error[FORMAT_ERROR_SIZE])
@@ -199,19 +184,33 @@ int buffer_write_file(const struct buffer *buffer, const char *path,
     return status;
 }
 
+int buffer_pack_for(const char *path, struct buffer *content)
+{
+    const int level = 6;
+    struct buffer packed = {0};
+    if (!slice_ends(slice_of(path), ".gz") || gzip_detect(content->data, content->size))
+        return 0;
+    int status = buffer_gzip(content, &packed, level);
+    buffer_free(content);
+    *content = packed;
+    return status;
+}
+
 int format_write_file(const struct profile *profile, const char *path,
                       char error[FORMAT_ERROR_SIZE])
 {
     const struct format *format = format_by_path(path);
     struct buffer content = {0};
     if (format == NULL) {
-        snprintf(error, FORMAT_ERROR_SIZE,
-                 "%.120s: no format has this ending; use .pb.gz, .pprof, .otlp, .collapsed, "
-                 ".speedscope.json or .html",
-                 path);
+        char endings_known[FORMAT_ERROR_SIZE];
+        format_list(FORMAT_ENDINGS, endings_known, sizeof(endings_known));
+        snprintf(error, FORMAT_ERROR_SIZE, "%.60s: no format has this ending; use %.150s", path,
+                 endings_known);
         return -EINVAL;
     }
     int status = format->write(profile, &content);
+    if (status == 0)
+        status = buffer_pack_for(path, &content);
     if (status != 0)
         content.error = status;
     status = buffer_write_file(&content, path, error);

@@ -1,9 +1,12 @@
 #include "format/frames.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "format/frame_type.h"
 
 #define COMPARE(a, b) (((a) > (b)) - ((a) < (b)))
 
@@ -54,6 +57,16 @@ static bool nobody_named(const struct profile *profile, profile_id name)
     return false;
 }
 
+/* Where code without a name is: in the module's file where the mapping tells, as "+0x1234" does
+ * of named ones, so that several processes' are one; else its address. */
+static int64_t place_of(const struct profile *profile, const struct profile_location *location)
+{
+    const struct profile_mapping *mapping = profile_get_mapping(profile, location->mapping);
+    bool within = location->address >= mapping->start && location->address < mapping->limit;
+    return (int64_t)(within ? location->address - mapping->start + mapping->file_offset
+                            : location->address);
+}
+
 static struct frame describe(const struct frame_table *table,
                              const struct profile_location *location,
                              const struct profile_line *line)
@@ -62,6 +75,7 @@ static struct frame describe(const struct frame_table *table,
     struct frame frame = {
         .module = profile_get_mapping(profile, location->mapping)->filename,
         .type = location->type,
+        .other_type = location->other_type,
     };
     if (line) {
         const struct profile_function *function = profile_get_function(profile, line->function);
@@ -72,6 +86,8 @@ static struct frame describe(const struct frame_table *table,
         if (table->scope == FRAMES_OF_PROGRAM && nobody_named(profile, function->name))
             frame.apart = function->start_line;
     }
+    if (table->scope == FRAMES_OF_PROGRAM && !frame.name && !frame.file)
+        frame.apart = place_of(profile, location);
     return frame;
 }
 
@@ -133,18 +149,31 @@ static void intern(struct frame_table *table, struct candidate *candidates, size
     table->frame_count = kept;
 }
 
-/* "[libc.so.6]" for code of that module that nobody has symbols of. */
+/* "libc.so.6+0x1234" for code of that module that nobody has symbols of, "0x1234" of none, and
+ * "[libc.so.6]" where the address is not known or not to be told. */
 static const char *make_name(struct frame_table *table, const struct frame *frame)
 {
     const char *module = profile_text(table->profile, frame->module);
     const char *slash = strrchr(module, '/'), *end = slash ? slash + 1 : module;
     char *made;
-    if (!*end)
+    int length;
+    if (!*end && !frame->apart)
         return "[unknown]";
-    if (asprintf(&made, *end == '[' ? "%s" : "[%s]", end) < 0)
+    if (frame->apart)
+        length =
+            asprintf(&made, "%s%s0x%" PRIx64, end, *end ? "+" : "", (uint64_t)frame->apart);
+    else
+        length = asprintf(&made, *end == '[' ? "%s" : "[%s]", end);
+    if (length < 0)
         return NULL;
     table->made_names[table->made_count++] = made;
     return made;
+}
+
+const char *frame_type_of(const struct frame_table *table, const struct frame *frame)
+{
+    return frame->other_type ? profile_text(table->profile, frame->other_type)
+                             : frame_type_name(frame->type);
 }
 
 /* Gives every frame its text; those of one function share it. */
@@ -155,11 +184,15 @@ static int name_frames(struct frame_table *table)
         return -ENOMEM;
     for (uint32_t i = 0; i < table->frame_count; i++) {
         struct frame *frame = &table->frames[i];
-        if (i > 0 && frame->function == frame[-1].function)
+        if (i > 0 && frame->function == frame[-1].function) {
             frame->text = frame[-1].text;
-        else
+            frame->made = frame[-1].made;
+        } else {
+            size_t made = table->made_count;
             frame->text = frame->name ? profile_text(table->profile, frame->name)
                                       : make_name(table, frame);
+            frame->made = table->made_count > made ? (uint32_t)table->made_count : 0;
+        }
         if (!frame->text)
             return -ENOMEM;
         frame->text_length = frame->name ? profile_text_length(table->profile, frame->name)

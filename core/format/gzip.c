@@ -84,6 +84,19 @@ static size_t inflated_limit(size_t size)
     return limit > always ? limit : always;
 }
 
+int gzip_unpack(const unsigned char *data, size_t size, struct buffer *raw,
+                char error[FORMAT_ERROR_SIZE])
+{
+    const size_t limit = inflated_limit(size);
+    int status = buffer_gunzip(data, size, limit, raw);
+    if (status == -EFBIG)
+        refuse(error, "unpacks to more than %zu bytes, from %zu", limit, size);
+    else if (status != 0)
+        refuse(error, "damaged gzip data after %zu unpacked bytes: %s", raw->size,
+               strerror(-status));
+    return status;
+}
+
 int gzip_read(const unsigned char *data, size_t size, struct profile *sum,
               int (*read)(const unsigned char *data, size_t size, struct profile *sum,
                           char error[FORMAT_ERROR_SIZE]),
@@ -92,15 +105,9 @@ int gzip_read(const unsigned char *data, size_t size, struct profile *sum,
     struct buffer raw = {0};
     if (!gzip_detect(data, size))
         return read(data, size, sum, error);
-    const size_t limit = inflated_limit(size);
-    int status = buffer_gunzip(data, size, limit, &raw);
+    int status = gzip_unpack(data, size, &raw, error);
     if (status == 0)
         status = read(raw.data, raw.size, sum, error);
-    else if (status == -EFBIG)
-        refuse(error, "unpacks to more than %zu bytes, from %zu", limit, size);
-    else
-        refuse(error, "damaged gzip data after %zu unpacked bytes: %s", raw.size,
-               strerror(-status));
     buffer_free(&raw);
     return status;
 }

@@ -12,8 +12,12 @@ static inline bool gzip_detect(const unsigned char *data, size_t size)
     return size >= 2 && data[0] == 0x1f && data[1] == 0x8b;
 }
 
-/* struct format's read, of data that may be packed: calls `read` with the data unpacked (up to
- * FORMAT_MAX_INFLATED). */
+/* The data unpacked, up to 64 MiB or 128 times its size, whichever is more, and never more than
+ * FORMAT_MAX_INFLATED. 0 or a negative errno with a line in `error`; `raw` is the caller's. */
+int gzip_unpack(const unsigned char *data, size_t size, struct buffer *raw,
+                char error[FORMAT_ERROR_SIZE]);
+
+/* struct format's read, of data that may be packed: calls `read` with the data unpacked. */
 int gzip_read(const unsigned char *data, size_t size, struct profile *sum,
               int (*read)(const unsigned char *data, size_t size, struct profile *sum,
                           char error[FORMAT_ERROR_SIZE]),

@@ -1,7 +1,9 @@
 /*
  * The flame graph page: core/format/html/ with the profile inside, as gzipped JSON in base64.
  *
- *   info       {service, time, duration, threads}; times in nanoseconds
+ *   info       {service, name, time, duration, threads}; times in nanoseconds
+ *   period     [type, unit, number]; `resource` and `attributes`: [[key, value], …]. For
+ *              html_read.c, which reads pages back
  *   values     [[type, unit], …]; `column` is the one to show first
  *   strings    the names of functions and files, which others give by their index
  *   functions  {name, file, line, type}; one column each. `types` names the types.
@@ -12,9 +14,12 @@
  *              `values` holds one array per value
  *   labels     [[key, value, key, value, …], …]
  *   links      [[trace, span], …]
- *   diff       of a comparison only: {type, perSecond, base, new}, each side {name, duration};
- *              the values are then the columns of a pair (profile/pair.h)
+ *   diff       of a comparison only: {type, normalized, base, new}, each side {name, duration,
+ *              weight}; the values are then the columns of a pair (profile/pair.h)
+ *   helpers    frames that are the interpreter's own where an interpreted frame called them
+ *              (profile/fold.h); `allNative` says whether they show at first
  *   source     {url, root} where links to the source are wanted
+ *   lines      [[file, first line, text, …], …]: source that was at hand (html_source.h)
  *
  * Sorted stacks share their beginnings, so the page is smaller than the pprof file although
  * base64 adds a third. What tells native addresses of one line apart is left out.
@@ -31,8 +36,11 @@
 #include "format/frame_type.h"
 #include "format/frames.h"
 #include "format/html/page.h"
+#include "format/html_read.h"
+#include "format/html_source.h"
 #include "format/json.h"
 #include "format/summary.h"
+#include "profile/fold.h"
 #include "profile/hex.h"
 
 /* A unique stack of frames, root first. */
@@ -52,7 +60,7 @@ struct page_sample {
 struct page {
     const struct profile *profile;
     const struct html_comparison *comparison; /* NULL = of one profile */
-    const struct html_source *source;         /* NULL, or without a URL: no links */
+    const struct html_options *options;       /* NULL: none */
     struct frame_table table;
     uint32_t *steps;           /* the frames of all stacks */
     struct page_stack *stacks; /* sorted */
@@ -200,6 +208,9 @@ static void write_info(struct page *page, const struct profile_summary *summary)
     const char *service = summary->service ? summary->service : "";
     json_raw(&page->json, "\"info\":{\"service\":");
     json_string(&page->json, service, strlen(service));
+    const char *name = page->options && page->options->name ? page->options->name : "";
+    json_raw(&page->json, ",\"name\":");
+    json_string(&page->json, name, strlen(name));
     json_raw(&page->json, ",\"time\":");
     json_integer(&page->json, (int64_t)header->time_ns);
     json_raw(&page->json, ",\"duration\":");
@@ -208,6 +219,37 @@ static void write_info(struct page *page, const struct profile_summary *summary)
     json_integer(&page->json, (int64_t)summary->threads);
     json_raw(&page->json, "},\"column\":");
     json_integer(&page->json, (int64_t)summary->column);
+}
+
+static void write_attributes(struct page *page, const char *key, enum profile_attributes which)
+{
+    json_raw(&page->json, key);
+    for (size_t i = 0; i < profile_attribute_count(page->profile, which); i++) {
+        const struct profile_label *attribute = profile_attribute(page->profile, which, i);
+        json_raw(&page->json, i > 0 ? ",[" : "[");
+        write_string(page, attribute->key);
+        json_raw(&page->json, ",");
+        if (attribute->is_number)
+            json_integer(&page->json, attribute->number);
+        else
+            write_string(page, attribute->text);
+        json_raw(&page->json, "]");
+    }
+    json_raw(&page->json, "]");
+}
+
+/* Of no use to the page itself, but to who reads the profile back. */
+static void write_origin(struct page *page)
+{
+    const struct profile_period *period = profile_period_const(page->profile, 0);
+    json_raw(&page->json, ",\"period\":[");
+    write_string(page, period->type.type);
+    json_raw(&page->json, ",");
+    write_string(page, period->type.unit);
+    json_raw(&page->json, ",");
+    json_integer(&page->json, period->value);
+    write_attributes(page, "],\"resource\":[", PROFILE_RESOURCE);
+    write_attributes(page, ",\"attributes\":[", PROFILE_ATTRIBUTES);
 }
 
 static void write_values(struct page *page)
@@ -227,52 +269,67 @@ static void write_values(struct page *page)
 
 static void write_strings(struct page *page)
 {
+    const size_t count = profile_string_count(page->profile);
     json_raw(&page->json, ",\"strings\":[");
-    for (profile_id id = 0; id < profile_string_count(page->profile); id++) {
+    for (profile_id id = 0; id < count; id++) {
         separate(page, id);
         write_string(page, id);
+    }
+    for (size_t i = 0; i < page->table.made_count; i++) { /* of code without a name */
+        const char *text = page->table.made_names[i];
+        separate(page, count + i);
+        json_string(&page->json, text, strlen(text));
     }
     json_raw(&page->json, "]");
 }
 
-static int64_t function_name(const struct frame *frame)
+/* As write_strings() numbers them. */
+static int64_t function_name(const struct page *page, const struct frame *frame)
 {
-    return frame->name;
+    const int64_t strings = (int64_t)profile_string_count(page->profile);
+    return frame->made ? strings + frame->made - 1 : frame->name;
 }
 
-static int64_t function_file(const struct frame *frame)
+static int64_t function_file(const struct page *page, const struct frame *frame)
 {
+    (void)page;
     return frame->file;
 }
 
-static int64_t function_line(const struct frame *frame)
+static int64_t function_line(const struct page *page, const struct frame *frame)
 {
+    (void)page;
     return frame->start_line;
 }
 
-static int64_t function_type(const struct frame *frame)
+static int64_t function_type(const struct page *page, const struct frame *frame)
 {
+    (void)page;
     return (int64_t)frame->type;
 }
 
-static int64_t frame_function(const struct frame *frame)
+static int64_t frame_function(const struct page *page, const struct frame *frame)
 {
+    (void)page;
     return frame->function;
 }
 
-static int64_t frame_line(const struct frame *frame)
+static int64_t frame_line(const struct page *page, const struct frame *frame)
 {
+    (void)page;
     return frame->line;
 }
 
-static int64_t frame_module(const struct frame *frame)
+static int64_t frame_module(const struct page *page, const struct frame *frame)
 {
+    (void)page;
     return frame->module;
 }
 
 /* One field of all frames, or of the first frame of each function. */
 static void write_frame_column(struct page *page, const char *key, bool functions,
-                               int64_t (*field)(const struct frame *frame))
+                               int64_t (*field)(const struct page *page,
+                                                const struct frame *frame))
 {
     size_t written = 0;
     json_raw(&page->json, key);
@@ -280,7 +337,7 @@ static void write_frame_column(struct page *page, const char *key, bool function
     for (uint32_t i = 0; i < page->table.frame_count; i++)
         if (!functions || i == 0 ||
             page->table.frames[i].function != page->table.frames[i - 1].function)
-            write_number(page, written++, field(&page->table.frames[i]));
+            write_number(page, written++, field(page, &page->table.frames[i]));
     json_raw(&page->json, "]");
 }
 
@@ -302,6 +359,21 @@ static void write_frames(struct page *page)
     write_frame_column(page, ",\"line\"", false, frame_line);
     write_frame_column(page, ",\"module\"", false, frame_module);
     json_raw(&page->json, "}");
+}
+
+static void write_helpers(struct page *page)
+{
+    size_t written = 0;
+    json_raw(&page->json, ",\"allNative\":");
+    json_raw(&page->json, page->options && page->options->all_native ? "true" : "false");
+    json_raw(&page->json, ",\"helpers\":[");
+    for (uint32_t i = 0; i < page->table.frame_count; i++) {
+        const struct frame *frame = &page->table.frames[i];
+        if (fold_is_helper(frame->type, profile_text(page->profile, frame->module),
+                           profile_text(page->profile, frame->name)))
+            write_number(page, written++, i);
+    }
+    json_raw(&page->json, "]");
 }
 
 static void write_tree(struct page *page)
@@ -339,9 +411,10 @@ static void write_samples(struct page *page)
     json_raw(&page->json, "],\"values\":[");
     for (size_t column = 0; column < profile_value_count(page->profile); column++) {
         json_raw(&page->json, column > 0 ? ",[" : "[");
-        for (size_t i = 0; i < page->sample_count; i++)
-            write_number(page, i,
-                         profile_get_sample(page->profile, samples[i].source).values[column]);
+        for (size_t i = 0; i < page->sample_count; i++) {
+            struct profile_sample sample = profile_get_sample(page->profile, samples[i].source);
+            write_number(page, i, profile_value(page->profile, &sample, column));
+        }
         json_raw(&page->json, "]");
     }
     json_raw(&page->json, "]}");
@@ -353,6 +426,11 @@ static void write_label(struct page *page, const struct profile_label *label)
     json_raw(&page->json, ",");
     if (!label->is_number) {
         write_string(page, label->text);
+        return;
+    }
+    const int64_t exact = (int64_t)1 << 53; /* JavaScript's numbers end there */
+    if (label->number >= -exact && label->number <= exact) {
+        json_integer(&page->json, label->number);
         return;
     }
     char number[24];
@@ -403,7 +481,9 @@ static void write_side(struct page *page, const char *key, const struct html_sid
     json_string(&page->json, side->name, strlen(side->name));
     json_raw(&page->json, ",\"duration\":");
     json_integer(&page->json, (int64_t)side->duration_ns);
-    json_raw(&page->json, "}");
+    char weight[48];
+    snprintf(weight, sizeof(weight), ",\"weight\":%.9g}", side->weight);
+    json_raw(&page->json, weight);
 }
 
 static void write_comparison(struct page *page)
@@ -411,8 +491,8 @@ static void write_comparison(struct page *page)
     const struct html_comparison *comparison = page->comparison;
     json_raw(&page->json, ",\"diff\":{\"type\":");
     json_string(&page->json, comparison->type, strlen(comparison->type));
-    json_raw(&page->json, ",\"perSecond\":");
-    json_raw(&page->json, comparison->per_second ? "true" : "false");
+    json_raw(&page->json, ",\"normalized\":");
+    json_string(&page->json, comparison->normalized, strlen(comparison->normalized));
     write_side(page, ",\"base\"", &comparison->base);
     write_side(page, ",\"new\"", &comparison->new);
     json_raw(&page->json, "}");
@@ -420,9 +500,9 @@ static void write_comparison(struct page *page)
 
 static void write_source(struct page *page)
 {
-    const char *root = page->source->root ? page->source->root : "";
+    const char *root = page->options->source_root ? page->options->source_root : "";
     json_raw(&page->json, ",\"source\":{\"url\":");
-    json_string(&page->json, page->source->url, strlen(page->source->url));
+    json_string(&page->json, page->options->source_url, strlen(page->options->source_url));
     json_raw(&page->json, ",\"root\":");
     json_string(&page->json, root, strlen(root));
     json_raw(&page->json, "}");
@@ -445,19 +525,25 @@ static int write_json(struct page *page)
         summary.service = page->comparison->service;
     json_raw(&page->json, "{");
     write_info(page, &summary);
+    write_origin(page);
     write_values(page);
     write_strings(page);
     write_frames(page);
+    write_helpers(page);
     write_tree(page);
     write_samples(page);
     write_labels(page);
     write_links(page);
     if (page->comparison)
         write_comparison(page);
-    if (page->source && page->source->url)
+    if (page->options && page->options->source_url)
         write_source(page);
+    if (page->options && page->options->sources.line) {
+        json_raw(&page->json, ",\"lines\":");
+        status = html_write_source(&page->table, &page->options->sources, &page->json);
+    }
     json_raw(&page->json, "}");
-    return page->json.error;
+    return status ? status : page->json.error;
 }
 
 static void append_base64(struct buffer *out, const unsigned char *data, size_t size)
@@ -492,10 +578,10 @@ static int write_page(struct page *page, struct buffer *out)
     return status;
 }
 
-int html_write_page(const struct profile *profile, const struct html_source *source,
+int html_write_page(const struct profile *profile, const struct html_options *options,
                     struct buffer *out)
 {
-    struct page page = {.profile = profile, .source = source};
+    struct page page = {.profile = profile, .options = options};
     return write_page(&page, out);
 }
 
@@ -505,9 +591,9 @@ static int html_write(const struct profile *profile, struct buffer *out)
 }
 
 int html_write_comparison(const struct profile *pair, const struct html_comparison *comparison,
-                          const struct html_source *source, struct buffer *out)
+                          const struct html_options *options, struct buffer *out)
 {
-    struct page page = {.profile = pair, .comparison = comparison, .source = source};
+    struct page page = {.profile = pair, .comparison = comparison, .options = options};
     return write_page(&page, out);
 }
 
@@ -517,4 +603,5 @@ const struct format format_html = {
     .name = "html",
     .endings = html_endings,
     .write = html_write,
+    .read = html_read,
 };

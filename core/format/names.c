@@ -42,6 +42,16 @@ void names_free(struct names *names)
     arena_free(&names->arena, &names->memory);
 }
 
+static uint32_t add_string(struct names *names, const struct table_string *string)
+{
+    uint32_t number = 0;
+    if (string->text != NULL)
+        number = table_intern(&names->table, string, &names->arena, &names->memory);
+    if (number == 0)
+        names->failed = true;
+    return number;
+}
+
 static uint32_t add(struct names *names, const char *text, size_t length)
 {
     if (length == 0)
@@ -52,11 +62,7 @@ static uint32_t add(struct names *names, const char *text, size_t length)
         mended = utf8_mend(text, length, &length);
         string = (struct table_string){.text = mended, .length = (uint32_t)length};
     }
-    uint32_t number = 0;
-    if (string.text != NULL)
-        number = table_intern(&names->table, &string, &names->arena, &names->memory);
-    if (number == 0)
-        names->failed = true;
+    uint32_t number = add_string(names, &string);
     free(mended);
     return number;
 }
@@ -72,4 +78,11 @@ uint32_t names_of(struct names *names, profile_id string)
 uint32_t names_text(struct names *names, const char *text)
 {
     return add(names, text, strlen(text));
+}
+
+uint32_t names_bytes(struct names *names, const void *data, size_t size)
+{
+    if (size == 0)
+        return 0;
+    return add_string(names, &(struct table_string){.text = data, .length = (uint32_t)size});
 }

@@ -40,6 +40,8 @@ void names_free(struct names *names);
  * with U+FFFD: protobuf demands it of strings, and receivers check. */
 uint32_t names_of(struct names *names, profile_id string);
 uint32_t names_text(struct names *names, const char *text);
+/* The number of bytes that are no text. */
+uint32_t names_bytes(struct names *names, const void *data, size_t size);
 
 static inline size_t names_count(const struct names *names)
 {

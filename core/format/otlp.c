@@ -25,12 +25,15 @@ enum dictionary_field {
     DICTIONARY_STACKS = 7,
 };
 
+#define OF_LIST 1
+
 struct writer {
     const struct profile *profile;
     struct names names;
     struct numbering mappings, functions, locations, stacks, links;
-    struct table
-        attributes;      /* struct profile_label: key and unit by `names`, text by `values` */
+    /* struct profile_label: key and unit by `names`, text by `values`; with OF_LIST as its
+     * number the text is an ArrayValue. */
+    struct table attributes;
     struct names values; /* text that stands inline, not in the string table */
     int32_t *indices;    /* of one row; room for the longest list */
     Otlp__Line *lines;
@@ -123,6 +126,9 @@ static Otlp__AnyValue any_value(struct writer *w, bool is_number, int64_t number
     if (is_number) {
         value.value_case = OTLP__ANY_VALUE__VALUE_INT_VALUE;
         value.int_value = number;
+    } else if (number == OF_LIST) {
+        value.value_case = OTLP__ANY_VALUE__VALUE_ARRAY_VALUE;
+        value.array_value = inline_text(names_at(&w->values, text));
     } else {
         value.value_case = OTLP__ANY_VALUE__VALUE_STRING_VALUE;
         value.string_value = inline_text(names_at(&w->values, text));
@@ -130,50 +136,90 @@ static Otlp__AnyValue any_value(struct writer *w, bool is_number, int64_t number
     return value;
 }
 
+/* Several values of one key: OTLP's keys are unique, so that they are one attribute. */
+static uint32_t attribute_list(struct writer *w, const struct profile_label *labels,
+                               size_t count)
+{
+    enum array_field { ARRAY_VALUES = 1 };
+    struct buffer list = {0};
+    for (size_t i = 0; i < count; i++) {
+        uint32_t text = names_of(&w->values, labels[i].text);
+        Otlp__AnyValue value = any_value(w, labels[i].is_number, labels[i].number, text);
+        wire_message(&list, ARRAY_VALUES, &value.base);
+    }
+    uint32_t number = attribute(w, &(struct profile_label){
+                                       .key = names_of(&w->names, labels->key),
+                                       .text = names_bytes(&w->values, list.data, list.size),
+                                       .number = OF_LIST,
+                                       .unit = names_of(&w->names, labels->unit),
+                                   });
+    w->names.failed |= list.error != 0;
+    buffer_free(&list);
+    return number;
+}
+
 /* Samples */
+
+/* The attributes of a label set, in w->indices; their number. */
+static size_t put_labels(struct writer *w, struct profile_label_set set)
+{
+    size_t count = 0;
+    for (uint32_t first = 0, next; first < set.count; first = next) {
+        const struct profile_label *label = &set.labels[first];
+        for (next = first + 1; next < set.count && set.labels[next].key == label->key;)
+            next++;
+        w->indices[count++] =
+            (int32_t)(next - first == 1 ? attribute_of(w, label)
+                                        : attribute_list(w, label, next - first));
+    }
+    return count;
+}
 
 static void put_sample(struct writer *w, const struct profile_sample *sample, int64_t number,
                        struct buffer *out)
 {
-    struct profile_label_set set = profile_get_labels(w->profile, sample->labels);
-    for (uint32_t i = 0; i < set.count; i++)
-        w->indices[i] = (int32_t)attribute_of(w, &set.labels[i]);
     Otlp__Sample row = OTLP__SAMPLE__INIT;
     row.stack_index = (int32_t)numbering_of(&w->stacks, sample->stack);
     row.link_index = (int32_t)numbering_of(&w->links, sample->link);
-    row.n_attribute_indices = set.count;
+    row.n_attribute_indices = put_labels(w, profile_get_labels(w->profile, sample->labels));
     row.attribute_indices = w->indices;
     row.n_values = 1;
     row.values = &number;
     wire_message(out, PROFILE_SAMPLES, &row.base);
 }
 
-/* Every sample once; a 0 only in the first column, where it says that the stack was seen. */
-static size_t put_samples(struct writer *w, size_t column, struct buffer *out)
+/* Every sample of the sheet once; a 0 only in its first column, where it says that the stack
+ * was seen. */
+static size_t put_samples(struct writer *w, size_t column, bool is_first, struct buffer *out)
 {
+    const size_t sheet = profile_column_sheet(w->profile, column);
+    const size_t end = profile_first_sample(w->profile, sheet + 1);
     size_t count = 0;
-    for (size_t i = 0; i < profile_sample_count(w->profile); i++) {
+    for (size_t i = profile_first_sample(w->profile, sheet); i < end; i++) {
         struct profile_sample sample = profile_get_sample(w->profile, i);
-        if (column != 0 && sample.values[column] == 0)
+        int64_t value = profile_value(w->profile, &sample, column);
+        if (!is_first && value == 0)
             continue;
-        put_sample(w, &sample, sample.values[column], out);
+        put_sample(w, &sample, value, out);
         count++;
     }
     return count;
 }
 
 /* A Profile of one column, unless nothing is in it: receivers drop empty ones silently. */
-static void put_column(struct writer *w, size_t column, struct buffer *out)
+static void put_column(struct writer *w, size_t column, bool is_first, struct buffer *out)
 {
     const struct profile_header *h = profile_header_const(w->profile);
+    const struct profile_period *period =
+        profile_period_const(w->profile, profile_column_sheet(w->profile, column));
     static const uint8_t no_id[sizeof(h->profile_id)];
     struct buffer samples = {0}, body = {0};
-    if (put_samples(w, column, &samples) != 0) {
+    if (put_samples(w, column, is_first, &samples) != 0) {
         /* Without a known period one value stands for one unit of itself: some receivers
          * refuse a period of 0. */
-        bool known = h->period > 0 && h->period_type.type != 0;
+        bool known = period->value > 0 && period->type.type != 0;
         struct profile_value_type type = profile_value_type(w->profile, column);
-        struct profile_value_type of = known ? h->period_type : type;
+        struct profile_value_type of = known ? period->type : type;
         Otlp__ValueType sample_type = OTLP__VALUE_TYPE__INIT;
         Otlp__ValueType period_type = OTLP__VALUE_TYPE__INIT;
         Otlp__Profile row = OTLP__PROFILE__INIT;
@@ -183,7 +229,7 @@ static void put_column(struct writer *w, size_t column, struct buffer *out)
         period_type.unit_strindex = (int32_t)names_of(&w->names, of.unit);
         row.sample_type = &sample_type;
         row.period_type = &period_type;
-        row.period = known ? h->period : 1;
+        row.period = known ? period->value : 1;
         row.time_unix_nano = h->time_ns;
         row.duration_nano = h->duration_ns;
         if (memcmp(h->profile_id, no_id, sizeof(no_id)) != 0)
@@ -220,16 +266,21 @@ static int column_of(const struct profile *p, const char *name, const char *unit
  * with the nanoseconds of one sample as its period. -1: there is none. */
 static int derived_column(const struct profile *p)
 {
-    const struct profile_header *h = profile_header_const(p);
     int samples = column_of(p, "samples", "count"), cpu = column_of(p, "cpu", "nanoseconds");
-    if (samples < 0 || cpu < 0 || h->period <= 0 ||
-        !is_type(p, h->period_type, "cpu", "nanoseconds"))
+    if (samples < 0 || cpu < 0)
         return -1;
-    for (size_t i = 0; i < profile_sample_count(p); i++) {
+    const size_t sheet = profile_column_sheet(p, (size_t)cpu);
+    const struct profile_period *period = profile_period_const(p, sheet);
+    if (profile_column_sheet(p, (size_t)samples) != sheet || period->value <= 0 ||
+        !is_type(p, period->type, "cpu", "nanoseconds"))
+        return -1;
+    const size_t end = profile_first_sample(p, sheet + 1);
+    for (size_t i = profile_first_sample(p, sheet); i < end; i++) {
         struct profile_sample sample = profile_get_sample(p, i);
         int64_t time;
-        if (__builtin_mul_overflow(sample.values[samples], h->period, &time) ||
-            time != sample.values[cpu])
+        if (__builtin_mul_overflow(profile_value(p, &sample, (size_t)samples), period->value,
+                                   &time) ||
+            time != profile_value(p, &sample, (size_t)cpu))
             return -1;
     }
     return cpu;
@@ -267,14 +318,26 @@ static void put_scope(struct writer *w, struct buffer *out)
     wire_message(out, SCOPE_SCOPE, &row.base);
 }
 
+/* The Profiles of a sheet stand one after another. */
+static void put_sheet(struct writer *w, size_t sheet, int derived, struct buffer *out)
+{
+    bool is_first = true;
+    for (size_t i = 0; i < profile_value_count(w->profile); i++) {
+        if (profile_column_sheet(w->profile, i) != sheet)
+            continue;
+        if ((int)i != derived)
+            put_column(w, i, is_first, out);
+        is_first = false;
+    }
+}
+
 static void write_resource_profiles(struct writer *w, struct buffer *out)
 {
     struct buffer scope = {0}, resource = {0};
     int derived = derived_column(w->profile);
     put_scope(w, &scope);
-    for (size_t i = 0; i < profile_value_count(w->profile); i++)
-        if ((int)i != derived)
-            put_column(w, i, &scope);
+    for (size_t i = 0; i < profile_sheet_count(w->profile); i++)
+        put_sheet(w, i, derived, &scope);
     put_resource(w, &resource);
     wire_buffer(&resource, RESOURCE_SCOPE_PROFILES, &scope);
     buffer_free(&scope);
@@ -288,7 +351,7 @@ static uint32_t location_number(struct writer *w, profile_id id)
 {
     const struct profile_location *l = profile_get_location(w->profile, id);
     bool empty = l->mapping == 0 && l->address == 0 && l->line_count == 0 &&
-                 l->type == CPROF_FRAME_UNKNOWN;
+                 l->type == CPROF_FRAME_UNKNOWN && l->other_type == 0;
     return empty ? 0 : numbering_of(&w->locations, id);
 }
 
@@ -322,7 +385,9 @@ static void put_location(struct writer *w, uint32_t number, struct buffer *out)
             w->lines[i].line = location->lines[i].line;
             w->lines[i].column = location->lines[i].column;
         }
-        const char *type = frame_type_name(location->type);
+        const char *type = location->other_type != 0
+                               ? profile_text(w->profile, location->other_type)
+                               : frame_type_name(location->type);
         if (*type != '\0')
             w->indices[row.n_attribute_indices++] =
                 (int32_t)attribute_text(w, FRAME_TYPE_KEY, names_text(&w->values, type));
@@ -434,7 +499,7 @@ int otlp_write_resource(const struct profile *p, struct buffer *out)
     return failed ? -ENOMEM : out->error;
 }
 
-static const char *const endings[] = {".otlp", NULL};
+static const char *const endings[] = {".otlp", ".otlp.gz", NULL};
 
 const struct format format_otlp = {
     .name = "otlp",

@@ -8,6 +8,10 @@
 
 #include "format/frame_type.h"
 #include "format/gzip.h"
+#include "format/json_read.h"
+#include "format/otlp_frames.h"
+#include "format/otlp_json.h"
+#include "format/otlp_version.h"
 #include "format/refuse.h"
 #include "format/row.h"
 #include "format/wire.h"
@@ -15,18 +19,50 @@
 #include "profile/combine.h"
 #include "profiles.pb-c.h"
 
+/*
+ * The resources of one input. An attribute that all of them have stands once in the profile;
+ * what only some have, or not with the same value, would be lost so: each sample gets it as a
+ * label.
+ */
+#define MOST_OWN 256 /* each of its samples has them */
+
+#define MOST_LISTED 256 /* values of an attribute; longer lists are left out */
+
+struct resources {
+    struct profile *interner; /* an attribute is a set of one label */
+    uint32_t *had_by;         /* by that set: how many resources have it */
+    uint32_t *last;           /* of those the last, so that each counts once */
+    size_t room;
+    uint32_t count; /* resources that have samples */
+};
+
+/* A row of the attribute table: a label, or several of one key. */
+struct attribute {
+    struct profile_label label;
+    struct profile_label *more; /* owned; NULL: it is the one */
+    size_t more_count;
+};
+
 struct reader {
+    struct resources *resources;
+    const Otlp__ResourceProfiles *resource; /* read last */
+    struct profile_label *own;              /* what it has for itself */
+    size_t own_count;
     const Otlp__ProfilesData *in;
     const Otlp__ProfilesDictionary *dictionary;
     struct profile *p; /* the sum */
     char *error;
-    bool has_cpu;                       /* a Profile gives cpu/nanoseconds itself */
-    size_t columns[PROFILE_MAX_VALUES]; /* of the sum, for each value of the Profile */
-    const Otlp__ScopeProfiles *scope;   /* of the Profile read last */
+    bool has_cpu; /* a Profile gives cpu/nanoseconds itself */
+    /* In the sum, for each column of the Profile's sheet; its own is at `at`. */
+    struct profile_place places[PROFILE_MAX_VALUES];
+    size_t at;
+    const Otlp__ScopeProfiles *scope; /* of the Profile read last */
     const Otlp__Profile *last;
+    const Otlp__Profile *first; /* of its sheet */
+    size_t joined;              /* others since: each is compared with the first */
     /* By row of the dictionary's tables: */
     profile_id *strings, *mappings, *functions, *locations, *stacks, *links;
-    struct profile_label *attributes;
+    struct attribute *attributes;
     struct row lists;
 };
 
@@ -89,14 +125,46 @@ static int read_strings(struct reader *r)
     return 0;
 }
 
+/* A list's values are labels of its key; lists and maps in it are left out. */
+static int read_list_values(struct reader *r, const Otlp__ArrayValue *in, struct attribute *to)
+{
+    const size_t values = in->n_values <= MOST_LISTED ? in->n_values : 0;
+    size_t count = 0;
+    to->more = calloc(values + 1, sizeof(*to->more));
+    if (to->more == NULL)
+        return refuse_memory(r->error);
+    for (size_t i = 0; i < values; i++) {
+        struct profile_label *label = &to->more[count];
+        *label = to->label;
+        TRY(read_value(r, in->values[i], label));
+        count += label->is_number || label->text != 0;
+    }
+    to->more_count = count;
+    return 0;
+}
+
+static int read_list(struct reader *r, const ProtobufCBinaryData *list, struct attribute *to)
+{
+    struct wire_tree tree = {0};
+    int status =
+        wire_unpack(&tree, &otlp__array_value__descriptor, list->data, list->len, r->error);
+    if (status == 0)
+        status = read_list_values(r, (const Otlp__ArrayValue *)tree.message, to);
+    wire_release(&tree);
+    return status;
+}
+
 static int read_attributes(struct reader *r)
 {
     for (size_t i = 0; i < r->dictionary->n_attribute_table; i++) {
         const Otlp__KeyValueAndUnit *in = r->dictionary->attribute_table[i];
-        struct profile_label *label = &r->attributes[i];
+        struct profile_label *label = &r->attributes[i].label;
         TRY(read_string(r, in->key_strindex, &label->key));
         TRY(read_string(r, in->unit_strindex, &label->unit));
-        TRY(read_value(r, in->value, label));
+        if (in->value != NULL && in->value->value_case == OTLP__ANY_VALUE__VALUE_ARRAY_VALUE)
+            TRY(read_list(r, &in->value->array_value, &r->attributes[i]));
+        else
+            TRY(read_value(r, in->value, label));
     }
     return 0;
 }
@@ -108,8 +176,8 @@ static int find_attribute(struct reader *r, const int32_t *indices, size_t count
     *text = 0;
     for (size_t i = 0; i < count; i++) {
         TRY(check(r, indices[i], r->dictionary->n_attribute_table, "attribute"));
-        if (strcmp(profile_text(r->p, r->attributes[indices[i]].key), key) == 0)
-            *text = r->attributes[indices[i]].text;
+        if (strcmp(profile_text(r->p, r->attributes[indices[i]].label.key), key) == 0)
+            *text = r->attributes[indices[i]].label.text;
     }
     return 0;
 }
@@ -148,16 +216,19 @@ static int read_functions(struct reader *r)
     return 0;
 }
 
-static int read_lines(struct reader *r, const Otlp__Location *in, struct profile_line *lines)
+/* Those of a function; others tell nothing. */
+static int read_lines(struct reader *r, const Otlp__Location *in, struct profile_line *lines,
+                      uint32_t *count)
 {
     for (size_t i = 0; i < in->n_lines; i++) {
         const Otlp__Line *line = in->lines[i];
         TRY(check(r, line->function_index, r->dictionary->n_function_table, "function"));
-        lines[i] = (struct profile_line){
+        lines[*count] = (struct profile_line){
             .function = r->functions[line->function_index],
             .line = line->line,
             .column = line->column,
         };
+        *count += lines[*count].function != 0;
     }
     return 0;
 }
@@ -168,18 +239,15 @@ static int read_location(struct reader *r, size_t row)
     struct profile_line *lines = row_lines(&r->lists, in->n_lines);
     if (lines == NULL)
         return refuse_memory(r->error);
-    struct profile_location location = {
-        .address = in->address,
-        .line_count = (uint32_t)in->n_lines,
-        .lines = lines,
-    };
+    struct profile_location location = {.address = in->address, .lines = lines};
     profile_id type;
     TRY(check(r, in->mapping_index, r->dictionary->n_mapping_table, "mapping"));
     TRY(find_attribute(r, in->attribute_indices, in->n_attribute_indices, FRAME_TYPE_KEY,
                        &type));
     location.mapping = r->mappings[in->mapping_index];
     location.type = frame_type_parse(profile_text(r->p, type));
-    TRY(read_lines(r, in, lines));
+    location.other_type = location.type == CPROF_FRAME_UNKNOWN ? type : 0;
+    TRY(read_lines(r, in, lines, &location.line_count));
     r->locations[row] = profile_location(r->p, &location);
     return 0;
 }
@@ -243,17 +311,61 @@ static int set_attribute(struct reader *r, struct profile *to, enum profile_attr
     return status == 0 ? 0 : refuse_memory(r->error);
 }
 
+static int read_attribute(struct reader *r, const Otlp__KeyValue *in,
+                          struct profile_label *label)
+{
+    *label = (struct profile_label){0};
+    if (in->key_strindex != 0)
+        TRY(read_string(r, in->key_strindex, &label->key));
+    else
+        label->key = intern_text(r, &in->key);
+    return read_value(r, in->value, label);
+}
+
 static int read_resource(struct reader *r, const Otlp__Resource *in, struct profile *to)
 {
+    struct profile_label label;
     for (size_t i = 0; in != NULL && i < in->n_attributes; i++) {
-        const Otlp__KeyValue *attribute = in->attributes[i];
-        struct profile_label label = {0};
-        if (attribute->key_strindex != 0)
-            TRY(read_string(r, attribute->key_strindex, &label.key));
-        else
-            label.key = intern_text(r, &attribute->key);
-        TRY(read_value(r, attribute->value, &label));
+        TRY(read_attribute(r, in->attributes[i], &label));
         TRY(set_attribute(r, to, PROFILE_RESOURCE, &label));
+    }
+    return 0;
+}
+
+/* The number of an attribute among those of all resources; 0: out of memory. */
+static profile_id number_attribute(struct resources *all, const struct profile *p,
+                                   const struct profile_label *label)
+{
+    struct profile *to = all->interner;
+    const struct profile_label copy = {
+        .key = profile_string(to, profile_text(p, label->key)),
+        .text = profile_string(to, profile_text(p, label->text)),
+        .number = label->number,
+        .is_number = label->is_number,
+    };
+    return profile_labels(to, &copy, 1);
+}
+
+/* What the resource has that not all have. */
+static int read_own_attributes(struct reader *r, const Otlp__Resource *in)
+{
+    struct profile_label label;
+    free(r->own);
+    r->own_count = 0;
+    r->own = calloc((in != NULL ? in->n_attributes : 0) + 1, sizeof(*r->own));
+    if (r->own == NULL)
+        return refuse_memory(r->error);
+    for (size_t i = 0; in != NULL && i < in->n_attributes; i++) {
+        TRY(read_attribute(r, in->attributes[i], &label));
+        profile_id number = number_attribute(r->resources, r->p, &label);
+        bool shared =
+            number < r->resources->room && r->resources->had_by[number] == r->resources->count;
+        if (shared || label.key == 0 || (label.text == 0 && !label.is_number))
+            continue;
+        if (r->own_count == MOST_OWN)
+            return refuse(r->error, "a resource has more than %d attributes that others lack",
+                          MOST_OWN);
+        r->own[r->own_count++] = label;
     }
     return 0;
 }
@@ -268,9 +380,10 @@ static int read_header(struct reader *r, const Otlp__Profile *in,
                        struct profile *to)
 {
     struct profile_header *h = profile_header(to);
+    struct profile_period *period = profile_period(to, 0);
     h->time_ns = in->time_unix_nano;
     h->duration_ns = in->duration_nano;
-    h->period = in->period;
+    period->value = in->period;
     if (in->profile_id.len == sizeof(h->profile_id))
         memcpy(h->profile_id, in->profile_id.data, sizeof(h->profile_id));
     if (scope != NULL) {
@@ -281,12 +394,12 @@ static int read_header(struct reader *r, const Otlp__Profile *in,
         profile_id type, unit;
         TRY(read_string(r, in->period_type->type_strindex, &type));
         TRY(read_string(r, in->period_type->unit_strindex, &unit));
-        h->period_type.type = profile_string(to, profile_text(r->p, type));
-        h->period_type.unit = profile_string(to, profile_text(r->p, unit));
+        period->type.type = profile_string(to, profile_text(r->p, type));
+        period->type.unit = profile_string(to, profile_text(r->p, unit));
     }
     for (size_t i = 0; i < in->n_attribute_indices; i++) {
         TRY(check(r, in->attribute_indices[i], r->dictionary->n_attribute_table, "attribute"));
-        const struct profile_label *attribute = &r->attributes[in->attribute_indices[i]];
+        const struct profile_label *attribute = &r->attributes[in->attribute_indices[i]].label;
         if (!another_column || !profile_is_metric(r->p, attribute))
             TRY(set_attribute(r, to, PROFILE_ATTRIBUTES, attribute));
     }
@@ -313,17 +426,26 @@ static bool tells_cpu_time(struct reader *r, const Otlp__Profile *in)
 static int add_value_type(struct reader *r, struct profile *to, const char *type,
                           const char *unit)
 {
-    return profile_add_value_type(to, type, unit) == 0 ? 0 : refuse_memory(r->error);
+    int status = profile_add_value_type(to, 0, type, unit);
+    return status == 0 || status == -EEXIST ? 0 : refuse_memory(r->error);
 }
 
-static int read_value_types(struct reader *r, const Otlp__Profile *in, struct profile *to)
+static int read_value_type(struct reader *r, const Otlp__Profile *in, struct profile *to)
 {
     profile_id type = 0, unit = 0;
     if (in->sample_type != NULL) {
         TRY(read_string(r, in->sample_type->type_strindex, &type));
         TRY(read_string(r, in->sample_type->unit_strindex, &unit));
     }
-    TRY(add_value_type(r, to, profile_text(r->p, type), profile_text(r->p, unit)));
+    return add_value_type(r, to, profile_text(r->p, type), profile_text(r->p, unit));
+}
+
+/* The sheet's first, by which it is found in the sum, and the Profile's own. */
+static int read_value_types(struct reader *r, const Otlp__Profile *in, struct profile *to)
+{
+    TRY(read_value_type(r, r->first, to));
+    TRY(read_value_type(r, in, to));
+    r->at = profile_value_count(to) - 1;
     if (tells_cpu_time(r, in))
         TRY(add_value_type(r, to, "cpu", "nanoseconds"));
     return 0;
@@ -341,14 +463,65 @@ static bool is_another_column(const struct reader *r, const Otlp__ScopeProfiles 
            last->sample_type->type_strindex != in->sample_type->type_strindex;
 }
 
+static bool same_type(const Otlp__ValueType *a, const Otlp__ValueType *b)
+{
+    return a != NULL && b != NULL && a->type_strindex == b->type_strindex &&
+           a->unit_strindex == b->unit_strindex;
+}
+
+/* Does it tell nothing of its period? Then one value may stand for one of itself. */
+static bool has_no_period(const Otlp__Profile *in)
+{
+    return in->period_type == NULL || in->period <= 0 ||
+           (in->period == 1 && same_type(in->period_type, in->sample_type));
+}
+
+static bool same_period(const Otlp__Profile *a, const Otlp__Profile *b)
+{
+    return (has_no_period(a) && has_no_period(b)) ||
+           (a->period == b->period && same_type(a->period_type, b->period_type));
+}
+
+static bool same_identity(const Otlp__Sample *a, const Otlp__Sample *b)
+{
+    return a->stack_index == b->stack_index && a->link_index == b->link_index &&
+           a->n_attribute_indices == b->n_attribute_indices &&
+           (a->n_attribute_indices == 0 ||
+            memcmp(a->attribute_indices, b->attribute_indices,
+                   a->n_attribute_indices * sizeof(*a->attribute_indices)) == 0);
+}
+
+/* Are the samples some of the other's, in the same order? */
+static bool has_samples_of(const Otlp__Profile *in, const Otlp__Profile *other)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < other->n_samples && at < in->n_samples; i++)
+        at += same_identity(in->samples[at], other->samples[i]);
+    return at == in->n_samples;
+}
+
+/* Is the Profile one more column of the sheet at hand? What a source counts in several units
+ * has one period, and the same samples but for those that are 0. */
+static bool is_of_sheet(const struct reader *r, const Otlp__ScopeProfiles *scope,
+                        const Otlp__Profile *in)
+{
+    return is_another_column(r, scope, in) && same_period(r->first, in) &&
+           has_samples_of(in, r->first);
+}
+
 static int read_head(struct reader *r, const Otlp__ResourceProfiles *resource,
                      const Otlp__ScopeProfiles *scope, const Otlp__Profile *in,
                      struct profile *once)
 {
+    r->joined++;
+    if (r->joined >= PROFILE_MAX_VALUES || !is_of_sheet(r, scope, in)) {
+        r->first = in;
+        r->joined = 0;
+    }
     TRY(read_value_types(r, in, once));
     TRY(read_resource(r, resource->resource, once));
     TRY(read_header(r, in, scope->scope, is_another_column(r, scope, in), once));
-    return refuse_merge(r->error, profile_merge_head(r->p, once, r->columns));
+    return refuse_merge(r->error, profile_merge_head(r->p, once, r->places));
 }
 
 /* Samples */
@@ -364,22 +537,53 @@ static int64_t value_of(const Otlp__Sample *in)
     return sum;
 }
 
+static bool has_key(const struct profile_label *labels, size_t count, profile_id key)
+{
+    for (size_t i = 0; i < count; i++)
+        if (labels[i].key == key)
+            return true;
+    return false;
+}
+
+/* All labels of a sample, in r->lists.labels: its own and, of keys that it has not, those of
+ * its resource. */
+static int read_labels(struct reader *r, const Otlp__Sample *in, profile_id *id)
+{
+    size_t room = r->own_count, count = 0;
+    *id = 0;
+    for (size_t i = 0; i < in->n_attribute_indices; i++) {
+        TRY(check(r, in->attribute_indices[i], r->dictionary->n_attribute_table, "attribute"));
+        room += 1 + r->attributes[in->attribute_indices[i]].more_count;
+    }
+    struct profile_label *labels = row_labels(&r->lists, room);
+    if (labels == NULL)
+        return refuse_memory(r->error);
+    for (size_t i = 0; i < in->n_attribute_indices; i++) {
+        const struct attribute *attribute = &r->attributes[in->attribute_indices[i]];
+        const bool one = attribute->more == NULL;
+        const struct profile_label *values = one ? &attribute->label : attribute->more;
+        for (size_t k = 0; k < (one ? 1 : attribute->more_count); k++)
+            labels[count++] = values[k];
+    }
+    const size_t own = count;
+    for (size_t i = 0; i < r->own_count; i++)
+        if (!has_key(labels, own, r->own[i].key))
+            labels[count++] = r->own[i];
+    *id = profile_all_labels(r->p, labels, count);
+    return 0;
+}
+
 static int read_sample(struct reader *r, const Otlp__Sample *in, const int64_t *values)
 {
     TRY(check(r, in->stack_index, r->dictionary->n_stack_table, "stack"));
     /* Index 0 says "no link" even to a table that is missing. */
     if (in->link_index != 0)
         TRY(check(r, in->link_index, r->dictionary->n_link_table, "link"));
-    struct profile_label *read = row_labels(&r->lists, in->n_attribute_indices);
-    if (read == NULL)
-        return refuse_memory(r->error);
-    for (size_t i = 0; i < in->n_attribute_indices; i++) {
-        TRY(check(r, in->attribute_indices[i], r->dictionary->n_attribute_table, "attribute"));
-        read[i] = r->attributes[in->attribute_indices[i]];
-    }
-    profile_id labels = profile_labels(r->p, read, in->n_attribute_indices);
+    profile_id labels = 0;
+    TRY(read_labels(r, in, &labels));
     profile_id link = in->link_index != 0 ? r->links[in->link_index] : 0;
-    int status = profile_add(r->p, r->stacks[in->stack_index], link, labels, values);
+    int status = profile_add_row(r->p, r->places[r->at].column, r->stacks[in->stack_index],
+                                 link, labels, values);
     return status == 0 ? 0 : refuse_memory(r->error);
 }
 
@@ -388,9 +592,9 @@ static int read_samples(struct reader *r, const Otlp__Profile *in, bool cpu_time
     for (size_t i = 0; i < in->n_samples; i++) {
         int64_t values[PROFILE_MAX_VALUES] = {0};
         int64_t value = value_of(in->samples[i]);
-        values[r->columns[0]] = value;
+        profile_put(values, r->places[r->at], value);
         if (cpu_time)
-            values[r->columns[1]] = clamp_multiply(value, in->period);
+            profile_put(values, r->places[r->at + 1], clamp_multiply(value, in->period));
         TRY(read_sample(r, in->samples[i], values));
     }
     return 0;
@@ -401,12 +605,15 @@ static int read_profile(struct reader *r, const Otlp__ResourceProfiles *resource
 {
     if (in->n_samples == 0)
         return 0;
+    if (r->resources->count > 1 && r->resource != resource)
+        TRY(read_own_attributes(r, resource->resource));
+    r->resource = resource;
     struct profile *once = profile_new(NULL);
     if (once == NULL)
         return refuse_memory(r->error);
     int status = read_head(r, resource, scope, in, once);
     if (status == 0)
-        status = read_samples(r, in, profile_value_count(once) == 2);
+        status = read_samples(r, in, profile_value_count(once) > r->at + 1);
     profile_free(once);
     r->scope = scope;
     r->last = in;
@@ -464,7 +671,10 @@ static void reader_free(struct reader *r)
     free(r->locations);
     free(r->stacks);
     free(r->links);
+    for (size_t i = 0; r->attributes != NULL && i < r->dictionary->n_attribute_table; i++)
+        free(r->attributes[i].more);
     free(r->attributes);
+    free(r->own);
     row_free(&r->lists);
 }
 
@@ -472,32 +682,207 @@ static int read_data(struct reader *r)
 {
     TRY(read_dictionary(r));
     for_each_profile(r, look_for_cpu);
-    TRY(for_each_profile(r, read_profile));
-    if (r->last == NULL)
-        return refuse(r->error, "no samples in it");
-    return profile_error(r->p) == 0 ? 0 : refuse_memory(r->error);
+    return for_each_profile(r, read_profile);
 }
 
-static int read_message(const Otlp__ProfilesData *in, struct profile *sum,
-                        char error[FORMAT_ERROR_SIZE])
+/* --- the whole --- */
+
+/* What is known across the messages of one input. */
+struct input {
+    struct profile *sum;
+    char *error;
+    struct resources resources;
+    bool by_name; /* from JSON, whose names say of which version it is */
+    bool has_samples;
+};
+
+static int read_message(struct input *input, const Otlp__ProfilesData *in)
 {
-    struct reader r = {.in = in, .dictionary = in->dictionary, .p = sum, .error = error};
+    struct reader r = {.in = in,
+                       .dictionary = in->dictionary,
+                       .resources = &input->resources,
+                       .p = input->sum,
+                       .error = input->error};
+    if (in->n_resource_profiles == 0 && in->dictionary == NULL)
+        return 0;
     if (r.dictionary == NULL)
-        return refuse(error, "no dictionary: written by OTLP before 1.7, or cut short");
-    int status = reader_init(&r) ? read_data(&r) : refuse_memory(error);
+        return refuse(input->error, "no dictionary: cut short, or of no OTLP that cprof knows");
+    int status = reader_init(&r) ? read_data(&r) : refuse_memory(input->error);
+    input->has_samples |= r.last != NULL;
     reader_free(&r);
+    return status;
+}
+
+static int for_message(struct input *input, struct wire_cursor message,
+                       int (*each)(struct input *input, const Otlp__ProfilesData *in))
+{
+    struct wire_tree tree = {0};
+    const size_t size = (size_t)(message.end - message.at);
+    const char *old = input->by_name ? NULL : otlp_old_version(message.at, size);
+    if (old != NULL)
+        return otlp_refuse_old(input->error, old);
+    int status =
+        wire_unpack(&tree, &otlp__profiles_data__descriptor, message.at, size, input->error);
+    if (status == 0)
+        status = each(input, (const Otlp__ProfilesData *)tree.message);
+    wire_release(&tree);
+    return status;
+}
+
+/* --- resources, before all else --- */
+
+static bool has_samples(const Otlp__ResourceProfiles *resource)
+{
+    for (size_t i = 0; i < resource->n_scope_profiles; i++)
+        for (size_t k = 0; k < resource->scope_profiles[i]->n_profiles; k++)
+            if (resource->scope_profiles[i]->profiles[k]->n_samples > 0)
+                return true;
+    return false;
+}
+
+/* Room for the attribute of that number. */
+static bool reserve_attribute(struct resources *all, size_t number)
+{
+    if (number < all->room)
+        return true;
+    size_t room = 2 * number + 64;
+    uint32_t *had_by = realloc(all->had_by, room * sizeof(*had_by));
+    if (had_by != NULL)
+        all->had_by = had_by;
+    uint32_t *last = realloc(all->last, room * sizeof(*last));
+    if (last != NULL)
+        all->last = last;
+    if (had_by == NULL || last == NULL)
+        return false;
+    memset(had_by + all->room, 0, (room - all->room) * sizeof(*had_by));
+    memset(last + all->room, 0, (room - all->room) * sizeof(*last));
+    all->room = room;
+    return true;
+}
+
+static int count_attributes(struct reader *r, const Otlp__Resource *in)
+{
+    struct resources *all = r->resources;
+    struct profile_label label;
+    for (size_t i = 0; in != NULL && i < in->n_attributes; i++) {
+        TRY(read_attribute(r, in->attributes[i], &label));
+        profile_id number = number_attribute(all, r->p, &label);
+        if (number == 0 || !reserve_attribute(all, number))
+            return refuse_memory(r->error);
+        all->had_by[number] += all->last[number] != all->count;
+        all->last[number] = all->count;
+    }
+    return 0;
+}
+
+static int look_at_resources(struct input *input, const Otlp__ProfilesData *in)
+{
+    struct reader r = {.in = in,
+                       .dictionary = in->dictionary,
+                       .resources = &input->resources,
+                       .p = input->resources.interner,
+                       .error = input->error};
+    if (r.dictionary == NULL)
+        return 0; /* refused later */
+    int status = reader_init(&r) ? read_strings(&r) : refuse_memory(input->error);
+    for (size_t i = 0; status == 0 && i < in->n_resource_profiles; i++)
+        if (has_samples(in->resource_profiles[i])) {
+            input->resources.count++;
+            status = count_attributes(&r, in->resource_profiles[i]->resource);
+        }
+    reader_free(&r);
+    return status;
+}
+
+/* Resources of a message that is not decoded yet. */
+static size_t count_resources(struct wire_cursor message)
+{
+    enum { RESOURCE_PROFILES = 1 };
+    struct wire_field field;
+    size_t count = 0;
+    while (wire_next(&message, &field) > 0)
+        count += field.number == RESOURCE_PROFILES;
+    return count;
+}
+
+/* --- files of many messages --- */
+
+/* Calls `each` for all messages; an input that is no file of many is one. */
+static int for_each_message(struct input *input, struct wire_cursor file, bool frames,
+                            int (*each)(struct input *input, const Otlp__ProfilesData *in))
+{
+    struct wire_cursor message;
+    if (!frames)
+        return for_message(input, file, each);
+    while (otlp_next_frame(&file, &message))
+        TRY(for_message(input, message, each));
+    if (file.at != file.end)
+        return refuse(input->error, "cut short: %zu bytes after the last whole message",
+                      (size_t)(file.end - file.at));
+    return 0;
+}
+
+static bool has_several_resources(struct wire_cursor file, bool frames)
+{
+    struct wire_cursor message;
+    size_t count = 0;
+    if (!frames)
+        return count_resources(file) > 1;
+    while (count < 2 && otlp_next_frame(&file, &message))
+        count += count_resources(message);
+    return count > 1;
+}
+
+static int read_messages(struct input *input, const unsigned char *data, size_t size,
+                         bool frames)
+{
+    const struct wire_cursor file = {data, data + size};
+    if (has_several_resources(file, frames)) {
+        if (profile_guards_resource(input->sum)) /* before anything is added */
+            return refuse_merge(input->error, -EXDEV);
+        input->resources.interner = profile_new(NULL);
+        if (input->resources.interner == NULL)
+            return refuse_memory(input->error);
+        TRY(for_each_message(input, file, frames, look_at_resources));
+    }
+    return for_each_message(input, file, frames, read_message);
+}
+
+bool otlp_detect_json(const unsigned char *data, size_t size)
+{
+    static const char *const keys[] = {"\"resourceProfiles\"", "\"resource_profiles\""};
+    for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
+        if (json_detect(data, size) && memmem(data, size, keys[i], strlen(keys[i])) != NULL)
+            return true;
+    return false;
+}
+
+static int read_json(struct input *input, const unsigned char *data, size_t size)
+{
+    struct buffer frames = {0};
+    input->by_name = true;
+    int status = otlp_json_frames(data, size, &frames, input->error);
+    if (status == 0)
+        status = read_messages(input, frames.data, frames.size, true);
+    buffer_free(&frames);
     return status;
 }
 
 static int read_raw(const unsigned char *data, size_t size, struct profile *sum,
                     char error[FORMAT_ERROR_SIZE])
 {
-    struct wire_tree tree = {0};
-    int status = wire_unpack(&tree, &otlp__profiles_data__descriptor, data, size, error);
-    if (status == 0)
-        status = read_message((const Otlp__ProfilesData *)tree.message, sum, error);
-    wire_release(&tree);
-    return status;
+    struct input input = {.sum = sum, .error = error};
+    struct wire_cursor message;
+    int status =
+        json_detect(data, size)
+            ? read_json(&input, data, size)
+            : read_messages(&input, data, size, otlp_first_frame(data, size, &message));
+    profile_free(input.resources.interner);
+    free(input.resources.had_by);
+    free(input.resources.last);
+    if (status == 0 && !input.has_samples)
+        return refuse(error, "no samples in it");
+    return status != 0 || profile_error(sum) == 0 ? status : refuse_memory(error);
 }
 
 int otlp_read(const unsigned char *data, size_t size, struct profile *sum,

@@ -40,8 +40,12 @@ struct writer {
     const struct profile *profile;
     struct buffer *out;
     struct names names;
-    struct numbering mappings; /* rows past the profile's: one for each frame type */
+    struct numbering mappings; /* rows past the profile's: one for each frame type, and then
+                                  one for each string that may be the word of another */
+    uint32_t first_other;
+    profile_id program; /* the path of its file; 0 = not told */
     struct numbering functions, locations;
+    bool *nameless;         /* by mapping: one of its locations has no name */
     uint64_t *location_ids; /* of one sample; room for the deepest stack */
     Pprof__Label *labels;   /* of one sample; room for the largest set and a link */
     Pprof__Label **label_pointers;
@@ -71,10 +75,13 @@ static bool writer_init_payload(struct writer *w)
 static bool writer_init(struct writer *w, const struct profile *p, struct buffer *out)
 {
     *w = (struct writer){.profile = p, .out = out};
+    w->first_other = (uint32_t)profile_mapping_count(p) + FRAME_TYPE_COUNT;
     return names_init(&w->names, p) &&
-           numbering_init(&w->mappings, profile_mapping_count(p) + FRAME_TYPE_COUNT) &&
+           numbering_init(&w->mappings, w->first_other + profile_string_count(p)) &&
            numbering_init(&w->functions, profile_function_count(p)) &&
-           numbering_init(&w->locations, profile_location_count(p)) && writer_init_payload(w);
+           numbering_init(&w->locations, profile_location_count(p)) &&
+           (w->nameless = calloc(profile_mapping_count(p), sizeof(*w->nameless))) != NULL &&
+           writer_init_payload(w);
 }
 
 static void writer_free(struct writer *w)
@@ -83,6 +90,7 @@ static void writer_free(struct writer *w)
     numbering_free(&w->mappings);
     numbering_free(&w->functions);
     numbering_free(&w->locations);
+    free(w->nameless);
     free(w->location_ids);
     free(w->labels);
     free(w->label_pointers);
@@ -96,6 +104,39 @@ static void write_value_type(struct writer *w, unsigned field, struct profile_va
     row.type = names_of(&w->names, type.type);
     row.unit = names_of(&w->names, type.unit);
     wire_message(w->out, field, &row.base);
+}
+
+/* The program */
+
+static profile_id program_path(const struct profile *p)
+{
+    if (profile_header_const(p)->program != 0)
+        return profile_header_const(p)->program;
+    for (size_t i = 0; i < profile_attribute_count(p, PROFILE_RESOURCE); i++) {
+        const struct profile_label *attribute = profile_attribute(p, PROFILE_RESOURCE, i);
+        if (strcmp(profile_text(p, attribute->key), PPROF_PROGRAM) == 0)
+            return attribute->text;
+    }
+    return 0;
+}
+
+/* The program's own mapping gets the first number: pprof's tools say its name and build id
+ * above all they show. It is the one of the process's executable, whether it has samples or
+ * not, or else the one that was the first where the profile was read from. */
+static void number_main(struct writer *w)
+{
+    const struct profile *p = w->profile;
+    const size_t count = profile_mapping_count(p);
+    w->program = program_path(p);
+    for (uint32_t id = 1; id < count && w->program != 0; id++)
+        if (profile_get_mapping(p, id)->filename == w->program) {
+            numbering_of(&w->mappings, id);
+            return;
+        }
+    if (w->program != 0)
+        numbering_of(&w->mappings, (uint32_t)count + CPROF_FRAME_UNKNOWN);
+    else if (count > 1)
+        numbering_of(&w->mappings, 1);
 }
 
 /* Samples */
@@ -136,7 +177,8 @@ static size_t put_labels(struct writer *w, size_t at, profile_id id)
     return at;
 }
 
-static void write_sample(struct writer *w, const struct profile_sample *sample)
+static void write_sample(struct writer *w, const struct profile_sample *sample,
+                         const int64_t *values)
 {
     struct profile_stack stack = profile_get_stack(w->profile, sample->stack);
     for (uint32_t i = 0; i < stack.depth; i++)
@@ -145,7 +187,7 @@ static void write_sample(struct writer *w, const struct profile_sample *sample)
     row.n_location_id = stack.depth;
     row.location_id = w->location_ids;
     row.n_value = profile_value_count(w->profile);
-    row.value = (int64_t *)sample->values;
+    row.value = (int64_t *)values;
     row.n_label = put_labels(w, put_link(w, 0, sample->link), sample->labels);
     row.label = w->label_pointers;
     wire_message(w->out, FIELD_SAMPLE, &row.base);
@@ -153,12 +195,21 @@ static void write_sample(struct writer *w, const struct profile_sample *sample)
 
 /* Tables */
 
+/* Code of a file that others may still name needs that file's mapping more than its type. */
+static bool has_other_type(const struct writer *w, const struct profile_location *location)
+{
+    return location->other_type != 0 && (location->mapping == 0 || location->line_count > 0) &&
+           pprof_is_type(profile_text(w->profile, location->other_type));
+}
+
 /* The mapping that says what a location's frame type is: see pprof.h. */
 static uint32_t mapping_of(struct writer *w, const struct profile_location *location)
 {
     const struct profile_mapping *mapping = profile_get_mapping(w->profile, location->mapping);
     const char *file = profile_text(w->profile, mapping->filename);
     bool kernel = strncmp(file, PPROF_KERNEL_PREFIX, strlen(PPROF_KERNEL_PREFIX)) == 0;
+    if (has_other_type(w, location))
+        return numbering_of(&w->mappings, w->first_other + location->other_type);
     bool real = location->type == CPROF_FRAME_UNKNOWN ||
                 (location->mapping != 0 && location->type == CPROF_FRAME_NATIVE) ||
                 (kernel && location->type == CPROF_FRAME_KERNEL);
@@ -177,14 +228,18 @@ static void write_location(struct writer *w, uint32_t number)
     row.mapping_id = mapping_of(w, location);
     row.address = location->address;
     row.is_folded = location->folded;
-    row.n_line = location->line_count;
     row.line = w->line_pointers;
     for (uint32_t i = 0; i < location->line_count; i++) {
-        pprof__line__init(&w->lines[i]);
-        w->lines[i].function_id = numbering_of(&w->functions, location->lines[i].function);
-        w->lines[i].line = location->lines[i].line;
-        w->lines[i].column = location->lines[i].column;
+        if (location->lines[i].function == 0)
+            continue; /* which pprof's tools refuse */
+        Pprof__Line *line = &w->lines[row.n_line++];
+        pprof__line__init(line);
+        line->function_id = numbering_of(&w->functions, location->lines[i].function);
+        line->line = location->lines[i].line;
+        line->column = location->lines[i].column;
     }
+    if (row.n_line == 0)
+        w->nameless[location->mapping] = true;
     wire_message(w->out, FIELD_LOCATION, &row.base);
 }
 
@@ -211,13 +266,41 @@ static uint32_t build_id_of(struct writer *w, const struct profile_mapping *mapp
     return names_text(&w->names, text);
 }
 
+/* What is left for the reader to look up: as the file said that it was read from, else nothing
+ * when all was named in the process. */
+static void put_symbols(const struct writer *w, uint32_t id, Pprof__Mapping *row)
+{
+    uint32_t symbols = PROFILE_HAS_ALL;
+    if (id < profile_mapping_count(w->profile)) {
+        symbols = profile_get_mapping(w->profile, id)->symbols;
+        if ((symbols & PROFILE_SYMBOLS_TOLD) == 0)
+            symbols = w->nameless[id] ? 0 : PROFILE_HAS_ALL;
+    }
+    row->has_functions = (symbols & PROFILE_HAS_FUNCTIONS) != 0;
+    row->has_filenames = (symbols & PROFILE_HAS_FILENAMES) != 0;
+    row->has_line_numbers = (symbols & PROFILE_HAS_LINES) != 0;
+    row->has_inline_frames = (symbols & PROFILE_HAS_INLINED) != 0;
+}
+
+/* The file's name of a mapping that is none of the profile's: a frame type, or the program. */
+static uint32_t file_of_none(struct writer *w, uint32_t id)
+{
+    size_t type = id - profile_mapping_count(w->profile);
+    char name[PPROF_TYPE_MAX + 1];
+    if (type == CPROF_FRAME_UNKNOWN)
+        return names_of(&w->names, w->program);
+    snprintf(name, sizeof(name), "[%s]",
+             id >= w->first_other ? profile_text(w->profile, id - w->first_other)
+                                  : frame_type_name((enum cprof_frame_type)type));
+    return names_text(&w->names, name);
+}
+
 static void write_mapping(struct writer *w, uint32_t number)
 {
     uint32_t id = w->mappings.order[number];
     Pprof__Mapping row = PPROF__MAPPING__INIT;
     row.id = number;
-    /* Symbolized in the process: nothing is left for the reader to look up. */
-    row.has_functions = row.has_filenames = row.has_line_numbers = row.has_inline_frames = 1;
+    put_symbols(w, id, &row);
     if (id < profile_mapping_count(w->profile)) {
         const struct profile_mapping *mapping = profile_get_mapping(w->profile, id);
         row.memory_start = mapping->start;
@@ -226,23 +309,22 @@ static void write_mapping(struct writer *w, uint32_t number)
         row.filename = names_of(&w->names, mapping->filename);
         row.build_id = build_id_of(w, mapping);
     } else {
-        enum cprof_frame_type type =
-            (enum cprof_frame_type)(id - profile_mapping_count(w->profile));
-        char name[32];
-        snprintf(name, sizeof(name), "[%s]", frame_type_name(type));
-        row.filename = names_text(&w->names, name);
+        row.filename = file_of_none(w, id);
     }
     wire_message(w->out, FIELD_MAPPING, &row.base);
 }
 
-/* Readers take the first for the program's own: those that stand for no file come last. */
+/* Readers take the first for the program's own, which number_main() saw to: those that stand
+ * for no file come last. */
 static void write_mappings(struct writer *w)
 {
     const size_t real = profile_mapping_count(w->profile);
-    for (uint32_t i = 1; i < w->mappings.used; i++)
+    if (w->mappings.used > 1)
+        write_mapping(w, 1);
+    for (uint32_t i = 2; i < w->mappings.used; i++)
         if (w->mappings.order[i] < real)
             write_mapping(w, i);
-    for (uint32_t i = 1; i < w->mappings.used; i++)
+    for (uint32_t i = 2; i < w->mappings.used; i++)
         if (w->mappings.order[i] >= real)
             write_mapping(w, i);
 }
@@ -269,11 +351,13 @@ static void write_attribute(struct writer *w, const char *prefix,
 {
     const char *key = profile_text(w->profile, attribute->key);
     const char *value = profile_text(w->profile, attribute->text);
+    bool shown = *prefix == '\0' && strcmp(key, PPROF_SHOWN) == 0;
+    const char *hide = shown ? "" : PPROF_HIDDEN;
     const char *quote = !attribute->is_number && needs_quotes(value) ? "\"" : "";
     char *text = NULL;
     int length = attribute->is_number
-                     ? asprintf(&text, "%s%s=%" PRId64, prefix, key, attribute->number)
-                     : asprintf(&text, "%s%s=%s%s%s", prefix, key, quote, value, quote);
+                     ? asprintf(&text, "%s%s%s=%" PRId64, hide, prefix, key, attribute->number)
+                     : asprintf(&text, "%s%s%s=%s%s%s", hide, prefix, key, quote, value, quote);
     if (length < 0) {
         w->names.failed = true;
         return;
@@ -298,13 +382,14 @@ static void write_comments(struct writer *w)
 static void write_header(struct writer *w)
 {
     const struct profile_header *h = profile_header_const(w->profile);
+    const struct profile_period *period = profile_period_const(w->profile, 0);
     wire_varint(w->out, FIELD_DROP_FRAMES, names_of(&w->names, h->drop_frames));
     wire_varint(w->out, FIELD_KEEP_FRAMES, names_of(&w->names, h->keep_frames));
     wire_varint(w->out, FIELD_TIME, h->time_ns);
     wire_varint(w->out, FIELD_DURATION, h->duration_ns);
-    if (h->period_type.type != 0 || h->period_type.unit != 0)
-        write_value_type(w, FIELD_PERIOD_TYPE, h->period_type);
-    wire_varint(w->out, FIELD_PERIOD, (uint64_t)h->period);
+    if (period->type.type != 0 || period->type.unit != 0)
+        write_value_type(w, FIELD_PERIOD_TYPE, period->type);
+    wire_varint(w->out, FIELD_PERIOD, (uint64_t)period->value);
     write_comments(w);
     wire_varint(w->out, FIELD_DEFAULT_SAMPLE_TYPE, names_of(&w->names, h->default_type));
     wire_varint(w->out, FIELD_DOC_URL, names_of(&w->names, h->doc_url));
@@ -315,9 +400,12 @@ static void write_profile(struct writer *w)
 {
     for (size_t i = 0; i < profile_value_count(w->profile); i++)
         write_value_type(w, FIELD_SAMPLE_TYPE, profile_value_type(w->profile, i));
+    number_main(w);
     for (size_t i = 0; i < profile_sample_count(w->profile); i++) {
-        struct profile_sample sample = profile_get_sample(w->profile, i);
-        write_sample(w, &sample);
+        struct profile_sample sample;
+        int64_t values[PROFILE_MAX_VALUES];
+        if (profile_get_row(w->profile, i, &sample, values))
+            write_sample(w, &sample, values);
     }
     for (uint32_t i = 1; i < w->locations.used; i++)
         write_location(w, i);

@@ -17,6 +17,7 @@
 #include "pprof.pb-c.h"
 #include "profile/combine.h"
 #include "profile/hex.h"
+#include "profile/prune.h"
 
 /* The tables are walked where they lie in the input, one pass each, since a row may name
  * another that comes later in the file: strings, mappings, functions, locations, samples. Rows
@@ -37,19 +38,25 @@ struct table_place {
     size_t rows;
 };
 
+/* The frames that lie in a mapping. */
+struct mapping_type {
+    enum cprof_frame_type type;
+    profile_id other; /* the word of a type that is none of those */
+};
+
 struct reader {
     struct wire_cursor in;
     struct table_place tables[FIELD_TABLES];
     struct wire_tree rest; /* a profile with everything but the tables */
     const Pprof__Profile *in_head;
-    struct profile *head;               /* the same, as profile_merge_head() takes it */
-    size_t columns[PROFILE_MAX_VALUES]; /* of the sum, for each sample type */
-    struct profile *p;                  /* the sum */
+    struct profile *head; /* the same, as profile_merge_head() takes it */
+    struct profile_place places[PROFILE_MAX_VALUES]; /* in the sum, for each sample type */
+    struct profile *p;                               /* the sum */
     char *error;
     profile_id *strings; /* by row of the input's string table, as are the arrays below */
     struct id_map mapping_ids, function_ids, location_ids;
     profile_id *mappings, *functions, *locations;
-    enum cprof_frame_type *mapping_types; /* of the frames that lie in it */
+    struct mapping_type *mapping_types;
     struct row lists;
     struct batch batch;
 };
@@ -105,16 +112,20 @@ static int read_text(struct reader *r, struct wire_cursor text, size_t row)
     return 0;
 }
 
-/* The type in "[type]", or unknown. */
-static enum cprof_frame_type bracketed_type(const char *file)
+/* The type in "[type]"; false: the file is no such word. The kernel has names in brackets as
+ * well, of what lies somewhere. */
+static bool bracketed_type(struct reader *r, const char *file, struct mapping_type *type)
 {
-    char word[16];
+    char word[PPROF_TYPE_MAX];
     size_t length = strnlen(file, sizeof(word));
     if (length < 3 || length == sizeof(word) || file[0] != '[' || file[length - 1] != ']')
-        return CPROF_FRAME_UNKNOWN;
+        return false;
     memcpy(word, file + 1, length - 2);
     word[length - 2] = '\0';
-    return frame_type_parse(word);
+    type->type = frame_type_parse(word);
+    if (type->type == CPROF_FRAME_UNKNOWN && pprof_is_type(word))
+        type->other = profile_string(r->p, word);
+    return type->type != CPROF_FRAME_UNKNOWN || type->other != 0;
 }
 
 /* A build id that says it is one of those is the htlhash. */
@@ -131,25 +142,30 @@ static void take_htlhash(struct reader *r, struct profile_mapping *mapping)
 
 static int read_mapping(struct reader *r, struct wire_cursor content, size_t row)
 {
-    enum { ID = 1, START, LIMIT, OFFSET, FILENAME, BUILD_ID };
-    uint64_t in[BUILD_ID + 1];
-    TRY(read_numbers(r, "mapping", content, row, in, BUILD_ID));
+    enum { ID = 1, START, LIMIT, OFFSET, FILENAME, BUILD_ID, HAS_FUNCTIONS, HAS_INLINED = 10 };
+    uint64_t in[HAS_INLINED + 1];
+    TRY(read_numbers(r, "mapping", content, row, in, HAS_INLINED));
     struct profile_mapping mapping = {
         .start = in[START], .limit = in[LIMIT], .file_offset = in[OFFSET]};
     TRY(name_row(r, &r->mapping_ids, in[ID], "mapping"));
     TRY(read_string(r, in[FILENAME], &mapping.filename));
     TRY(read_string(r, in[BUILD_ID], &mapping.build_id));
     const char *file = profile_text(r->p, mapping.filename);
-    enum cprof_frame_type type = bracketed_type(file);
-    if (type != CPROF_FRAME_UNKNOWN && mapping.limit == 0 && mapping.build_id == 0) {
-        r->mapping_types[row] = type; /* only there to say so */
-        return 0;
-    }
+    if (mapping.limit == 0 && mapping.build_id == 0 &&
+        bracketed_type(r, file, &r->mapping_types[row]))
+        return 0; /* only there to say so */
     take_htlhash(r, &mapping);
+    bool blank = mapping.filename == 0 && mapping.build_id == 0 && mapping.limit == 0 &&
+                 mapping.start == 0 && mapping.file_offset == 0 && mapping.htlhash == 0;
+    if (blank)
+        return 0; /* says nothing of any code */
+    mapping.symbols = PROFILE_SYMBOLS_TOLD;
+    for (unsigned i = 0; i <= HAS_INLINED - HAS_FUNCTIONS; i++)
+        mapping.symbols |=
+            in[HAS_FUNCTIONS + i] != 0 ? (uint32_t)PROFILE_HAS_FUNCTIONS << i : 0;
     bool kernel = strncmp(file, PPROF_KERNEL_PREFIX, strlen(PPROF_KERNEL_PREFIX)) == 0;
     r->mappings[row] = profile_mapping(r->p, &mapping);
-    if (r->mappings[row] != 0)
-        r->mapping_types[row] = kernel ? CPROF_FRAME_KERNEL : CPROF_FRAME_NATIVE;
+    r->mapping_types[row].type = kernel ? CPROF_FRAME_KERNEL : CPROF_FRAME_NATIVE;
     return 0;
 }
 
@@ -202,9 +218,13 @@ static int read_lines(struct reader *r, struct wire_cursor content,
     struct profile_line *lines = row_lines(&r->lists, (size_t)(content.end - content.at) / 2);
     if (lines == NULL)
         return refuse_memory(r->error);
-    while (wire_next(&content, &field) > 0)
-        if (field.number == LOCATION_LINE && field.type == WIRE_LENGTH)
-            TRY(read_line(r, wire_content(&field), id, &lines[location->line_count++]));
+    while (wire_next(&content, &field) > 0) {
+        if (field.number != LOCATION_LINE || field.type != WIRE_LENGTH)
+            continue;
+        struct profile_line *line = &lines[location->line_count];
+        TRY(read_line(r, wire_content(&field), id, line));
+        location->line_count += line->function != 0; /* one of no function tells nothing */
+    }
     location->lines = lines;
     return 0;
 }
@@ -223,7 +243,8 @@ static int read_location(struct reader *r, struct wire_cursor content, size_t ro
                           "location %" PRIu64 " names mapping %" PRIu64 ", which is missing",
                           in[LOCATION_ID], in[LOCATION_MAPPING]);
         location.mapping = r->mappings[mapping];
-        location.type = r->mapping_types[mapping];
+        location.type = r->mapping_types[mapping].type;
+        location.other_type = r->mapping_types[mapping].other;
     }
     TRY(read_lines(r, content, &location, in[LOCATION_ID]));
     r->locations[row] = profile_location(r->p, &location);
@@ -264,7 +285,7 @@ static int read_values(struct reader *r, struct wire_cursor values, struct sampl
         if (!wire_next_number(&values, &value))
             return refuse(r->error, "sample %zu is damaged", sample->number);
         if (sample->value_count < profile_value_count(r->head))
-            sample->values[r->columns[sample->value_count]] = (int64_t)value;
+            profile_put(sample->values, r->places[sample->value_count], (int64_t)value);
         sample->value_count++;
     }
     return 0;
@@ -327,7 +348,7 @@ static int add_sample(struct reader *r, const struct sample *sample)
     struct profile_entry entry = {
         .stack = {.depth = (uint32_t)sample->depth, .locations = sample->frames},
         .link = profile_link(r->p, &sample->link),
-        .labels = profile_labels(r->p, sample->labels, sample->label_count),
+        .labels = profile_all_labels(r->p, sample->labels, sample->label_count),
     };
     memcpy(entry.values, sample->values, sizeof(entry.values));
     return batch_add(&r->batch, &entry) == 0 ? 0 : refuse_memory(r->error);
@@ -378,7 +399,7 @@ static int read_value_types(struct reader *r)
         profile_id type, unit;
         TRY(read_head_string(r, in->sample_type[i]->type, &type));
         TRY(read_head_string(r, in->sample_type[i]->unit, &unit));
-        int status = profile_add_value_type(r->head, profile_text(r->head, type),
+        int status = profile_add_value_type(r->head, 0, profile_text(r->head, type),
                                             profile_text(r->head, unit));
         if (status == -EEXIST)
             return refuse(r->error, "two sample types are \"%.40s\"",
@@ -403,6 +424,7 @@ static bool parse_number(const char *text, int64_t *number)
 static int read_attribute(struct reader *r, const char *comment)
 {
     enum profile_attributes which = PROFILE_RESOURCE;
+    comment += *comment == *PPROF_HIDDEN;
     if (strncmp(comment, PPROF_PROFILE_PREFIX, strlen(PPROF_PROFILE_PREFIX)) == 0) {
         which = PROFILE_ATTRIBUTES;
         comment += strlen(PPROF_PROFILE_PREFIX);
@@ -446,10 +468,11 @@ static int read_header(struct reader *r)
     struct profile_header *h = profile_header(r->head);
     h->time_ns = in->time_nanos > 0 ? (uint64_t)in->time_nanos : 0;
     h->duration_ns = in->duration_nanos > 0 ? (uint64_t)in->duration_nanos : 0;
-    h->period = in->period;
+    struct profile_period *period = profile_period(r->head, 0);
+    period->value = in->period;
     if (in->period_type != NULL) {
-        TRY(read_head_string(r, in->period_type->type, &h->period_type.type));
-        TRY(read_head_string(r, in->period_type->unit, &h->period_type.unit));
+        TRY(read_head_string(r, in->period_type->type, &period->type.type));
+        TRY(read_head_string(r, in->period_type->unit, &period->type.unit));
     }
     TRY(read_head_string(r, in->drop_frames, &h->drop_frames));
     TRY(read_head_string(r, in->keep_frames, &h->keep_frames));
@@ -464,7 +487,9 @@ static int read_head(struct reader *r)
 {
     TRY(read_value_types(r));
     TRY(read_header(r));
-    return refuse_merge(r->error, profile_merge_head(r->p, r->head, r->columns));
+    int status = profile_merge_head(r->p, r->head, r->places);
+    r->batch.column = r->places[0].column;
+    return refuse_merge(r->error, status);
 }
 
 /* --- the whole --- */
@@ -552,14 +577,32 @@ static int read_profile(struct reader *r)
     return whole ? 0 : refuse_memory(r->error);
 }
 
+/* A file that says which frames to leave out is read on its own, as its rules are not those of
+ * others. Rules that are not known leave all in. */
+static int read_and_prune(struct reader *r)
+{
+    struct profile *sum = r->p, *pruned = NULL;
+    struct profile *whole = r->p = r->batch.profile = profile_new(NULL);
+    int status = whole != NULL ? read_profile(r) : refuse_memory(r->error);
+    if (status == 0 && profile_prune(whole, &pruned) == -ENOMEM)
+        status = refuse_memory(r->error);
+    if (status == 0)
+        status = refuse_merge(r->error, profile_merge(sum, pruned != NULL ? pruned : whole));
+    profile_free(pruned);
+    profile_free(whole);
+    return status;
+}
+
 static int read_raw(const unsigned char *data, size_t size, struct profile *sum,
                     char error[FORMAT_ERROR_SIZE])
 {
     struct reader r = {
         .in = {data, data + size}, .p = sum, .batch.profile = sum, .error = error};
     int status = survey(&r);
+    if (status == 0 && !reader_init(&r))
+        status = refuse_memory(r.error);
     if (status == 0)
-        status = reader_init(&r) ? read_profile(&r) : refuse_memory(r.error);
+        status = r.in_head->drop_frames != 0 ? read_and_prune(&r) : read_profile(&r);
     reader_free(&r);
     return status;
 }

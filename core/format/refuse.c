@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "profile/combine.h"
+
 int refuse(char error[FORMAT_ERROR_SIZE], const char *format, ...)
 {
     va_list arguments;
@@ -24,5 +26,10 @@ int refuse_merge(char error[FORMAT_ERROR_SIZE], int status)
     if (status == -ENOSPC)
         return refuse(error, "too many value types: at most %d can be merged",
                       PROFILE_MAX_VALUES);
-    return status == 0 ? 0 : refuse_memory(error);
+    if (status == -E2BIG)
+        return refuse(error, "more than %d attributes of its process that others lack",
+                      PROFILE_MAX_EXTRA);
+    if (status == -EXDEV)
+        snprintf(error, FORMAT_ERROR_SIZE, "of a process with other attributes");
+    return status == 0 || status == -EXDEV ? status : refuse_memory(error);
 }

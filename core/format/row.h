@@ -1,7 +1,7 @@
 /*
  * One row of a table on its way from a reader's input into a profile: the lists that
- * profile_stack(), profile_location() and profile_labels() copy. They grow to the longest row
- * and serve for all. Owned by one reader; not locked.
+ * profile_stack(), profile_location() and profile_all_labels() copy. They grow to the longest
+ * row and serve for all. Owned by one reader; not locked.
  */
 #ifndef CPROF_FORMAT_ROW_H
 #define CPROF_FORMAT_ROW_H

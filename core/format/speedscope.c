@@ -4,54 +4,37 @@
  * is a function and says where that begins, so that all its lines are one box. Profiles have
  * no order in time: samples stand as they were first seen.
  */
-#include "format/format.h"
+#include "format/speedscope.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "format/frames.h"
 #include "format/json.h"
-#include "format/names.h"
 #include "format/summary.h"
+#include "format/thread_names.h"
 #include "profile/clamp.h"
 
 struct writer {
     const struct profile *profile;
     struct buffer *out;
-    size_t column;
-    const char *service; /* what the file is called there; NULL = not told */
+    size_t column, first, end; /* and the samples of its sheet */
+    const char *service;       /* what the file is called there; NULL = not told */
     struct frame_table frames;
-    struct names threads; /* their names */
-    uint32_t *thread_of;  /* by sample */
-    uint32_t *path;       /* of one stack; room for the deepest */
+    struct thread_names threads;
+    uint32_t *path; /* of one stack; room for the deepest */
 };
-
-/* "name (id)", as much of it as the labels tell. */
-static uint32_t name_thread(struct writer *w, profile_id labels)
-{
-    const struct profile *p = w->profile;
-    struct profile_label_set set = profile_get_labels(p, labels);
-    const char *name = profile_label_text(p, labels, "thread.name");
-    char text[256];
-    snprintf(text, sizeof(text), "%.200s", name != NULL ? name : "thread");
-    for (uint32_t i = 0; i < set.count; i++)
-        if (set.labels[i].is_number &&
-            strcmp(profile_text(p, set.labels[i].key), "thread.id") == 0)
-            snprintf(text, sizeof(text), "%.200s (%" PRId64 ")", name != NULL ? name : "thread",
-                     set.labels[i].number);
-    return names_text(&w->threads, text);
-}
 
 static bool writer_init(struct writer *w, const struct profile *p, struct buffer *out)
 {
-    size_t samples = profile_sample_count(p);
+    const size_t column = profile_default_column(p), sheet = profile_column_sheet(p, column);
     *w = (struct writer){
         .profile = p,
         .out = out,
-        .column = profile_default_column(p),
+        .column = column,
+        .first = profile_first_sample(p, sheet),
+        .end = profile_first_sample(p, sheet + 1),
         .service = profile_service(p),
     };
     if (frame_table_init(&w->frames, p, FRAMES_OF_PROGRAM) != 0) {
@@ -59,20 +42,14 @@ static bool writer_init(struct writer *w, const struct profile *p, struct buffer
         return false;
     }
     w->path = malloc((frame_table_deepest(&w->frames) + 1) * sizeof(*w->path));
-    w->thread_of = malloc((samples + 1) * sizeof(*w->thread_of));
-    if (!names_init(&w->threads, p) || w->path == NULL || w->thread_of == NULL)
-        return false;
-    for (size_t i = 0; i < samples; i++)
-        w->thread_of[i] = name_thread(w, profile_get_sample(p, i).labels);
-    return true;
+    return w->path != NULL && thread_names_init(&w->threads, p, w->first, w->end);
 }
 
 static void writer_free(struct writer *w)
 {
     if (w->frames.profile != NULL)
         frame_table_free(&w->frames);
-    names_free(&w->threads);
-    free(w->thread_of);
+    thread_names_free(&w->threads);
     free(w->path);
 }
 
@@ -124,9 +101,10 @@ static void write_stack(struct writer *w, profile_id stack)
 /* The weight of a sample in a thread's profile; what is not positive has no width. */
 static int64_t weight_of(const struct writer *w, size_t sample, uint32_t thread)
 {
-    if (w->thread_of[sample] != thread)
+    if (w->threads.thread_of[sample - w->first] != thread)
         return 0;
-    int64_t value = profile_get_sample(w->profile, sample).values[w->column];
+    struct profile_sample of = profile_get_sample(w->profile, sample);
+    int64_t value = profile_value(w->profile, &of, w->column);
     return value > 0 ? value : 0;
 }
 
@@ -143,7 +121,7 @@ static const char *unit_word(const struct writer *w)
 
 static void write_thread(struct writer *w, uint32_t thread)
 {
-    const struct table_string *name = names_at(&w->threads, thread);
+    const struct table_string *name = names_at(&w->threads.texts, thread + 1);
     int64_t total = 0;
     const char *separator = "";
     json_raw(w->out, "{\"type\":\"sampled\",\"name\":");
@@ -151,7 +129,7 @@ static void write_thread(struct writer *w, uint32_t thread)
     json_raw(w->out, ",\"unit\":\"");
     json_raw(w->out, unit_word(w));
     json_raw(w->out, "\",\"samples\":[");
-    for (size_t i = 0; i < profile_sample_count(w->profile); i++) {
+    for (size_t i = w->first; i < w->end; i++) {
         if (weight_of(w, i, thread) == 0)
             continue;
         json_raw(w->out, separator);
@@ -160,7 +138,7 @@ static void write_thread(struct writer *w, uint32_t thread)
     }
     json_raw(w->out, "],\"weights\":[");
     separator = "";
-    for (size_t i = 0; i < profile_sample_count(w->profile); i++) {
+    for (size_t i = w->first; i < w->end; i++) {
         int64_t weight = weight_of(w, i, thread);
         if (weight == 0)
             continue;
@@ -177,7 +155,7 @@ static void write_thread(struct writer *w, uint32_t thread)
 static void write_file(struct writer *w)
 {
     json_raw(w->out, "{\"$schema\":\"https://www.speedscope.app/file-format-schema.json\",\n"
-                     "\"exporter\":\"cprof " CPROF_VERSION "\",\n");
+                     "\"exporter\":\"" SPEEDSCOPE_EXPORTER CPROF_VERSION "\",\n");
     if (w->service != NULL) {
         json_raw(w->out, "\"name\":");
         json_string(w->out, w->service, strlen(w->service));
@@ -186,8 +164,8 @@ static void write_file(struct writer *w)
     json_raw(w->out, "\"shared\":{\"frames\":[");
     write_frames(w);
     json_raw(w->out, "]},\n\"profiles\":[");
-    for (uint32_t i = 1; i < names_count(&w->threads); i++) {
-        if (i > 1)
+    for (uint32_t i = 0; i < w->threads.count; i++) {
+        if (i > 0)
             json_raw(w->out, ",\n");
         write_thread(w, i);
     }
@@ -202,15 +180,18 @@ static int speedscope_write(const struct profile *p, struct buffer *out)
     bool ready = writer_init(&w, p, out);
     if (ready)
         write_file(&w);
-    bool failed = !ready || w.threads.failed;
+    bool failed = !ready || w.threads.texts.failed;
     writer_free(&w);
     return failed ? -ENOMEM : out->error;
 }
 
 static const char *const endings[] = {".speedscope.json", NULL};
+static const char *const keys[] = {"shared", "profiles", NULL};
 
 const struct format format_speedscope = {
     .name = "speedscope",
     .endings = endings,
+    .json_keys = keys,
     .write = speedscope_write,
+    .read = speedscope_read,
 };

@@ -17,14 +17,19 @@ size_t profile_default_column(const struct profile *profile)
     return count > 0 ? count - 1 : 0;
 }
 
-static int64_t count_samples(const struct profile *profile)
+static int64_t count_samples(const struct profile *profile, size_t of)
 {
+    size_t sheet = profile_column_sheet(profile, of);
+    size_t first = profile_first_sample(profile, sheet);
+    size_t end = profile_first_sample(profile, sheet + 1);
     int column = profile_value_column(profile, "samples");
-    if (column < 0)
-        return (int64_t)profile_sample_count(profile);
+    if (column < 0 || profile_column_sheet(profile, (size_t)column) != sheet)
+        return (int64_t)(end - first);
     int64_t total = 0;
-    for (size_t i = 0; i < profile_sample_count(profile); i++)
-        total += profile_get_sample(profile, i).values[column];
+    for (size_t i = first; i < end; i++) {
+        struct profile_sample sample = profile_get_sample(profile, i);
+        total += profile_value(profile, &sample, (size_t)column);
+    }
     return total;
 }
 
@@ -84,9 +89,10 @@ const char *profile_service(const struct profile *profile)
 
 int profile_summarize(const struct profile *profile, struct profile_summary *summary)
 {
+    size_t column = profile_default_column(profile);
     *summary = (struct profile_summary){
-        .column = profile_default_column(profile),
-        .samples = count_samples(profile),
+        .column = column,
+        .samples = count_samples(profile, column),
         .service = profile_service(profile),
     };
     int status = count_label_values(profile, "thread.id", &summary->threads);

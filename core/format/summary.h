@@ -13,7 +13,7 @@
 
 struct profile_summary {
     size_t column;       /* the value shown when nobody chose one */
-    int64_t samples;     /* of the column "samples"; without one, how many there are */
+    int64_t samples;     /* of "samples" beside that column; else how many there are */
     size_t threads;      /* distinct thread.id labels, else thread.name; 0 = not told */
     const char *service; /* service.name of the resource; NULL = not told */
 };

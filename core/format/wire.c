@@ -9,7 +9,7 @@
 #define UNPACK_SLACK ((size_t)65536) /* what a tiny input may take beyond that */
 #define BLOCK_SIZE ((size_t)65536)   /* of what messages lie in, but for larger ones */
 
-static void put_varint(struct buffer *out, uint64_t value)
+void wire_number(struct buffer *out, uint64_t value)
 {
     unsigned char bytes[10];
     size_t count = 0;
@@ -37,31 +37,44 @@ void wire_concatenate(struct buffer *out, const struct buffer *message)
 
 void wire_message(struct buffer *out, unsigned field, const ProtobufCMessage *message)
 {
-    put_varint(out, (uint64_t)field << 3 | WIRE_LENGTH);
-    put_varint(out, protobuf_c_message_get_packed_size(message));
+    wire_number(out, (uint64_t)field << 3 | WIRE_LENGTH);
+    wire_number(out, protobuf_c_message_get_packed_size(message));
     wire_append(out, message);
 }
 
 void wire_bytes(struct buffer *out, unsigned field, const void *data, size_t size)
 {
-    put_varint(out, (uint64_t)field << 3 | WIRE_LENGTH);
-    put_varint(out, size);
+    wire_number(out, (uint64_t)field << 3 | WIRE_LENGTH);
+    wire_number(out, size);
     buffer_append(out, data, size);
 }
 
 void wire_buffer(struct buffer *out, unsigned field, const struct buffer *message)
 {
-    put_varint(out, (uint64_t)field << 3 | WIRE_LENGTH);
-    put_varint(out, message->size);
+    wire_number(out, (uint64_t)field << 3 | WIRE_LENGTH);
+    wire_number(out, message->size);
     wire_concatenate(out, message);
 }
 
 void wire_varint(struct buffer *out, unsigned field, uint64_t value)
 {
-    if (value == 0)
-        return; /* proto3: what is absent is zero */
-    put_varint(out, (uint64_t)field << 3 | WIRE_VARINT);
-    put_varint(out, value);
+    if (value != 0) /* proto3: what is absent is zero */
+        wire_varint_always(out, field, value);
+}
+
+void wire_varint_always(struct buffer *out, unsigned field, uint64_t value)
+{
+    wire_number(out, (uint64_t)field << 3 | WIRE_VARINT);
+    wire_number(out, value);
+}
+
+void wire_fixed64(struct buffer *out, unsigned field, uint64_t value)
+{
+    unsigned char bytes[sizeof(value)];
+    for (size_t i = 0; i < sizeof(bytes); i++, value >>= 8)
+        bytes[i] = (unsigned char)value;
+    wire_number(out, (uint64_t)field << 3 | WIRE_FIXED64);
+    buffer_append(out, bytes, sizeof(bytes));
 }
 
 /* --- walking --- */

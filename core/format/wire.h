@@ -17,7 +17,12 @@
 void wire_message(struct buffer *out, unsigned field, const ProtobufCMessage *message);
 void wire_bytes(struct buffer *out, unsigned field, const void *data, size_t size);
 void wire_buffer(struct buffer *out, unsigned field, const struct buffer *message);
-void wire_varint(struct buffer *out, unsigned field, uint64_t value);
+void wire_varint(struct buffer *out, unsigned field, uint64_t value); /* nothing for 0 */
+void wire_varint_always(struct buffer *out, unsigned field, uint64_t value);
+void wire_fixed64(struct buffer *out, unsigned field, uint64_t value);
+
+/* Appends a number as it stands, without a tag. */
+void wire_number(struct buffer *out, uint64_t value);
 
 /* Append fields without a tag around them: both say more of the same message. */
 void wire_append(struct buffer *out, const ProtobufCMessage *message);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 static bool carrier_init_maps(struct carrier *c)
 {
@@ -31,8 +32,8 @@ static bool carrier_init_payload(struct carrier *c)
 {
     struct profile_extent extent = profile_extent(c->from);
     c->frames = malloc((extent.depth + 1) * sizeof(*c->frames));
-    c->lines = malloc((extent.lines + 1) * sizeof(*c->lines));
-    c->labels = malloc((extent.labels + 2) * sizeof(*c->labels));
+    c->lines = malloc((extent.lines + PROFILE_NAMING_LINES) * sizeof(*c->lines));
+    c->labels = malloc((extent.labels + PROFILE_MAX_EXTRA) * sizeof(*c->labels));
     return c->frames != NULL && c->lines != NULL && c->labels != NULL;
 }
 
@@ -48,7 +49,7 @@ int carrier_init(struct carrier *c, struct profile *to, const struct profile *fr
 {
     *c = (struct carrier){.from = from, .to = to};
     for (size_t i = 0; i < PROFILE_MAX_VALUES; i++)
-        c->column[i] = i;
+        c->places[i] = (struct profile_place){i, 1};
     if (carrier_init_maps(c) && carrier_init_payload(c))
         return 0;
     carrier_free(c);
@@ -71,7 +72,15 @@ static profile_id carry_mapping(struct carrier *c, profile_id id)
     copy.filename = carry_string(c, copy.filename);
     copy.build_id = carry_string(c, copy.build_id);
     copy.htlhash = carry_string(c, copy.htlhash);
+    if (c->naming != NULL && c->naming->knows(c->naming->closure, id))
+        copy.symbols = 0;
     return c->mappings[id] = profile_mapping(c->to, &copy);
+}
+
+void carry_program(struct carrier *c)
+{
+    if (profile_mapping_count(c->from) > 1 && profile_mapping_count(c->to) == 1)
+        carry_mapping(c, 1);
 }
 
 static profile_id carry_function(struct carrier *c, profile_id id)
@@ -90,11 +99,19 @@ static profile_id carry_location(struct carrier *c, profile_id id)
     if (c->locations[id] != 0)
         return c->locations[id];
     struct profile_location copy = *profile_get_location(c->from, id);
+    uint32_t count = 0;
     for (uint32_t i = 0; i < copy.line_count; i++) {
-        c->lines[i] = copy.lines[i];
-        c->lines[i].function = carry_function(c, copy.lines[i].function);
+        if (c->keeps != NULL && !c->keeps(c->closure, id, i))
+            continue;
+        c->lines[count] = copy.lines[i];
+        c->lines[count].function = carry_function(c, copy.lines[i].function);
+        count++;
     }
+    copy.line_count = count;
+    if (count == 0 && c->naming != NULL)
+        copy.line_count = c->naming->name(c->naming->closure, &copy, c->to, c->lines);
     copy.lines = c->lines;
+    copy.other_type = carry_string(c, copy.other_type);
     copy.mapping = carry_mapping(c, copy.mapping);
     return c->locations[id] = profile_location(c->to, &copy);
 }
@@ -104,9 +121,14 @@ profile_id carry_stack(struct carrier *c, profile_id id)
     if (id == 0 || c->stacks[id] != 0)
         return c->stacks[id];
     struct profile_stack stack = profile_get_stack(c->from, id);
-    for (uint32_t i = 0; i < stack.depth; i++)
-        c->frames[i] = carry_location(c, stack.locations[i]);
-    return c->stacks[id] = profile_stack(c->to, c->frames, stack.depth);
+    uint32_t depth = stack.depth;
+    if (c->choose != NULL)
+        depth = c->choose(c->closure, stack, c->frames);
+    else
+        memcpy(c->frames, stack.locations, depth * sizeof(*c->frames));
+    for (uint32_t i = 0; i < depth; i++)
+        c->frames[i] = carry_location(c, c->frames[i]);
+    return c->stacks[id] = profile_stack(c->to, c->frames, depth);
 }
 
 profile_id carry_link(struct carrier *c, profile_id id)
@@ -125,31 +147,58 @@ static struct profile_label carry_label(struct carrier *c, const struct profile_
     return copy;
 }
 
-static profile_id carry_labels(struct carrier *c, profile_id id)
+bool profile_keys_have(const struct profile_keys *keys, const char *key)
 {
-    if (c->label_sets[id] != 0 || (id == 0 && c->extra == NULL))
-        return c->label_sets[id];
-    struct profile_label_set set = profile_get_labels(c->from, id);
-    struct profile_label *next = c->labels;
-    if (c->extra != NULL)
-        *next++ = *c->extra; /* the first, so that the sample's own wins */
-    for (uint32_t i = 0; i < set.count; i++)
-        *next++ = carry_label(c, &set.labels[i]);
-    return c->label_sets[id] = profile_labels(c->to, c->labels, (size_t)(next - c->labels));
+    for (size_t i = 0; keys != NULL && i < keys->count; i++)
+        if (strcmp(keys->list[i], key) == 0)
+            return true;
+    return false;
 }
 
-int carry_values(struct carrier *c, const struct profile_sample *sample, const int64_t *values)
+static bool has_key(const struct profile_label *labels, size_t count, profile_id key)
+{
+    for (size_t i = 0; i < count; i++)
+        if (labels[i].key == key)
+            return true;
+    return false;
+}
+
+profile_id carry_labels(struct carrier *c, profile_id id)
+{
+    if (c->label_sets[id] != 0 || (id == 0 && c->extra_count == 0))
+        return c->label_sets[id];
+    struct profile_label_set set = profile_get_labels(c->from, id);
+    size_t count = 0;
+    for (uint32_t i = 0; i < set.count; i++)
+        if (!profile_keys_have(c->without, profile_text(c->from, set.labels[i].key)))
+            c->labels[count++] = carry_label(c, &set.labels[i]);
+    const size_t own = count;
+    for (size_t i = 0; i < c->extra_count; i++)
+        if (!has_key(c->labels, own, c->extra[i].key)) /* the sample's own wins */
+            c->labels[count++] = c->extra[i];
+    return c->label_sets[id] = profile_all_labels(c->to, c->labels, count);
+}
+
+int carry_values(struct carrier *c, size_t column, const struct profile_sample *sample,
+                 const int64_t *values)
 {
     profile_id stack = carry_stack(c, sample->stack);
     profile_id link = carry_link(c, sample->link);
     profile_id labels = carry_labels(c, sample->labels);
-    return profile_add(c->to, stack, link, labels, values);
+    return profile_add_row(c->to, column, stack, link, labels, values);
 }
 
 int carry_sample(struct carrier *c, const struct profile_sample *sample)
 {
     int64_t values[PROFILE_MAX_VALUES] = {0};
-    for (size_t i = 0; i < profile_value_count(c->from); i++)
-        values[c->column[i]] = sample->values[i];
-    return carry_values(c, sample, values);
+    const size_t count = profile_value_count(c->from);
+    size_t first = 0, used = 0; /* of its columns; the first in the target */
+    for (size_t i = 0; i < count; i++) {
+        if (profile_column_sheet(c->from, i) != sample->sheet)
+            continue;
+        if (used == 0)
+            first = c->places[i].column;
+        profile_put(values, c->places[i], sample->values[used++]);
+    }
+    return carry_values(c, first, sample, values);
 }

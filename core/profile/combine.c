@@ -9,46 +9,11 @@
 #include "profile/carry.h"
 #include "profile/clamp.h"
 #include "profile/hex.h"
+#include "profile/match.h"
+#include "profile/measures.h"
+#include "profile/metric_fields.h"
 
 /* Merge */
-
-static bool same_text(const struct profile *a, profile_id x, const struct profile *b,
-                      profile_id y)
-{
-    return profile_text_length(a, x) == profile_text_length(b, y) &&
-           memcmp(profile_text(a, x), profile_text(b, y), profile_text_length(a, x)) == 0;
-}
-
-static int find_column(const struct profile *p, const struct profile *other,
-                       struct profile_value_type type)
-{
-    for (size_t i = 0; i < profile_value_count(p); i++) {
-        struct profile_value_type own = profile_value_type(p, i);
-        if (same_text(p, own.type, other, type.type) &&
-            same_text(p, own.unit, other, type.unit))
-            return (int)i;
-    }
-    return -1;
-}
-
-/* Gives the target every column that the source has. */
-static int match_columns(struct profile *target, const struct profile *source,
-                         size_t columns[PROFILE_MAX_VALUES])
-{
-    for (size_t i = 0; i < profile_value_count(source); i++) {
-        struct profile_value_type type = profile_value_type(source, i);
-        int column = find_column(target, source, type);
-        if (column < 0) {
-            column = (int)profile_value_count(target);
-            int status = profile_add_value_type(target, profile_text(source, type.type),
-                                                profile_text(source, type.unit));
-            if (status != 0)
-                return status;
-        }
-        columns[i] = (size_t)column;
-    }
-    return 0;
-}
 
 static uint64_t later(uint64_t a, uint64_t b)
 {
@@ -79,13 +44,6 @@ static void merge_header(struct profile *target, const struct profile *source)
     struct profile_header *to = profile_header(target);
     const struct profile_header *from = profile_header_const(source);
     merge_time(to, from);
-    if (to->period != from->period)
-        to->period = 0;
-    if (!same_text(target, to->period_type.type, source, from->period_type.type) ||
-        !same_text(target, to->period_type.unit, source, from->period_type.unit)) {
-        to->period_type = (struct profile_value_type){0};
-        to->period = 0;
-    }
     if (memcmp(to->profile_id, from->profile_id, sizeof(to->profile_id)) != 0)
         memset(to->profile_id, 0, sizeof(to->profile_id));
     const struct {
@@ -94,16 +52,16 @@ static void merge_header(struct profile *target, const struct profile *source)
         {&to->default_type, from->default_type}, {&to->doc_url, from->doc_url},
         {&to->drop_frames, from->drop_frames},   {&to->keep_frames, from->keep_frames},
         {&to->scope_name, from->scope_name},     {&to->scope_version, from->scope_version},
+        {&to->program, from->program},
     };
     for (size_t i = 0; i < sizeof(strings) / sizeof(*strings); i++)
-        if (!same_text(target, *strings[i].to, source, strings[i].from))
+        if (!match_text(target, *strings[i].to, source, strings[i].from))
             *strings[i].to = 0;
 }
 
 /* How two values of one of cprof's own metrics become one. */
 enum metric { METRIC_NONE, METRIC_COUNT, METRIC_LEVEL, METRIC_MEAN };
 
-#define METRIC_PREFIX "cprof."
 #define METRIC_WEIGHT METRIC_PREFIX "samples" /* of means */
 
 static enum metric metric_of(const struct profile *p, const struct profile_label *attribute)
@@ -112,15 +70,9 @@ static enum metric metric_of(const struct profile *p, const struct profile_label
         const char *name;
         enum metric metric;
     } metrics[] = {
-        {"samples", METRIC_COUNT},           {"samples_dropped", METRIC_COUNT},
-        {"samples_truncated", METRIC_COUNT}, {"samples_failed", METRIC_COUNT},
-        {"samples_unlinked", METRIC_COUNT},  {"samples_unlabelled", METRIC_COUNT},
-        {"timer_overruns", METRIC_COUNT},    {"threads", METRIC_LEVEL},
-        {"threads_unsampled", METRIC_LEVEL}, {"stacks", METRIC_LEVEL},
-        {"memory_bytes", METRIC_LEVEL},      {"profiles_exported", METRIC_COUNT},
-        {"profiles_failed", METRIC_COUNT},   {"profiles_dropped", METRIC_COUNT},
-        {"bytes_sent", METRIC_COUNT},        {"handler_ns_mean", METRIC_MEAN},
-        {"handler_ns_max", METRIC_LEVEL},    {"collector_cpu_ns", METRIC_COUNT},
+#define ROW(field, kind) {#field, METRIC_##kind},
+        METRIC_FIELDS(ROW)
+#undef ROW
     };
     const char *key = profile_text(p, attribute->key);
     if (!attribute->is_number || strncmp(key, METRIC_PREFIX, strlen(METRIC_PREFIX)) != 0)
@@ -195,8 +147,9 @@ static bool has_attribute(const struct profile *p, enum profile_attributes which
 {
     for (size_t i = 0; i < profile_attribute_count(p, which); i++) {
         const struct profile_label *own = profile_attribute(p, which, i);
-        if (same_text(p, own->key, other, wanted->key) && own->is_number == wanted->is_number &&
-            own->number == wanted->number && same_text(p, own->text, other, wanted->text))
+        if (match_text(p, own->key, other, wanted->key) &&
+            own->is_number == wanted->is_number && own->number == wanted->number &&
+            match_text(p, own->text, other, wanted->text))
             return true;
     }
     return false;
@@ -242,26 +195,63 @@ static bool is_blank(const struct profile *p)
            profile_attribute_count(p, PROFILE_ATTRIBUTES) == 0;
 }
 
-int profile_merge_head(struct profile *target, const struct profile *head,
-                       size_t column[PROFILE_MAX_VALUES])
+/* The attributes of one process that another has not. */
+struct own_labels {
+    struct profile_label labels[PROFILE_MAX_EXTRA];
+    size_t count;
+};
+
+static int find_own(const struct profile *p, const struct profile *other,
+                    struct own_labels *own)
+{
+    own->count = 0;
+    for (size_t i = 0; i < profile_attribute_count(p, PROFILE_RESOURCE); i++) {
+        const struct profile_label *attribute = profile_attribute(p, PROFILE_RESOURCE, i);
+        if (has_attribute(other, PROFILE_RESOURCE, p, attribute))
+            continue;
+        if (own->count == PROFILE_MAX_EXTRA)
+            return -E2BIG;
+        own->labels[own->count++] = *attribute;
+    }
+    return 0;
+}
+
+static bool is_guarded(const struct profile *target, const struct profile *source)
+{
+    struct own_labels own;
+    return profile_guards_resource(target) && !is_blank(target) && !is_blank(source) &&
+           (find_own(target, source, &own) != 0 || own.count > 0 ||
+            find_own(source, target, &own) != 0 || own.count > 0);
+}
+
+static int merge_head(struct profile *target, const struct profile *head,
+                      struct profile_place places[PROFILE_MAX_VALUES])
 {
     bool blank = is_blank(target);
     int status = blank ? profile_adopt(target, head) : 0;
     if (status == 0)
-        status = match_columns(target, head, column);
+        status = match_sheets(target, head, places);
     return status != 0 || blank ? status : merge_once(target, head);
 }
 
-/* `label` is of the target, or NULL. */
+int profile_merge_head(struct profile *target, const struct profile *head,
+                       struct profile_place places[PROFILE_MAX_VALUES])
+{
+    return is_guarded(target, head) ? -EXDEV : merge_head(target, head, places);
+}
+
+/* The labels are of the target. */
 static int merge(struct profile *target, const struct profile *source,
-                 const struct profile_label *label)
+                 const struct profile_label *labels, size_t count)
 {
     struct carrier c;
     int status = carrier_init(&c, target, source);
     if (status != 0)
         return status;
-    c.extra = label;
-    status = profile_merge_head(target, source, c.column);
+    c.extra = labels;
+    c.extra_count = count;
+    carry_program(&c);
+    status = merge_head(target, source, c.places);
     if (status == 0 || status == -EOVERFLOW)
         for (size_t i = 0; i < profile_sample_count(source); i++) {
             struct profile_sample sample = profile_get_sample(source, i);
@@ -274,7 +264,36 @@ static int merge(struct profile *target, const struct profile *source,
 
 int profile_merge(struct profile *target, const struct profile *source)
 {
-    return is_blank(source) ? 0 : merge(target, source, NULL);
+    if (is_guarded(target, source))
+        return -EXDEV;
+    return is_blank(source) ? 0 : merge(target, source, NULL, 0);
+}
+
+/* Nothing but levels? */
+static bool has_levels(const struct profile *p, size_t sheet)
+{
+    bool all = true;
+    for (size_t i = 0; i < profile_value_count(p); i++)
+        all &= profile_column_sheet(p, i) != sheet || measure_is_level(profile_type(p, i));
+    return all;
+}
+
+/* The sheets of levels that the source has as well. */
+static void clear_levels(struct profile *target, const struct profile *source)
+{
+    for (size_t i = 0; i < profile_value_count(source); i++) {
+        int column = profile_value_column(target, profile_type(source, i));
+        size_t sheet = column >= 0 ? profile_column_sheet(target, (size_t)column) : 0;
+        if (column >= 0 && has_levels(target, sheet))
+            (void)profile_clear_sheet(target, sheet);
+    }
+}
+
+int profile_merge_later(struct profile *target, const struct profile *source)
+{
+    if (!is_guarded(target, source))
+        clear_levels(target, source);
+    return profile_merge(target, source);
 }
 
 int profile_merge_labelled(struct profile *target, const struct profile *source,
@@ -284,7 +303,55 @@ int profile_merge_labelled(struct profile *target, const struct profile *source,
                                   .text = profile_string(target, text)};
     if (label.key == 0 || label.text == 0)
         return -ENOMEM;
-    return is_blank(source) ? 0 : merge(target, source, &label);
+    if (is_guarded(target, source))
+        return -EXDEV;
+    return is_blank(source) ? 0 : merge(target, source, &label, 1);
+}
+
+/* Merge apart */
+
+/* Merges with labels that are the source's, as it is itself. */
+static int merge_with_own(struct profile *target, const struct profile *source,
+                          const struct own_labels *own)
+{
+    struct own_labels copies = {.count = own->count};
+    for (size_t i = 0; i < own->count; i++) {
+        struct profile_label *copy = &copies.labels[i];
+        *copy = own->labels[i];
+        copy->key = profile_string(target, profile_text(source, copy->key));
+        copy->text = profile_string(target, profile_text(source, copy->text));
+        copy->unit = profile_string(target, profile_text(source, copy->unit));
+    }
+    if (profile_error(target) != 0)
+        return -ENOMEM;
+    return merge(target, source, copies.labels, copies.count);
+}
+
+/* The attributes of the sum so far become labels of its samples. */
+static int label_all(struct profile **sum, const struct own_labels *own)
+{
+    struct profile *labelled = profile_new(NULL);
+    int status = labelled != NULL ? merge_with_own(labelled, *sum, own) : -ENOMEM;
+    if (status != 0) {
+        profile_free(labelled);
+        return status;
+    }
+    if (profile_guards_resource(*sum))
+        profile_guard_resource(labelled);
+    profile_free(*sum);
+    *sum = labelled;
+    return 0;
+}
+
+int profile_merge_apart(struct profile **target, const struct profile *source)
+{
+    struct own_labels own, others;
+    if (is_blank(source) || is_blank(*target))
+        return profile_merge(*target, source);
+    if (find_own(*target, source, &own) != 0 || find_own(source, *target, &others) != 0)
+        return -E2BIG;
+    int status = own.count > 0 ? label_all(target, &own) : 0;
+    return status == 0 ? merge_with_own(*target, source, &others) : status;
 }
 
 /* Select */
@@ -314,10 +381,14 @@ static bool matches_label(const struct profile *p, profile_id labels, const char
                           const char *value)
 {
     struct profile_label_set set = profile_get_labels(p, labels);
+    bool labelled = false;
     for (uint32_t i = 0; i < set.count; i++)
-        if (strcmp(profile_text(p, set.labels[i].key), key) == 0)
-            return has_value(p, &set.labels[i], value);
-    for (size_t i = 0; i < profile_attribute_count(p, PROFILE_RESOURCE); i++) {
+        if (strcmp(profile_text(p, set.labels[i].key), key) == 0) {
+            if (has_value(p, &set.labels[i], value))
+                return true;
+            labelled = true;
+        }
+    for (size_t i = 0; i < profile_attribute_count(p, PROFILE_RESOURCE) && !labelled; i++) {
         const struct profile_label *attribute = profile_attribute(p, PROFILE_RESOURCE, i);
         if (strcmp(profile_text(p, attribute->key), key) == 0)
             return has_value(p, attribute, value);
@@ -337,7 +408,9 @@ static bool matches(const struct profile *p, const struct profile_sample *sample
 
 /* The samples from `first` up to `last` that match; NULL filter: all of them. */
 static struct profile *select_range(const struct profile *source, size_t first, size_t last,
-                                    const struct profile_filter *filter)
+                                    const struct profile_filter *filter,
+                                    const struct profile_naming *naming,
+                                    const struct profile_keys *without)
 {
     struct carrier c;
     struct profile *selected = profile_new_like(source, NULL);
@@ -345,6 +418,9 @@ static struct profile *select_range(const struct profile *source, size_t first, 
         profile_free(selected);
         return NULL;
     }
+    c.naming = naming;
+    c.without = without;
+    carry_program(&c);
     for (size_t i = first; i < last; i++) {
         struct profile_sample sample = profile_get_sample(source, i);
         if (filter == NULL || matches(source, &sample, filter))
@@ -360,14 +436,31 @@ static struct profile *select_range(const struct profile *source, size_t first, 
 struct profile *profile_select(const struct profile *source,
                                const struct profile_filter *filter)
 {
-    return select_range(source, 0, profile_sample_count(source), filter);
+    return select_range(source, 0, profile_sample_count(source), filter, NULL, NULL);
+}
+
+struct profile *profile_name(const struct profile *source, const struct profile_naming *naming)
+{
+    return select_range(source, 0, profile_sample_count(source), NULL, naming, NULL);
+}
+
+struct profile *profile_without(const struct profile *source, const struct profile_keys *keys)
+{
+    struct profile *rest =
+        select_range(source, 0, profile_sample_count(source), NULL, NULL, keys);
+    for (size_t i = rest != NULL ? profile_attribute_count(rest, PROFILE_RESOURCE) : 0;
+         i-- > 0;)
+        if (profile_keys_have(
+                keys, profile_text(rest, profile_attribute(rest, PROFILE_RESOURCE, i)->key)))
+            profile_remove_attribute(rest, PROFILE_RESOURCE, i);
+    return rest;
 }
 
 /* Slice */
 
 struct profile *profile_slice(const struct profile *source, size_t first, size_t last)
 {
-    struct profile *slice = select_range(source, first, last, NULL);
+    struct profile *slice = select_range(source, first, last, NULL, NULL, NULL);
     if (slice == NULL)
         return NULL;
     memset(profile_header(slice)->profile_id, 0, sizeof profile_header(slice)->profile_id);

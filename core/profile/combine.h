@@ -3,10 +3,13 @@
  *
  * Merge is associative and commutative up to the order of ids: the same samples with the same
  * values come out, whatever the order of going in. Value columns are matched by type and
- * unit; a column that one side lacks counts 0 there. The merged time is the earliest start,
- * the duration runs to the latest end; a period that differs becomes 0 (unknown). Attributes
- * stay where both sides say the same (what then stands once is true of every sample);
- * comments add up. A blank target (no columns, samples, attributes) takes over all of that.
+ * unit; units of one kind (us, ns) become the finer one, but in a profile that has both. A
+ * column that one side lacks counts 0 there. A sheet goes to the sheet that has one of its
+ * columns; one that shares no column stays a sheet of its own; columns that the target has in
+ * several sheets are counted in these. The merged time is the earliest start, the duration
+ * runs to the latest end; a sheet's period that differs becomes 0 (unknown). Attributes stay
+ * where both sides say the same (what then stands once is true of every sample); comments add
+ * up. A blank target (no columns, samples, attributes) takes over all of that.
  *
  * cprof's own metrics are attributes that tell of the time covered instead: the numbers
  * "cprof.samples", "cprof.bytes_sent", … (struct cprof_stats). A profile of several
@@ -20,6 +23,7 @@
 #ifndef CPROF_PROFILE_COMBINE_H
 #define CPROF_PROFILE_COMBINE_H
 
+#include "profile/clamp.h"
 #include "profile/profile.h"
 
 /* Adds every sample of `source` to `target`. 0; -EOVERFLOW when what had no room was counted as
@@ -27,15 +31,38 @@
  * PROFILE_MAX_ATTRIBUTES are left out. */
 int profile_merge(struct profile *target, const struct profile *source);
 
+/* The same where the source is of the same process at a later time: of levels, which stand at
+ * one moment (measures.h), the later holds. */
+int profile_merge_later(struct profile *target, const struct profile *source);
+
+/* Where the values of a column go in another profile, and what they are multiplied by there. */
+struct profile_place {
+    size_t column;
+    int64_t factor;
+};
+
+static inline void profile_put(int64_t values[PROFILE_MAX_VALUES], struct profile_place place,
+                               int64_t value)
+{
+    values[place.column] = clamp_multiply(value, place.factor);
+}
+
 /* How reading into a profile begins: as profile_merge() of a `head` that has columns and all
- * that stands once, but no samples yet; column[i] is the target's for the head's column i. */
+ * that stands once, but no samples yet; places[i] is the target's for the head's column i. */
 int profile_merge_head(struct profile *target, const struct profile *head,
-                       size_t column[PROFILE_MAX_VALUES]);
+                       struct profile_place places[PROFILE_MAX_VALUES]);
 
 /* The same, and each sample of `source` gets the label `key` with that text, but for those that
  * have one of that key: what came from where is told apart in the sum. */
 int profile_merge_labelled(struct profile *target, const struct profile *source,
                            const char *key, const char *text);
+
+/* The same where the two are of different processes: attributes of the resource that not both
+ * have, or not with one value, become labels of their samples, but for those that have one of
+ * that key. So profiles of two services can still be told apart in the sum. `*target` may be
+ * another profile afterwards. -E2BIG with nothing added: over PROFILE_MAX_EXTRA of them. */
+#define PROFILE_MAX_EXTRA 256
+int profile_merge_apart(struct profile **target, const struct profile *source);
 
 /* Is the attribute one of cprof's own metrics, which merging adds up? */
 bool profile_is_metric(const struct profile *p, const struct profile_label *attribute);
@@ -58,6 +85,30 @@ struct profile *profile_select(const struct profile *source,
  * of a profile add up to it: the metrics stand in the one that begins at 0 only. Without a
  * profile_id. NULL: out of memory. */
 struct profile *profile_slice(const struct profile *source, size_t first, size_t last);
+
+/* A new profile without the resource's attributes and the labels of those keys; what they told
+ * apart adds up. NULL: out of memory. */
+struct profile_keys {
+    const char *const *list;
+    size_t count;
+};
+struct profile *profile_without(const struct profile *source, const struct profile_keys *keys);
+bool profile_keys_have(const struct profile_keys *keys, const char *key); /* NULL: no keys */
+
+/* Names for code that has none, as somebody found them. */
+#define PROFILE_NAMING_LINES 16
+struct profile_naming {
+    void *closure;
+    /* The lines of a location of the source that has none, their functions interned in `to`, up
+     * to PROFILE_NAMING_LINES; their number. */
+    uint32_t (*name)(void *closure, const struct profile_location *location, struct profile *to,
+                     struct profile_line *lines);
+    /* Has the mapping of the source been looked into? What it says of its symbols ends then. */
+    bool (*knows)(void *closure, profile_id mapping);
+};
+
+/* A new profile with those names; NULL: out of memory. */
+struct profile *profile_name(const struct profile *source, const struct profile_naming *naming);
 
 /* A copy that holds nothing but what its samples reach, in canonical order: two profiles
  * with the same content give byte-identical encodings afterwards. Columns in counts stand

@@ -49,7 +49,8 @@ static int order_mappings(const struct ranks *r, uint32_t a, uint32_t b)
     DECIDE(order_u64(x->file_offset, y->file_offset));
     DECIDE(order_u64(r->strings[x->filename], r->strings[y->filename]));
     DECIDE(order_u64(r->strings[x->build_id], r->strings[y->build_id]));
-    return order_u64(r->strings[x->htlhash], r->strings[y->htlhash]);
+    DECIDE(order_u64(r->strings[x->htlhash], r->strings[y->htlhash]));
+    return order_u64(x->symbols, y->symbols);
 }
 
 static int order_functions(const struct ranks *r, uint32_t a, uint32_t b)
@@ -69,6 +70,7 @@ static int order_locations(const struct ranks *r, uint32_t a, uint32_t b)
     DECIDE(order_u64(r->mappings[x->mapping], r->mappings[y->mapping]));
     DECIDE(order_u64(x->address, y->address));
     DECIDE(order_u64(x->type, y->type));
+    DECIDE(order_u64(r->strings[x->other_type], r->strings[y->other_type]));
     DECIDE(order_u64(x->folded, y->folded));
     DECIDE(order_u64(x->line_count, y->line_count));
     for (uint32_t i = 0; i < x->line_count; i++) {
@@ -200,17 +202,35 @@ static int order_attributes(const struct ranks *r, uint32_t a, uint32_t b)
                         profile_attribute(r->p, r->which, b));
 }
 
+/* The sheet that takes those of `from`: they stand in the order of their first columns. */
+static int sheet_of(struct profile *to, int sheets[PROFILE_SHEETS_MAX], size_t from)
+{
+    bool first = true;
+    for (size_t i = 0; i < PROFILE_SHEETS_MAX; i++)
+        first = first && sheets[i] < 0;
+    if (sheets[from] < 0)
+        sheets[from] = first ? 0 : profile_add_sheet(to);
+    return sheets[from];
+}
+
 static int copy_columns(struct carrier *c, const struct ranks *r)
 {
+    int sheets[PROFILE_SHEETS_MAX];
     size_t count = profile_value_count(c->from);
     uint32_t *columns = sorted(r, count, order_columns);
     int status = columns != NULL ? 0 : -ENOMEM;
+    memset(sheets, -1, sizeof(sheets));
     for (size_t i = 0; status == 0 && i < count; i++) {
-        struct profile_value_type type = profile_value_type(c->from, columns[i]);
-        c->column[columns[i]] = i;
-        status = profile_add_value_type(c->to, profile_text(c->from, type.type),
-                                        profile_text(c->from, type.unit));
+        int sheet = sheet_of(c->to, sheets, profile_column_sheet(c->from, columns[i]));
+        c->places[columns[i]].column = i;
+        status = sheet < 0 ? sheet
+                           : profile_add_value_type(c->to, (size_t)sheet,
+                                                    profile_type(c->from, columns[i]),
+                                                    profile_unit(c->from, columns[i]));
     }
+    for (size_t i = 0; i < profile_sheet_count(c->from); i++)
+        if (sheets[i] >= 0)
+            profile_adopt_period(c->to, (size_t)sheets[i], c->from, i);
     free(columns);
     return status;
 }

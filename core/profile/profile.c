@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "profile/clamp.h"
-#include "profile/table.h"
+#include "profile/label_order.h"
+#include "profile/sheet.h"
 
 #define ATTRIBUTE_KINDS (PROFILE_COMMENTS + 1)
 #define LABELS_FEW 16 /* sets up to this size are put in order without malloc() */
@@ -14,15 +14,11 @@ struct profile {
     struct memory memory;
     struct arena arena;
     struct table strings, mappings, functions, locations, stacks, links, label_sets;
-    struct table keys;  /* one row a sample, after row 0 */
-    struct rows values; /* value_count numbers a row; row i belongs to key i + 1 */
+    struct sheets sheets;
     struct rows attributes[ATTRIBUTE_KINDS]; /* struct profile_label */
-    struct profile_value_type value_types[PROFILE_MAX_VALUES];
-    size_t value_count;
     struct profile_header header;
     profile_id overflow_stack;
-    int64_t overflow[PROFILE_MAX_VALUES]; /* the sample "[overflow]", kept apart: no table */
-    bool overflowed;                      /* it exists: reads as the last sample */
+    bool guards_resource;
     bool incomplete; /* something had no room since the last profile_add() */
     int error;
 };
@@ -47,7 +43,6 @@ static profile_id intern(struct profile *p, struct table *table, const void *row
 
 static bool init_tables(struct profile *p)
 {
-    p->values.row_size = sizeof(int64_t); /* until the first value type says more */
     for (size_t i = 0; i < ATTRIBUTE_KINDS; i++)
         p->attributes[i].row_size = sizeof(struct profile_label);
     struct memory *m = &p->memory;
@@ -57,8 +52,7 @@ static bool init_tables(struct profile *p)
            table_init(&p->locations, &table_of_locations, m) &&
            table_init(&p->stacks, &table_of_stacks, m) &&
            table_init(&p->links, &table_of_links, m) &&
-           table_init(&p->label_sets, &table_of_label_sets, m) &&
-           table_init(&p->keys, &table_of_keys, m);
+           table_init(&p->label_sets, &table_of_label_sets, m) && sheets_init(&p->sheets, m);
 }
 
 static profile_id make_overflow_stack(struct profile *p)
@@ -91,13 +85,13 @@ void profile_free(struct profile *p)
 {
     if (p == NULL)
         return;
-    struct table *const tables[] = {&p->strings, &p->mappings, &p->functions,  &p->locations,
-                                    &p->stacks,  &p->links,    &p->label_sets, &p->keys};
+    struct table *const tables[] = {&p->strings, &p->mappings, &p->functions, &p->locations,
+                                    &p->stacks,  &p->links,    &p->label_sets};
     for (size_t i = 0; i < sizeof(tables) / sizeof(*tables); i++)
         table_free(tables[i], &p->memory);
     for (size_t i = 0; i < ATTRIBUTE_KINDS; i++)
         rows_free(&p->attributes[i], &p->memory);
-    rows_free(&p->values, &p->memory);
+    sheets_free(&p->sheets, &p->memory);
     arena_free(&p->arena, &p->memory);
     struct memory memory = p->memory;
     memory_release(&memory, p, sizeof(*p));
@@ -106,6 +100,16 @@ void profile_free(struct profile *p)
 void profile_bound(struct profile *p, size_t bytes)
 {
     p->memory.limit = bytes;
+}
+
+void profile_guard_resource(struct profile *p)
+{
+    p->guards_resource = true;
+}
+
+bool profile_guards_resource(const struct profile *p)
+{
+    return p->guards_resource;
 }
 
 int profile_error(const struct profile *p)
@@ -118,52 +122,68 @@ size_t profile_memory(const struct profile *p)
     return p->memory.held;
 }
 
-/* Value columns */
+/* Sheets and value columns */
 
-/* Spreads the values of the samples so far over rows of one more column. */
-static bool widen_values(struct profile *p)
+int profile_add_sheet(struct profile *p)
 {
-    struct rows wide = {.row_size = (p->value_count + 1) * sizeof(int64_t)};
-    for (uint32_t i = 0; i < p->values.count; i++) {
-        if (!rows_reserve(&wide, &p->memory)) {
-            rows_free(&wide, &p->memory);
-            return false;
-        }
-        memset(rows_at(&wide, i), 0, wide.row_size);
-        memcpy(rows_at(&wide, i), rows_at(&p->values, i), p->value_count * sizeof(int64_t));
-        wide.count++;
-    }
-    rows_free(&p->values, &p->memory);
-    p->values = wide;
-    return true;
+    int status = sheets_add(&p->sheets, &p->memory);
+    if (status == -ENOMEM)
+        p->error = status;
+    return status == 0 ? (int)p->sheets.count - 1 : status;
 }
 
-int profile_add_value_type(struct profile *p, const char *type, const char *unit)
+size_t profile_sheet_count(const struct profile *p)
 {
-    if (p->value_count == PROFILE_MAX_VALUES)
+    return p->sheets.count;
+}
+
+struct profile_period *profile_period(struct profile *p, size_t sheet)
+{
+    return &sheets_at(&p->sheets, sheet)->period;
+}
+
+const struct profile_period *profile_period_const(const struct profile *p, size_t sheet)
+{
+    return &sheets_at(&p->sheets, sheet)->period;
+}
+
+void profile_set_period(struct profile *p, size_t sheet, const char *type, const char *unit,
+                        int64_t value)
+{
+    struct profile_period *period = profile_period(p, sheet);
+    period->type.type = profile_string(p, type);
+    period->type.unit = profile_string(p, unit);
+    period->value = value;
+}
+
+int profile_add_value_type(struct profile *p, size_t sheet, const char *type, const char *unit)
+{
+    if (p->sheets.columns == PROFILE_MAX_VALUES)
         return -ENOSPC;
     struct profile_value_type added = {.type = profile_string(p, type),
                                        .unit = profile_string(p, unit)};
-    for (size_t i = 0; i < p->value_count; i++)
-        if (p->value_types[i].type == added.type && p->value_types[i].unit == added.unit)
-            return -EEXIST;
-    if ((added.type == 0 && *type != '\0') || (added.unit == 0 && *unit != '\0') ||
-        !widen_values(p)) {
-        p->error = -ENOMEM;
-        return -ENOMEM;
-    }
-    p->value_types[p->value_count++] = added;
-    return 0;
+    int status = -ENOMEM;
+    if ((added.type != 0 || *type == '\0') && (added.unit != 0 || *unit == '\0'))
+        status = sheets_add_column(&p->sheets, sheet, added, &p->memory);
+    if (status == -ENOMEM)
+        p->error = status;
+    return status;
 }
 
 size_t profile_value_count(const struct profile *p)
 {
-    return p->value_count;
+    return p->sheets.columns;
 }
 
 struct profile_value_type profile_value_type(const struct profile *p, size_t column)
 {
-    return column < p->value_count ? p->value_types[column] : (struct profile_value_type){0};
+    return column < p->sheets.columns ? p->sheets.column[column].type
+                                      : (struct profile_value_type){0};
+}
+
+size_t profile_column_sheet(const struct profile *p, size_t column)
+{
+    return column < p->sheets.columns ? p->sheets.column[column].sheet : 0;
 }
 
 const char *profile_type(const struct profile *p, size_t column)
@@ -178,10 +198,20 @@ const char *profile_unit(const struct profile *p, size_t column)
 
 int profile_value_column(const struct profile *p, const char *type)
 {
-    for (size_t i = 0; i < p->value_count; i++)
+    for (size_t i = 0; i < p->sheets.columns; i++)
         if (strcmp(profile_type(p, i), type) == 0)
             return (int)i;
     return -1;
+}
+
+int profile_rescale(struct profile *p, size_t column, const char *unit, int64_t factor)
+{
+    profile_id name = profile_string(p, unit);
+    if (name == 0)
+        return -ENOMEM;
+    p->sheets.column[column].type.unit = name;
+    sheets_rescale(&p->sheets, column, factor);
+    return 0;
 }
 
 /* Header and attributes */
@@ -273,59 +303,6 @@ const struct profile_label *profile_attribute(const struct profile *p,
                                               : NULL;
 }
 
-/* A string of one profile, in another. */
-static profile_id copy_string(struct profile *p, const struct profile *from, profile_id id)
-{
-    return profile_string_n(p, profile_text(from, id), profile_text_length(from, id));
-}
-
-void profile_adopt_header(struct profile *p, const struct profile *model)
-{
-    struct profile_header h = model->header;
-    profile_id *const strings[] = {
-        &h.period_type.type, &h.period_type.unit, &h.default_type, &h.doc_url,
-        &h.drop_frames,      &h.keep_frames,      &h.scope_name,   &h.scope_version,
-    };
-    for (size_t i = 0; i < sizeof(strings) / sizeof(*strings); i++)
-        *strings[i] = copy_string(p, model, *strings[i]);
-    p->header = h;
-}
-
-static void adopt_attributes(struct profile *p, const struct profile *model,
-                             enum profile_attributes which)
-{
-    for (size_t i = 0; i < model->attributes[which].count; i++) {
-        struct profile_label copy = *profile_attribute(model, which, i);
-        copy.key = copy_string(p, model, copy.key);
-        copy.text = copy_string(p, model, copy.text);
-        copy.unit = copy_string(p, model, copy.unit);
-        if (set_attribute(p, which, &copy) != 0)
-            p->error = -ENOMEM;
-    }
-}
-
-int profile_adopt(struct profile *p, const struct profile *model)
-{
-    for (size_t i = 0; i < model->value_count; i++)
-        if (profile_add_value_type(p, profile_text(model, model->value_types[i].type),
-                                   profile_text(model, model->value_types[i].unit)) != 0)
-            return -ENOMEM;
-    profile_adopt_header(p, model);
-    for (enum profile_attributes which = 0; which < ATTRIBUTE_KINDS; which++)
-        adopt_attributes(p, model, which);
-    return p->error;
-}
-
-struct profile *profile_new_like(const struct profile *model, struct budget *budget)
-{
-    struct profile *p = profile_new(budget);
-    if (p != NULL && profile_adopt(p, model) != 0) {
-        profile_free(p);
-        return NULL;
-    }
-    return p;
-}
-
 /* Interning */
 
 profile_id profile_string(struct profile *p, const char *text)
@@ -388,37 +365,21 @@ profile_id profile_link(struct profile *p, const struct profile_link *link)
     return intern(p, &p->links, link);
 }
 
-/* A label on its way into a set. */
-struct ordered_label {
-    const struct profile_label *label; /* of the caller's array: of equal keys the last wins */
-    const char *key;
-};
-
-static int compare_labels(const void *a, const void *b)
-{
-    const struct ordered_label *x = a, *y = b;
-    int order = x->label->key == y->label->key ? 0 : strcmp(x->key, y->key);
-    if (order == 0) /* the same, or different only behind a NUL */
-        order = (x->label->key > y->label->key) - (x->label->key < y->label->key);
-    return order != 0 ? order : (x->label > y->label) - (x->label < y->label);
-}
-
-/* Sorts by key and keeps one of each; returns how many are in `set`. */
 static uint32_t order_labels(const struct profile *p, const struct profile_label *labels,
-                             size_t count, struct ordered_label *ordered,
-                             struct profile_label *set)
+                             size_t count, enum label_choice choice,
+                             struct ordered_label *ordered, struct profile_label *set)
 {
     for (size_t i = 0; i < count; i++)
-        ordered[i] = (struct ordered_label){&labels[i], profile_text(p, labels[i].key)};
-    qsort(ordered, count, sizeof(*ordered), compare_labels);
-    uint32_t kept = 0;
-    for (size_t i = 0; i < count; i++)
-        if (i + 1 == count || ordered[i + 1].label->key != ordered[i].label->key)
-            set[kept++] = *ordered[i].label;
-    return kept;
+        ordered[i] = (struct ordered_label){
+            .label = &labels[i],
+            .key = profile_text(p, labels[i].key),
+            .text = choice == LABEL_VALUES ? profile_text(p, labels[i].text) : NULL,
+        };
+    return label_order(ordered, count, choice, set);
 }
 
-profile_id profile_labels(struct profile *p, const struct profile_label *labels, size_t count)
+static profile_id intern_labels(struct profile *p, const struct profile_label *labels,
+                                size_t count, enum label_choice choice)
 {
     if (count == 0)
         return 0;
@@ -436,7 +397,7 @@ profile_id profile_labels(struct profile *p, const struct profile_label *labels,
     else
         id = intern(p, &p->label_sets,
                     &(struct profile_label_set){
-                        .count = order_labels(p, labels, count, ordered, set),
+                        .count = order_labels(p, labels, count, choice, ordered, set),
                         .labels = set,
                     });
     if (count > LABELS_FEW) {
@@ -446,58 +407,86 @@ profile_id profile_labels(struct profile *p, const struct profile_label *labels,
     return id;
 }
 
+profile_id profile_labels(struct profile *p, const struct profile_label *labels, size_t count)
+{
+    return intern_labels(p, labels, count, LABEL_LAST);
+}
+
+profile_id profile_all_labels(struct profile *p, const struct profile_label *labels,
+                              size_t count)
+{
+    return intern_labels(p, labels, count, LABEL_VALUES);
+}
+
 /* Samples */
 
-static void add_values(struct profile *p, int64_t *to, const int64_t *values)
+int profile_clear_sheet(struct profile *p, size_t sheet)
 {
-    for (size_t i = 0; i < p->value_count; i++)
-        to[i] = clamp_add(to[i], values[i]);
+    return sheet_clear(sheets_at(&p->sheets, sheet), &p->memory) ? 0 : -ENOMEM;
 }
 
-/* The values of a sample, zeros if it is new; NULL: no room. */
-static int64_t *sample_values(struct profile *p, const struct table_key *key, uint32_t hash)
+profile_id profile_overflow_stack(const struct profile *p)
 {
-    if (!rows_reserve(&p->values, &p->memory))
-        return NULL;
-    uint32_t row = table_intern_hashed(&p->keys, key, hash, &p->arena, &p->memory);
-    if (row == 0)
-        return NULL;
-    if (row > p->values.count)
-        memset(rows_at(&p->values, p->values.count++), 0, p->values.row_size);
-    return rows_at(&p->values, row - 1);
+    return p->overflow_stack;
 }
 
-static void add_overflow(struct profile *p, const int64_t *values)
-{
-    add_values(p, p->overflow, values);
-    p->overflowed = true;
-}
-
-static int add_hashed(struct profile *p, const struct table_key *key, uint32_t hash,
-                      const int64_t *values)
+/* What has no room, or stands on something that had none, is counted on "[overflow]". */
+static int add_hashed(struct profile *p, struct sheet *sheet, const struct table_key *key,
+                      uint32_t hash, const int64_t *values)
 {
     bool complete = !p->incomplete;
     bool ordinary = key->stack != p->overflow_stack || key->link != 0 || key->labels != 0;
-    int64_t *to = NULL;
-    if (complete && ordinary) {
-        to = sample_values(p, key, hash);
-        if (to == NULL)
-            p->error = -ENOMEM;
-    }
     p->incomplete = false;
-    if (to != NULL) {
-        add_values(p, to, values);
-        return 0;
+    if (complete && ordinary) {
+        if (sheet_add(sheet, key, hash, values, &p->arena, &p->memory))
+            return 0;
+        p->error = -ENOMEM;
     }
-    add_overflow(p, values);
+    sheet_overflow(sheet, values);
     return complete && !ordinary ? 0 : -ENOMEM;
 }
 
-int profile_add(struct profile *p, profile_id stack, profile_id link, profile_id labels,
-                const int64_t *values)
+int profile_add(struct profile *p, size_t sheet, profile_id stack, profile_id link,
+                profile_id labels, const int64_t *values)
 {
     const struct table_key key = {.stack = stack, .link = link, .labels = labels};
-    return add_hashed(p, &key, (uint32_t)table_of_keys.hash(&key), values);
+    return add_hashed(p, sheets_at(&p->sheets, sheet), &key, (uint32_t)table_of_keys.hash(&key),
+                      values);
+}
+
+/* Each sheet that has columns of the row gets what is its own. */
+static int share_out(struct profile *p, size_t column, const struct table_key *key,
+                     uint32_t hash, const int64_t *row)
+{
+    const bool incomplete = p->incomplete;
+    bool nothing = true;
+    int status = 0;
+    for (size_t i = 0; i < p->sheets.columns; i++)
+        nothing &= row[i] == 0;
+    for (size_t i = 0; i < p->sheets.count; i++) {
+        int64_t values[PROFILE_MAX_VALUES];
+        if (!sheets_take(&p->sheets, i, row, values) &&
+            !(nothing && i == profile_column_sheet(p, column)))
+            continue;
+        p->incomplete = incomplete;
+        if (add_hashed(p, sheets_at(&p->sheets, i), key, hash, values) != 0)
+            status = -ENOMEM;
+    }
+    return status;
+}
+
+static int add_row(struct profile *p, size_t column, const struct table_key *key, uint32_t hash,
+                   const int64_t *row)
+{
+    return p->sheets.count == 1 ? add_hashed(p, &p->sheets.first, key, hash, row)
+                                : share_out(p, column, key, hash, row);
+}
+
+int profile_add_row(struct profile *p, size_t column, profile_id stack, profile_id link,
+                    profile_id labels, const int64_t *values)
+{
+    const struct table_key key = {.stack = stack, .link = link, .labels = labels};
+    return add_row(p, column, &key, (uint32_t)table_of_keys.hash(&key), values);
 }
 
 /* The stacks of a batch, each in the key of its sample. */
@@ -522,31 +511,31 @@ static void intern_stacks(struct profile *p, const struct profile_entry *entries
     }
 }
 
-static int add_batch(struct profile *p, const struct profile_entry *entries, size_t count)
+static int add_batch(struct profile *p, size_t column, const struct profile_entry *entries,
+                     size_t count)
 {
     struct table_key keys[PROFILE_BATCH];
     uint32_t hashes[PROFILE_BATCH];
     int status = 0;
     intern_stacks(p, entries, count, keys);
-    if (p->incomplete) {
-        for (size_t i = 0; i < count; i++)
-            add_overflow(p, entries[i].values);
-        p->incomplete = false;
-        return -ENOMEM;
-    }
-    table_fetch(&p->keys, keys, count, hashes);
-    for (size_t i = 0; i < count; i++)
-        if (add_hashed(p, &keys[i], hashes[i], entries[i].values) != 0)
+    const bool incomplete = p->incomplete;
+    table_fetch(&sheets_at(&p->sheets, profile_column_sheet(p, column))->keys, keys, count,
+                hashes);
+    for (size_t i = 0; i < count; i++) {
+        p->incomplete = incomplete; /* of all of them */
+        if (add_row(p, column, &keys[i], hashes[i], entries[i].values) != 0)
             status = -ENOMEM;
+    }
     return status;
 }
 
-int profile_add_entries(struct profile *p, const struct profile_entry *entries, size_t count)
+int profile_add_entries(struct profile *p, size_t column, const struct profile_entry *entries,
+                        size_t count)
 {
     int status = 0;
     for (size_t i = 0; i < count; i += PROFILE_BATCH) {
         size_t part = count - i < PROFILE_BATCH ? count - i : PROFILE_BATCH;
-        if (add_batch(p, entries + i, part) != 0)
+        if (add_batch(p, column, entries + i, part) != 0)
             status = -ENOMEM;
     }
     return status;
@@ -591,7 +580,7 @@ size_t profile_label_set_count(const struct profile *p)
 
 size_t profile_sample_count(const struct profile *p)
 {
-    return (size_t)p->values.count + (p->overflowed ? 1 : 0);
+    return sheets_sample_count(&p->sheets);
 }
 
 const char *profile_text(const struct profile *p, profile_id id)
@@ -637,15 +626,67 @@ struct profile_label_set profile_get_labels(const struct profile *p, profile_id 
 
 struct profile_sample profile_get_sample(const struct profile *p, size_t index)
 {
-    if (index >= p->values.count)
-        return (struct profile_sample){.stack = p->overflow_stack, .values = p->overflow};
-    const struct table_key *key = table_at(&p->keys, (uint32_t)index + 1);
-    return (struct profile_sample){
-        .stack = key->stack,
-        .link = key->link,
-        .labels = key->labels,
-        .values = rows_at(&p->values, (uint32_t)index),
-    };
+    const size_t number = sheets_find(&p->sheets, &index);
+    const struct sheet *sheet = sheets_at(&p->sheets, number);
+    struct profile_sample sample = {
+        .stack = p->overflow_stack, .sheet = (uint32_t)number, .values = sheet->overflow};
+    if (index < sheet->values.count) {
+        const struct table_key *key = table_at(&sheet->keys, (uint32_t)index + 1);
+        sample.stack = key->stack;
+        sample.link = key->link;
+        sample.labels = key->labels;
+        sample.values = rows_at(&sheet->values, (uint32_t)index);
+    }
+    return sample;
+}
+
+size_t profile_first_sample(const struct profile *p, size_t sheet)
+{
+    size_t first = 0;
+    for (size_t i = 0; i < sheet; i++)
+        first += sheet_count(sheets_at(&p->sheets, i));
+    return first;
+}
+
+int64_t profile_value(const struct profile *p, const struct profile_sample *sample,
+                      size_t column)
+{
+    const struct sheet_column *of = &p->sheets.column[column];
+    return of->sheet == sample->sheet ? sample->values[of->place] : 0;
+}
+
+/* The values of the same stack, link and labels in a sheet; NULL: it has no such sample. */
+static const int64_t *find_equal(const struct profile *p, const struct sheet *sheet,
+                                 const struct profile_sample *sample)
+{
+    const struct table_key key = {sample->stack, sample->link, sample->labels};
+    if (key.stack == p->overflow_stack && key.link == 0 && key.labels == 0)
+        return sheet->overflowed ? sheet->overflow : NULL;
+    uint32_t row = table_find(&sheet->keys, &key);
+    return row != 0 ? rows_at(&sheet->values, row - 1) : NULL;
+}
+
+bool profile_get_row(const struct profile *p, size_t index, struct profile_sample *sample,
+                     int64_t values[PROFILE_MAX_VALUES])
+{
+    const int64_t *of_sheet[PROFILE_SHEETS_MAX];
+    *sample = profile_get_sample(p, index);
+    if (p->sheets.count == 1) {
+        memcpy(values, sample->values, p->sheets.columns * sizeof(*values));
+        return true;
+    }
+    of_sheet[sample->sheet] = sample->values;
+    for (size_t i = 0; i < p->sheets.count; i++) {
+        if (i != sample->sheet)
+            of_sheet[i] = find_equal(p, sheets_at(&p->sheets, i), sample);
+        if (i < sample->sheet && of_sheet[i] != NULL)
+            return false;
+    }
+    for (size_t i = 0; i < p->sheets.columns; i++) {
+        const struct sheet_column *of = &p->sheets.column[i];
+        values[i] = of_sheet[of->sheet] != NULL ? of_sheet[of->sheet][of->place] : 0;
+    }
+    return true;
 }
 
 static void keep_larger(size_t *largest, size_t value)

@@ -45,14 +45,15 @@ static uint64_t mapping_hash(const void *row)
     uint64_t h = hash_combine(m->start, m->limit);
     h = hash_combine(h, m->file_offset);
     h = hash_combine(h, (uint64_t)m->filename << 32 | m->build_id);
-    return hash_combine(h, m->htlhash);
+    return hash_combine(h, (uint64_t)m->htlhash << 32 | m->symbols);
 }
 
 static bool mapping_equal(const void *a, const void *b)
 {
     const struct profile_mapping *x = a, *y = b;
     return x->start == y->start && x->limit == y->limit && x->file_offset == y->file_offset &&
-           x->filename == y->filename && x->build_id == y->build_id && x->htlhash == y->htlhash;
+           x->filename == y->filename && x->build_id == y->build_id &&
+           x->htlhash == y->htlhash && x->symbols == y->symbols;
 }
 
 const struct table_kind table_of_mappings = {
@@ -89,7 +90,7 @@ static uint64_t location_hash(const void *row)
 {
     const struct profile_location *l = row;
     uint64_t h = hash_combine(l->address, (uint64_t)l->mapping << 32 | l->line_count);
-    h = hash_combine(h, (uint64_t)l->type << 1 | l->folded);
+    h = hash_combine(h, (uint64_t)l->other_type << 32 | (uint64_t)l->type << 1 | l->folded);
     for (uint32_t i = 0; i < l->line_count; i++) {
         h = hash_combine(h, (uint64_t)l->lines[i].line);
         h = hash_combine(h, hash_u64((uint64_t)l->lines[i].column) ^ l->lines[i].function);
@@ -101,7 +102,8 @@ static bool location_equal(const void *a, const void *b)
 {
     const struct profile_location *x = a, *y = b;
     if (x->address != y->address || x->mapping != y->mapping || x->type != y->type ||
-        x->folded != y->folded || x->line_count != y->line_count)
+        x->other_type != y->other_type || x->folded != y->folded ||
+        x->line_count != y->line_count)
         return false;
     for (uint32_t i = 0; i < x->line_count; i++)
         if (x->lines[i].function != y->lines[i].function ||
@@ -318,13 +320,12 @@ void table_fetch(const struct table *table, const void *rows, size_t count, uint
     }
 }
 
-uint32_t table_intern_hashed(struct table *table, const void *row, uint32_t hash,
-                             struct arena *arena, struct memory *memory)
+/* Kept out of line: most rows are there already. */
+static __attribute__((noinline)) uint32_t append(struct table *table, const void *row,
+                                                 uint32_t hash, struct arena *arena,
+                                                 struct memory *memory)
 {
     const struct table_kind *kind = table->kind;
-    uint32_t number = find(table, row, hash);
-    if (number != 0)
-        return number;
     if (!rows_reserve(&table->rows, memory) || !index_reserve(&table->index, memory))
         return 0;
     void *own = rows_at(&table->rows, table->rows.count);
@@ -333,4 +334,11 @@ uint32_t table_intern_hashed(struct table *table, const void *row, uint32_t hash
         return 0;
     index_put(&table->index, hash, table->rows.count);
     return table->rows.count++;
+}
+
+uint32_t table_intern_hashed(struct table *table, const void *row, uint32_t hash,
+                             struct arena *arena, struct memory *memory)
+{
+    uint32_t number = find(table, row, hash);
+    return number != 0 ? number : append(table, row, hash, arena, memory);
 }

@@ -77,8 +77,9 @@ const char *pull_address_parse(const char *text, bool others, struct pull_addres
     }
     if (!port)
         return forms;
-    address->loopback = is_loopback(address);
-    return others || address->loopback ? NULL
-                                       : "other hosts could read profiles there; set "
-                                         "CPROF_LISTEN_PUBLIC=true if they may";
+    address->audience = is_loopback(address) ? PULL_LOCAL : PULL_PUBLIC;
+    return others || address->audience == PULL_LOCAL
+               ? NULL
+               : "other hosts could read profiles there; set "
+                 "CPROF_LISTEN_PUBLIC=true if they may";
 }

@@ -11,6 +11,8 @@
 #include <sys/un.h>
 #include <netinet/in.h>
 
+#include "pull/request.h"
+
 struct pull_address {
     union {
         struct sockaddr any;
@@ -19,7 +21,7 @@ struct pull_address {
         struct sockaddr_un file;
     } to;
     socklen_t length;
-    bool loopback; /* an address that other hosts can't reach by */
+    enum pull_audience audience;
 };
 
 /* NULL; or what is allowed, for people. `others`: hosts other than this one may connect. */

@@ -1,6 +1,7 @@
 #include "pull/request.h"
 
 #include <ctype.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -47,17 +48,67 @@ static bool is_complete(struct text head)
     return false;
 }
 
-static bool parse_seconds(struct text value, double *seconds)
+/* A number in plain digits, with at most one point. */
+static bool parse_number(struct text value, const char *characters, double *number)
 {
     char digits[16], *end;
     if (value.length == 0 || value.length >= sizeof digits)
         return false;
     memcpy(digits, value.at, value.length);
     digits[value.length] = '\0';
-    if (digits[strspn(digits, "0123456789.")] != '\0')
+    if (digits[strspn(digits, characters)] != '\0')
         return false;
-    *seconds = strtod(digits, &end);
-    return *end == '\0' && *seconds > 0 && *seconds <= PULL_MAX_SECONDS;
+    *number = strtod(digits, &end);
+    return *end == '\0' && *number > 0;
+}
+
+static bool parse_seconds(struct text value, double *seconds)
+{
+    return parse_number(value, "0123456789.", seconds) && *seconds <= PULL_MAX_SECONDS;
+}
+
+static bool parse_process(struct text value, long *process)
+{
+    double number = 0;
+    bool valid = parse_number(value, "0123456789", &number) && number <= INT_MAX;
+    *process = valid ? (long)number : 0;
+    return valid;
+}
+
+static bool parse_rate(struct text value, unsigned *rate)
+{
+    double number = 0;
+    bool valid = parse_number(value, "0123456789", &number) && number <= INT_MAX;
+    *rate = valid ? (unsigned)number : 0;
+    return valid;
+}
+
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
+/* Text without control characters, which may be written as %41. */
+static bool parse_text(struct text value, char *text, size_t size)
+{
+    size_t used = 0;
+    for (size_t i = 0; i < value.length; i++) {
+        int c = (unsigned char)value.at[i];
+        if (c == '%') {
+            int high = i + 2 < value.length ? hex_digit(value.at[i + 1]) : -1;
+            int low = i + 2 < value.length ? hex_digit(value.at[i + 2]) : -1;
+            c = high < 0 || low < 0 ? -1 : high * 16 + low;
+            i += 2;
+        }
+        if (c < ' ' || c == 0x7f || used + 1 >= size)
+            return false;
+        text[used++] = (char)c;
+    }
+    text[used] = '\0';
+    return true;
 }
 
 static void parse_query(struct text query, struct pull_request *request)
@@ -65,23 +116,59 @@ static void parse_query(struct text query, struct pull_request *request)
     while (query.length > 0) {
         struct text value = cut(&query, '&');
         struct text key = cut(&value, '=');
-        if (is(key, "seconds") && !parse_seconds(value, &request->seconds))
+        if ((is(key, "seconds") && !parse_seconds(value, &request->seconds)) ||
+            (is(key, "pid") && !parse_process(value, &request->process)) ||
+            (is(key, "types") && !parse_text(value, request->types, sizeof request->types)) ||
+            (is(key, "output") &&
+             !parse_text(value, request->output, sizeof request->output)) ||
+            (is(key, "rate") && !parse_rate(value, &request->rate)))
             request->error = 400;
     }
 }
 
-static void parse_target(struct text target, struct pull_request *request)
+/* The pages, each with who may have it. */
+static const struct page {
+    const char *path;
+    enum pull_page page;
+    bool owner; /* on the control socket alone */
+    bool post;
+} pages[] = {
+    {"/", PULL_INDEX, false, false},
+    {"/debug/pprof", PULL_INDEX, false, false},
+    {"/debug/pprof/", PULL_INDEX, false, false},
+    {"/debug/pprof/profile", PULL_PROFILE, false, false},
+    {"/metrics", PULL_METRICS, false, false},
+    {"/cprof/status", PULL_STATUS, true, false},
+    {"/cprof/start", PULL_START, true, true},
+    {"/cprof/stop", PULL_STOP, true, true},
+};
+
+static const struct page *find_page(struct text path, enum pull_audience audience)
+{
+    for (size_t i = 0; i < sizeof pages / sizeof *pages; i++)
+        if (is(path, pages[i].path) && (!pages[i].owner || audience == PULL_OWNER))
+            return &pages[i];
+    return NULL;
+}
+
+static void parse_target(struct text method, struct text target, enum pull_audience audience,
+                         struct pull_request *request)
 {
     struct text path = cut(&target, '?');
-    request->seconds = PULL_DEFAULT_SECONDS;
-    if (is(path, "/debug/pprof/") || is(path, "/debug/pprof") || is(path, "/")) {
-        request->page = PULL_INDEX;
-    } else if (is(path, "/debug/pprof/profile")) {
-        request->page = PULL_PROFILE;
-        parse_query(target, request);
-    } else {
-        request->error = 404;
+    const struct page *page = find_page(path, audience);
+    bool post = page != NULL && page->post;
+    if (!is(method, post ? "POST" : "GET")) {
+        request->error = 405;
+        return;
     }
+    request->seconds = PULL_DEFAULT_SECONDS;
+    if (page == NULL) {
+        request->error = 404;
+        return;
+    }
+    request->page = page->page;
+    if (request->page != PULL_INDEX)
+        parse_query(target, request);
 }
 
 /* An address in digits, or localhost; with or without a port. */
@@ -112,7 +199,8 @@ static void check_host(struct text head, struct pull_request *request)
     }
 }
 
-bool pull_request_parse(const char *head, size_t size, bool local, struct pull_request *request)
+bool pull_request_parse(const char *head, size_t size, enum pull_audience audience,
+                        struct pull_request *request)
 {
     struct text rest = {head, size};
     *request = (struct pull_request){.error = 0};
@@ -124,11 +212,9 @@ bool pull_request_parse(const char *head, size_t size, bool local, struct pull_r
     struct text method = cut(&line, ' '), target = cut(&line, ' ');
     if (line.length != 8 || memcmp(line.at, "HTTP/1.", 7) != 0)
         request->error = 400;
-    else if (!is(method, "GET"))
-        request->error = 405;
     else
-        parse_target(target, request);
-    if (request->error == 0 && local)
+        parse_target(method, target, audience, request);
+    if (request->error == 0 && audience == PULL_LOCAL)
         check_host(rest, request);
     return true;
 }

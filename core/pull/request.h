@@ -1,7 +1,7 @@
 /*
- * The head of an HTTP request, as far as the pull endpoint needs it: which page, for how many
- * seconds. Untrusted bytes; whatever they are, nothing outside them is read. Thread-safe: no
- * state.
+ * The head of an HTTP request, as far as the pull endpoint and the control socket need it:
+ * which page, for how many seconds, with which settings. Untrusted bytes; whatever they are,
+ * nothing outside them is read. Thread-safe: no state.
  */
 #ifndef CPROF_PULL_REQUEST_H
 #define CPROF_PULL_REQUEST_H
@@ -13,17 +13,41 @@
 #define PULL_DEFAULT_SECONDS 30 /* as Go's net/http/pprof */
 #define PULL_MAX_SECONDS 600
 
-enum pull_page { PULL_INDEX, PULL_PROFILE };
+enum pull_page {
+    PULL_INDEX,
+    PULL_PROFILE,
+    PULL_METRICS,
+    /* of the control socket alone */
+    PULL_STATUS,
+    PULL_START, /* these two by POST, as they change something */
+    PULL_STOP,
+};
+
+/* Who can connect. */
+enum pull_audience {
+    PULL_PUBLIC, /* other hosts */
+    PULL_LOCAL,  /* this host */
+    PULL_OWNER,  /* the user whose process it is, and root */
+};
+
+#define PULL_TYPES_SIZE 128
+#define PULL_PATH_SIZE 1024
 
 struct pull_request {
     enum pull_page page;
     double seconds; /* of PULL_PROFILE */
+    long process;   /* whose; 0: of the one that is asked */
     int error;      /* an HTTP status to answer with instead; 0: none */
+    /* of PULL_START, and of PULL_PROFILE where nothing runs; "" and 0: not given */
+    char types[PULL_TYPES_SIZE];
+    char output[PULL_PATH_SIZE];
+    unsigned rate;
 };
 
-/* False: the head is not complete yet. `local`: the endpoint is for this host, so a request
- * that names another in its Host header comes from a web page that plays tricks with names. */
-bool pull_request_parse(const char *head, size_t size, bool local,
+/* False: the head is not complete yet. Where the endpoint is for this host, a request that
+ * names another in its Host header comes from a web page that plays tricks with names. No web
+ * page can reach the socket of an owner. */
+bool pull_request_parse(const char *head, size_t size, enum pull_audience audience,
                         struct pull_request *request);
 
 #endif

@@ -12,9 +12,19 @@
 #include "cprof/runtime.h"
 #include "unwind/walk.h"
 
+/* What made the sample: the rows of source/sources.c. */
+enum source_number {
+    SOURCE_CPU,
+    SOURCE_OFFCPU,
+    SOURCE_WALL,
+    SOURCE_ALLOC,
+    SOURCE_HEAP,
+    SOURCES_MAX,
+};
+
 struct record {
     uint32_t size;    /* bytes of the whole record, a multiple of 8 */
-    uint32_t weight;  /* timer expiries it stands for: 1 + overruns */
+    uint32_t weight;  /* what it stands for, as its source counts (source/source.h) */
     uint64_t time_ns; /* CLOCK_MONOTONIC */
     uint64_t sp;      /* the stack pointer: where the innermost native frame begins */
     struct cprof_context context;
@@ -22,9 +32,12 @@ struct record {
     uint16_t frame_count;
     uint8_t native_end;      /* enum walk_end */
     uint8_t frames_complete; /* the interpreter walk reached its root */
-    uint16_t reserved;
-    uint32_t stack_size; /* a multiple of 8; 0: neither registers nor stack */
-    uint32_t reserved_too;
+    uint8_t source;          /* enum source_number */
+    uint8_t block_shift;     /* the block stands for 2^block_shift like it (live.h) */
+    uint32_t stack_size;     /* a multiple of 8; 0: neither registers nor stack */
+    uint32_t block;          /* the sampled block's slot + 1 among the live ones; 0: none */
+    uint64_t amount;         /* bytes, nanoseconds: of sources that count such */
+    uint64_t period;         /* that it was sampled with; 0: that of its source */
 };
 
 static inline const struct native_frame *record_native(const struct record *record)

@@ -5,7 +5,6 @@ void ring_init(struct ring *ring, size_t size, size_t record_max)
 {
     ring->size = size;
     ring->record_max = record_max;
-    ring->next = NULL;
     atomic_init(&ring->head, 0);
     atomic_init(&ring->tail, 0);
 }

@@ -25,7 +25,7 @@
 struct ring {
     size_t size;                       /* bytes a lap holds; a power of two */
     size_t record_max;                 /* bytes of the largest record */
-    struct ring *next;                 /* the pool's, while spare */
+    struct ring *next;                 /* of all rings: the pool's */
     struct walk_memory memory;         /* the producer's. Here and not on the stack, as
                                           alternate signal stacks are small */
     alignas(64) _Atomic uint64_t head; /* the producer writes here next */
@@ -46,7 +46,7 @@ size_t ring_room(const struct ring *ring);
  * the ring half full: time to wake the collector. */
 bool ring_commit(struct ring *ring, const struct record *record);
 
-/* [collector] Is more than half of it in use? */
+/* [handler, collector] Is more than half of it in use? */
 bool ring_half_full(const struct ring *ring);
 
 /* [collector] The oldest record, or NULL when there is none. */

@@ -2,9 +2,10 @@
 
 #include <sys/mman.h>
 
-void ring_pool_init(struct ring_pool *pool, struct budget *budget, size_t record_max)
+void ring_pool_init(struct ring_pool *pool, struct budget *budget, size_t record_max,
+                    struct shelf *shelf)
 {
-    *pool = (struct ring_pool){.budget = budget, .record_max = record_max};
+    *pool = (struct ring_pool){.budget = budget, .record_max = record_max, .shelf = shelf};
 }
 
 static size_t ring_bytes(const struct ring_pool *pool, size_t size)
@@ -23,53 +24,58 @@ static struct ring *map_ring(struct ring_pool *pool, size_t size)
         budget_give(pool->budget, bytes);
         return NULL;
     }
-    pool->held += bytes;
     ring_init(ring, size, pool->record_max);
+    ring->next = pool->all;
+    pool->all = ring;
+    pool->held += bytes;
+    pool->count++;
     return ring;
 }
 
 static void unmap_ring(struct ring_pool *pool, struct ring *ring)
 {
+    struct ring **link = &pool->all;
+    while (*link != ring)
+        link = &(*link)->next;
+    *link = ring->next;
     size_t bytes = ring_bytes(pool, ring->size);
     munmap(ring, bytes);
     pool->held -= bytes;
+    pool->count--;
     budget_give(pool->budget, bytes);
 }
 
-struct ring *ring_pool_take(struct ring_pool *pool)
+/* NULL: no memory left for it. */
+static struct ring *new_ring(struct ring_pool *pool)
 {
-    struct ring *ring = pool->spare;
-    if (ring != NULL) {
-        pool->spare = ring->next;
-        pool->spare_count--;
-        ring_init(ring, ring->size, ring->record_max);
-        return ring;
-    }
     size_t limit = pool->budget->limit;
     if (limit == 0 || pool->held < limit / 8)
-        ring = map_ring(pool, RING_SIZE);
-    else if (pool->held < limit / 2)
-        ring = map_ring(pool, RING_SIZE_SMALL);
-    return ring;
+        return map_ring(pool, RING_SIZE);
+    return pool->held < limit / 2 ? map_ring(pool, RING_SIZE_SMALL) : NULL;
+}
+
+bool ring_pool_fill(struct ring_pool *pool, size_t threads)
+{
+    bool enough = true;
+    while (enough && pool->count < threads && shelf_count(pool->shelf) < RING_POOL_AHEAD) {
+        struct ring *ring = new_ring(pool);
+        enough = ring != NULL && shelf_add(pool->shelf, ring);
+    }
+    atomic_store(&pool->shelf->low, pool->count < threads ? RING_POOL_AHEAD / 2 : 0);
+    return enough;
 }
 
 void ring_pool_give(struct ring_pool *pool, struct ring *ring)
 {
-    if (pool->spare_count == RING_POOL_SPARES) {
+    ring_init(ring, ring->size, ring->record_max);
+    if (!shelf_add(pool->shelf, ring))
         unmap_ring(pool, ring);
-        return;
-    }
-    ring->next = pool->spare;
-    pool->spare = ring;
-    pool->spare_count++;
 }
 
 void ring_pool_clear(struct ring_pool *pool)
 {
-    while (pool->spare != NULL) {
-        struct ring *ring = pool->spare;
-        pool->spare = ring->next;
-        unmap_ring(pool, ring);
-    }
-    pool->spare_count = 0;
+    while (shelf_take(pool->shelf) != NULL)
+        ;
+    while (pool->all != NULL)
+        unmap_ring(pool, pool->all);
 }

@@ -7,59 +7,61 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/hash.h"
 #include "base/log.h"
 #include "base/own_thread.h"
+#include "sample/arming.h"
+#include "sample/by_tid.h"
+#include "sample/due.h"
 #include "sample/ring_pool.h"
 
-#define BUCKETS 1024 /* hash chains by tid; a power of two */
+#define SCAN_PART 1024 /* threads without a ring that a scan looks at */
+#define IDLE_TICK_NS (NS_PER_SECOND / 4)
+#define RING_IDLE_TICKS 4 /* an idle thread keeps its ring for so long */
 
-struct thread thread_records[THREADS_MAX]; /* untouched pages cost nothing */
-
-/* Threads that have left, and may go on: what they had run by then, and when they are due for
- * their next sample. Each in the place of its tid; one that another takes is found later as if
- * it had never been known. */
-static struct leaver {
-    uint32_t session; /* of the registry */
-    pid_t tid;
-    uint64_t ran_ns;
-    int64_t due_ns; /* of its CPU time; before ran_ns: overdue */
-} leavers[THREADS_MAX];
+struct shelf threads_shelf;
 
 static struct {
     pthread_mutex_t mutex;
     bool open;
-    uint32_t session; /* counts threads_open() */
-    struct threads_config config;
     struct ring_pool rings;
-    _Atomic size_t high;        /* records at and above have never been used */
-    size_t first_free;          /* no free record below */
+    _Atomic size_t high; /* records at and above have never been used */
+    size_t first_free;   /* no free record below */
+    size_t in_state[THREAD_LEAVING + 1];
     size_t known;               /* records of threads that live: UNARMED, OWN, SAMPLED */
     size_t overflow;            /* threads without a record at the last listing */
-    uint64_t last_generation;   /* goes on over restarts */
-    uint64_t last_identity;     /* likewise */
+    uint64_t last_identity;     /* goes on over restarts */
     struct threads_counts past; /* of records that were freed */
     uint32_t listing;           /* number of the last listing */
     const struct thread *read;  /* whose ring the collector reads now */
-    uint64_t tick_ns;           /* the kernel's */
-    bool scanned;               /* since threads_open() */
-    bool told_unarmed, told_full;
-    uint16_t buckets[BUCKETS]; /* index + 1 of the chain's first record */
-} registry = {.mutex = PTHREAD_MUTEX_INITIALIZER};
-
-static size_t index_of(const struct thread *thread)
-{
-    return (size_t)(thread - thread_records);
-}
+    uint64_t supplied_ns;       /* when threads_supply() last counted a tick */
+    size_t part;                /* the record at which the next scan's part begins */
+    uint32_t naming;            /* scans that were to read names again */
+    bool told_full;
+    bool timed;         /* threads get timers */
+    bool forked;        /* see struct threads_config */
+    uint64_t last_life; /* goes on over restarts */
+} registry = {.mutex = PTHREAD_MUTEX_INITIALIZER, .rings = {.shelf = &threads_shelf}};
 
 static size_t high(void)
 {
     return atomic_load_explicit(&registry.high, memory_order_acquire);
+}
+
+static void set_state(struct thread *thread, enum thread_state state)
+{
+    registry.in_state[thread->state]--;
+    registry.in_state[state]++;
+    thread->state = state;
+    if (state != THREAD_UNARMED && state != THREAD_SAMPLED)
+        atomic_store(&thread->life, 0);
+    else if (atomic_load(&thread->life) == 0)
+        atomic_store(&thread->life, ++registry.last_life);
 }
 
 /* A thread that lives, as far as we know. */
@@ -75,33 +77,15 @@ static pid_t current_tid(void)
 
 /* ---- records by tid ---- */
 
-static uint16_t *bucket_of(pid_t tid)
-{
-    return &registry.buckets[hash_u64((uint64_t)tid) & (BUCKETS - 1)];
-}
-
-static struct thread *find(pid_t tid)
-{
-    for (uint16_t link = *bucket_of(tid); link != 0; link = thread_records[link - 1].next)
-        if (thread_records[link - 1].tid == tid)
-            return &thread_records[link - 1];
-    return NULL;
-}
-
 static void link_record(struct thread *thread)
 {
-    uint16_t *bucket = bucket_of(thread->tid);
-    thread->next = *bucket;
-    *bucket = (uint16_t)(index_of(thread) + 1);
+    by_tid_add(thread);
     registry.known++;
 }
 
 static void unlink_record(const struct thread *thread)
 {
-    uint16_t *link = bucket_of(thread->tid);
-    while (*link != index_of(thread) + 1)
-        link = &thread_records[*link - 1].next;
-    *link = thread->next;
+    by_tid_remove(thread);
     registry.known--;
 }
 
@@ -118,18 +102,13 @@ static struct thread *take_free_record(void)
     return &thread_records[i];
 }
 
-static uint64_t read_count(const _Atomic uint64_t *count)
-{
-    return atomic_load_explicit(count, memory_order_relaxed);
-}
-
 static void add_counts(struct threads_counts *sum, const struct thread_counts *counts)
 {
-    sum->signals += read_count(&counts->signals);
-    sum->overruns += read_count(&counts->overruns);
-    sum->dropped += read_count(&counts->dropped);
-    sum->handler_ns += read_count(&counts->handler_ns);
-    uint64_t max = read_count(&counts->handler_ns_max);
+    sum->signals += thread_count(&counts->signals);
+    sum->overruns += thread_count(&counts->overruns);
+    sum->dropped += thread_count(&counts->dropped);
+    sum->handler_ns += thread_count(&counts->handler_ns);
+    uint64_t max = thread_count(&counts->handler_ns_max);
     if (max > sum->handler_ns_max)
         sum->handler_ns_max = max;
 }
@@ -143,19 +122,38 @@ static void clear_counts(struct thread_counts *counts)
     atomic_store_explicit(&counts->handler_ns_max, 0, memory_order_relaxed);
 }
 
+static bool has_records(const struct thread *thread)
+{
+    const struct ring *ring = lease_ring(&thread->lease);
+    return ring != NULL && ring_peek(ring) != NULL;
+}
+
+/* Takes the ring back, if it is empty and no handler is at work with it: see lease.h. */
+static void end_lease(struct thread *thread)
+{
+    lease_mark(&thread->lease);
+    if (atomic_load(&thread->handlers) != 0 || has_records(thread))
+        return;
+    struct ring *ring = lease_end(&thread->lease);
+    if (ring != NULL)
+        ring_pool_give(&registry.rings, ring);
+}
+
 /* The record's last step: nobody reads its ring any more, no handler can find it. */
 static void free_record(struct thread *thread)
 {
     add_counts(&registry.past, &thread->counts);
     clear_counts(&thread->counts);
-    if (thread->ring != NULL)
-        ring_pool_give(&registry.rings, thread->ring);
-    thread->ring = NULL;
+    lease_mark(&thread->lease);
+    struct ring *ring = lease_end(&thread->lease);
+    if (ring != NULL)
+        ring_pool_give(&registry.rings, ring);
+    awake_settle(thread);
     thread->bounds = (struct stack_bounds){0};
     atomic_store_explicit(&thread->data, NULL, memory_order_relaxed);
-    thread->state = THREAD_FREE;
-    if (index_of(thread) < registry.first_free)
-        registry.first_free = index_of(thread);
+    set_state(thread, THREAD_FREE);
+    if (thread_index(thread) < registry.first_free)
+        registry.first_free = thread_index(thread);
 }
 
 /* ---- names ---- */
@@ -174,9 +172,16 @@ static void set_name(struct thread *thread, const char *name)
     thread->identity = ++registry.last_identity;
 }
 
+/* The calling thread asks without /proc: a process whose folder there was looked into takes 2
+ * ms of its parent's time when it is reaped, and most children of a fork live for less. */
 static void read_kernel_name(struct thread *thread)
 {
-    char path[64], name[32];
+    char path[64], name[32] = "";
+    if (thread->tid == current_tid()) {
+        prctl(PR_GET_NAME, name);
+        set_name(thread, name);
+        return;
+    }
     snprintf(path, sizeof path, "/proc/self/task/%d/comm", (int)thread->tid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t length = fd < 0 ? 0 : read(fd, name, sizeof name - 1);
@@ -195,111 +200,35 @@ static bool has_own_name(const struct thread *thread)
 
 /* ---- arming ---- */
 
-static void tell_unarmed(int error)
+/* Sees that there are rings for all threads, and for so many new ones. Those that have left
+ * keep theirs until they have been read; those without a timer may have hooks that sample. */
+static bool fill_shelf(size_t new)
 {
-    if (registry.told_unarmed)
-        return;
-    registry.told_unarmed = true;
-    if (error == -EAGAIN)
-        log_warn("no timer for some threads: the limit of pending signals (ulimit -i) is "
-                 "reached; they are not sampled");
-    else if (error == -ENOMEM)
-        log_warn("no buffer for some threads within CPROF_MEMORY_LIMIT; they are not sampled");
-    else
-        log_warn("no timer for some threads (%s); they are not sampled", strerror(-error));
-}
-
-/* When the timer of a new thread shall expire first, for one that has run `ran_ns` unseen;
- * *backlog is how often it would have expired before.
- *
- * The kernel looks at CPU timers in its tick only, so a thread that ends between two ticks
- * takes its last expiries with it: half a tick's worth, 40 % of a life of 5 ms at 250 ticks a
- * second. Therefore the random first expiry is rounded down to a whole tick: it is then the
- * n-th tick in the thread's life that takes the sample, with equal chances for each, and a
- * life of any length gets its share. At rates above the tick's the first tick stands for
- * several periods, of which the kernel counts those since the thread began; the backlog adds
- * the others on average. */
-static uint64_t first_of_new(const struct thread *thread, uint64_t ran_ns, uint32_t *backlog)
-{
-    uint64_t period = registry.config.period_ns;
-    uint64_t tick = registry.tick_ns;
-    uint64_t random = hash_combine(clock_ns(CLOCK_MONOTONIC), thread->identity);
-    uint64_t first = 1 + random % period / tick * tick;
-    uint64_t uncounted = tick > period ? random % (tick / period) : 0;
-    uint64_t missed = ran_ns >= first ? (ran_ns - first) / period + 1 : 0;
-    *backlog = (uint32_t)(missed + uncounted);
-    return first + missed * period - ran_ns;
-}
-
-/* The same of a thread that has left and goes on: as if it had not left. What is overdue waits
- * for the first tick, as for the others' expiries: the kernel would else take it on the spot.
- */
-static uint64_t first_again(int64_t late_ns, uint32_t *backlog)
-{
-    *backlog = late_ns > 0 ? (uint32_t)((uint64_t)late_ns / registry.config.period_ns) : 0;
-    return late_ns < 0 ? (uint64_t)-late_ns : 1;
-}
-
-static uint64_t cpu_of(pid_t tid)
-{
-    struct timespec time = {0};
-    clock_gettime(thread_clock(tid), &time);
-    return (uint64_t)time.tv_sec * NS_PER_SECOND + (uint64_t)time.tv_nsec;
-}
-
-/* One that has run less is another with its tid. */
-static const struct leaver *find_leaver(pid_t tid, uint64_t now)
-{
-    const struct leaver *left = &leavers[tid % THREADS_MAX];
-    bool same = left->tid == tid && left->session == registry.session && left->ran_ns <= now;
-    return same ? left : NULL;
-}
-
-/* The first expiry and the backlog; from here on the thread's samples are counted. */
-static uint64_t plan(struct thread *thread, uint64_t ran_ns, uint32_t *backlog)
-{
-    uint64_t now = cpu_of(thread->tid);
-    const struct leaver *left = find_leaver(thread->tid, now);
-    if (left != NULL) {
-        thread->due_ns = left->due_ns;
-        return first_again((int64_t)now - left->due_ns, backlog);
-    }
-    uint64_t first = first_of_new(thread, ran_ns, backlog);
-    thread->due_ns = (int64_t)(now + first) - (int64_t)(*backlog * registry.config.period_ns);
-    return first;
+    return ring_pool_fill(&registry.rings, registry.in_state[THREAD_UNARMED] +
+                                               registry.in_state[THREAD_SAMPLED] +
+                                               registry.in_state[THREAD_LEAVING] + new);
 }
 
 /* UNARMED → SAMPLED, or a negative errno. */
-static int arm(struct thread *thread, uint64_t ran_ns)
+static int arm(struct thread *thread, uint64_t unseen, bool enters)
 {
-    if (thread->ring == NULL)
-        thread->ring = ring_pool_take(&registry.rings);
-    if (thread->ring == NULL)
+    uint64_t now = thread_ran_ns(thread->tid);
+    due_plan(thread, now, unseen, enters);
+    if (arming_is_barred(thread))
+        return -EPERM;
+    if (!fill_shelf(1) && registry.rings.count == 0)
         return -ENOMEM;
-    uint32_t backlog;
-    uint64_t first = plan(thread, ran_ns, &backlog);
-    uint64_t generation = ++registry.last_generation;
-    atomic_store_explicit(&thread->backlog, backlog, memory_order_relaxed);
-    atomic_store_explicit(&thread->generation, generation, memory_order_release);
-    int error = timer_arm(&thread->timer, thread->tid, registry.config.signal,
-                          generation << THREADS_SHIFT | index_of(thread), first,
-                          registry.config.period_ns);
-    if (error != 0) {
-        atomic_store(&thread->generation, 0);
-        return error;
-    }
-    thread->state = THREAD_SAMPLED;
-    return 0;
+    int error = arming_arm(thread, now, enters);
+    if (error == 0)
+        set_state(thread, THREAD_SAMPLED);
+    return error;
 }
 
-/* SAMPLED → LEAVING. A handler that is under way sees generation 0 or has marked itself in
- * `handlers` (both sequentially consistent). */
-static void retire(struct thread *thread)
+/* SAMPLED → UNARMED. */
+static void disarm(struct thread *thread)
 {
-    timer_disarm(&thread->timer);
-    atomic_store(&thread->generation, 0);
-    unlink_record(thread);
-    thread->state = THREAD_LEAVING;
+    arming_disarm(thread);
+    set_state(thread, THREAD_UNARMED);
 }
 
 /* Nothing of it is needed any more: neither a handler nor the collector is at work with it.
@@ -307,29 +236,40 @@ static void retire(struct thread *thread)
 static bool is_done(const struct thread *thread)
 {
     return atomic_load(&thread->handlers) == 0 && thread != registry.read &&
-           ring_peek(thread->ring) == NULL;
+           !has_records(thread) && !thread->held && !thread_is_owed(thread);
+}
+
+/* `ran_ns` is all that it has run; 0: not known. */
+static void forget_at(struct thread *thread, uint64_t ran_ns)
+{
+    if (thread->state == THREAD_SAMPLED)
+        disarm(thread);
+    if (ran_ns != 0)
+        due_leave(thread, ran_ns);
+    unlink_record(thread);
+    set_state(thread, THREAD_LEAVING);
+    if (is_done(thread))
+        free_record(thread);
 }
 
 static void forget(struct thread *thread)
 {
-    if (thread->state == THREAD_SAMPLED) {
-        retire(thread);
-        if (is_done(thread))
-            free_record(thread);
-    } else {
-        unlink_record(thread);
-        free_record(thread);
-    }
+    forget_at(thread, 0);
 }
 
-/* Tries to give an UNARMED thread its timer. A thread that is gone is forgotten. */
-static void try_arm(struct thread *thread, uint64_t ran_ns)
+/* Tries to give an UNARMED thread its timer, where threads get any. A thread that is gone is
+ * forgotten. */
+static void try_arm(struct thread *thread, uint64_t unseen, bool enters)
 {
-    int error = arm(thread, ran_ns);
+    int error = 0;
+    if (registry.timed)
+        error = arm(thread, unseen, enters);
+    else
+        (void)fill_shelf(0); /* for hooks */
     if (error == -EINVAL)
         forget(thread);
-    else if (error != 0)
-        tell_unarmed(error);
+    else if (error != 0 && (error != -EPERM || thread->masked > 1))
+        arming_warn(error);
 }
 
 /* NULL when the table is full. */
@@ -347,40 +287,69 @@ static struct thread *add_record(pid_t tid)
     thread->id = (uint64_t)tid;
     thread->identity = ++registry.last_identity;
     thread->named = false;
+    thread->planned = thread->held = false;
+    thread->last = (struct thread_last){0};
     thread->age = 0;
+    thread->masked = 0;
+    thread->idle = 0;
+    thread->seen_ns = thread->named_ns = thread->counted = 0;
+    thread->naming = registry.naming;
     thread->name[0] = '\0';
-    thread->state = THREAD_UNARMED;
+    set_state(thread, THREAD_UNARMED);
     link_record(thread);
     return thread;
 }
 
 /* ---- the life of the registry ---- */
 
-/* The coarse clock advances by one tick. */
-static uint64_t tick_length(void)
-{
-    struct timespec tick;
-    if (clock_getres(CLOCK_MONOTONIC_COARSE, &tick) != 0 || tick.tv_sec != 0 ||
-        tick.tv_nsec <= 0)
-        return NS_PER_SECOND / 250;
-    return (uint64_t)tick.tv_nsec;
-}
-
 void threads_open(const struct threads_config *config)
 {
     pthread_mutex_lock(&registry.mutex);
-    registry.config = *config;
     registry.past = (struct threads_counts){0};
-    registry.told_unarmed = registry.told_full = false;
-    registry.tick_ns = tick_length();
-    registry.scanned = false;
-    registry.session++;
+    registry.told_full = registry.timed = false;
     registry.overflow = 0;
-    /* A random start keeps foreign timers' values from ever naming one of ours. */
-    if (registry.last_generation == 0)
-        registry.last_generation = hash_u64(clock_ns(CLOCK_REALTIME)) >> 24;
-    ring_pool_init(&registry.rings, config->budget, config->record_max);
+    registry.forked = config->forked;
+    ring_pool_init(&registry.rings, config->budget, config->record_max, &threads_shelf);
     registry.open = true;
+    pthread_mutex_unlock(&registry.mutex);
+}
+
+void threads_arm(int signal, bool maskable, uint64_t period_ns)
+{
+    pthread_mutex_lock(&registry.mutex);
+    due_open(period_ns);
+    if (registry.forked)
+        due_all_known();
+    arming_open(period_ns);
+    arming_use(signal, maskable);
+    registry.timed = true;
+    for (size_t i = 0; i < high(); i++)
+        if (thread_records[i].state == THREAD_UNARMED)
+            try_arm(&thread_records[i], due_unseen(thread_records[i].tid), registry.forked);
+    pthread_mutex_unlock(&registry.mutex);
+}
+
+void threads_unarm(void)
+{
+    pthread_mutex_lock(&registry.mutex);
+    for (size_t i = 0; i < high(); i++) {
+        struct thread *thread = &thread_records[i];
+        if (thread->state != THREAD_SAMPLED)
+            continue;
+        disarm(thread);
+        due_leave(thread, thread_ran_ns(thread->tid));
+        thread->planned = false;
+    }
+    due_close();
+    registry.timed = false;
+    pthread_mutex_unlock(&registry.mutex);
+}
+
+void threads_settle(void)
+{
+    pthread_mutex_lock(&registry.mutex);
+    if (registry.timed)
+        due_pay();
     pthread_mutex_unlock(&registry.mutex);
 }
 
@@ -390,7 +359,23 @@ void threads_disarm(void)
     registry.open = false;
     for (size_t i = 0; i < high(); i++)
         if (is_known(&thread_records[i]))
-            forget(&thread_records[i]);
+            forget_at(&thread_records[i], thread_ran_ns(thread_records[i].tid));
+    if (registry.timed)
+        due_close();
+    pthread_mutex_unlock(&registry.mutex);
+}
+
+void threads_move(int signal)
+{
+    pthread_mutex_lock(&registry.mutex);
+    arming_use(signal, true);
+    for (size_t i = 0; i < high(); i++) {
+        struct thread *thread = &thread_records[i];
+        if (thread->state == THREAD_SAMPLED) {
+            disarm(thread);
+            try_arm(thread, 0, false);
+        }
+    }
     pthread_mutex_unlock(&registry.mutex);
 }
 
@@ -398,8 +383,12 @@ void threads_close(void)
 {
     pthread_mutex_lock(&registry.mutex);
     for (size_t i = 0; i < high(); i++)
-        if (thread_records[i].state == THREAD_LEAVING)
+        if (thread_records[i].state == THREAD_LEAVING) {
+            atomic_store(&thread_records[i].owed, 0);
+            atomic_store(&thread_records[i].blocked, 0);
+            thread_records[i].held = false;
             free_record(&thread_records[i]);
+        }
     ring_pool_clear(&registry.rings);
     pthread_mutex_unlock(&registry.mutex);
 }
@@ -423,54 +412,47 @@ void threads_enter(uint64_t id, const char *name)
 {
     pthread_mutex_lock(&registry.mutex);
     struct thread *thread = NULL;
+    uint64_t unseen = 0;
     if (registry.open) {
-        thread = find(current_tid());
+        thread = by_tid_find(current_tid());
         /* A record of this tid whose timer is dead belonged to a thread before us. */
         if (thread != NULL && thread->state == THREAD_SAMPLED && !timer_alive(&thread->timer)) {
             forget(thread);
             thread = NULL;
         }
-        if (thread == NULL)
+        if (thread == NULL) {
+            unseen = due_unseen(current_tid());
             thread = add_record(current_tid());
+        }
     }
     if (thread != NULL) {
         describe(thread, id, name);
         /* Ours once, perhaps, but now a thread of the host has this tid. */
         if (thread->state == THREAD_OWN)
-            thread->state = THREAD_UNARMED;
+            set_state(thread, THREAD_UNARMED);
         if (thread->state == THREAD_UNARMED)
-            try_arm(thread, 0);
+            try_arm(thread, unseen, true);
     }
     pthread_mutex_unlock(&registry.mutex);
-}
-
-/* The runtime may keep the native thread for its next one. */
-static void note_leaver(const struct thread *thread)
-{
-    uint64_t samples =
-        read_count(&thread->counts.signals) + read_count(&thread->counts.overruns);
-    leavers[thread->tid % THREADS_MAX] = (struct leaver){
-        .session = registry.session,
-        .tid = thread->tid,
-        .ran_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID),
-        .due_ns = thread->due_ns + (int64_t)(samples * registry.config.period_ns)};
 }
 
 void threads_leave(void)
 {
     pthread_mutex_lock(&registry.mutex);
-    struct thread *thread = registry.open ? find(current_tid()) : NULL;
-    if (thread != NULL && thread->state == THREAD_SAMPLED)
-        note_leaver(thread);
-    if (thread != NULL)
-        forget(thread);
+    struct thread *thread = registry.open ? by_tid_find(current_tid()) : NULL;
+    if (thread != NULL) {
+        uint64_t ran = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+        if (thread->state == THREAD_SAMPLED)
+            due_note_leaver(thread, ran);
+        forget_at(thread, ran);
+    }
     pthread_mutex_unlock(&registry.mutex);
 }
 
 void threads_set_data(void *data)
 {
     pthread_mutex_lock(&registry.mutex);
-    struct thread *thread = registry.open ? find(current_tid()) : NULL;
+    struct thread *thread = registry.open ? by_tid_find(current_tid()) : NULL;
     if (thread != NULL)
         atomic_store_explicit(&thread->data, data, memory_order_release);
     pthread_mutex_unlock(&registry.mutex);
@@ -478,35 +460,76 @@ void threads_set_data(void *data)
 
 /* ---- the scan ---- */
 
-/* A look at one record we know. */
-static void visit(struct thread *thread, bool rename)
+/* Threads name themselves shortly after they begin: look a second time. Later when an interval
+ * begins: one that has not run since has no samples that could want its new name. */
+static bool name_may_differ(struct thread *thread)
 {
-    if (thread->state == THREAD_SAMPLED && !timer_alive(&thread->timer)) {
+    bool young = thread->age < 2 && ++thread->age == 2;
+    bool due = thread->naming != registry.naming && thread->named_ns != thread->seen_ns;
+    return !thread->named && (young || due);
+}
+
+/* Is such a look still to come? */
+static bool name_is_due(const struct thread *thread)
+{
+    return !thread->named && (thread->age < 2 || thread->naming != registry.naming);
+}
+
+/* By its samples, which tell as much as its clock and its timer would, for two system calls
+ * less. */
+static bool is_at_work(struct thread *thread)
+{
+    uint64_t before = thread->counted;
+    thread->counted = thread_count(&thread->counts.signals);
+    return thread->state == THREAD_SAMPLED && thread->counted != before;
+}
+
+/* A look at one record we know. */
+static void visit(struct thread *thread)
+{
+    if (is_at_work(thread) && !name_is_due(thread))
+        return;
+    uint64_t ran = thread_ran_ns(thread->tid); /* another one's, if that has the tid now */
+    bool has_run = ran != thread->seen_ns;
+    thread->seen_ns = ran;
+    if (thread->state == THREAD_SAMPLED && has_run && !timer_alive(&thread->timer)) {
         forget(thread);
         return;
     }
-    /* Threads name themselves shortly after they begin: look a second time. */
-    bool young = thread->age < 2 && ++thread->age == 2;
-    if (!thread->named && (rename || young))
+    if (name_may_differ(thread)) {
         read_kernel_name(thread);
+        thread->naming = registry.naming;
+        thread->named_ns = ran;
+    }
+    if (thread->state == THREAD_SAMPLED && has_run && arming_is_futile(thread, ran))
+        disarm(thread); /* and with the timer what it has pending */
     if (thread->state == THREAD_SAMPLED && !thread->named && has_own_name(thread))
         forget(thread); /* listed again, and known as our own then */
     else if (thread->state == THREAD_OWN && !has_own_name(thread))
-        thread->state = THREAD_UNARMED; /* a tid that was ours and has been reused */
+        set_state(thread, THREAD_UNARMED); /* a tid that was ours and has been reused */
     if (thread->state == THREAD_UNARMED)
-        try_arm(thread, 0);
+        try_arm(thread, 0, false);
+    if (thread->state == THREAD_UNARMED && has_run && registry.timed)
+        due_owe(thread, ran);
 }
 
-/* What a thread that we have not seen yet ran since the scan before; at the first scan it may
- * be older than us. */
-static uint64_t unseen_ns(pid_t tid)
+/* Those that are awake, and a part of the others: one that has died asleep is missed when the
+ * threads are counted. */
+static void visit_known(void)
 {
-    return registry.scanned ? cpu_of(tid) : 0;
+    size_t count = high();
+    size_t begin = registry.part < count ? registry.part : 0;
+    for (size_t i = 0; i < count; i++) {
+        bool in_part = i - begin < SCAN_PART || count <= SCAN_PART;
+        if (is_known(&thread_records[i]) && (in_part || awake_is(i)))
+            visit(&thread_records[i]);
+    }
+    registry.part = begin + SCAN_PART;
 }
 
 static void discover(pid_t tid)
 {
-    struct thread *thread = find(tid);
+    struct thread *thread = by_tid_find(tid);
     bool new = thread == NULL;
     if (new)
         thread = add_record(tid);
@@ -517,17 +540,17 @@ static void discover(pid_t tid)
         return;
     read_kernel_name(thread);
     if (has_own_name(thread))
-        thread->state = THREAD_OWN;
+        set_state(thread, THREAD_OWN);
     else
-        try_arm(thread, unseen_ns(tid));
+        try_arm(thread, due_unseen(tid), false);
 }
 
 void threads_describe(pid_t tid, uint64_t id, const char *name)
 {
     pthread_mutex_lock(&registry.mutex);
-    if (registry.open && find(tid) == NULL)
+    if (registry.open && by_tid_find(tid) == NULL)
         discover(tid);
-    struct thread *thread = registry.open ? find(tid) : NULL;
+    struct thread *thread = registry.open ? by_tid_find(tid) : NULL;
     if (thread != NULL)
         describe(thread, id, name);
     pthread_mutex_unlock(&registry.mutex);
@@ -552,22 +575,37 @@ static int list_threads(void)
     return 0;
 }
 
+/* The directory's link count tells how many threads there are. 1; 0: as many as we know; or a
+ * negative errno. */
+static int count_differs(void)
+{
+    struct stat tasks;
+    if (stat("/proc/self/task", &tasks) != 0)
+        return -errno;
+    return tasks.st_nlink != registry.known + 2;
+}
+
+bool threads_differ(void)
+{
+    pthread_mutex_lock(&registry.mutex);
+    bool differ = registry.open && count_differs() > 0;
+    pthread_mutex_unlock(&registry.mutex);
+    return differ;
+}
+
 int threads_scan(bool rename)
 {
     int error = 0;
     pthread_mutex_lock(&registry.mutex);
     if (registry.open) {
-        for (size_t i = 0; i < high(); i++)
-            if (is_known(&thread_records[i]))
-                visit(&thread_records[i], rename);
-        /* The directory's link count tells how many threads there are. With the dead ones
-         * gone from our count, a difference is threads that we do not know. */
-        struct stat tasks;
-        if (stat("/proc/self/task", &tasks) != 0)
-            error = -errno;
-        else if (tasks.st_nlink != registry.known + 2)
+        registry.naming += rename;
+        visit_known();
+        /* With the dead ones gone from our count, a difference is threads that we do not know.
+         */
+        error = count_differs();
+        if (error > 0)
             error = list_threads();
-        registry.scanned = true;
+        due_all_known();
     }
     pthread_mutex_unlock(&registry.mutex);
     return error;
@@ -575,23 +613,31 @@ int threads_scan(bool rename)
 
 /* ---- reading ---- */
 
-static bool has_records(const struct thread *thread)
+static void show_identity(const struct thread *thread, struct thread_view *view)
 {
-    return thread->ring != NULL && ring_peek(thread->ring) != NULL;
+    view->id = thread->id;
+    view->identity = thread->identity;
+    memcpy(view->name, thread->name, sizeof view->name);
+}
+
+void threads_look_again(struct thread_view *view)
+{
+    pthread_mutex_lock(&registry.mutex);
+    if (view->identity != view->thread->identity)
+        show_identity(view->thread, view);
+    pthread_mutex_unlock(&registry.mutex);
 }
 
 bool threads_next(size_t *cursor, struct thread_view *view)
 {
     pthread_mutex_lock(&registry.mutex);
     registry.read = NULL;
-    for (; *cursor < high() && registry.read == NULL; ++*cursor) {
+    size_t end = high();
+    for (; registry.read == NULL && (*cursor = awake_next(*cursor, end)) < end; ++*cursor) {
         struct thread *thread = &thread_records[*cursor];
-        if (has_records(thread)) {
-            *view = (struct thread_view){.thread = thread,
-                                         .ring = thread->ring,
-                                         .id = thread->id,
-                                         .identity = thread->identity};
-            memcpy(view->name, thread->name, sizeof view->name);
+        if (has_records(thread) || thread_is_owed(thread)) {
+            *view = (struct thread_view){.thread = thread, .ring = lease_ring(&thread->lease)};
+            show_identity(thread, view);
             registry.read = thread;
         } else if (thread->state == THREAD_LEAVING && is_done(thread)) {
             free_record(thread);
@@ -600,6 +646,59 @@ bool threads_next(size_t *cursor, struct thread_view *view)
     bool found = registry.read != NULL;
     pthread_mutex_unlock(&registry.mutex);
     return found;
+}
+
+bool threads_living(size_t *cursor, bool (*wanted)(void *closure, const struct thread *thread),
+                    void *closure, struct thread_view *view)
+{
+    pthread_mutex_lock(&registry.mutex);
+    registry.read = NULL;
+    for (size_t end = high(); registry.read == NULL && *cursor < end; ++*cursor) {
+        struct thread *thread = &thread_records[*cursor];
+        if (!is_known(thread) || thread->state == THREAD_OWN || !wanted(closure, thread))
+            continue;
+        *view = (struct thread_view){.thread = thread};
+        show_identity(thread, view);
+        registry.read = thread;
+    }
+    bool found = registry.read != NULL;
+    pthread_mutex_unlock(&registry.mutex);
+    return found;
+}
+
+void threads_name(pid_t tid, char name[THREAD_NAME_SIZE])
+{
+    pthread_mutex_lock(&registry.mutex);
+    const struct thread *thread = by_tid_find(tid);
+    snprintf(name, THREAD_NAME_SIZE, "%s", thread != NULL ? thread->name : "");
+    pthread_mutex_unlock(&registry.mutex);
+}
+
+/* One that is awake: still, or for how long not? */
+static void look_after(struct thread *thread, bool tick, bool scarce)
+{
+    bool used = !lease_mark(&thread->lease);
+    if (used)
+        thread->idle = 0;
+    else if (tick && thread->idle < RING_IDLE_TICKS)
+        thread->idle++;
+    if (scarce || thread->idle == RING_IDLE_TICKS)
+        end_lease(thread);
+    awake_settle(thread);
+}
+
+void threads_supply(void)
+{
+    pthread_mutex_lock(&registry.mutex);
+    uint64_t now = clock_ns(CLOCK_MONOTONIC);
+    bool tick = now - registry.supplied_ns >= IDLE_TICK_NS;
+    bool scarce = registry.open && !fill_shelf(0);
+    if (tick)
+        registry.supplied_ns = now;
+    if (tick || scarce)
+        for (size_t i = 0, end = high(); (i = awake_next(i, end)) < end; i++)
+            look_after(&thread_records[i], tick, scarce);
+    pthread_mutex_unlock(&registry.mutex);
 }
 
 struct modules_reader *threads_reader(void *closure, size_t index)
@@ -614,21 +713,31 @@ void threads_count(struct threads_counts *counts)
 {
     pthread_mutex_lock(&registry.mutex);
     *counts = registry.past;
-    counts->unsampled = registry.overflow;
-    for (size_t i = 0; i < high(); i++) {
+    counts->sampled = registry.in_state[THREAD_SAMPLED];
+    counts->unsampled =
+        registry.overflow + (registry.timed ? registry.in_state[THREAD_UNARMED] : 0);
+    for (size_t i = 0; i < high(); i++)
         add_counts(counts, &thread_records[i].counts);
-        counts->sampled += thread_records[i].state == THREAD_SAMPLED;
-        counts->unsampled += thread_records[i].state == THREAD_UNARMED;
-    }
     pthread_mutex_unlock(&registry.mutex);
 }
 
 bool threads_busy(void)
 {
-    for (size_t i = 0; i < high(); i++)
+    for (size_t i = 0, end = high(); (i = awake_next(i, end)) < end; i++)
         if (atomic_load(&thread_records[i].handlers) != 0)
             return true;
     return false;
+}
+
+int threads_wait(void)
+{
+    const struct timespec pause = {.tv_nsec = 100 * 1000};
+    for (int tries = 0; threads_busy(); tries++) {
+        if (tries == 10000)
+            return -ETIMEDOUT;
+        nanosleep(&pause, NULL);
+    }
+    return 0;
 }
 
 /* ---- fork ---- */
@@ -653,10 +762,14 @@ void threads_fork_child(void)
         /* Handlers of the parent's other threads do not go on here. */
         atomic_store(&thread->handlers, 0);
         atomic_store(&thread->reader.holds, NULL);
+        atomic_store(&thread->owed, 0);
+        atomic_store(&thread->blocked, 0);
+        thread->held = false;
         if (thread->state != THREAD_FREE)
             free_record(thread);
     }
-    memset(registry.buckets, 0, sizeof registry.buckets);
+    memset(threads_awake, 0, sizeof threads_awake);
+    by_tid_clear();
     registry.known = 0;
     registry.read = NULL;
     ring_pool_clear(&registry.rings);

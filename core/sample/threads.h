@@ -1,25 +1,19 @@
 /*
- * The threads being sampled: one record per thread with its timer, its ring and what its
- * handler counts.
+ * The registry of the threads that are sampled: which there are, each with its record
+ * (thread.h), and who of them is sampled.
  *
- * Records live in one static array for the life of the process, so a signal that was queued
- * for a thread long gone still finds memory; the timer's value names the record and its
- * generation, and a handler that arrives with an old generation leaves at once. A thread
- * past THREADS_MAX, or one for which no timer or ring was to be had, stays unsampled: counted
- * in threads_counts.unsampled, told once, tried again at each scan.
+ * A thread past THREADS_MAX, or one for which no timer was to be had (arming.h), stays
+ * unsampled: counted in threads_counts.unsampled, told once, tried again at each scan. So do
+ * all while there is no memory for a single ring.
  *
  * Threads are found by threads_scan() (a few times a second, by the collector) and by
  * threads_enter() (the thread itself, at once). Both take the registry's mutex; handlers
- * never do. cprof's own threads carry names that begin with OWN_THREAD_PREFIX and are never
- * sampled; threads that they start inherit the name, so those are not either.
+ * never do. Of thousands of threads, a turn of the collector looks at those that are awake
+ * (awake.h), and a scan at a part of the others. When a thread is due for a sample, and what it
+ * is owed, is due.h's.
  *
- * A thread that a scan finds has already run for up to a scan's distance. The samples that it
- * would have had by then are its backlog, and go as additional weight with its first ones: so
- * totals hold, and threads that only live for some scans are not under-represented. One that
- * has left and goes on, as native threads do that wait for their next Ruby thread, is sampled
- * as if it had not left, once it enters or a scan finds it.
- *
- * Life of a record: FREE → SAMPLED → LEAVING (no timer any more, ring still to be read) → FREE.
+ * cprof's own threads carry names that begin with OWN_THREAD_PREFIX and are never sampled;
+ * threads that they start inherit the name, so those are not either.
  */
 #ifndef CPROF_SAMPLE_THREADS_H
 #define CPROF_SAMPLE_THREADS_H
@@ -31,60 +25,15 @@
 #include <sys/types.h>
 
 #include "base/budget.h"
+#include "sample/awake.h"
+#include "sample/lease.h"
 #include "sample/ring.h"
-#include "sample/timer.h"
+#include "sample/thread.h"
 #include "unwind/modules.h"
-#include "unwind/walk.h"
-
-#define THREADS_SHIFT 12 /* bits of a record's index */
-#define THREADS_MAX (1 << THREADS_SHIFT)
-#define THREAD_NAME_SIZE 64
-
-enum thread_state {
-    THREAD_FREE,
-    THREAD_UNARMED, /* no timer or no ring to be had: tried again */
-    THREAD_OWN,     /* cprof's own: never sampled */
-    THREAD_SAMPLED,
-    THREAD_LEAVING, /* no timer any more; ring not yet read to its end */
-};
-
-/* Written by the thread's own handler only, read by anybody. */
-struct thread_counts {
-    _Atomic uint64_t signals;    /* handler runs */
-    _Atomic uint64_t overruns;   /* expiries beyond the first of a signal; and the backlog */
-    _Atomic uint64_t dropped;    /* weight lost because the ring was full */
-    _Atomic uint64_t handler_ns; /* in all runs */
-    _Atomic uint64_t handler_ns_max;
-};
-
-struct thread {
-    /* What the handler reads and writes. */
-    _Atomic uint64_t generation; /* of the armed timer; 0 = none */
-    _Atomic uint32_t handlers;   /* handlers at work with this record */
-    struct ring *ring;           /* both set before the timer is armed */
-    pid_t tid;
-    _Atomic uint32_t backlog; /* expiries that a timer would have had before ours */
-    void *_Atomic data;       /* cprof_thread_set_data() */
-    struct stack_bounds bounds;
-    struct modules_reader reader;
-    struct thread_counts counts;
-
-    /* The registry's, under its mutex. */
-    enum thread_state state;
-    struct thread_timer timer;
-    int64_t due_ns;    /* when, of its CPU time, it was due for the first of its samples */
-    uint64_t id;       /* thread.id: the runtime's id, else the tid */
-    uint64_t identity; /* never the same for two threads, nor for two names of one */
-    bool named;        /* by threads_enter(): the kernel's name does not count */
-    uint8_t age;       /* scans survived, up to 2 */
-    uint32_t listing;  /* the last directory listing that held the tid */
-    uint16_t next;     /* in the tid's hash chain: index + 1, 0 ends */
-    char name[THREAD_NAME_SIZE];
-};
 
 struct threads_config {
-    int signal;
-    uint64_t period_ns;
+    bool forked; /* in the child of a fork: no thread is older than that, and what it has run
+                    before threads_arm() counts for its first samples */
     size_t record_max;
     struct budget *budget;
 };
@@ -99,9 +48,19 @@ struct threads_counts {
 /* Opens the registry: from now on threads can enter. The previous run's must be closed. */
 void threads_open(const struct threads_config *config);
 
+/* Threads get timers that send this signal, which they can block if it is `maskable`
+ * (install.h); those that are known get theirs now. Once a run. */
+void threads_arm(int signal, bool maskable, uint64_t period_ns);
+
+/* Takes the timers away for the rest of the run; threads go on being known. */
+void threads_unarm(void);
+
 /* Takes every timer away and lets no thread enter any more. Handlers may still be running;
  * rings can still be read. */
 void threads_disarm(void);
+
+/* From now on timers send this signal, a maskable one; those that there are get new ones. */
+void threads_move(int signal);
 
 /* Frees the rings. No handler may be running any more. */
 void threads_close(void);
@@ -122,32 +81,55 @@ int threads_scan(bool rename);
  * id. */
 struct thread_view {
     struct thread *thread;
-    struct ring *ring;
+    struct ring *ring; /* may be NULL */
     uint64_t id, identity;
     char name[THREAD_NAME_SIZE];
 };
 
-/* [collector] The next thread at or after *cursor whose ring holds records; moves *cursor
- * past it. Frees the records of threads that left and whose ring has been read. */
+/* [collector] The interval is about to end: what threads that have left are owed, and no other
+ * has taken over, is to be counted now. */
+void threads_settle(void);
+
+/* [collector] Once a turn, after all that was to be read has been: takes rings back from those
+ * that have been idle for a second, or at once where rings are short, and sees that there are
+ * some for others. */
+void threads_supply(void);
+
+/* [collector] The next thread at or after *cursor whose ring holds records, or that is owed
+ * something; moves *cursor past it. Frees the records of threads that left and whose ring has
+ * been read. */
 bool threads_next(size_t *cursor, struct thread_view *view);
+
+/* [collector] The next thread at or after *cursor that lives, is not cprof's own, and is
+ * wanted; moves *cursor past it. Its record is not freed until the next call of this or of
+ * threads_next(). `wanted` is asked under the registry's mutex. */
+bool threads_living(size_t *cursor, bool (*wanted)(void *closure, const struct thread *thread),
+                    void *closure, struct thread_view *view);
+
+/* Are there threads that the registry does not know, or did it miss that some have ended? */
+bool threads_differ(void);
+
+/* [collector] The name of a thread that lives; "": it has none, or is not known. */
+void threads_name(pid_t tid, char name[THREAD_NAME_SIZE]);
+
+/* [collector] The thread that threads_next() has shown may have got a new name since then. */
+void threads_look_again(struct thread_view *view);
 
 /* The reader slot at `index`, for modules_refresh(); NULL past the last. `closure` unused. */
 struct modules_reader *threads_reader(void *closure, size_t index);
 
 void threads_count(struct threads_counts *counts);
 
-/* [handler] The record and the generation that a timer's value names. */
-extern struct thread thread_records[THREADS_MAX];
-
-static inline struct thread *threads_of_value(uint64_t value, uint64_t *generation)
-{
-    *generation = value >> THREADS_SHIFT;
-    return &thread_records[value & (THREADS_MAX - 1)];
-}
+/* Where handlers find rings. */
+extern struct shelf threads_shelf;
 
 /* True while a handler is at work with any record; what those that have ended sampled can be
  * read. Others may begin meanwhile, until threads_disarm(). */
 bool threads_busy(void);
+
+/* Waits until none is. 0, or -ETIMEDOUT after a second: a thread is stopped or traced, and all
+ * that its handler may look at is to be left alone for ever. */
+int threads_wait(void);
 
 /* Around fork. The child forgets all threads: their timers do not exist there. */
 void threads_fork_prepare(void);

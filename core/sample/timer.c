@@ -18,6 +18,13 @@ static struct timespec timespec_of(uint64_t ns)
                              .tv_nsec = (long)(ns % NS_PER_SECOND)};
 }
 
+uint64_t thread_ran_ns(pid_t tid)
+{
+    struct timespec time = {0};
+    clock_gettime(thread_clock(tid), &time);
+    return (uint64_t)time.tv_sec * NS_PER_SECOND + (uint64_t)time.tv_nsec;
+}
+
 int timer_arm(struct thread_timer *timer, pid_t tid, int signal, uint64_t value,
               uint64_t first_ns, uint64_t period_ns)
 {

@@ -24,6 +24,9 @@ static inline clockid_t thread_clock(pid_t tid)
     return (clockid_t)((~(uint32_t)tid << 3) | 6);
 }
 
+/* The CPU time that it has run for; 0: it is gone. */
+uint64_t thread_ran_ns(pid_t tid);
+
 /* The first expiry is after `first_ns` of the thread's CPU time, further ones each
  * `period_ns`. `value` arrives in si_value. 0; -EAGAIN at RLIMIT_SIGPENDING; -EINVAL when the
  * thread is gone. */

@@ -12,6 +12,7 @@
 #define EH_PCREL_SDATA4 0x1b
 #define EH_HEADER 12 /* version, three encodings, pointer to .eh_frame, number of pairs */
 #define EH_PAIR 8    /* start of a function, its FDE */
+#define PAIRS 256    /* read at a time */
 
 #define STUB_SIZE 16
 #define RELOCATIONS 256 /* read at a time */
@@ -29,14 +30,24 @@ struct pair {
     uint64_t start, fde; /* vaddr */
 };
 
-static int read_pair(const struct elf *elf, const Elf64_Phdr *header, uint64_t i,
-                     struct pair *pair)
+/* A part of the table: a search ends with one read of it, which takes as long as that of a
+ * single pair. */
+struct pairs {
+    int32_t raw[PAIRS][2];
+};
+
+static int read_pairs(const struct elf *elf, const Elf64_Phdr *header, uint64_t first,
+                      uint64_t count, struct pairs *pairs)
 {
-    int32_t raw[2];
-    int error = elf_read(elf, header->p_offset + EH_HEADER + i * EH_PAIR, raw, sizeof raw);
-    *pair = (struct pair){.start = header->p_vaddr + (uint64_t)(int64_t)raw[0],
-                          .fde = header->p_vaddr + (uint64_t)(int64_t)raw[1]};
-    return error;
+    return elf_read(elf, header->p_offset + EH_HEADER + first * EH_PAIR, pairs->raw,
+                    (size_t)count * EH_PAIR);
+}
+
+static struct pair pair_at(const struct pairs *pairs, const Elf64_Phdr *header, uint64_t i)
+{
+    const int32_t *raw = pairs->raw[i];
+    return (struct pair){.start = header->p_vaddr + (uint64_t)(int64_t)raw[0],
+                         .fde = header->p_vaddr + (uint64_t)(int64_t)raw[1]};
 }
 
 /* How many bytes the function of an FDE has; 0 when that can't be told. The FDE has the
@@ -64,17 +75,26 @@ static int find_pair(const struct elf *elf, uint64_t vaddr, struct pair *pair)
         raw[1] != EH_PCREL_SDATA4 || raw[2] != EH_UDATA4 || raw[3] != EH_DATAREL_SDATA4)
         return -ENOENT;
     struct bytes bytes = bytes_of(raw + EH_HEADER - 4, 4);
-    uint64_t low = 0, high = bytes_u32(&bytes); /* pairs below low start at or below vaddr */
-    while (low < high) {
-        uint64_t middle = low + (high - low) / 2;
-        if (read_pair(elf, header, middle, pair))
+    struct pairs pairs;
+    uint64_t low = 0, count = bytes_u32(&bytes); /* the last that starts at or below vaddr is
+                                                    among `count` from low on, or low is 0 */
+    while (count > PAIRS) {
+        uint64_t half = count / 2;
+        if (read_pairs(elf, header, low + half, 1, &pairs))
             return -ENOENT;
-        if (pair->start <= vaddr)
-            low = middle + 1;
-        else
-            high = middle;
+        low = pair_at(&pairs, header, 0).start <= vaddr ? low + half : low;
+        count -= half;
     }
-    return low && !read_pair(elf, header, low - 1, pair) ? 0 : -ENOENT;
+    if (count == 0 || read_pairs(elf, header, low, count, &pairs))
+        return -ENOENT;
+    uint64_t last = 0;
+    while (count > 1) {
+        uint64_t half = count / 2;
+        last = pair_at(&pairs, header, last + half).start <= vaddr ? last + half : last;
+        count -= half;
+    }
+    *pair = pair_at(&pairs, header, last);
+    return pair->start <= vaddr ? 0 : -ENOENT;
 }
 
 int codemap_start(const struct elf *elf, uint64_t vaddr, uint64_t *start,

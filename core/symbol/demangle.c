@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "symbol/cython.h"
+
 /*
  * rust-demangle.c classifies characters with this table of libiberty's safe-ctype.c, the only
  * object it would pull in that lacks the linking exception. It asks for no more than letters
@@ -86,6 +88,8 @@ void demangle(const char *name, char *output, size_t capacity)
     if (length < sizeof stem) {
         memcpy(stem, name, length);
         stem[length] = '\0';
+        if (cython_readable(stem, output, capacity))
+            return;
         readable = print_readable(stem, &sink);
     }
     if (!readable) {

@@ -1,7 +1,8 @@
 /*
- * Names for people out of names for linkers: C++ (Itanium ABI) and Rust (legacy and v0),
- * without the suffixes that compilers add to parts and copies of one function ("foo.cold",
- * "foo.part.0", "::h0123456789abcdef"). A name that is neither stays as it is.
+ * Names for people out of names for linkers: C++ (Itanium ABI), Rust (legacy and v0) and
+ * Cython (cython.h), without the suffixes that compilers add to parts and copies of one
+ * function ("foo.cold", "foo.part.0", "::h0123456789abcdef"). A name that is neither stays as
+ * it is.
  *
  * The work is done by GNU libiberty's cp-demangle.c and rust-demangle.c, linked statically
  * and hidden; see docs/licenses.md for why that is in order. Names come from files that may be

@@ -484,8 +484,11 @@ static void place(struct dwarf_unit *unit, const struct dwarf_position *position
 
 bool dwarf_open(struct dwarf *dwarf, const struct elf *elf, struct dwarf_index *index)
 {
-    *dwarf = (struct dwarf){.index = index};
-    return dwarf_file_open(&dwarf->file, elf, index->budget);
+    struct dwarf_file file;
+    if (!dwarf_file_open(&file, elf, index->budget))
+        return false; /* nearly every library: its hundred KiB of units are not cleared */
+    *dwarf = (struct dwarf){.index = index, .file = file};
+    return true;
 }
 
 void dwarf_close(struct dwarf *dwarf)

@@ -287,7 +287,7 @@ static int old_file(struct bytes lists, uint64_t file, const char **directory,
         in = bytes_uleb(&files);
         bytes_uleb(&files); /* time */
         bytes_uleb(&files); /* size */
-        if (files.failed || !(*name)[0])
+        if (!*name || files.failed || !(*name)[0])
             return -ENOENT;
     }
     *directory = "";

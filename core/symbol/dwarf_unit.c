@@ -5,10 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HEADER_MAX 64     /* more than the longest unit header */
-#define LIST_WINDOW 512   /* bytes of a range list read at a time */
-#define LIST_ENTRY_MAX 32 /* more than the longest entry of one */
-#define MAX_LIST 65536    /* ranges looked at in one list */
+#define HEADER_MAX 64      /* more than the longest unit header */
+#define LIST_WINDOW 512    /* bytes of a range list read at a time */
+#define LIST_ENTRY_MAX 32  /* more than the longest entry of one */
+#define MAX_LIST 65536     /* ranges looked at in one list */
+#define FIRST_ABBREVS 4096 /* bytes of them read at first */
 
 bool dwarf_file_open(struct dwarf_file *file, const struct elf *elf, struct budget *budget)
 {
@@ -143,22 +144,36 @@ static int take(struct dwarf_unit *unit, void *pointer, size_t count, size_t siz
     return 0;
 }
 
-/* Twice over the same bytes: first to count, then to fill. */
-static int parse_abbrevs(struct dwarf_unit *unit, const uint8_t *data, size_t size)
+/* A unit's abbreviations, as they lie in the file. */
+struct abbrev_list {
+    uint8_t *data;
+    size_t size;
+    size_t count, attributes;
+};
+
+/* False: the bytes end before the list does. */
+static bool count_abbrevs(const struct dwarf_unit *unit, struct abbrev_list *list)
 {
-    struct bytes bytes = bytes_of(data, size);
+    struct bytes bytes = bytes_of(list->data, list->size);
     struct dwarf_abbrev abbrev;
-    size_t count = 0, attributes = 0;
+    list->count = list->attributes = 0;
     while (read_abbrev(unit, &bytes, &abbrev, NULL)) {
-        count++;
-        attributes += abbrev.count;
+        list->count++;
+        list->attributes += abbrev.count;
     }
+    return !bytes.failed;
+}
+
+/* What has been counted. */
+static int parse_abbrevs(struct dwarf_unit *unit, const struct abbrev_list *list)
+{
+    size_t count = list->count;
     int error = take(unit, &unit->abbrevs, count, sizeof *unit->abbrevs);
     if (!error)
-        error = take(unit, &unit->attributes, attributes, sizeof *unit->attributes);
+        error = take(unit, &unit->attributes, list->attributes, sizeof *unit->attributes);
     if (error)
         return error;
-    bytes = bytes_of(data, size);
+    struct bytes bytes = bytes_of(list->data, list->size);
     bool ascending = true;
     for (uint32_t i = 0, first = 0; i < count; i++) {
         read_abbrev(unit, &bytes, &unit->abbrevs[i], unit->attributes + first);
@@ -172,15 +187,21 @@ static int parse_abbrevs(struct dwarf_unit *unit, const uint8_t *data, size_t si
     return 0;
 }
 
+/* Most lists take one or two KiB of the many that one may take. */
 static int load_abbrevs(struct dwarf_unit *unit, uint64_t offset, size_t most)
 {
-    uint8_t *data = malloc(most);
-    if (!data)
-        return -ENOMEM;
-    size_t size = dwarf_read(unit->file, DWARF_ABBREV, offset, data, most);
-    int error = parse_abbrevs(unit, data, size);
-    free(data);
-    return error;
+    size_t wanted = FIRST_ABBREVS < most ? FIRST_ABBREVS : most;
+    for (;; wanted = wanted * 8 < most ? wanted * 8 : most) {
+        struct abbrev_list list = {.data = malloc(wanted)};
+        if (!list.data)
+            return -ENOMEM;
+        list.size = dwarf_read(unit->file, DWARF_ABBREV, offset, list.data, wanted);
+        bool whole = count_abbrevs(unit, &list) || list.size < wanted || wanted == most;
+        int error = whole ? parse_abbrevs(unit, &list) : 0;
+        free(list.data);
+        if (whole)
+            return error;
+    }
 }
 
 static const struct dwarf_abbrev *find_abbrev(const struct dwarf_unit *unit, uint64_t code)
@@ -218,9 +239,10 @@ size_t dwarf_unit_size(const struct dwarf_unit *unit)
 
 void dwarf_unit_free(struct dwarf_unit *unit)
 {
-    if (unit->file)
-        budget_give(unit->file->budget, dwarf_unit_size(unit));
-    free(unit->functions);
+    if (!unit->file)
+        return;
+    budget_give(unit->file->budget, dwarf_unit_size(unit));
+    free(unit->functions); /* NOLINT(clang-analyzer-unix.Malloc): a second call returns above */
     free(unit->stretches);
     free(unit->data);
     free(unit->abbrevs);

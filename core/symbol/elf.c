@@ -56,12 +56,14 @@ int elf_read_string(const struct elf *elf, uint64_t offset, char *buffer, size_t
     return 0;
 }
 
-static bool is_own_kind(const Elf64_Ehdr *header)
+/* What a compiler has just made lies in memory only. */
+static bool is_own_kind(const Elf64_Ehdr *header, bool in_memory)
 {
     return !memcmp(header->e_ident, ELFMAG, SELFMAG) &&
            header->e_ident[EI_CLASS] == ELFCLASS64 && header->e_ident[EI_DATA] == ELFDATA2LSB &&
            header->e_machine == OWN_MACHINE &&
-           (header->e_type == ET_EXEC || header->e_type == ET_DYN);
+           (header->e_type == ET_EXEC || header->e_type == ET_DYN ||
+            (in_memory && header->e_type == ET_REL));
 }
 
 /* A freshly allocated copy of `size` bytes at an offset; NULL when it can't be had. */
@@ -119,7 +121,7 @@ static void read_sections(struct elf *elf)
 static int open_any(struct elf *elf)
 {
     int error = elf_read(elf, 0, &elf->header, sizeof elf->header) ? -ENOEXEC : 0;
-    if (!error && !is_own_kind(&elf->header))
+    if (!error && !is_own_kind(&elf->header, elf->image))
         error = -ENOEXEC;
     if (!error)
         error = read_segments(elf);

@@ -4,27 +4,18 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/auxv.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
+#include "cprof/readable.h"
 #include "symbol/sha256.h"
 
 #define PAGE 4096 /* holds the headers and nearly always the build id */
 #define DELETED " (deleted)"
 
-/* Reads this process's memory as a stranger would. Bytes read, or -errno. */
-static ssize_t read_memory(uintptr_t address, void *buffer, size_t size)
-{
-    struct iovec local = {.iov_base = buffer, .iov_len = size};
-    struct iovec remote = {.iov_base = (void *)address, .iov_len = size};
-    ssize_t got = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
-    return got < 0 ? -errno : got;
-}
-
 /* The start of the file as it is mapped at `address`: an ELF image cut after one page. */
 static int open_mapped(uintptr_t address, uint8_t page[PAGE], struct elf *mapped)
 {
-    ssize_t got = read_memory(address, page, PAGE);
+    long got = cprof_read(page, address, PAGE);
     return got < 0 ? (int)got : elf_open_image(mapped, page, (size_t)got);
 }
 
@@ -45,7 +36,7 @@ static bool is_mapped_file(const struct elf *file, const struct module *module)
     uint8_t page[PAGE];
     struct elf mapped;
     int error = open_mapped(module->bias - module->shift + elf_base(file), page, &mapped);
-    if (error == -EPERM || error == -ENOSYS)
+    if (cprof_is_forbidden(error))
         return true;
     if (error)
         return false;
@@ -95,7 +86,7 @@ int image_open(const struct module *module, struct elf *elf)
         path[length - suffix] = '\0';
         error = open_path(path, module, elf);
     }
-    return error ? open_path("/proc/self/exe", module, elf) : 0;
+    return error ? open_path("/proc/thread-self/exe", module, elf) : 0;
 }
 
 void image_mapped_build_id(const struct module *module, struct build_id *id)

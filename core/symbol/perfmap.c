@@ -85,8 +85,74 @@ static int by_start_then_age(const void *left, const void *right)
     return a->name < b->name ? -1 : a->name > b->name;
 }
 
+/* ---- jitdump ---- */
+
+/* As Linux's tools/perf/Documentation/jitdump-specification.txt has them. */
+struct jitdump_header {
+    uint32_t magic, version, size, machine, padding, pid;
+    uint64_t time, flags;
+};
+
+struct jitdump_record {
+    uint32_t id, size;
+    uint64_t time;
+};
+
+/* Behind the record's head; then come the name, ended by a zero, and the code. */
+struct jitdump_load {
+    uint32_t pid, tid;
+    uint64_t unused, start, size, index;
+};
+
+enum { JITDUMP_MAGIC = 0x4A695444, JITDUMP_LOAD = 0 };
+
+static bool read_whole(const struct perfmap *map, void *to, size_t size, uint64_t offset)
+{
+    return pread(map->fd, to, size, (off_t)offset) == (ssize_t)size;
+}
+
+/* One record, at map->read. False when it is not whole yet, makes no sense, or has no room. */
+static bool read_record(struct perfmap *map, uint64_t file_size)
+{
+    struct jitdump_record record;
+    struct jitdump_load load;
+    uint64_t at = map->read, name = at + sizeof record + sizeof load;
+    if (!read_whole(map, &record, sizeof record, at) || record.size < sizeof record ||
+        record.size > file_size - at)
+        return false;
+    map->read += record.size;
+    if (record.id != JITDUMP_LOAD || record.size <= sizeof record + sizeof load)
+        return true;
+    if (name > UINT32_MAX || !read_whole(map, &load, sizeof load, at + sizeof record))
+        return false;
+    const struct perfmap_entry entry = {.start = load.start,
+                                        .size = load.size < UINT32_MAX ? (uint32_t)load.size
+                                                                       : UINT32_MAX,
+                                        .name = (uint32_t)name};
+    return add(map, &entry);
+}
+
+/* False: the file is none of this machine's. Also one that was written with its bytes swapped
+ * is not. */
+static bool read_records(struct perfmap *map, uint64_t file_size)
+{
+    struct jitdump_header header;
+    if (!read_whole(map, &header, sizeof header, 0) || header.magic != JITDUMP_MAGIC)
+        return false;
+    size_t before = map->count;
+    if (map->read == 0)
+        map->read = header.size;
+    while (map->read < file_size && read_record(map, file_size))
+        ;
+    if (map->count > before)
+        qsort(map->entries, map->count, sizeof *map->entries, by_start_then_age);
+    return true;
+}
+
+/* ---- text ---- */
+
 /* Parses the whole lines that were appended since the last time. */
-static void read_appended(struct perfmap *map)
+static void read_lines(struct perfmap *map)
 {
     char *block = malloc(BLOCK + 1);
     size_t before = map->count;
@@ -129,8 +195,9 @@ static int open_map(struct perfmap *map, const char *path)
     map->fd = fd;
     if ((uint64_t)status.st_size < map->read)
         forget_entries(map); /* written anew */
-    if ((uint64_t)status.st_size > map->read)
-        read_appended(map);
+    uint64_t size = (uint64_t)status.st_size;
+    if (size > map->read && !read_records(map, size))
+        read_lines(map);
     return 0;
 }
 

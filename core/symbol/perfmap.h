@@ -1,6 +1,7 @@
 /*
  * Names of just-in-time compiled code: /tmp/perf-PID.map, the text file in which runtimes
- * tell perf where they put which function ("START SIZE NAME", hex). Only a regular file of our
+ * tell perf where they put which function ("START SIZE NAME", hex), or jit-PID.dump, the binary
+ * one (jitdump, as LLVM writes it). Only a regular file of our
  * own user is believed. It grows while the program runs: what was appended is read at the
  * first lookup after perfmap_rest(), and where entries overlap, the later one counts, since
  * code memory is reused.

@@ -1,5 +1,6 @@
 #include "symbol/symbolizer.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +11,9 @@
 #include "symbol/debugfile.h"
 #include "symbol/demangle.h"
 #include "symbol/dwarf.h"
+#include "symbol/function_cache.h"
 #include "symbol/image.h"
-#include "symbol/known.h"
+#include "symbol/jit_objects.h"
 #include "symbol/perfmap.h"
 #include "symbol/strings.h"
 #include "symbol/symtab.h"
@@ -29,7 +31,7 @@ struct module_names {
     struct strings strings;
     struct symtab symtab;
     struct dwarf_index index;
-    struct known known;
+    struct function_cache functions;
     bool loaded;           /* symtab is settled */
     bool symtab_in_debug;  /* it comes from the debug file */
     bool lacks_debug_file; /* one was looked for */
@@ -56,8 +58,10 @@ struct symbolizer {
     size_t count, capacity;
     struct open_files files[OPEN_MODULES];
     uint64_t uses; /* of open files: the clock of last_used */
-    struct perfmap perfmap;
+    struct perfmap perfmap, jitdump;
+    struct jit_objects jit_objects;
     char perfmap_path[64];
+    char jitdump_path[PATH_MAX]; /* "": none is mapped */
 };
 
 struct symbolizer *symbolizer_new(struct budget *budget)
@@ -68,6 +72,8 @@ struct symbolizer *symbolizer_new(struct budget *budget)
     budget_init_share(&symbolizer->budget, budget, SYMBOLS_SHARE);
     symbolizer->debug_root = DEBUGFILE_ROOT;
     perfmap_init(&symbolizer->perfmap, &symbolizer->budget);
+    perfmap_init(&symbolizer->jitdump, &symbolizer->budget);
+    jit_objects_init(&symbolizer->jit_objects, &symbolizer->budget);
     return symbolizer;
 }
 
@@ -90,7 +96,10 @@ static void close_files(struct open_files *files)
     if (files->has_dwarf)
         dwarf_close(&files->dwarf);
     close_images(files);
-    *files = (struct open_files){.names = NULL};
+    files->has_dwarf = false;
+    files->names = NULL;
+    files->last_used = 0;
+    files->rests = 0;
 }
 
 /* The files that were used last before the clock's `before`, or NULL. */
@@ -126,6 +135,7 @@ void symbolizer_rest(struct symbolizer *symbolizer)
         files = newest_files(symbolizer, used);
     }
     perfmap_rest(&symbolizer->perfmap);
+    perfmap_rest(&symbolizer->jitdump);
 }
 
 static void free_names(struct symbolizer *symbolizer, struct module_names *names)
@@ -136,7 +146,7 @@ static void free_names(struct symbolizer *symbolizer, struct module_names *names
     }
     symtab_free(&names->symtab);
     dwarf_index_free(&names->index);
-    known_free(&names->known);
+    function_cache_free(&names->functions);
     strings_free(&names->strings);
     budget_give(&symbolizer->budget, sizeof *names);
     free(names);
@@ -149,6 +159,8 @@ void symbolizer_free(struct symbolizer *symbolizer)
     for (size_t i = 0; i < symbolizer->count; i++)
         free_names(symbolizer, symbolizer->modules[i]);
     perfmap_free(&symbolizer->perfmap);
+    perfmap_free(&symbolizer->jitdump);
+    jit_objects_free(&symbolizer->jit_objects);
     budget_give(&symbolizer->budget, symbolizer->capacity * sizeof *symbolizer->modules);
     free(symbolizer->modules);
     free(symbolizer);
@@ -192,8 +204,21 @@ static bool is_mapped(const struct module_map *map, uint64_t serial)
     return false;
 }
 
+/* Whoever writes a jitdump maps its begin as code, so that perf sees where it is. */
+static void find_jitdump(struct symbolizer *symbolizer, const struct module_map *map)
+{
+    char name[32];
+    snprintf(name, sizeof name, "/jit-%ld.dump", (long)getpid());
+    for (size_t i = 0; i < map->count && symbolizer->jitdump_path[0] == '\0'; i++) {
+        const char *path = map->modules[i]->path, *slash = strrchr(path, '/');
+        if (slash && strcmp(slash, name) == 0 && strlen(path) < PATH_MAX)
+            snprintf(symbolizer->jitdump_path, PATH_MAX, "%s", path);
+    }
+}
+
 void symbolizer_keep(struct symbolizer *symbolizer, const struct module_map *map)
 {
+    find_jitdump(symbolizer, map);
     for (size_t i = symbolizer->count; i-- > 0;)
         if (!is_mapped(map, symbolizer->modules[i]->serial))
             symbolizer_forget(symbolizer, symbolizer->modules[i]->serial);
@@ -234,7 +259,7 @@ static struct module_names *names_of(struct symbolizer *symbolizer, uint64_t ser
     names->serial = serial;
     names->symtab.budget = &symbolizer->budget;
     dwarf_index_init(&names->index, &symbolizer->budget);
-    known_init(&names->known, &symbolizer->budget);
+    function_cache_init(&names->functions, &symbolizer->budget);
     strings_init(&names->strings, &symbolizer->budget);
     struct module_names **slot = &symbolizer->modules[at];
     memmove(slot + 1, slot, (symbolizer->count - at) * sizeof *slot);
@@ -409,10 +434,33 @@ static void name_generated(struct symbolizer *symbolizer, struct module_names *n
     snprintf(symbolizer->perfmap_path, sizeof symbolizer->perfmap_path, "/tmp/perf-%ld.map",
              (long)getpid());
     if (!perfmap_find(&symbolizer->perfmap, symbolizer->perfmap_path, address, name,
-                      sizeof name))
+                      sizeof name) ||
+        (symbolizer->jitdump_path[0] != '\0' &&
+         !perfmap_find(&symbolizer->jitdump, symbolizer->jitdump_path, address, name,
+                       sizeof name))) {
         line->name = keep_readable(names, name);
-    else
+        line->linkage = line->name;
+    } else {
         line->name = "[anonymous]";
+    }
+}
+
+/* Cython makes several functions of one, and compilers inline them into each other: they become
+ * one frame, with the line of the innermost. */
+static void join_parts(struct symbol *symbol, const char *const raw[])
+{
+    size_t kept = 0;
+    for (size_t i = 1; i < symbol->count; i++) {
+        struct symbol_line *inner = &symbol->lines[kept], *outer = &symbol->lines[i];
+        bool part = raw[i] != NULL && strncmp(raw[i], "__pyx_", 6) == 0 &&
+                    inner->name != NULL && outer->name != NULL &&
+                    strcmp(inner->name, outer->name) == 0;
+        if (part)
+            inner->linkage = outer->linkage;
+        else
+            symbol->lines[++kept] = *outer;
+    }
+    symbol->count = kept + 1;
 }
 
 /* Inlined functions and lines, where DWARF has them. The function itself keeps its name of the
@@ -425,27 +473,29 @@ static void add_source(struct open_files *files, uint64_t vaddr, struct symbol *
     if (!files->has_dwarf)
         return;
     struct symbol_line found[SYMBOL_MAX_INLINED];
+    const char *raw[SYMBOL_MAX_INLINED];
     size_t count = dwarf_find(&files->dwarf, vaddr, &names->strings, found, SYMBOL_MAX_INLINED);
     if (count == 0)
         return;
     for (size_t i = 0; i < count; i++) {
         struct symbol_line *line = &symbol->lines[i];
         *line = found[i];
-        const char *name = line->linkage ? line->linkage : line->name;
-        line->name = name ? keep_readable(names, name) : i + 1 < count ? "[inlined]" : NULL;
+        raw[i] = line->linkage ? line->linkage : line->name;
+        line->name = raw[i] ? keep_readable(names, raw[i]) : i + 1 < count ? "[inlined]" : NULL;
     }
     symbol->count = count;
     if (function.name) {
         symbol->lines[count - 1].name = function.name;
-        symbol->lines[count - 1].linkage = function.linkage;
+        symbol->lines[count - 1].linkage = raw[count - 1] = function.linkage;
     }
+    join_parts(symbol, raw);
 }
 
 /* As another address of the same function. */
 static bool name_as_before(const struct module_names *names, const struct module *module,
                            uint64_t vaddr, struct symbol *symbol)
 {
-    const struct known_function *known = known_find(&names->known, vaddr);
+    const struct cached_function *known = function_cache_find(&names->functions, vaddr);
     if (!known)
         return false;
     symbol->lines[0].name = known->name;
@@ -459,7 +509,7 @@ static bool name_as_before(const struct module_names *names, const struct module
 static void remember(struct module_names *names, const struct module *module, uint64_t vaddr,
                      const struct code_range *range, const struct symbol *symbol)
 {
-    const struct known_function function = {
+    const struct cached_function function = {
         .range = *range,
         .name = symbol->lines[0].name,
         .linkage = symbol->lines[0].linkage,
@@ -467,7 +517,7 @@ static void remember(struct module_names *names, const struct module *module, ui
     };
     bool has_others = code_range_holds(range, vaddr) && range->limit - range->start > 1;
     if (has_others && function.name != no_room)
-        known_add(&names->known, &function);
+        function_cache_add(&names->functions, &function);
 }
 
 void symbolizer_lookup(struct symbolizer *symbolizer, const struct module *module,
@@ -495,6 +545,32 @@ void symbolizer_lookup(struct symbolizer *symbolizer, const struct module *modul
         name_by_place(files, module, vaddr, symbol, &range);
     if (by_symbol || names->lacks_dwarf) /* else its name may hang on each address's source */
         remember(names, module, vaddr, &range, symbol);
+}
+
+/* LLVM's names for numba's functions carry hashes as ABI tags. */
+static void drop_abi_tags(char *name)
+{
+    for (char *tag = name, *end; (tag = strstr(tag, "[abi:")) && (end = strchr(tag, ']'));)
+        memmove(tag, end + 1, strlen(end + 1) + 1);
+}
+
+void symbolizer_add_registered(struct symbolizer *symbolizer, const struct module_map *map,
+                               const struct module *module, uintptr_t address,
+                               struct symbol *symbol)
+{
+    struct symbol_line *line = &symbol->lines[0];
+    bool nameless = !line->linkage && !(module && module->path[0]);
+    const char *linkage =
+        nameless ? jit_objects_find(&symbolizer->jit_objects, map, address) : NULL;
+    struct module_names *names =
+        linkage ? names_of(symbolizer, module ? module->serial : 0) : NULL;
+    char readable[DEMANGLE_OUTPUT];
+    if (!names)
+        return;
+    demangle(linkage, readable, sizeof readable);
+    drop_abi_tags(readable);
+    line->linkage = keep(names, linkage);
+    line->name = keep(names, readable);
 }
 
 void symbolizer_add_source(struct symbolizer *symbolizer, const struct module *module,

@@ -5,10 +5,12 @@
  *
  * Sources, best first: .symtab of the module or of its separate debug file (by build id or
  * .gnu_debuglink), .dynsym, the vDSO's own symbols, PLT stubs as "name@plt",
- * /tmp/perf-PID.map for anonymous code; lines and inlined functions from DWARF where it is
- * there. Code without a symbol is "module+0xoffset" with the offset of its function's start
- * where the unwind tables tell it, code of an anonymous module "[anonymous]", an address of no
- * module "[unknown]". A file that is not the one mapped (upgraded, deleted) names nothing.
+ * /tmp/perf-PID.map, a mapped jit-PID.dump or GDB's list of compiled objects for anonymous
+ * code; lines and inlined functions from DWARF where it is there. Code without a symbol is
+ * "module+0xoffset" with the offset of its function's start where the unwind tables tell it,
+ * code of an anonymous module
+ * "[anonymous]", an address of no module "[unknown]". A file that is not the one mapped
+ * (upgraded, deleted) names nothing.
  *
  * What it costs: 12 bytes of memory a function from a module's first lookup on, drawn from
  * a quarter of the budget (when that is spent, further modules are named "module+0xoffset"); a
@@ -69,6 +71,13 @@ void symbolizer_set_debug_root(struct symbolizer *symbolizer, const char *root);
  * Always gives a name. */
 void symbolizer_lookup(struct symbolizer *symbolizer, const struct module *module,
                        uintptr_t address, struct symbol *symbol);
+
+/* Of code that comes from no file, and has no other name: that by which its compiler has
+ * registered it with debuggers (jit_objects.h), if it has. `module` is NULL for code that is
+ * newer than the map. */
+void symbolizer_add_registered(struct symbolizer *symbolizer, const struct module_map *map,
+                               const struct module *module, uintptr_t address,
+                               struct symbol *symbol);
 
 /* Adds its line, and the functions inlined there, to what symbolizer_lookup() found. */
 void symbolizer_add_source(struct symbolizer *symbolizer, const struct module *module,

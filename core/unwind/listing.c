@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/hash.h"
+#include "cprof/readable.h"
 #include "unwind/cfi.h"
 #include "unwind/mapped.h"
 
@@ -34,20 +35,12 @@ static const uintptr_t PAGE = 4096;
 /* Reads pieces of our own memory one behind the other, but ends where a load would crash:
  * program headers may be wrong, and a file may have been cut off under its mapping. At most
  * PIECES at once. The bytes read, or a negative errno. */
-static ssize_t read_pieces(const struct iovec *pieces, size_t count, void *to)
+static long read_pieces(const struct iovec *pieces, size_t count, void *to)
 {
     size_t size = 0;
     for (size_t i = 0; i < count; i++)
         size += pieces[i].iov_len;
-    struct iovec local = {.iov_base = to, .iov_len = size};
-    ssize_t got = process_vm_readv(getpid(), &local, 1, pieces, count, 0);
-    return got < 0 ? -errno : got;
-}
-
-/* By a sandbox. */
-static bool is_forbidden(ssize_t got)
-{
-    return got == -ENOSYS || got == -EPERM;
+    return cprof_read_pieces(to, size, pieces, count);
 }
 
 /* The other way. */
@@ -145,8 +138,8 @@ static bool describe(const struct dl_phdr_info *info, struct mapping *mapping)
                 .iov_base = (void *)(info->dlpi_addr + note->p_vaddr),
                 .iov_len = note->p_memsz < NOTE_BYTES ? note->p_memsz : NOTE_BYTES};
     }
-    ssize_t got = read_pieces(pieces, count, bytes);
-    bool forbidden = is_forbidden(got);
+    long got = read_pieces(pieces, count, bytes);
+    bool forbidden = cprof_is_forbidden(got);
     size_t size = forbidden ? load_pieces(pieces, count, bytes) : got > 0 ? (size_t)got : 0;
     mapping->fingerprint = hash_combine(mapping->fingerprint, hash_bytes(bytes, size));
     if (header != 0 && size >= HEADER_BYTES)
@@ -226,9 +219,9 @@ static int read_unwind(const struct mapping *mapping, void *to)
 {
     const struct iovec all = {.iov_base = (void *)mapping->unwind,
                               .iov_len = mapping->unwind_limit - mapping->unwind};
-    ssize_t got = read_pieces(&all, 1, to);
-    if (is_forbidden(got))
-        got = (ssize_t)load_pieces(&all, 1, to);
+    long got = read_pieces(&all, 1, to);
+    if (cprof_is_forbidden(got))
+        got = (long)load_pieces(&all, 1, to);
     return got < 0 ? (int)got : (size_t)got == all.iov_len ? 0 : -EFAULT;
 }
 
@@ -245,7 +238,7 @@ static int read_pivots(const struct mapping *mapping, void *to)
             pieces[i] = (struct iovec){.iov_base = (void *)(mapping->pairs + pair),
                                        .iov_len = sizeof(*pivots)};
         }
-        ssize_t got = read_pieces(pieces, now, pivots + done);
+        long got = read_pieces(pieces, now, pivots + done);
         error = got < 0 ? (int)got : (size_t)got == now * sizeof(*pivots) ? 0 : -EFAULT;
     }
     return error;
@@ -259,7 +252,7 @@ static char *read_maps(void)
     size_t size = 0;
     size_t capacity = 64 << 10;
     char *text = malloc(capacity);
-    int file = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+    int file = open("/proc/thread-self/maps", O_RDONLY | O_CLOEXEC);
     ssize_t got = file < 0 ? -1 : 1;
     while (text && got > 0) {
         if (capacity - size < 2) {
@@ -361,7 +354,7 @@ static int list_unknown(struct listing *listing)
 /* The loader names the program "": its path is put where the text begins. */
 static void name_program(struct listing *listing)
 {
-    ssize_t length = readlink("/proc/self/exe", listing->text, PATH_MAX - 1);
+    ssize_t length = readlink("/proc/thread-self/exe", listing->text, PATH_MAX - 1);
     listing->text_used = length > 0 ? (size_t)length : 0;
     listing->text[listing->text_used++] = '\0';
 }

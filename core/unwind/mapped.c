@@ -2,22 +2,10 @@
 #include "unwind/mapped.h"
 
 #include <string.h>
-#include <sys/syscall.h>
-#include <sys/uio.h>
 
-#include "unwind/arch.h"
+#include "cprof/readable.h"
 
 enum { FIRST_FETCH = 512 }; /* of an entry: holds nearly all of them */
-
-/* Copies the bytes [from, from + size) of this process; false when not all can be read. */
-static bool fetch(void *to, uintptr_t from, size_t size)
-{
-    struct iovec local = {.iov_base = to, .iov_len = size};
-    struct iovec remote = {.iov_base = (void *)from, .iov_len = size};
-    uintptr_t self = (uintptr_t)arch_syscall(SYS_getpid, 0, 0, 0, 0, 0, 0);
-    return arch_syscall(SYS_process_vm_readv, self, (uintptr_t)&local, 1, (uintptr_t)&remote, 1,
-                        0) == (long)size;
-}
 
 /* Up to `size` bytes of the mapped memory from `address` on, as a section. */
 static bool fetch_section(const struct mapped_unwind *mapped, uint64_t address, uint8_t *to,
@@ -28,7 +16,7 @@ static bool fetch_section(const struct mapped_unwind *mapped, uint64_t address, 
     size_t there = mapped->limit - (uintptr_t)address;
     *section = (struct cfi_section){
         .bytes = to, .size = size < there ? size : there, .address = address};
-    return fetch(to, (uintptr_t)address, section->size);
+    return cprof_read_all(to, (uintptr_t)address, section->size);
 }
 
 /* The last of `count` ascending numbers, `stride` apart, that is at most `wanted`; 0 if none
@@ -53,7 +41,8 @@ static size_t last_pivot_at_most(const struct mapped_unwind *mapped, int64_t wan
         size_t half = count / 2;
         size_t pair = (base + half) * MAPPED_STRIDE;
         int32_t pivot;
-        if (!fetch(&pivot, mapped->pairs + pair * sizeof(struct cfi_pair), sizeof(pivot)))
+        if (!cprof_read_all(&pivot, mapped->pairs + pair * sizeof(struct cfi_pair),
+                            sizeof(pivot)))
             return SIZE_MAX;
         base = pivot <= wanted ? base + half : base;
         count -= half;
@@ -61,9 +50,9 @@ static size_t last_pivot_at_most(const struct mapped_unwind *mapped, int64_t wan
     return base;
 }
 
-/* Which part of the search table, between two pivots, has the pair; SIZE_MAX: none. */
-static size_t find_part(const struct mapped_unwind *mapped, int64_t wanted)
+size_t mapped_part(const struct mapped_unwind *mapped, uintptr_t pc)
 {
+    int64_t wanted = (int64_t)(pc - mapped->base);
     const int32_t *pivots = atomic_load_explicit(&mapped->pivots, memory_order_acquire);
     return pivots ? last_at_most(pivots, 1, mapped_pivot_count(mapped->count), wanted)
                   : last_pivot_at_most(mapped, wanted);
@@ -74,13 +63,13 @@ static uint64_t find_entry(const struct mapped_unwind *mapped, struct cfi_pair *
                            uintptr_t pc)
 {
     int64_t wanted = (int64_t)(pc - mapped->base);
-    size_t part = find_part(mapped, wanted);
+    size_t part = mapped_part(mapped, pc);
     if (part == SIZE_MAX)
         return 0;
     size_t first = part * MAPPED_STRIDE;
     size_t count =
         mapped->count - first < MAPPED_STRIDE ? mapped->count - first : MAPPED_STRIDE;
-    if (!fetch(pairs, mapped->pairs + first * sizeof(*pairs), count * sizeof(*pairs)))
+    if (!cprof_read_all(pairs, mapped->pairs + first * sizeof(*pairs), count * sizeof(*pairs)))
         return 0;
     size_t stride = sizeof(*pairs) / sizeof(pairs->pc);
     const struct cfi_pair *pair = &pairs[last_at_most(&pairs->pc, stride, count, wanted)];
@@ -118,22 +107,36 @@ static void look_at_row(void *closure, uint64_t pc, const struct unwind_rule *ru
         search->rule = *rule;
 }
 
+/* The entry that covers pc. */
+static bool entry_at(const struct mapped_unwind *mapped, struct mapped_scratch *scratch,
+                     uintptr_t pc, struct cfi_entry *entry)
+{
+    uint64_t address = mapped->count ? find_entry(mapped, scratch->fetched.pairs, pc) : 0;
+    return address != 0 && read_entry(mapped, scratch, address, entry) && pc >= entry->start &&
+           pc < entry->limit;
+}
+
 bool mapped_find(const struct mapped_unwind *mapped, struct mapped_scratch *scratch,
                  uintptr_t pc, struct unwind_rule *rule)
 {
     struct cfi_entry entry;
     struct search search = {.pc = pc, .rule = {.cfa_kind = CFA_NONE}};
-    uint64_t address = mapped->count ? find_entry(mapped, scratch->fetched.pairs, pc) : 0;
-    if (address != 0 && read_entry(mapped, scratch, address, &entry) && pc >= entry.start &&
-        pc < entry.limit)
+    if (entry_at(mapped, scratch, pc, &entry))
         cfi_entry_rows(&entry, look_at_row, &search);
     *rule = search.rule;
     return rule->cfa_kind != CFA_NONE;
 }
 
+uintptr_t mapped_function(const struct mapped_unwind *mapped, struct mapped_scratch *scratch,
+                          uintptr_t pc)
+{
+    struct cfi_entry entry;
+    return entry_at(mapped, scratch, pc, &entry) ? (uintptr_t)entry.start : 0;
+}
+
 bool mapped_holds(const struct mapped_unwind *mapped)
 {
     uint8_t head[MAPPED_HEAD];
-    return fetch(head, mapped->base, sizeof(head)) &&
+    return cprof_read_all(head, mapped->base, sizeof(head)) &&
            memcmp(head, mapped->head, sizeof(head)) == 0;
 }

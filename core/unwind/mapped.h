@@ -1,6 +1,6 @@
 /*
  * A module's unwind information where the loader mapped it: which rule holds at one pc, for
- * walks through modules whose table (table.h) is not compiled yet, or is too large to be.
+ * walks through code whose table (table.h) is not compiled yet, or has no room.
  *
  * Signal-safe: mapped.c is handler code. The mapping may vanish at any moment, and its file
  * may be cut off under it, so nothing of it is touched: bytes are fetched with a system call
@@ -54,9 +54,18 @@ struct mapped_scratch {
     uint8_t common[MAPPED_COMMON_MAX];
 };
 
+/* [handler, collector] Which part of the search table, between two pivots, has the pair of a
+ * pc; SIZE_MAX: it can't be read. */
+size_t mapped_part(const struct mapped_unwind *mapped, uintptr_t pc);
+
 /* [handler] The rule that holds at pc. False: none. */
 bool mapped_find(const struct mapped_unwind *mapped, struct mapped_scratch *scratch,
                  uintptr_t pc, struct unwind_rule *rule);
+
+/* [handler] Where the function around pc begins, or that part of it that has an entry of its
+ * own; 0: no entry covers it. */
+uintptr_t mapped_function(const struct mapped_unwind *mapped, struct mapped_scratch *scratch,
+                          uintptr_t pc);
 
 /* [handler] Is it still the same unwind information? Another module in its place has other
  * sizes. */

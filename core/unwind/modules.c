@@ -18,11 +18,15 @@ enum {
     MODULES_SHARE = 2,           /* of the budget all modules may take half, */
     TABLE_SHARE = 4,             /* one table a quarter, */
     UNLIMITED_TABLE = 256 << 20, /* of no budget this much */
-    SLICE = 2048,                /* entries compiled in one go: some milliseconds */
+    SLICE = 2048,                /* entries, */
+    PARTS_SLICE = 256,           /* or parts, compiled in one go: some milliseconds */
+    PART_SHIFT = 10, /* a part is a KiB of code: some five functions. Smaller ones would take
+                        more in tables of tables than they spare */
+    ONE_PART = 63,   /* all of a module */
 };
 
 /* Between two looks for unknown code, or two tries after one that failed, pass a thousand
- * times what the last one took, within these bounds: code may stay unknown for ever, the
+ * times the CPU time of the last one, within these bounds: code may stay unknown for ever, the
  * budget spent, and a process can have tens of thousands of mappings. */
 static const uint64_t REST_SHARE = 1000;
 static const uint64_t REST_LEAST = NS_PER_SECOND;
@@ -30,14 +34,15 @@ static const uint64_t REST_MOST = 60 * NS_PER_SECOND;
 
 /* A module that snapshots share. Counted by the collector alone. */
 struct shared_module {
-    struct module module;   /* first: what the public type points to */
-    struct mapping mapping; /* as it was listed */
-    atomic_bool met;        /* see struct module */
-    bool refused;           /* though met: it can't have a table */
-    bool read;              /* its pivots are there, or can't be read */
-    size_t bytes;           /* taken from the budget */
-    size_t references;      /* snapshots that hold it, and the job */
-    int32_t pivots[];       /* and its path behind them */
+    struct module module;       /* first: what the public type points to */
+    struct mapping mapping;     /* as it was listed */
+    struct unwind_parts *parts; /* those of `module`; NULL: none yet */
+    bool refused;               /* though met: it can't have a table, or no further one */
+    bool read;                  /* its pivots are there, or can't be read */
+    size_t bytes;               /* taken from the budget */
+    size_t references;          /* snapshots that hold it, and the job */
+    int32_t *pivots;
+    struct unwind_met met; /* and behind it the pivots and the path */
 };
 
 /* The table that is being compiled. */
@@ -70,6 +75,7 @@ struct modules {
     atomic_bool missed;
     uint64_t serials;
     struct compile_job job;
+    struct entries *entries; /* to compile parts from; NULL: not needed yet */
 };
 
 /* ---- modules ---- */
@@ -79,12 +85,28 @@ static struct shared_module *shared_of(const struct module *module)
     return (struct shared_module *)(uintptr_t)module;
 }
 
+static size_t parts_bytes(size_t count)
+{
+    return sizeof(struct unwind_parts) + count * sizeof(struct unwind_table *);
+}
+
+static void free_parts(struct modules *modules, struct unwind_parts *parts)
+{
+    if (!parts)
+        return;
+    for (size_t i = 0; i < parts->count; i++) {
+        const struct unwind_table *table = parts->tables[i];
+        unwind_table_free((struct unwind_table *)(uintptr_t)table, &modules->budget);
+    }
+    budget_give(&modules->budget, parts_bytes(parts->count));
+    free(parts);
+}
+
 static void module_release(struct modules *modules, struct shared_module *shared)
 {
     if (--shared->references > 0)
         return;
-    const struct unwind_table *table = module_table(&shared->module);
-    unwind_table_free((struct unwind_table *)(uintptr_t)table, &modules->budget);
+    free_parts(modules, shared->parts);
     budget_give(&modules->budget, shared->bytes);
     free(shared);
 }
@@ -121,11 +143,23 @@ static struct mapped_unwind look_at_unwind(const struct mapping *mapping)
                                   .count = mapping->pair_count};
 }
 
+static unsigned part_shift(const struct mapping *mapping)
+{
+    return mapping->pair_count > 0 ? PART_SHIFT : ONE_PART;
+}
+
+static size_t count_parts(const struct mapping *mapping)
+{
+    return ((mapping->limit - mapping->start - 1) >> part_shift(mapping)) + 1;
+}
+
 static struct shared_module *module_make(struct modules *modules, const struct mapping *mapping,
                                          const char *path)
 {
     size_t pivots = mapped_pivot_count(mapping->pair_count);
-    size_t bytes = sizeof(struct shared_module) + pivots * sizeof(int32_t) + strlen(path) + 1;
+    size_t met = count_parts(mapping) / 64 + 1;
+    size_t bytes = sizeof(struct shared_module) + met * sizeof(uint64_t) +
+                   pivots * sizeof(int32_t) + strlen(path) + 1;
     if (!budget_take(&modules->budget, bytes))
         return NULL;
     struct shared_module *shared = calloc(1, bytes);
@@ -133,6 +167,7 @@ static struct shared_module *module_make(struct modules *modules, const struct m
         budget_give(&modules->budget, bytes);
         return NULL;
     }
+    shared->pivots = (int32_t *)(shared->met.parts + met);
     char *name = (char *)(shared->pivots + pivots);
     memcpy(name, path, strlen(path));
     shared->bytes = bytes;
@@ -145,6 +180,7 @@ static struct shared_module *module_make(struct modules *modules, const struct m
         .file_offset = mapping->file_offset,
         .path = name,
         .serial = ++modules->serials,
+        .part_shift = part_shift(mapping),
         .met = &shared->met,
         .mapped = look_at_unwind(mapping),
         .signal_return = find_signal_return(mapping),
@@ -371,12 +407,13 @@ static void read_pivots(struct modules *modules)
     modules->unread = false;
 }
 
+/* By this thread's clock: what others run meanwhile is no cost of ours, and no reason to look
+ * less often. */
 static void rest(struct modules *modules, uint64_t began)
 {
-    uint64_t now = clock_ns(CLOCK_MONOTONIC);
-    uint64_t pause = (now - began) * REST_SHARE;
+    uint64_t pause = (clock_ns(CLOCK_THREAD_CPUTIME_ID) - began) * REST_SHARE;
     pause = pause < REST_LEAST ? REST_LEAST : pause > REST_MOST ? REST_MOST : pause;
-    modules->rest_until_ns = now + pause;
+    modules->rest_until_ns = clock_ns(CLOCK_MONOTONIC) + pause;
 }
 
 int modules_refresh(struct modules *modules,
@@ -386,7 +423,7 @@ int modules_refresh(struct modules *modules,
     int result = 0;
     read_pivots(modules);
     if (due(modules)) {
-        uint64_t began = clock_ns(CLOCK_MONOTONIC);
+        uint64_t began = clock_ns(CLOCK_THREAD_CPUTIME_ID);
         result = list_and_publish(modules);
         modules->failed = result < 0;
         if (modules->failed || modules->scanning)
@@ -446,40 +483,144 @@ static int begin_job(struct modules *modules, struct shared_module *shared)
     return error != 0 ? error : unwind_builder_new(&source, limit, &job->builder);
 }
 
-/* A module that was met and has no table, but could have one; NULL: none. */
+/* A module in which something was met that has no table, but could have one; NULL: none. */
 static struct shared_module *next_to_compile(const struct modules *modules)
 {
     const struct module_map *map = modules_current(modules);
     for (size_t i = 0; i < map->count; i++) {
         struct shared_module *shared = shared_of(map->modules[i]);
-        if (!shared->refused && !module_table(&shared->module) &&
-            atomic_load_explicit(&shared->met, memory_order_relaxed))
+        if (!shared->refused && atomic_load_explicit(&shared->met.any, memory_order_relaxed))
             return shared;
     }
     return NULL;
 }
 
-bool modules_compile(struct modules *modules)
+/* False: no room. */
+static bool make_parts(struct modules *modules, struct shared_module *shared)
+{
+    size_t count = count_parts(&shared->mapping);
+    if (shared->parts)
+        return true;
+    if (!budget_take(&modules->budget, parts_bytes(count)))
+        return false;
+    shared->parts = calloc(1, parts_bytes(count));
+    if (!shared->parts) {
+        budget_give(&modules->budget, parts_bytes(count));
+        return false;
+    }
+    shared->parts->count = count;
+    atomic_store_explicit(&shared->module.parts, shared->parts, memory_order_release);
+    return true;
+}
+
+static void publish(struct shared_module *shared, size_t part, const struct unwind_table *table)
+{
+    atomic_store_explicit(&shared->parts->tables[part], table, memory_order_release);
+}
+
+/* ---- a module in one part ---- */
+
+static void finish_job(struct modules *modules)
+{
+    const struct compile_job *job = &modules->job;
+    struct unwind_table *table = NULL;
+    if (make_parts(modules, job->shared) &&
+        unwind_builder_finish(job->builder, &modules->budget, &table) == 0)
+        publish(job->shared, 0, table);
+    else
+        job->shared->refused = true;
+}
+
+static void run_job(struct modules *modules)
 {
     struct compile_job *job = &modules->job;
-    int status = 1;
-    if (!job->shared) {
-        struct shared_module *shared = next_to_compile(modules);
-        if (!shared)
-            return false;
-        status = begin_job(modules, shared) == 0 ? 1 : -EINVAL;
-    }
+    int status = unwind_builder_run(job->builder, SLICE);
     if (status == 1)
-        status = unwind_builder_run(job->builder, SLICE);
-    if (status == 1)
-        return true;
-    struct unwind_table *table = NULL;
-    if (status == 0 && unwind_builder_finish(job->builder, &modules->budget, &table) == 0)
-        atomic_store_explicit(&job->shared->module.table, table, memory_order_release);
+        return;
+    if (status == 0)
+        finish_job(modules);
     else
         job->shared->refused = true;
     end_job(modules);
-    return next_to_compile(modules) != NULL;
+}
+
+/* ---- a part of a module ---- */
+
+static int compile_part(struct modules *modules, struct shared_module *shared, size_t number)
+{
+    const struct mapping *mapping = &shared->mapping;
+    uintptr_t start = mapping->start + ((uintptr_t)number << PART_SHIFT);
+    uintptr_t room = mapping->limit - start;
+    const struct unwind_part part = {
+        .start = start,
+        .limit = start + (room < 1 << PART_SHIFT ? room : 1 << PART_SHIFT),
+        .code = mapping->start,
+        .code_limit = mapping->limit,
+    };
+    struct unwind_table *table;
+    int error = unwind_part_new(modules->entries, &part, &modules->budget, &table);
+    if (error != 0)
+        return error;
+    if (!mapped_holds(&shared->module.mapped)) { /* unloaded: it may be another's */
+        unwind_table_free(table, &modules->budget);
+        return -ESTALE;
+    }
+    publish(shared, number, table);
+    return 0;
+}
+
+/* Of 64 parts those that were met and have no table. */
+static int compile_word(struct modules *modules, struct shared_module *shared, size_t word,
+                        size_t *compiled)
+{
+    uint64_t met = atomic_load_explicit(&shared->met.parts[word], memory_order_relaxed);
+    int error = 0;
+    for (; met != 0 && error == 0; met &= met - 1) {
+        size_t number = word * 64 + (size_t)__builtin_ctzll(met);
+        if (shared->parts->tables[number])
+            continue;
+        error = compile_part(modules, shared, number);
+        ++*compiled;
+    }
+    return error;
+}
+
+/* What was met of the module; after so many parts the rest is left for the next time. */
+static int compile_parts(struct modules *modules, struct shared_module *shared)
+{
+    size_t compiled = 0;
+    int error = 0;
+    if (!modules->entries)
+        modules->entries = malloc(sizeof(*modules->entries));
+    if (!modules->entries || !make_parts(modules, shared))
+        return -ENOMEM;
+    if (!mapped_holds(&shared->module.mapped)) /* it has been unloaded */
+        return -ESTALE;
+    entries_open(modules->entries, &shared->module.mapped);
+    for (size_t word = 0; word * 64 < shared->parts->count && error == 0; word++) {
+        if (compiled >= PARTS_SLICE) {
+            atomic_store_explicit(&shared->met.any, true, memory_order_relaxed);
+            break;
+        }
+        error = compile_word(modules, shared, word, &compiled);
+    }
+    return error;
+}
+
+bool modules_compile(struct modules *modules)
+{
+    struct compile_job *job = &modules->job;
+    struct shared_module *shared = job->shared ? NULL : next_to_compile(modules);
+    if (shared) {
+        atomic_exchange_explicit(&shared->met.any, false, memory_order_acquire);
+        if (shared->mapping.pair_count > 0)
+            shared->refused = compile_parts(modules, shared) != 0;
+        else if ((shared->refused = begin_job(modules, shared) != 0))
+            end_job(modules);
+    }
+    if (job->shared)
+        run_job(modules);
+    return job->shared || next_to_compile(modules) != NULL;
 }
 
 void modules_miss(struct modules *modules)
@@ -529,6 +670,7 @@ void modules_free(struct modules *modules)
     if (!modules)
         return;
     end_job(modules);
+    free(modules->entries);
     reclaim(modules, no_reader, NULL);
     snapshot_free(modules, (struct snapshot *)(uintptr_t)modules_current(modules));
     free(modules);

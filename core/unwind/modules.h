@@ -11,24 +11,27 @@
  * Code that the loader does not know of (compiled at run time, loaded with dlmopen) is looked
  * for in /proc/self/maps after somebody reported a miss, at most once a second and, where
  * that is slow, for a thousandth of the time. Such modules have no table; compiled code is
- * walked by frame pointer, a file's is not walked through.
+ * walked by frame pointer, a file's is not walked through. What the loader denies to know is
+ * compiled code, and is walked so before it was looked for.
  *
  * A refresh only finds out where modules and their unwind information are, which is quick:
- * a walk through a module without a table looks its frames up where the loader mapped them
- * (mapped.h), and marks the module as met. The pivots for that are read by the next refresh:
- * after that of start() comes the collector's at once. Those that were met are compiled by
- * modules_compile(), a slice at a time; from then on walks use the table. So start() waits
- * for nothing, a module that no stack goes through costs nothing, and the first sample is as
- * good as the last.
+ * a walk through code without a table looks its frames up where the loader mapped them
+ * (mapped.h), and marks that part of the module, a KiB of code, as met. The pivots for that are
+ * read by the next refresh: after that of start() comes the collector's at once. Parts that
+ * were met are compiled by modules_compile(), a slice at a time; from then on walks use their
+ * tables. So start() waits for nothing, code that no stack goes through costs nothing, and the
+ * first sample is as good as the last. A module whose unwind information has no search table,
+ * or is not to be read by system calls, is one part.
  *
- * What is compiled is copied while dl_iterate_phdr holds the loader's lock, so that no dlclose
- * can unmap it meanwhile, with a system call that fails where a load would crash. Nothing is
- * read from files, which may have been replaced since they were mapped. No memory is
- * allocated under the lock: an allocator may take the two locks the other way round.
+ * Unwind information is read with a system call that fails where a load would crash; that of a
+ * module in one part is copied while dl_iterate_phdr holds the loader's lock, so that no
+ * dlclose can unmap it meanwhile. Nothing is read from files, which may have been replaced
+ * since they were mapped. No memory is allocated under the lock: an allocator may take the two
+ * locks the other way round.
  *
- * All modules may take half of the budget, so that samples find room in the rest. One whose
- * table would take more than a quarter of the budget, or more than is left of that half, has
- * none: its frames are looked up in every sample, where they lie.
+ * All modules may take half of the budget, so that samples find room in the rest. Parts for
+ * which that is not enough, and a module in one part whose table would take more than a quarter
+ * of the budget, have no table: their frames are looked up in every sample, where they lie.
  */
 #ifndef CPROF_UNWIND_MODULES_H
 #define CPROF_UNWIND_MODULES_H
@@ -43,6 +46,18 @@
 
 struct unwind_table; /* unwind/table.h */
 
+/* The tables of a module's parts; NULL: none, or not yet. */
+struct unwind_parts {
+    size_t count;
+    _Atomic(const struct unwind_table *) tables[];
+};
+
+/* What walks met without a table. */
+struct unwind_met {
+    atomic_bool any;          /* something new is marked */
+    _Atomic uint64_t parts[]; /* a bit for each */
+};
+
 struct module {
     uintptr_t start, limit; /* the executable segment(s): [start, limit) */
     uintptr_t bias;         /* runtime address - address in the file's program headers */
@@ -51,9 +66,10 @@ struct module {
     uint64_t file_offset;   /* of `start` */
     char *path;             /* as mapped; "[vdso]"; "" for anonymous code */
     uint64_t serial;        /* unique for the life of the process: never reused */
-    _Atomic(const struct unwind_table *) table; /* NULL: none, or not yet; stays for good */
-    atomic_bool *met;                           /* set by a walk that found no table */
-    struct mapped_unwind mapped;                /* what to use instead */
+    _Atomic(const struct unwind_parts *) parts; /* NULL: none yet; stays for good */
+    unsigned part_shift;                        /* log2 of a part's bytes */
+    struct unwind_met *met;
+    struct mapped_unwind mapped; /* what to use instead of a table */
     bool transient; /* may be unloaded; is told from another by where its unwind information is
                      */
     bool guess;     /* where neither has a rule, code may keep a frame pointer: not if there is
@@ -119,27 +135,48 @@ static inline const struct module *module_find(const struct module_map *map, uin
  * the loader does not know of. */
 void modules_miss(struct modules *modules);
 
-/* [collector] Compiles, for some milliseconds, the table of a module that walks have met.
- * True when there is more to do. */
+/* [collector] Compiles, for some milliseconds, tables for the code of a module that walks have
+ * met. True when there is more to do. */
 bool modules_compile(struct modules *modules);
 
-/* [handler] */
-static inline const struct unwind_table *module_table(const struct module *module)
+/* [handler] Whether there is a table for any of its code. */
+static inline bool module_compiled(const struct module *module)
 {
-    return atomic_load_explicit(&module->table, memory_order_acquire);
+    return atomic_load_explicit(&module->parts, memory_order_relaxed) != NULL;
 }
 
-static inline void module_meet(const struct module *module)
+static inline size_t module_part(const struct module *module, uintptr_t pc)
 {
-    if (!atomic_load_explicit(module->met, memory_order_relaxed))
-        atomic_store_explicit(module->met, true, memory_order_relaxed);
+    return (pc - module->start) >> module->part_shift;
+}
+
+/* [handler] The table for one of its addresses, or NULL. */
+static inline const struct unwind_table *module_table(const struct module *module, uintptr_t pc)
+{
+    const struct unwind_parts *parts =
+        atomic_load_explicit(&module->parts, memory_order_acquire);
+    if (!parts)
+        return NULL;
+    return atomic_load_explicit(&parts->tables[module_part(module, pc)], memory_order_acquire);
+}
+
+/* [handler] A walk found no table there. */
+static inline void module_meet(const struct module *module, uintptr_t pc)
+{
+    size_t part = module_part(module, pc);
+    _Atomic uint64_t *word = &module->met->parts[part / 64];
+    uint64_t bit = UINT64_C(1) << part % 64;
+    if (atomic_load_explicit(word, memory_order_relaxed) & bit)
+        return;
+    atomic_fetch_or_explicit(word, bit, memory_order_relaxed);
+    atomic_store_explicit(&module->met->any, true, memory_order_release);
 }
 
 /* [collector] The current snapshot; valid until the next refresh. */
 const struct module_map *modules_current(const struct modules *modules);
 
-/* [collector] How many modules of the current snapshot were met, but can't have a table: their
- * unwind information is broken, or the table would be larger than the budget allows. */
+/* [collector] How many modules of the current snapshot were met, but can't have all tables that
+ * this asks for: their unwind information is broken, or the budget does not allow it. */
 size_t modules_without_table(const struct modules *modules);
 
 #endif

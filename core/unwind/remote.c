@@ -5,12 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
-#include "base/companion.h"
 #include "base/log.h"
+#include "base/own_module.h"
 #include "base/own_thread.h"
+#include "cprof/readable.h"
 
 enum { UNTRIED, LOADING, LOADED, MISSING };
 
@@ -22,7 +22,7 @@ static void *load(void *directory)
     const char *file = "libcprof_unwind.so";
     char error[256];
     const struct unwind_library *library =
-        companion_load(directory, file, "cprof_unwind", 0, error, sizeof error);
+        own_module_load(directory, file, "cprof_unwind", 0, error, sizeof error);
     free(directory);
     if (library != NULL && library->version != UNWIND_LIBRARY_VERSION) {
         snprintf(error, sizeof error, "%s belongs to another version of cprof", file);
@@ -99,10 +99,8 @@ static bool is_constant(const struct module_map *map, uintptr_t address)
 /* It may be unmapped at any moment. */
 static bool read_word(void *closure, uint64_t address, uint64_t *word)
 {
-    struct iovec local = {.iov_base = word, .iov_len = sizeof *word};
-    struct iovec remote = {.iov_base = (void *)(uintptr_t)address, .iov_len = sizeof *word};
     return is_constant(closure, (uintptr_t)address) &&
-           process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == (ssize_t)sizeof *word;
+           cprof_read_all(word, (uintptr_t)address, sizeof *word);
 }
 
 size_t remote_walk(const struct unwind_library *library, const struct module_map *map,

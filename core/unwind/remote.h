@@ -50,7 +50,7 @@ struct unwind_library {
                    struct native_frame *frames, size_t capacity, bool *complete);
 };
 
-/* The module (companion.h), which is loaded on a thread of its own from the first call on: a
+/* The module (own_module.h), which is loaded on a thread of its own from the first call on: a
  * dlopen() waits for the constructors of whatever else is being loaded, and that may take long.
  * 0; -EAGAIN: not yet; -ENOENT: it can't be had, one line has said so. */
 int unwind_library(const char *directory, const struct unwind_library **library);

@@ -25,6 +25,7 @@ struct entry_list {
 
 struct unwind_builder {
     struct unwind_source source;
+    struct unwind_part part; /* what the table is of: here all of the code, or less */
     struct entry_list list;
     size_t done; /* entries of the list */
     size_t max_rows;
@@ -191,11 +192,17 @@ static void add_row(struct unwind_builder *builder, uint32_t offset, uint16_t nu
     builder->numbers[builder->rows++] = number;
 }
 
+/* What begins before the part holds from the part's begin on. */
+static uint32_t offset_of(const struct unwind_builder *builder, uint64_t pc)
+{
+    return pc > builder->part.start ? (uint32_t)(pc - builder->part.start) : 0;
+}
+
 static void add_rule_row(void *closure, uint64_t pc, const struct unwind_rule *rule)
 {
     struct unwind_builder *builder = closure;
-    if (builder->error == 0)
-        add_row(builder, (uint32_t)(pc - builder->source.start), rule_number(builder, rule));
+    if (builder->error == 0 && pc < builder->part.limit)
+        add_row(builder, offset_of(builder, pc), rule_number(builder, rule));
 }
 
 /* Ends the entry before where it ended, unless the next one follows at once. Even the padding
@@ -203,27 +210,32 @@ static void add_rule_row(void *closure, uint64_t pc, const struct unwind_rule *r
  * a call. */
 static void close_gap(struct unwind_builder *builder, uint64_t next)
 {
-    if (next > builder->covered)
-        add_row(builder, (uint32_t)(builder->covered - builder->source.start), 0);
+    if (next > builder->covered && builder->covered < builder->part.limit)
+        add_row(builder, offset_of(builder, builder->covered), 0);
 }
 
-static void add_entry(struct unwind_builder *builder, const struct entry_place *place)
+static void add_entry(struct unwind_builder *builder, const struct cfi_entry *entry)
 {
-    const struct unwind_source *source = &builder->source;
-    struct cfi_entry entry;
-    if (cfi_entry_read(&source->bytes, (size_t)place->offset, &source->bytes, &entry) != 0 ||
-        entry.start < builder->covered || entry.limit > source->limit)
+    if (entry->start < builder->covered || entry->limit > builder->part.code_limit)
         return; /* not our code, or claimed by an entry before */
-    close_gap(builder, entry.start);
-    cfi_entry_rows(&entry, add_rule_row, builder);
-    builder->covered = entry.limit;
+    close_gap(builder, entry->start);
+    cfi_entry_rows(entry, add_rule_row, builder);
+    builder->covered = entry->limit;
+}
+
+static void add_place(struct unwind_builder *builder, const struct entry_place *place)
+{
+    const struct cfi_section *bytes = &builder->source.bytes;
+    struct cfi_entry entry;
+    if (cfi_entry_read(bytes, (size_t)place->offset, bytes, &entry) == 0)
+        add_entry(builder, &entry);
 }
 
 /* ---- the finished table ---- */
 
-static size_t page_count(const struct unwind_source *source)
+static size_t page_count(const struct unwind_part *part)
 {
-    return ((source->limit - source->start - 1) >> UNWIND_PAGE_SHIFT) + 1;
+    return ((part->limit - part->start - 1) >> UNWIND_PAGE_SHIFT) + 1;
 }
 
 static void fill_pages(uint32_t *pages, size_t count, const uint32_t *offsets, size_t rows)
@@ -240,8 +252,8 @@ static void fill_pages(uint32_t *pages, size_t count, const uint32_t *offsets, s
 int unwind_builder_finish(const struct unwind_builder *builder, struct budget *budget,
                           struct unwind_table **out)
 {
-    const struct unwind_source *source = &builder->source;
-    size_t pages = page_count(source);
+    const struct unwind_part *part = &builder->part;
+    size_t pages = page_count(part);
     size_t bytes = sizeof(**out) + builder->rule_count * sizeof(struct unwind_rule) +
                    (pages + 1) * sizeof(uint32_t) + builder->rows * ROW_BYTES;
     if (!budget_take(budget, bytes))
@@ -261,8 +273,8 @@ int unwind_builder_finish(const struct unwind_builder *builder, struct budget *b
     memcpy(numbers, builder->numbers, builder->rows * sizeof(*numbers));
     fill_pages(page_rows, pages, offsets, builder->rows);
     *table = (struct unwind_table){
-        .start = source->start,
-        .span = source->limit - source->start,
+        .start = part->start,
+        .span = part->limit - part->start,
         .rows = builder->rows,
         .rule_count = builder->rule_count,
         .bytes = bytes,
@@ -286,7 +298,7 @@ static int begin(struct unwind_builder *builder)
         return -ENOMEM;
     builder->rules[0] = none;
     builder->rule_count = 1;
-    builder->covered = builder->source.start;
+    builder->covered = builder->part.code;
     add_row(builder, 0, 0);
     return builder->error;
 }
@@ -300,6 +312,10 @@ int unwind_builder_new(const struct unwind_source *source, size_t limit,
     if (!builder)
         return -ENOMEM;
     builder->source = *source;
+    builder->part = (struct unwind_part){.start = source->start,
+                                         .limit = source->limit,
+                                         .code = source->start,
+                                         .code_limit = source->limit};
     builder->max_rows = limit / ROW_BYTES;
     int error = list_entries(&builder->list, source);
     if (error == 0)
@@ -317,7 +333,7 @@ int unwind_builder_run(struct unwind_builder *builder, size_t entries)
     size_t left = list->count - builder->done;
     size_t end = builder->done + (entries < left ? entries : left);
     while (builder->done < end && builder->error == 0)
-        add_entry(builder, &list->places[builder->done++]);
+        add_place(builder, &list->places[builder->done++]);
     if (builder->error == 0 && builder->done < list->count)
         return 1;
     close_gap(builder, builder->source.limit);
@@ -343,6 +359,36 @@ int unwind_table_new(const struct unwind_source *source, size_t limit, struct bu
     int error = unwind_builder_new(source, limit, &builder);
     if (error == 0)
         error = unwind_builder_run(builder, SIZE_MAX);
+    if (error == 0)
+        error = unwind_builder_finish(builder, budget, table);
+    unwind_builder_free(builder);
+    return error;
+}
+
+static int build_part(struct unwind_builder *builder, struct entries *entries)
+{
+    const struct unwind_part *part = &builder->part;
+    struct cfi_entry entry;
+    int status = begin(builder);
+    if (status == 0)
+        status = entries_seek(entries, part->start);
+    if (status != 0)
+        return status;
+    while (builder->error == 0 && (status = entries_next(entries, part->limit, &entry)) > 0)
+        add_entry(builder, &entry);
+    close_gap(builder, part->limit);
+    return status < 0 ? status : builder->error;
+}
+
+int unwind_part_new(struct entries *entries, const struct unwind_part *part,
+                    struct budget *budget, struct unwind_table **table)
+{
+    struct unwind_builder *builder = calloc(1, sizeof(*builder));
+    if (!builder)
+        return -ENOMEM;
+    builder->part = *part;
+    builder->max_rows = SIZE_MAX;
+    int error = build_part(builder, entries);
     if (error == 0)
         error = unwind_builder_finish(builder, budget, table);
     unwind_builder_free(builder);

@@ -1,7 +1,7 @@
 /*
- * A module's compiled unwind table: which rule holds at which pc. Immutable once made, so
- * signal handlers read it without locks; looking up is a page index and a short binary search
- * over bare offsets, and calls nothing.
+ * A compiled unwind table: which rule holds at which pc of a module, or of a part of it.
+ * Immutable once made, so signal handlers read it without locks; looking up is a page index and
+ * a short binary search over bare offsets, and calls nothing.
  *
  * A row is six bytes: the offset at which a rule begins to hold, and the rule's number. A
  * module has tens of thousands of rows but only some hundred different rules.
@@ -14,6 +14,7 @@
 
 #include "base/budget.h"
 #include "unwind/cfi.h"
+#include "unwind/entries.h"
 
 /* Code is indexed by pages of 256 bytes, which hold some five rows: a search step is a load
  * that waits for the one before, so the index is what makes a walk fast. */
@@ -59,6 +60,17 @@ void unwind_builder_free(struct unwind_builder *builder);
 /* [collector] All of that at once. */
 int unwind_table_new(const struct unwind_source *source, size_t limit, struct budget *budget,
                      struct unwind_table **table);
+
+/* [collector] The table of the code [start, limit), which is part of the module's code
+ * [code, code_limit). 0; -EFAULT when its entries can't be read; -ENOMEM. */
+struct unwind_part {
+    uintptr_t start, limit;
+    uintptr_t code, code_limit;
+};
+
+int unwind_part_new(struct entries *entries, const struct unwind_part *part,
+                    struct budget *budget, struct unwind_table **table);
+
 void unwind_table_free(struct unwind_table *table, struct budget *budget);
 
 /* [handler] The rule that holds at an address, or NULL. */

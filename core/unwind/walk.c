@@ -4,14 +4,23 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <sys/auxv.h>
-#include <sys/syscall.h>
 
+#include "cprof/readable.h"
 #include "unwind/arch.h"
+#include "unwind/straight.h"
 #include "unwind/table.h"
 
 enum {
     WORD = sizeof(uintptr_t),
     SURE = 4, /* modules that a walk goes through, and remembers */
+    /* Looking for a caller: how many words, how many of them that point into code are tried,
+     * and how many frames each must lead to. */
+    LOOKED_AT = 512,
+    TRIES = 24,
+    CONFIRMED = 256,
+    CONFIRMED_AT_LEAST = 2,
+    STEPS = 1024, /* frames that all tries together may walk */
+    PUSHED = 6,   /* words: the registers that a function must keep for its caller */
 };
 
 /* What a register holds that could not be recovered: no valid address, as it is unaligned. */
@@ -26,18 +35,10 @@ static const uintptr_t FOREIGN_STACK_MAX = 8UL << 20;
 
 /* ---- bounds ---- */
 
-/* Asks the kernel to read a signal set from there: it does so before it finds that there is no
- * such way to change the mask. One call, no side effect, allowed in every sandbox. */
-static bool readable(uintptr_t address)
-{
-    const uintptr_t no_such_way = (uintptr_t)-1;
-    return arch_syscall(SYS_rt_sigprocmask, no_such_way, address, 0, 8, 0, 0) == -EINVAL;
-}
-
 /* Extends `from` page by page to `to`, as far as memory is readable. */
 static uintptr_t readable_until(uintptr_t from, uintptr_t to)
 {
-    while (from < to && readable(from))
+    while (from < to && cprof_is_readable(from))
         from += PAGE;
     return from < to ? from : to;
 }
@@ -47,8 +48,8 @@ static uintptr_t readable_until(uintptr_t from, uintptr_t to)
  * the name of the program there. */
 static uintptr_t own_stack_end(uintptr_t sp)
 {
-    long pid = arch_syscall(SYS_getpid, 0, 0, 0, 0, 0, 0);
-    bool main_thread = arch_syscall(SYS_gettid, 0, 0, 0, 0, 0, 0) == pid;
+    long pid = cprof_syscall(SYS_getpid, 0, 0, 0, 0, 0, 0);
+    bool main_thread = cprof_syscall(SYS_gettid, 0, 0, 0, 0, 0, 0) == pid;
     uintptr_t end = main_thread ? (uintptr_t)getauxval(AT_EXECFN) : arch_thread_pointer();
     end &= ~(uintptr_t)(WORD - 1);
     return sp < end && end - sp <= OWN_STACK_MAX ? end : 0;
@@ -84,6 +85,8 @@ static bool extend(struct stack_bounds *bounds, uintptr_t address, uintptr_t siz
 {
     if (bounds->reach < size || address > bounds->reach - size)
         return false;
+    if (bounds->copied)
+        return copied_piece(bounds->copied, address, size) != NULL;
     uintptr_t wanted = (address + size + PAGE - 1) & ~(PAGE - 1);
     bounds->high =
         readable_until(bounds->high, wanted < bounds->reach ? wanted : bounds->reach);
@@ -99,12 +102,51 @@ static inline bool in_bounds(struct stack_bounds *bounds, uintptr_t address, uin
     return seen || extend(bounds, address, size);
 }
 
+/* A word that has not been seen yet. */
+READS_STACK static bool load_unseen(struct stack_bounds *bounds, uintptr_t address,
+                                    uintptr_t *value)
+{
+    if (bounds->copied)
+        return address <= bounds->reach - WORD &&
+               copied_read(bounds->copied, address, value, WORD);
+    if (!extend(bounds, address, WORD))
+        return false;
+    *value = *(const uintptr_t *)address;
+    return true;
+}
+
 READS_STACK static inline bool load(struct stack_bounds *bounds, uintptr_t address,
                                     uintptr_t *value)
 {
-    if (!in_bounds(bounds, address, WORD))
+    if (address < bounds->low || address % WORD != 0)
         return false;
+    if (address >= bounds->high || WORD > bounds->high - address)
+        return load_unseen(bounds, address, value);
     *value = *(const uintptr_t *)address;
+    return true;
+}
+
+/* Bytes of the stack, where they lie or where they are copied to. NULL: they can't be read. */
+static const void *look_at(struct stack_bounds *bounds, uintptr_t address, uintptr_t size)
+{
+    if (!in_bounds(bounds, address, size))
+        return NULL;
+    return bounds->copied ? copied_piece(bounds->copied, address, size) : (const void *)address;
+}
+
+/* Those of another thread's stack. */
+static struct stack_bounds bounds_of_copied(struct copied *copied, uintptr_t sp)
+{
+    uintptr_t reach = sp < UINTPTR_MAX - FOREIGN_STACK_MAX ? sp + FOREIGN_STACK_MAX : sp;
+    return (struct stack_bounds){.low = sp - ARCH_RED_ZONE, .reach = reach, .copied = copied};
+}
+
+/* Makes the bounds fit another stack of the same thread. */
+static bool change_stack(struct stack_bounds *bounds, uintptr_t sp)
+{
+    if (!bounds->copied)
+        return walk_bounds(bounds, sp);
+    *bounds = bounds_of_copied(bounds->copied, sp);
     return true;
 }
 
@@ -129,6 +171,7 @@ struct walk {
     uintptr_t cfa;       /* of the frame that was just left */
     enum walk_end end;   /* why it could not be left */
     bool missed, beyond; /* see struct walk_result */
+    bool trial;          /* to see where it leads: not for a frame that is kept */
     bool lost;           /* a register that a caller may need could not be recovered */
 };
 
@@ -154,6 +197,15 @@ static struct cursor cursor_of(const void *ucontext)
         .base = arch_register(ucontext, ARCH_DWARF_BASE),
         .live = ucontext,
     };
+}
+
+/* Where no signal came: of the caller of a hook, no more than these is known. */
+static struct cursor cursor_of_caller(const struct cprof_registers *registers)
+{
+    return (struct cursor){.pc = arch_strip(registers->pc),
+                           .sp = registers->sp,
+                           .fp = registers->fp,
+                           .base = UNKNOWN};
 }
 
 static inline bool known_register(const struct cursor *at, unsigned reg, uintptr_t *value)
@@ -225,13 +277,14 @@ static inline bool ascends(const struct walk *walk, uintptr_t cfa)
 /* Leaves a signal trampoline for what the signal interrupted, perhaps on another stack. */
 READS_STACK static bool leave_signal(struct walk *walk)
 {
-    uintptr_t ucontext = walk->at.sp + ARCH_SIGNAL_UCONTEXT;
-    if (!in_bounds(walk->bounds, ucontext, ARCH_UCONTEXT_REGISTERS))
+    const void *ucontext =
+        look_at(walk->bounds, walk->at.sp + ARCH_SIGNAL_UCONTEXT, ARCH_UCONTEXT_REGISTERS);
+    if (!ucontext)
         return stop(walk, WALK_BAD_STACK);
-    walk->at = cursor_of((const void *)ucontext);
+    walk->at = cursor_of(ucontext);
     walk->cfa = walk->at.sp;
     bool elsewhere = !in_bounds(walk->bounds, walk->at.sp, WORD);
-    if (elsewhere && !walk_bounds(walk->bounds, walk->at.sp))
+    if (elsewhere && !change_stack(walk->bounds, walk->at.sp))
         return stop(walk, WALK_BAD_STACK);
     return true;
 }
@@ -258,6 +311,18 @@ static bool leave_thread(struct walk *walk, const struct unwind_rule *rule)
     return leave_to(walk, 0, cfa, UNKNOWN, UNKNOWN);
 }
 
+static bool look_for_frame(struct walk *walk, const struct unwind_rule *rule);
+
+/* Where the stack does not agree with the rule. Of a thread that sleeps, the frame pointer may
+ * just not be known. */
+static bool leave_lost_frame(struct walk *walk, const struct unwind_rule *rule)
+{
+    bool unknown = walk->at.fp == UNKNOWN && rule->cfa_kind == CFA_REGISTER &&
+                   rule->cfa_reg == ARCH_DWARF_FP;
+    return (unknown && walk->bounds->copied && look_for_frame(walk, rule)) ||
+           stop(walk, WALK_BAD_STACK);
+}
+
 static bool leave_by_rule(struct walk *walk, const struct unwind_rule *rule)
 {
     uintptr_t pc = 0;
@@ -279,7 +344,7 @@ static bool leave_by_rule(struct walk *walk, const struct unwind_rule *rule)
     uintptr_t sp = cfa;
     if (!recover(walk, &rule->sp, cfa, &sp) || !ascends(walk, sp) ||
         !recover(walk, &rule->ra, cfa, &pc))
-        return stop(walk, WALK_BAD_STACK);
+        return leave_lost_frame(walk, rule);
     /* These two only matter to callers that use them: a walk goes on without. */
     bool has_fp = recover(walk, &rule->fp, cfa, &fp);
     bool has_base = recover(walk, &rule->base, cfa, &base);
@@ -293,13 +358,13 @@ static bool leave_by_rule(struct walk *walk, const struct unwind_rule *rule)
 
 /* ---- without a rule ---- */
 
-/* The rule at a pc of the module from its table, or from where the table will be made of. */
+/* The rule at a pc of the module from its table, or from what the table will be made of. */
 static bool look_up(const struct walk *walk, const struct module *module, uintptr_t pc,
                     struct unwind_rule *rule)
 {
-    const struct unwind_table *table = module_table(module);
+    const struct unwind_table *table = module_table(module, pc);
     if (!table) {
-        module_meet(module);
+        module_meet(module, pc);
         return mapped_find(&module->mapped, &walk->memory->scratch, pc, rule);
     }
     const struct unwind_rule *found = unwind_table_find(table, pc);
@@ -331,10 +396,23 @@ static bool loader_knows(loader_find *find, const struct module *module, uintptr
     return find((void *)pc, &found) == 0 &&
            (uintptr_t)found.dlfo_eh_frame == module->mapped.base;
 }
+
+/* Is there code of no file that the loader has mapped? False where it can't be asked. */
+static bool loader_lacks(loader_find *find, uintptr_t pc)
+{
+    struct dl_find_object found;
+    return find && find((void *)pc, &found) != 0;
+}
 #else
 static bool loader_knows(loader_find *find, const struct module *module, uintptr_t pc)
 {
     (void)find, (void)module, (void)pc;
+    return false;
+}
+
+static bool loader_lacks(loader_find *find, uintptr_t pc)
+{
+    (void)find, (void)pc;
     return false;
 }
 #endif
@@ -408,18 +486,162 @@ static bool leave_failed_call(struct walk *walk)
  * laid the function's address on a new stack, as makecontext does. Nothing called it. */
 static bool never_called(const struct walk *walk, const struct module *module)
 {
-    return !walk->at.live && find_rule(walk, module, walk->at.pc);
+    return !walk->at.live && walk->at.pc < module->limit &&
+           find_rule(walk, module, walk->at.pc);
 }
 
-/* Code that no module covers has just been loaded or compiled: whether it keeps a frame pointer
- * is not known, and a guess would leave its callers out unseen. The walk ends, and the next
- * snapshot knows it. */
+/* Does the code come from a file? Else it was made at run time, whether the snapshot lists its
+ * memory or not. */
+static bool is_of_file(const struct module *module)
+{
+    return module && module->path[0] != '\0';
+}
+
+/* ---- looking for the caller ---- */
+
+static bool leave(struct walk *walk, uintptr_t pc);
+
+/* Do the frames from there on lead to the thread's first function, or by some to code that is
+ * unknown as well? */
+static bool confirm(const struct walk *walk, uintptr_t pc, uintptr_t sp, uintptr_t fp,
+                    unsigned *steps)
+{
+    struct walk trial = *walk;
+    trial.trial = true;
+    leave_to(&trial, pc, sp, fp, UNKNOWN);
+    for (size_t i = 0; i < CONFIRMED; i++) {
+        if (trial.at.pc == 0)
+            return true;
+        if (!is_of_file(find_module(&trial, trial.at.pc - 1)))
+            return i >= CONFIRMED_AT_LEAST;
+        if (*steps == 0 || !leave(&trial, trial.at.pc - 1))
+            return false;
+        --*steps;
+    }
+    return true;
+}
+
+/* Is the word at sp the return address of the code's caller? Then walk->at is that caller. The
+ * frame pointer is what it was, or is among what the code has pushed first. */
+static bool take_caller(struct walk *walk, uintptr_t sp, uintptr_t pc, unsigned *steps)
+{
+    uintptr_t fp = walk->at.fp;
+    bool confirmed = confirm(walk, pc, sp + WORD, fp, steps);
+    for (uintptr_t at = sp - WORD; !confirmed && at >= walk->at.sp && sp - at <= PUSHED * WORD;
+         at -= WORD)
+        confirmed = load(walk->bounds, at, &fp) && fp > sp &&
+                    in_bounds(walk->bounds, fp, WORD) &&
+                    confirm(walk, pc, sp + WORD, fp, steps);
+    return confirmed && leave_to(walk, pc, sp + WORD, fp, UNKNOWN);
+}
+
+/* Code that was made at run time and says nothing of its frames (LLVM's, as numba has it;
+ * CPython's JIT) has been called by somebody, and by a pointer, as no file knows its address:
+ * the next return address of that kind on the stack is believed if the whole stack above it
+ * confirms it. Most of what earlier calls have left there is of another kind. Callers that are
+ * such code themselves are left out. */
+static bool look_for_caller(struct walk *walk)
+{
+    uintptr_t sp = (walk->at.sp + WORD - 1) & ~(uintptr_t)(WORD - 1);
+    unsigned tries = 0, steps = STEPS;
+    for (size_t i = 0; i < LOOKED_AT && tries < TRIES; i++, sp += WORD) {
+        uintptr_t pc;
+        if (!load(walk->bounds, sp, &pc))
+            return false;
+        if (pc > PAGE && is_of_file(find_module(walk, pc - 1)) && ++tries <= TRIES &&
+            straight_follows_indirect_call(pc) && take_caller(walk, sp, pc, &steps))
+            return true;
+    }
+    return false;
+}
+
+/* ---- looking for a frame ---- */
+
+/* Where the function around pc begins; 0: not known. */
+static uintptr_t function_start(struct walk *walk, uintptr_t pc)
+{
+    const struct module *module = find_module(walk, pc);
+    return module ? mapped_function(&module->mapped, &walk->memory->scratch, pc) : 0;
+}
+
+/* With its frame pointer there, do the frames lead to the thread's first function? */
+static bool leads_to_first(const struct walk *walk, const struct unwind_rule *rule,
+                           uintptr_t fp, unsigned *steps)
+{
+    struct walk trial = *walk;
+    trial.trial = true;
+    trial.at.fp = fp;
+    bool leads = leave_by_rule(&trial, rule);
+    while (leads && trial.at.pc != 0 && *steps > 0) {
+        --*steps;
+        leads = leave(&trial, trial.at.pc - 1);
+    }
+    return leads && trial.at.pc == 0;
+}
+
+/* Is there a frame of the function that begins at `start` where the frame pointer would be? */
+static bool is_frame(struct walk *walk, const struct unwind_rule *rule, uintptr_t start,
+                     uintptr_t fp, unsigned *steps)
+{
+    uintptr_t pc = 0, cfa = fp + (uintptr_t)(intptr_t)rule->cfa_offset;
+    return recover(walk, &rule->ra, cfa, &pc) && pc > PAGE &&
+           is_of_file(find_module(walk, pc - 1)) && leads_to_first(walk, rule, fp, steps) &&
+           straight_follows_call_to(pc, start);
+}
+
+static bool leave_by_frame_at(struct walk *walk, const struct unwind_rule *rule, uintptr_t fp)
+{
+    walk->at.fp = fp;
+    return leave_by_rule(walk, rule);
+}
+
+/* A function that keeps its frame pointer across the call in which the thread sleeps, of which
+ * the kernel tells only the pc and the stack pointer: the next place on the stack is believed
+ * that holds a return address of a call of that function, and from which the walk reaches the
+ * thread's first function. Less would be wrong now and then: stacks are full of what earlier
+ * calls left. How far it was from the stack pointer is mostly the same the next time. */
+static bool look_for_frame(struct walk *walk, const struct unwind_rule *rule)
+{
+    if (walk->trial || rule->ra.kind != SAVED_AT_CFA)
+        return false;
+    uintptr_t pc = walk->at.live ? walk->at.pc : walk->at.pc - 1;
+    uintptr_t start = function_start(walk, pc), sp = walk->at.sp;
+    struct learnt_frame *learnt = copied_learnt(walk->bounds->copied, pc);
+    unsigned steps = STEPS;
+    if (learnt->pc == pc && is_frame(walk, rule, start, sp + learnt->distance, &steps))
+        return leave_by_frame_at(walk, rule, sp + learnt->distance);
+    for (uintptr_t i = 0; i < LOOKED_AT && steps > 0; i++) {
+        if (!is_frame(walk, rule, start, sp + i * WORD, &steps))
+            continue;
+        *learnt = (struct learnt_frame){.pc = pc, .distance = i * WORD};
+        return leave_by_frame_at(walk, rule, sp + i * WORD);
+    }
+    return false;
+}
+
+/* ---- from one frame to the next ---- */
+
+/* Code that was made at run time is read, then taken to keep a frame pointer, then the stack is
+ * searched. */
+static bool leave_generated(struct walk *walk)
+{
+    struct unwind_rule read;
+    if (straight_rule(walk->at.pc, &read))
+        return leave_by_rule(walk, &read);
+    return leave_by_frame_pointer(walk) || (!walk->trial && look_for_caller(walk));
+}
+
+/* Code that no module covers. What the loader does not know either was made at run time since
+ * the snapshot, as a JIT does all the time, and need not wait for the next one. Of a file that
+ * has just been loaded, the next one knows whether it keeps a frame pointer: a guess would
+ * leave its callers out unseen. */
 static bool leave_unknown(struct walk *walk, uintptr_t pc)
 {
     if (pc < PAGE && leave_failed_call(walk))
         return true;
     walk->missed = true;
-    return stop(walk, WALK_NO_MODULE);
+    return (loader_lacks(walk->map->find, pc) && leave_generated(walk)) ||
+           stop(walk, WALK_NO_MODULE);
 }
 
 /* Moves to the caller of the frame at walk->at. False: walk->end says why not. */
@@ -431,6 +653,9 @@ static bool leave(struct walk *walk, uintptr_t pc)
     const struct module *module = find_module(walk, pc);
     if (!module)
         return leave_unknown(walk, pc);
+    walk->end = WALK_NO_RULE;
+    if (!is_of_file(module))
+        return leave_generated(walk);
     const struct unwind_rule *rule = find_rule(walk, module, pc);
     if (rule)
         return leave_by_rule(walk, rule);
@@ -438,8 +663,8 @@ static bool leave(struct walk *walk, uintptr_t pc)
         return leave_to(walk, 0, walk->at.sp, UNKNOWN, UNKNOWN);
     if (walk->at.pc == module->signal_return)
         return leave_signal(walk);
-    walk->end = WALK_NO_RULE;
-    return (module->guess || module_table(module)) && leave_by_frame_pointer(walk);
+    /* That it has no rule is known where there is a table. */
+    return (module->guess || module_table(module, pc)) && leave_by_frame_pointer(walk);
 }
 
 /* ---- the walk ---- */
@@ -449,13 +674,6 @@ static bool leave_to_registers(struct walk *walk, const struct cprof_registers *
     if (!ascends(walk, registers->sp))
         return stop(walk, WALK_BAD_STACK);
     return leave_to(walk, registers->pc, registers->sp, registers->fp, UNKNOWN);
-}
-
-/* Does the code come from a file? Else it was made at run time, whether the snapshot lists its
- * memory or not. */
-static bool is_of_file(const struct module *module)
-{
-    return module && module->path[0] != '\0';
 }
 
 /* Is the frame the runtime's? Then it writes it to `own`. */
@@ -498,7 +716,8 @@ struct walk_result walk_frames(const struct module_map *map,
     struct walk_result result = {.end = WALK_FULL};
     bool steps = runtime && runtime->step;
     rule_cache_begin(&room->memory->cache, map->serial);
-    walk.at = cursor_of(thread->ucontext);
+    walk.at = thread->ucontext != NULL ? cursor_of(thread->ucontext)
+                                       : cursor_of_caller(&thread->registers);
     while (result.native_count < room->native_capacity &&
            (!steps || result.stepped_count < room->stepped_capacity)) {
         struct native_frame *frame = &room->native[result.native_count++];
@@ -518,6 +737,20 @@ struct walk_result walk_frames(const struct module_map *map,
     result.missed = walk.missed;
     result.beyond = walk.beyond || (walk.lost && result.end == WALK_BAD_STACK);
     return result;
+}
+
+struct walk_result walk_asleep(const struct module_map *map,
+                               const struct cprof_registers *asleep,
+                               const struct walk_room *room, struct copied *copied)
+{
+    ucontext_t known;
+    arch_fill(&known, UNKNOWN);
+    arch_set(&known, asleep->pc, asleep->sp);
+    struct stack_bounds bounds = bounds_of_copied(copied, asleep->sp);
+    struct walk_room theirs = *room;
+    theirs.bounds = &bounds;
+    const struct cprof_interrupted thread = {.ucontext = &known, .registers = *asleep};
+    return walk_frames(map, &thread, NULL, &theirs);
 }
 
 struct cprof_registers walk_registers(const void *ucontext)

@@ -3,8 +3,9 @@
  *
  * Walks from an interrupted thread's registers to its first function with the compiled tables
  * of a module snapshot, with its mapped unwind information where a module has none (yet), by
- * frame pointer where it has neither. Never reads outside the bounds it is given or has
- * verified; never calls libunwind.
+ * frame pointer where it has neither, and through code that was made at run time by what that
+ * says of itself, or by what the stack above it confirms. Never reads outside the bounds it is
+ * given or has verified; never calls libunwind.
  */
 #ifndef CPROF_UNWIND_WALK_H
 #define CPROF_UNWIND_WALK_H
@@ -14,6 +15,7 @@
 #include <stdint.h>
 
 #include "cprof/runtime.h"
+#include "unwind/copied.h"
 #include "unwind/modules.h"
 #include "unwind/rule_cache.h"
 
@@ -32,9 +34,13 @@ struct native_frame {
  * and more may be found up to `reach` while walking. A thread keeps its bounds between
  * samples, zero-initialised. On a thread's own stack high is reach, and they are good for as
  * long as the stack pointer stays in them; other stacks (fibers, alternate signal stacks) can
- * vanish, and are looked at anew in every sample. */
+ * vanish, and are looked at anew in every sample.
+ *
+ * Another thread's stack is never touched: nothing of it counts as seen (high is 0), and all is
+ * read through copies. */
 struct stack_bounds {
     uintptr_t low, high, reach;
+    struct copied *copied; /* NULL: the calling thread's, read where it lies */
 };
 
 /* [handler] Makes the bounds fit the stack pointer of the calling thread: nothing to do when
@@ -85,5 +91,15 @@ struct walk_result walk_frames(const struct module_map *map,
 
 /* [handler] The registers of a ucontext_t. */
 struct cprof_registers walk_registers(const void *ucontext);
+
+/* Walks another thread that sleeps, from the pc and the stack pointer at which it does; nothing
+ * is known of its other registers. Native frames only, and the same as the thread's own handler
+ * would find: where a frame can be found by its frame pointer alone, that is searched for on
+ * the stack. What is found is of a sleeping thread if the thread has not run meanwhile, which
+ * the caller proves; else it may be anything. `room` needs no bounds, and the copies have
+ * begun. */
+struct walk_result walk_asleep(const struct module_map *map,
+                               const struct cprof_registers *asleep,
+                               const struct walk_room *room, struct copied *copied);
 
 #endif

@@ -82,20 +82,18 @@ static struct profile *make_busy(void)
     static profile_id stacks[STACKS];
     struct profile *p = profile_new(NULL);
     struct profile_header *h = profile_header(p);
-    profile_add_value_type(p, "samples", "count");
-    profile_add_value_type(p, "cpu", "nanoseconds");
+    profile_add_value_type(p, 0, "samples", "count");
+    profile_add_value_type(p, 0, "cpu", "nanoseconds");
     profile_set_text(p, PROFILE_RESOURCE, "service.name", "bench");
     h->time_ns = clock_ns(CLOCK_REALTIME);
     h->duration_ns = 10 * NS_PER_SECOND;
-    h->period_type.type = profile_string(p, "cpu");
-    h->period_type.unit = profile_string(p, "nanoseconds");
-    h->period = 10000000;
+    profile_set_period(p, 0, "cpu", "nanoseconds", 10000000);
     add_stacks(p, stacks);
     for (int thread = 0; thread < THREADS; thread++) {
         profile_id labels = add_thread(p, thread);
         for (int i = 0; i < SAMPLES_A_THREAD; i++) {
             uint64_t share = random_number() % 1000;
-            profile_add(p, stacks[share * share * STACKS / 1000000], 0, labels,
+            profile_add(p, 0, stacks[share * share * STACKS / 1000000], 0, labels,
                         (int64_t[]){1, 10000000});
         }
     }

@@ -18,13 +18,11 @@ static struct profile *new_profile(void)
 {
     struct profile *p = profile_new(NULL);
     struct profile_header *h = profile_header(p);
-    profile_add_value_type(p, "samples", "count");
-    profile_add_value_type(p, "cpu", "nanoseconds");
+    profile_add_value_type(p, 0, "samples", "count");
+    profile_add_value_type(p, 0, "cpu", "nanoseconds");
     h->time_ns = clock_ns(CLOCK_REALTIME);
     h->duration_ns = 10 * NS_PER_SECOND;
-    h->period_type.type = profile_string(p, "cpu");
-    h->period_type.unit = profile_string(p, "nanoseconds");
-    h->period = 10000000;
+    profile_set_period(p, 0, "cpu", "nanoseconds", 10000000);
     return p;
 }
 
@@ -56,7 +54,7 @@ static void add_samples(struct profile *p, const profile_id *locations)
             frames[k] =
                 locations[((uint32_t)(random >> 33) % spread + (uint32_t)k * 97) % LOCATIONS];
         }
-        profile_add(p, profile_stack(p, frames, DEPTH), 0, 0, (int64_t[]){1, 10000000});
+        profile_add(p, 0, profile_stack(p, frames, DEPTH), 0, 0, (int64_t[]){1, 10000000});
     }
 }
 

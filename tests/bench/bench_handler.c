@@ -19,7 +19,7 @@
 
 #include "base/clock.h"
 #include "cprof/cprof.h"
-#include "sample/handler.h"
+#include "sample/install.h"
 #include "sample/threads.h"
 
 #define SIGNALS 20000

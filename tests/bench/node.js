@@ -2,8 +2,8 @@
 
 // Prints what cprof costs a Node program: the handler over an empty one at 20 JavaScript frames and
 // node's own below them, outside of spans and within one; the pause of start() beside CpuProfiler's; the
-// event loop's delay with and without in one run; what sampling takes of a busy thread, by pairs; and a
-// program's CPU time at 100 Hz beside @datadog/pprof and without any.
+// event loop's delay with and without in one run; what sampling takes of a busy thread, by pairs; cprof's own
+// threads, at first and later; and a program's CPU time at 100 Hz beside @datadog/pprof and without any.
 //
 //   NODE_PATH=… node tests/bench/node.js [ROUNDS]
 //
@@ -18,6 +18,7 @@ const { monitorEventLoopDelay } = require('node:perf_hooks')
 const v8 = require('node:v8')
 
 const JS_FRAMES = 20
+const WARM_UP = 10 // seconds
 const ROUNDS = Number(process.argv[2] ?? 5)
 const median = list => [...list].sort((a, b) => a - b)[list.length >> 1]
 const spread = list => `${Math.min(...list).toFixed(2)}…${Math.max(...list).toFixed(2)}`
@@ -178,6 +179,23 @@ const parts = {
     return { one: mean * each, error: deviation / Math.sqrt(kept.length) * each, pairs: extra.length, frequency }
   },
 
+  // cprof's own threads by their CPU clocks: in the first ten seconds, with all that is met for the first
+  // time, and then.
+  async own () {
+    const cprof = require('cprof')
+    const once = mixedWork(3000)
+    async function workFor (seconds) {
+      const [own, all] = [cprof.stats().collector_cpu_ns, process.cpuUsage()]
+      for (const end = Date.now() + seconds * 1000; Date.now() < end; await new Promise(resolve => setImmediate(resolve))) once()
+      const { user, system } = process.cpuUsage(all)
+      return { own: (cprof.stats().collector_cpu_ns - own) / 1e6, all: (user + system) / 1e3 }
+    }
+    cprof.start({ exporter: 'none', rate: 100 })
+    const first = await workFor(WARM_UP)
+    const then = await workFor(2 * WARM_UP)
+    return { first: first.own, percent: 100 * then.own / then.all }
+  },
+
   async cpu (profiler) {
     if (profiler === 'cprof') require('cprof').start({ exporter: 'none', rate: 100 })
     if (profiler === 'datadog') require('@datadog/pprof').time.start({ intervalMicros: 10000 })
@@ -231,6 +249,8 @@ function all () {
     console.log(`in the sampled thread, by pairs: ${(one / 100).toFixed(3)} % at 100 Hz, standard error ${(error / 100).toFixed(3)}: ` +
       `${one.toFixed(1)} µs a signal (${pairs} pairs with ${frequency.toFixed(0)} signals a second of CPU)`)
   }
+  const { first, percent } = measure('own')
+  console.log(`in cprof's own threads: ${percent.toFixed(3)} % at 100 Hz, after ${first.toFixed(0)} ms in the first ${WARM_UP} s`)
   const times = { none: [], cprof: [], datadog: [] }
   for (let i = 0; i < ROUNDS * 2; i++) for (const name of Object.keys(times)) times[name].push(measure('cpu', name))
   const base = median(times.none.map(({ cpu }) => cpu))

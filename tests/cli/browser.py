@@ -100,6 +100,7 @@ class Browser:
 
     def open(self, path, timeout=60):
         """Opens a file and waits until its page is ready."""
+        self._ask("POST", "/url", {"url": "about:blank"})  # another # alone would load nothing
         self._ask("POST", "/url", {"url": "file://" + os.path.abspath(path)})
         deadline = time.monotonic() + timeout
         while self.run("return document.body.dataset.ready") != "true":
@@ -122,6 +123,10 @@ class Browser:
                 pass
             time.sleep(0.02)
         return None
+
+    def back(self):
+        self._ask("POST", "/back", {})
+        self.settle()
 
     def run(self, script, *arguments):
         return self._ask("POST", "/execute/sync", {"script": script, "args": list(arguments)})
@@ -182,10 +187,14 @@ class Browser:
         self._ask("POST", "/actions", {"actions": [{"type": "pointer", "id": "mouse", "actions": actions}]})
         self.settle()
 
+    def devtools(self, command, **parameters):
+        """A command of the DevTools protocol, and its answer."""
+        return self._ask("POST", "/goog/cdp/execute", {"cmd": command, "params": parameters})
+
     def allow_clipboard(self):
         """Lets pages write to the clipboard and read it, as a person's browser does who clicks there."""
-        self._ask("POST", "/goog/cdp/execute", {"cmd": "Browser.grantPermissions", "params": {
-            "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}})
+        self.devtools("Browser.grantPermissions",
+                      permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
 
     def wheel(self, x, y, by):
         """Turns the wheel there while Ctrl is held."""

@@ -39,12 +39,17 @@ def native(name, module):
 
 
 class ProfileFile:
-    """Stacks are root first. Values are in samples; one sample is 10 ms of CPU."""
+    """Stacks are root first. Values are in samples; one sample is 10 ms of CPU, or as `types` has
+    it: (type, unit, amount) of each column. The period is that of the last one."""
 
     PERIOD = 10_000_000
+    TYPES = (("samples", "count", 1), ("cpu", "nanoseconds", PERIOD))
 
-    def __init__(self, service=None, duration=10.0, start=1_700_000_000_000_000_000):
-        self.strings = {b"": 0}
+    def __init__(self, service=None, duration=10.0, start=1_700_000_000_000_000_000, types=TYPES,
+                 metrics=None):
+        """`metrics` are cprof's own, without its name."""
+        self.types, self.metrics = types, metrics or {}
+        self.strings, self.comments = {b"": 0}, []
         self.functions, self.locations, self.mappings = {}, {}, {}
         self.function_blocks, self.location_blocks, self.mapping_blocks = [], [], []
         self.samples = []
@@ -84,9 +89,11 @@ class ProfileFile:
 
     def add(self, stack, count, **labels):
         ids = b"".join(varint(self._location(frame)) for frame in reversed(stack))
-        values = varint(count) + varint(count * self.PERIOD)
+        values = b"".join(varint(count * amount) for _, _, amount in self.types)
         content = block(1, ids) + block(2, values)
-        for key, value in labels.items():
+        each = [(key, value) for key, values in labels.items()
+                for value in (values if isinstance(values, list) else [values])]
+        for key, value in each:
             if isinstance(value, int):
                 content += block(3, number(1, self.string(key)) + number(3, value))
             else:
@@ -98,10 +105,14 @@ class ProfileFile:
         return number(1, self.string(type)) + number(2, self.string(unit))
 
     def write(self, path):
-        types = block(1, self._type("samples", "count")) + block(1, self._type("cpu", "nanoseconds"))
-        period = block(11, self._type("cpu", "nanoseconds")) + number(12, self.PERIOD)
+        types = b"".join(block(1, self._type(type, unit)) for type, unit, _ in self.types)
+        period = block(11, self._type(*self.types[-1][:2])) + number(12, self.types[-1][2])
         times = number(9, self.start) + number(10, int(self.duration * 1e9))
         comment = number(13, self.string(f"service.name={self.service}")) if self.service else b""
+        for text in self.comments:
+            comment += number(13, self.string(text))
+        for name, value in self.metrics.items():
+            comment += number(13, self.string(f"profile:cprof.{name}={value}"))
         tables = b"".join(
             [block(3, each) for each in self.mapping_blocks] +
             [block(4, each) for each in self.location_blocks] +
@@ -151,8 +162,8 @@ def grown(path, duration=20.0):
     return profile.write(path)
 
 
-def large(path):
-    """200,000 unique stacks of 30 frames, that branch as a program's do."""
+def large(path, stacks=200_000):
+    """Unique stacks of 30 frames, that branch as a program's do."""
     chance = random.Random(7)
     frames = [python(f"Class{i % 97}.method_{i}", f"/app/package_{i % 50}/module_{i % 400}.py",
                      i % 900 + 1, i % 900) for i in range(6000)]
@@ -160,7 +171,7 @@ def large(path):
     ids = [varint(profile._location(frame)) for frame in frames]
     key = number(1, profile.string("thread.id"))
     seen, stack = set(), []
-    while len(seen) < 200_000:
+    while len(seen) < stacks:
         del stack[chance.choice((2, 4, 12, 20, 26, 28, 28, 29, 29, 29)):]
         while len(stack) < 30:
             level = len(stack)

@@ -109,8 +109,7 @@ def test_a_profile_does_not_differ_from_itself(cprof, small):
 def test_sampling_more_often_is_no_change(cprof, tmp_path):
     """The same program at 100 and at 1000 samples a second."""
     slow = profiles.ProfileFile().add([profiles.MAIN], 60).add([profiles.PARSE], 40).write(tmp_path / "slow.pb.gz")
-    fast = profiles.ProfileFile()
-    fast.PERIOD = 1_000_000
+    fast = profiles.ProfileFile(types=(("samples", "count", 1), ("cpu", "nanoseconds", 1_000_000)))
     fast = fast.add([profiles.MAIN], 604).add([profiles.PARSE], 396).write(tmp_path / "fast.pb.gz")
     report = diff(cprof, slow, fast)
     for row in report["rows"]:
@@ -134,6 +133,105 @@ def test_equal_programs_rarely_stand_out_and_real_changes_do(cprof, tmp_path):
     report = diff(cprof, "-n", "9999", draw(tmp_path / "a.pb.gz", 100), draw(tmp_path / "b.pb.gz", 200))
     standing = [row["name"] for row in report["rows"] if row["stands_out"]]
     assert "grew" in standing and len(standing) <= 6  # 1 in 1,000 by chance is expected
+
+
+FAST = (("samples", "count", 1), ("cpu", "nanoseconds", 1_000_000))
+
+
+def drawn(path, random, weight, grown=1):
+    """60 functions as a timer of 1,000 a second sees them where the kernel looks at it less often: each
+    signal stands for `weight` samples."""
+    counts = []
+    for i in range(60):
+        mean = 3 + i * i / 6
+        signals = sum(random.random() < mean / 2000 for _ in range(2000))
+        counts.append(weight * (round(signals * grown) if i == 50 else signals))
+    overruns = sum(counts) * (weight - 1) // weight
+    profile = profiles.ProfileFile(types=FAST, metrics={"samples": sum(counts), "timer_overruns": overruns})
+    for i, count in enumerate(counts):
+        if count:
+            profile.add([profiles.python(f"f{i}", "f.py", 1)], count)
+    return profile.write(path)
+
+
+@pytest.mark.parametrize("how", ["second", "total"])
+def test_samples_of_one_signal_are_one_observation(cprof, tmp_path, how):
+    """Of two equal runs nothing stands out, whatever a sample weighs, and what really grew does."""
+    import random
+    random.seed(5)
+    for weight in (1, 4, 10):
+        standing, grew = 0, 0
+        for _ in range(12):
+            files = [drawn(tmp_path / f"{i}.pb.gz", random, weight) for i in (0, 1)]
+            report = diff(cprof, "-n", "99", "--normalize", how, *files)
+            standing += sum(row["stands_out"] for row in report["rows"])
+            assert report["base"]["samples_per_observation"] == pytest.approx(weight, rel=0.001)
+            files[1] = drawn(tmp_path / "2.pb.gz", random, weight, grown=1.5)
+            grew += by_name(diff(cprof, "-n", "99", "--normalize", how, *files))["f50"]["stands_out"]
+        assert standing <= 4, f"{standing} of 720 rows without a change, with a weight of {weight}"
+        assert grew >= 11, weight
+
+
+def test_what_clocks_tell_of_threads_without_signals_makes_no_signal_lighter(cprof, tmp_path):
+    metrics = {"samples": 1000, "samples_blocked": 600, "samples_dropped": 100, "timer_overruns": 375}
+    file = profiles.ProfileFile(metrics=metrics).add([profiles.MAIN], 1000).write(tmp_path / "blocked.pb.gz")
+    assert diff(cprof, file, file)["base"]["samples_per_observation"] == 4
+
+
+def test_runs_of_unlike_weights_are_compared_each_by_its_own(cprof, tmp_path):
+    import random
+    random.seed(6)
+    standing = 0
+    for _ in range(12):
+        files = [drawn(tmp_path / f"{weight}.pb.gz", random, weight) for weight in (1, 4)]
+        report = diff(cprof, "-n", "99", "--normalize", "total", *files)
+        standing += sum(row["stands_out"] for row in report["rows"])
+        row = by_name(report)["f40"]
+        base, new = row["base_samples"], row["new_samples"] / 4
+        assert row["z"] == 0 or row["z"] == pytest.approx(share_z(
+            base, report["total"]["base_samples"], new, report["total"]["new_samples"] / 4), rel=1e-6)
+    assert standing <= 4
+
+
+HEAP = (("inuse_objects", "count", 512), ("inuse_space", "bytes", 524288))
+
+
+def test_levels_are_compared_as_they_stand(cprof, tmp_path):
+    """Memory in use is what it is, however long was looked."""
+    def heap(path, duration, *counts):
+        profile = profiles.ProfileFile(types=HEAP, duration=duration)
+        for name, count in zip(("cache", "index", "leak"), counts):
+            profile.add([profiles.python(name, "a.py", 1)], count)
+        return profile.write(path)
+
+    for durations in ((10, 30), (0, 0), (0, 5)):
+        files = [heap(tmp_path / "old.pb.gz", durations[0], 100, 40, 4),
+                 heap(tmp_path / "new.pb.gz", durations[1], 100, 41, 84)]
+        report = diff(cprof, *files)
+        rows = by_name(report)
+        assert report["normalized"] == "no" and "cache" in rows
+        assert [rows[name]["delta"] for name in ("cache", "index", "leak")] == [0, 524288, 80 * 524288]
+        assert [row["name"] for row in report["rows"] if row["stands_out"]] == ["leak"]
+        objects = by_name(diff(cprof, "--type", "inuse_objects", *files))
+        for name, row in rows.items():
+            assert row["new_samples"] == objects[name]["new_samples"] == row["new"] // 524288
+            assert objects[name]["z"] == pytest.approx(row["z"])
+        table = cprof("diff", *files).stdout
+        assert "self inuse_space as it stands" in table and "+40.0 MiB" in table
+
+
+def test_counts_that_tell_no_time_are_compared_as_they_stand_and_time_by_its_shares(cprof, tmp_path):
+    def made(type, unit, path, *counts):
+        profile = profiles.ProfileFile(types=((type, unit, 1),), duration=0)
+        for name, count in zip("ab", counts):
+            profile.add([profiles.python(name, "a.py", 1)], count)
+        return profile.write(path)
+
+    for type, unit, how in (("alloc_space", "bytes", "no"), ("contentions", "count", "no"),
+                            ("cpu", "nanoseconds", "by total"), ("samples", "count", "by total")):
+        files = made(type, unit, tmp_path / "a.pb.gz", 100, 50), made(type, unit, tmp_path / "b.pb.gz", 100, 90)
+        assert diff(cprof, *files)["normalized"] == how
+        assert diff(cprof, "--normalize", "none", *files)["normalized"] == "no"
 
 
 def test_a_fifth_more_of_a_hot_function_is_found_and_that_of_a_rare_one_is_noise(cprof, tmp_path):
@@ -280,7 +378,10 @@ def test_what_cannot_be_compared_gets_one_line_and_exit_1(cprof, small, grown, t
     one_line(cprof("diff", small, tmp_path / "missing.pb.gz"), 1, "missing.pb.gz", "No such file")
     one_line(cprof("diff", empty, small), 1, "empty.pb.gz", "no samples that match")
     one_line(cprof("diff", small, empty), 1, "empty.pb.gz", "no samples that match")
-    one_line(cprof("diff", "--new-label", "k=v", small, grown), 1, "grown.pb.gz", "no samples that match")
+    done = cprof("diff", "--new-label", "k=v", small, grown)
+    told = done.stderr.splitlines()
+    assert done.returncode == 1 and len(told) == 2 and "no sample has a label k, only: " in told[0]
+    assert "grown.pb.gz: no samples that match" in told[1]
     one_line(cprof("diff", "--normalize", "second", small, timeless), 1, "timeless.pb.gz", "how long")
     one_line(cprof("diff", "--type", "heap", small, grown), 1, "heap", "samples, cpu")
     (tmp_path / "other.collapsed").write_text("a;b 5\n")
@@ -292,8 +393,7 @@ def test_what_cannot_be_compared_gets_one_line_and_exit_1(cprof, small, grown, t
 
 
 def test_numbers_at_the_ends_stay_numbers(cprof, small, tmp_path):
-    huge = profiles.ProfileFile()
-    huge.PERIOD = 2**60
+    huge = profiles.ProfileFile(types=(("samples", "count", 1), ("cpu", "nanoseconds", 2 ** 60)))
     huge.add([profiles.MAIN], 7).add([profiles.PARSE], 1)
     negative = profiles.ProfileFile().add([profiles.MAIN], -5).add([profiles.PARSE], 50)
     for other in (huge.write(tmp_path / "huge.pb.gz"), negative.write(tmp_path / "negative.pb.gz")):
@@ -374,12 +474,12 @@ CHANGE = """
         box = model.children(box).find((each) => graph.label(each) === name);
     const canvas = document.getElementById('canvas').getBoundingClientRect();
     const scale = graph.width / graph.span;
-    const at = (box.x + box.total / 2 - graph.left) * scale, row = 4 + box.depth * 20;
+    const at = (box.x + box.size / 2 - graph.left) * scale, row = 4 + box.depth * 20;
     const ratio = devicePixelRatio;
     const [red, green, blue] = document.getElementById('canvas').getContext('2d').getImageData(
-        Math.round(((box.x + box.total - graph.left) * scale - 4) * ratio), Math.round((row + 3) * ratio), 1, 1).data;
-    return {...model.changeOf(box), width: box.total * scale / graph.width, x: canvas.x + at, y: canvas.y + row + 10,
-            tint: red - green > 25 ? 'red' : green - red > 25 ? 'green' : 'grey'};
+        Math.round(((box.x + box.size - graph.left) * scale - 4) * ratio), Math.round((row + 3) * ratio), 1, 1).data;
+    return {...model.changeOf(box), width: box.size * scale / graph.width, x: canvas.x + at, y: canvas.y + row + 10,
+            tint: red - blue > 25 ? 'orange' : blue - red > 25 ? 'blue' : 'grey'};
 """
 
 
@@ -393,14 +493,14 @@ def quiet(page):
             and "getImageData" not in entry["message"]] == []  # this test's own way to see colours
 
 
-def test_widths_are_the_new_profiles_and_colours_the_changes(page):
+def test_widths_are_both_sides_together_and_colours_the_changes(page):
     opened = page()
     seen = {path: change(opened, *path) for path in [
         ("main",), ("main", "work", "crc32"), ("main", "work", "work"), ("Worker.run",), ("Worker.run", "parse"),
         ("Worker.run", "validate")]}
     assert {path[-1]: (round(box["width"], 3), box["tint"]) for path, box in seen.items()} == {
-        "main": (0.768, "red"), "crc32": (0.52, "red"), "work": (0.176, "grey"), "Worker.run": (0.232, "grey"),
-        "parse": (0.08, "green"), "validate": (0.152, "red")}
+        "main": (0.693, "orange"), "crc32": (0.422, "orange"), "work": (0.187, "grey"), "Worker.run": (0.307, "grey"),
+        "parse": (0.222, "blue"), "validate": (0.084, "orange")}
     assert opened.run("return [...document.querySelectorAll('#legend li')].map((each) => each.textContent)") == [
         "grew", "shrank", "within sampling noise"]
     quiet(opened)
@@ -418,6 +518,21 @@ def test_the_tooltip_has_base_new_delta_and_confidence(page):
     place = change(opened, "main", "work", "work")
     opened.pointer(place["x"], place["y"])
     assert dict(opened.run(tip))["confidence"] == "25.1%, within sampling noise"
+
+
+@pytest.mark.parametrize("how", ["second", "total", "none"])
+def test_the_page_knows_observations_from_samples_as_the_command_does(browser, cprof, tmp_path, how):
+    import random
+    random.seed(8)
+    files = [drawn(tmp_path / f"{weight}.pb.gz", random, weight) for weight in (1, 4)]
+    rows = diff(cprof, "-n", "99", "--normalize", how, *files, "-o", tmp_path / "diff.html")["rows"]
+    browser.open(tmp_path / "diff.html")
+    theirs = dict(browser.run("""
+        const {model} = window.page, {grouping} = model;
+        return window.page.table.keys.map((key) => [grouping.name(key), model.changeOfKey(key)]);"""))
+    for row in rows:
+        assert theirs[row["name"]]["confidence"] == pytest.approx(row["confidence"], abs=1e-6)
+        assert theirs[row["name"]]["delta"] == pytest.approx(row["delta"])
 
 
 @pytest.mark.parametrize("arguments", [[], ["--normalize", "total"]])
@@ -439,6 +554,47 @@ def test_the_pages_table_has_the_commands_numbers(page, cprof, small, grown, arg
     assert opened.text("summary") == (
         "small.pb.gz → grown.pb.gz · CPU time as a share of each side's total" if arguments else
         "small.pb.gz → grown.pb.gz · 100 ms/s → 125 ms/s (+25.0%) · CPU time per second of wall time")
+
+
+def test_the_table_has_a_column_of_the_base_and_sorts_by_any(page):
+    opened = page()
+    rows = """return [...document.querySelectorAll('#rows tr[data-key]')].map((row) =>
+        [row.querySelector('.kind').textContent, ...[0, 1, 2].map((i) => row.cells[i].textContent)])"""
+    assert opened.run("return [...document.querySelectorAll('thead button')].map((each) => each.textContent)") == [
+        "Base", "New", "Change", "Function"]
+    assert opened.run(rows)[:3] == [["crc32", "30.0 ms/s", "65.0 ms/s", "+35.0 ms+35.0%"],
+                                    ["parse", "40.0 ms/s", "10.0 ms/s", "-30.0 ms-30.0%"],
+                                    ["validate", "0 s/s", "19.0 ms/s", "+19.0 ms+19.0%"]]
+    for column, first in (("base", "parse"), ("new", "crc32")):
+        opened.run("document.querySelector(`[data-sort=${arguments[0]}]`).click()", column)
+        assert opened.run(rows)[0][0] == first
+    quiet(opened)
+
+
+def test_base_and_new_stand_side_by_side(page):
+    opened = page()
+    opened.click("beside")
+    told = """const {page: {graph, beside}} = window;
+        return [graph, beside.graph].map((each) => [each.label(each.model.root),
+            ...each.rows.slice(1).map((row) => row.map((box) => [each.label(box), each.look(box).width / each.width]))])"""
+    base, new = opened.run(told)
+    assert (base[0], new[0]) == ("base: small.pb.gz", "new: grown.pb.gz")
+    widths = [{name: round(width, 3) for row in side[1:] for name, width in row} for side in (base, new)]
+    assert widths[0] == {"main": 0.6, "Worker.run": 0.4, "work": 0.2, "parse": 0.4, "crc32": 0.3}
+    assert widths[1] == {"main": 0.768, "Worker.run": 0.232, "work": 0.176, "parse": 0.08, "crc32": 0.52,
+                         "validate": 0.152}
+    assert opened.run("return location.hash") == "#beside=1"
+    # What is asked of one is asked of both, and both zoom to the same function.
+    opened.run("const {graph, model} = window.page; graph.zoom(model.children(model.root)[0])")
+    opened.type("search", "crc32")
+    assert opened.run("""const {page: {graph, beside}} = window;
+        return [graph, beside.graph].map((each) => [each.label(each.focus), each.matches().length])""") == [
+        ["main", 1], ["main", 1]]
+    opened.type("search", "")
+    opened.keys("b")
+    assert opened.run("return [window.page.beside.isOpen, window.page.graph.label(window.page.model.root)]") == [
+        False, "all"]
+    quiet(opened)
 
 
 def test_widths_can_be_the_bases_and_callers_are_compared_too(page):

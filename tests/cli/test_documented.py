@@ -15,7 +15,7 @@ AT_BUILD_TIME = {"CPROF_SKIP_BUILD", "CPROF_CMAKE_OPTIONS", "CPROF_NODE_INCLUDE"
 
 
 def read_by_the_code(prefix):
-    quoted = re.compile(rf"""["'](?:env\.)?({prefix}[A-Z_]+)["'=]|process\.env\.({prefix}[A-Z_]+)""")
+    quoted = re.compile(rf"""["'](?:env\.)?({prefix}[A-Z_]+)["'=]|\benv\.({prefix}[A-Z_]+)""")
     return {name for path in SOURCES for match in quoted.finditer(path.read_text())
             for name in match.groups() if name}
 
@@ -47,9 +47,9 @@ def test_every_standard_variable_that_is_read_is_documented():
 
 def test_every_figure_is_documented():
     header = (ROOT / "core" / "include" / "cprof" / "cprof.h").read_text()
-    metrics = (ROOT / "core" / "engine" / "metrics.c").read_text()
+    metrics = (ROOT / "core" / "profile" / "metric_fields.h").read_text()
     fields = [re.search(rf"#define {name}\(X\)((?:.*\\\n)*.*)", text)[1]
               for name, text in (("CPROF_STATS_FIELDS", header), ("PROFILE_ONLY_FIELDS", metrics))]
-    names = set(re.findall(r"X\((\w+)\)", "".join(fields)))
+    names = set(re.findall(r"X\((\w+), ", "".join(fields)))
     assert len(names) > 15
     assert first_column("troubleshooting.md", "own figures") == names

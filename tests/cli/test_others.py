@@ -135,28 +135,44 @@ def ebpf(tmp_path):
     thread = agent.attribute("thread.name", "worker-1"), agent.attribute("thread.id", 77)
     samples = [agent.sample(python, [start + i * 10**8 for i in range(7)], *thread),
                agent.sample(agent.stack(kernel, native, work), [start + 5, start + 9], *thread)]
-    agent.resource([agent.profile(samples, start)], service_name="shop", container_id="c1")
+    agent.resource([agent.profile(samples, start)], service_name="shop", container_id="c1", host_name="box")
     agent.resource([agent.profile([agent.sample(agent.stack(goroutine), [start + 3])], start)],
-                   service_name="gate", container_id="c2")
+                   service_name="gate", container_id="c2", host_name="box")
     return agent.write(tmp_path / "ebpf.otlp")
 
 
 def test_an_ebpf_profilers_samples_are_counted_by_their_times(cprof, ebpf):
     found = {(row["name"], row["frame_type"]): (row["self"] // 50_000_000, row["total"] // 50_000_000)
              for row in rows(cprof, ebpf)}
-    assert found == {("[libc.so.6]", "native"): (7, 9), ("work", "cpython"): (0, 9),
-                     ("do_syscall_64", "kernel"): (2, 2), ("main.serve", ""): (1, 1)}
+    assert found == {("libc.so.6+0x1234", "native"): (7, 9), ("work", "cpython"): (0, 9),
+                     ("do_syscall_64", "kernel"): (2, 2), ("main.serve", "go"): (1, 1)}
     table = cprof("top", ebpf).stdout.splitlines()
-    assert table[0] == "500 ms of CPU in 5.00 s · 10 samples at 20 Hz · 1 thread"
+    assert table[0] == "ebpf.otlp · 500 ms of CPU in 5.00 s · 10 samples at 20 Hz · 1 thread"
     assert len(rows(cprof, "--thread", "worker-1", ebpf)) == 3
     assert len(rows(cprof, "--label", "thread.id=77", ebpf)) == 3
+
+
+@pytest.mark.parametrize("between", ["", "o.otlp", "o.pb.gz", "o.otlp.gz"])
+def test_an_ebpf_profilers_samples_keep_their_resource_and_type(cprof, ebpf, tmp_path, between):
+    """What all resources have is the profile's, what only some have each of their samples'."""
+    path = ebpf
+    if between:
+        assert cprof("convert", ebpf, tmp_path / between).returncode == 0
+        path = tmp_path / between
+    for label, names in (("service.name=shop", {"libc.so.6+0x1234", "work", "do_syscall_64"}),
+                         ("container.id=c2", {"main.serve"}), ("service.name=gate", {"main.serve"}),
+                         ("host.name=box", {"libc.so.6+0x1234", "work", "do_syscall_64", "main.serve"}),
+                         ("service.name=other", set())):
+        assert {row["name"] for row in rows(cprof, "--label", label, path)} == names, label
+    types = json.loads(cprof("top", "--json", "--by", "type", path).stdout)["rows"]
+    assert {row["name"]: row["self"] // 50_000_000 for row in types} == {"native": 7, "kernel": 2, "go": 1, "cpython": 0}
 
 
 def test_an_ebpf_profilers_file_goes_through_every_command(cprof, ebpf, tmp_path):
     for output in ("o.pb.gz", "o.otlp", "o.collapsed", "o.speedscope.json", "o.html"):
         assert cprof("convert", ebpf, tmp_path / output).returncode == 0, output
-    assert "[libc.so.6]" in (tmp_path / "o.collapsed").read_text()
-    assert "[libc.so.6]" in (tmp_path / "o.speedscope.json").read_text()
+    assert "libc.so.6+0x1234" in (tmp_path / "o.collapsed").read_text()
+    assert "libc.so.6+0x1234" in (tmp_path / "o.speedscope.json").read_text()
     native = [(row["name"], row["self"]) for row in rows(cprof, tmp_path / "o.pb.gz")]
     assert native == [(row["name"], row["self"]) for row in rows(cprof, ebpf)]
     assert cprof("diff", ebpf, tmp_path / "o.pb.gz", "--fail-over", "0").returncode == 0

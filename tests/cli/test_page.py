@@ -28,7 +28,7 @@ BOX = """
     const canvas = document.getElementById('canvas').getBoundingClientRect();
     const scale = graph.width / graph.span;
     const from = Math.max(0, (box.x - graph.left) * scale);
-    const to = Math.min(graph.width, (box.x + box.total - graph.left) * scale);
+    const to = Math.min(graph.width, (box.x + box.size - graph.left) * scale);
     return {x: canvas.x + (from + to) / 2, y: canvas.y + 4 + box.depth * 20 + 10, width: to - from,
             total: box.total / 1e7, self: box.self / 1e7};
 """
@@ -60,7 +60,7 @@ def table(page):
     """The rows in sight: name → (self, total) as they are written."""
     return {row[0]: (row[1], row[2]) for row in page.run("""
         return [...document.querySelectorAll('#rows tr[data-key]')].map((row) => [
-            row.querySelector('.name span').textContent, row.cells[0].textContent, row.cells[1].textContent]);
+            row.querySelector('.name .kind').textContent, row.cells[0].textContent, row.cells[1].textContent]);
     """)}
 
 
@@ -233,9 +233,23 @@ def test_mutual_recursion_folds_back_to_the_first_call(page, tmp_path):
     assert box(opened, "a", "b", "a") is None
 
 
+def test_a_call_after_a_fold_hangs_under_what_called_it(page, tmp_path):
+    """c is called by a at last: the way there leads back to a, and is whole again for the next stack."""
+    a, b, c, d = (profiles.python(name, "f.py", 1) for name in "abcd")
+    path = profiles.ProfileFile().add([a, b, c, a, c], 6).add([a, b, c, d], 4).add([a, b, b, c, d, c], 1)
+    opened = page(path.write(tmp_path / "r.pb.gz"))
+    opened.click("collapse")
+    assert (box(opened, "a", "c")["total"], box(opened, "a", "b")["total"], box(opened, "a", "b", "c")["total"]) == (
+        6, 5, 5)
+    assert (box(opened, "a", "b", "c")["self"], box(opened, "a", "b", "c", "d")["self"]) == (1, 4)
+    assert box(opened, "a", "b", "c", "d", "c") is None
+    assert table(opened) == {"c": ("70.0 ms63.6%", "110 ms100.0%"), "d": ("40.0 ms36.4%", "50.0 ms45.5%"),
+                             "a": ("0 s0.0%", "110 ms100.0%"), "b": ("0 s0.0%", "110 ms100.0%")}
+
+
 def choose(page, facet, value):
     page.run("""
-        const section = [...document.querySelectorAll('#filters section')].find(
+        const section = [...document.querySelectorAll('#filters details')].find(
             (each) => each.querySelector('h2').textContent === arguments[0]);
         [...section.querySelectorAll('label')].find(
             (each) => each.querySelector('.value').textContent === arguments[1]).querySelector('input').click();
@@ -245,7 +259,7 @@ def choose(page, facet, value):
 
 def facet(page, name):
     return dict(page.run("""
-        const section = [...document.querySelectorAll('#filters section')].find(
+        const section = [...document.querySelectorAll('#filters details')].find(
             (each) => each.querySelector('h2').textContent === arguments[0]);
         return [...section.querySelectorAll('label')].map((each) => [
             each.querySelector('.value').textContent, each.querySelector('.amount').textContent]);
@@ -277,6 +291,18 @@ def test_filters_by_thread_label_trace_and_span_with_live_totals(page, small, cp
     assert opened.text("summary").startswith("1.00 s · ")
 
 
+def test_a_sample_passes_by_any_of_several_values_of_a_label(page, tmp_path):
+    profile = profiles.ProfileFile()
+    profile.add([profiles.MAIN], 1, tag=["a", "b", 7]).add([profiles.MAIN], 20, tag="b").add([profiles.MAIN], 300)
+    opened = page(profile.write(tmp_path / "labels.pb.gz"))
+    opened.click("filter")
+    assert facet(opened, "tag") == {"a": "10.0 ms", "b": "210 ms", "7": "10.0 ms"}
+    for value, left in (("7", "10.0 ms"), ("b", "210 ms")):
+        choose(opened, "tag", value)
+        assert opened.text("summary").startswith(f"{left} of 3.21 s")
+    quiet(opened)
+
+
 def test_labels_may_be_called_anything(page, tmp_path):
     """Not even "trace", which a label may be and a link is, or what every object of JavaScript has."""
     profile = profiles.ProfileFile()
@@ -287,7 +313,7 @@ def test_labels_may_be_called_anything(page, tmp_path):
     opened = page(profile.write(tmp_path / "labels.pb.gz"))
     opened.click("filter")
     assert opened.run("return [...document.querySelectorAll('#filters h2')].map((each) => each.textContent)") == [
-        *names, "Trace", "Span"]
+        "Frames", *names, "Trace", "Span"]
     for i, name in enumerate(names):
         assert facet(opened, name)[f"value {i}"] == f"{10 * (1 + i)}.0 ms"
     assert facet(opened, "Trace") == {profiles.TRACE: "400 ms"}
@@ -300,7 +326,7 @@ def test_labels_may_be_called_anything(page, tmp_path):
 
 def test_the_table_sorts_and_leads_to_the_graph(page, small):
     opened = page(small)
-    names = "return [...document.querySelectorAll('#rows .name span')].map((each) => each.textContent)"
+    names = "return [...document.querySelectorAll('#rows .name .kind')].map((each) => each.textContent)"
     assert opened.run(names) == ["parse", "crc32", "work", "main", "Worker.run"]
     opened.run("document.querySelector('[data-sort=total]').click()")
     assert opened.run(names) == ["main", "work", "parse", "Worker.run", "crc32"]
@@ -309,7 +335,7 @@ def test_the_table_sorts_and_leads_to_the_graph(page, small):
     opened.run("[...document.querySelectorAll('#rows tr')].find((r) => r.textContent.includes('crc32')).click()")
     opened.settle()
     assert opened.text("status").startswith("crc32 · total 300 ms")
-    assert opened.run("return document.querySelector('#rows [aria-selected=true] .name span').textContent") == "crc32"
+    assert opened.run("return document.querySelector('#rows [aria-selected=true] .name .kind').textContent") == "crc32"
 
 
 def test_everything_can_be_done_with_the_keyboard(page, small):
@@ -349,7 +375,7 @@ def pressed(page, element_id):
 def test_every_key_of_the_help_does_what_it_says(page, small):
     opened = page(small, "--source-url", "https://example.com{file}#{line}")
     told = set(opened.run("return [...document.querySelectorAll('#help dt kbd')].map((each) => each.textContent)"))
-    assert told == set("IHRUDFTCS/←→↑↓") | {"Enter"}
+    assert told == set("IHARUDFTCSMPBLE/←→↑↓") | {"Enter"}
     for key, button in (("i", "inverted"), ("h", "hide-native"), ("r", "collapse"), ("u", "flame"),
                         ("t", "table-toggle")):
         before = pressed(opened, button)
@@ -612,7 +638,8 @@ def test_an_empty_profile_opens(page, tmp_path):
 def test_the_end_of_a_deep_stack_has_breadcrumbs(page, tmp_path):
     frames = [profiles.python(f"f{i}", "deep.py", i) for i in range(1000)]
     opened = page(profiles.ProfileFile().add(frames, 1).write(tmp_path / "deep.pb.gz"))
-    opened.run("const {graph, model} = window.page; graph.zoom(model.follow(model.key.slice(1)), false)")
+    opened.run("const {graph, model} = window.page; "
+               "graph.zoom(model.follow(Array.from({length: 1000}, (_, i) => model.shape.key(i + 1))), false)")
     crumbs = opened.run("return [...document.querySelectorAll('#crumbs button')].map((each) => each.textContent)")
     assert crumbs[0] == "all" and crumbs[1].startswith("… f") and crumbs[-1] == "f999"
     assert len(crumbs) == 100
@@ -664,3 +691,52 @@ def test_the_page_is_no_larger_than_the_pprof_file_times_1_3(cprof, large, tmp_p
     pprof_size = pathlib.Path(large).stat().st_size
     print(f"page {page_size:,} bytes, pprof {pprof_size:,} bytes: {page_size / pprof_size:.2f}")
     assert page_size < 1.3 * pprof_size
+
+
+def test_code_without_symbols_goes_by_its_address_as_in_top(page, cprof, tmp_path):
+    profile = profiles.ProfileFile()
+    for i, module in enumerate(("/usr/lib/libx.so", "/usr/lib/liby.so", "/usr/lib/libx.so")):
+        profile.add([profiles.MAIN, profiles.Frame("", line=i, module=module)], i + 1)
+    path = profile.write(tmp_path / "nameless.pb.gz")
+    rows = json.loads(cprof("top", "--json", path).stdout)["rows"]
+    shown = page(path).run("""
+        const {model} = window.page;
+        return window.page.table.keys.map((key) => [model.grouping.name(key), model.selfOf[key]]);""")
+    assert sorted(shown) == sorted([row["name"], row["self"]] for row in rows)
+    assert sum("+0x" in name for name, _ in shown) == 3
+
+
+def test_values_of_every_unit_are_written_as_in_the_table_of_top(page, cprof, tmp_path):
+    values = [("microseconds", 1500, "1.50 ms"), ("seconds", 90, "90.0 s"), ("kB", 2048, "2.00 MiB"),
+              ("bytes", 1 << 60, "1.00 EiB"), ("count", 12_345_678, "12.3 M"), ("count", 9_999_999, "9,999,999"),
+              ("cycles", 123_456_789_012, "123 G"), ("nanoseconds", 12, "12 ns")]
+    profile = profiles.ProfileFile(types=[(f"type{i}", unit, amount) for i, (unit, amount, _) in enumerate(values)])
+    path = profile.add([profiles.MAIN], 1).write(tmp_path / "units.pb.gz")
+    opened = page(path)
+    for i, (_, _, shown) in enumerate(values):
+        select(opened, "column", str(i))
+        assert table(opened)["main"] == (f"{shown}100.0%",) * 2
+        assert shown in cprof("top", "--type", f"type{i}", path).stdout
+
+
+def test_values_below_0_have_boxes_as_wide_as_they_are_large(page, cprof, tmp_path):
+    profile = profiles.ProfileFile()
+    profile.add([profiles.MAIN, profiles.WORK], 20).add([profiles.MAIN, profiles.PARSE], -70)
+    profile.add([profiles.MAIN], -10)
+    path = profile.write(tmp_path / "difference.pb.gz")
+    page = page(path)
+    whole = box(page, "main")
+    assert whole["total"] == -60
+    for inverted in (False, True):
+        names = [["work"], ["parse"]] if inverted else [["main", "work"], ["main", "parse"]]
+        work, parse = (box(page, *path) for path in names)
+        assert (work["total"], parse["total"]) == (20, -70)
+        assert work["width"] == pytest.approx(0.2 * whole["width"], abs=1)
+        assert parse["width"] == pytest.approx(0.7 * whole["width"], abs=1)
+        page.click("inverted")
+    assert table(page) == {"parse": ("-700 ms-70.0%", "-700 ms-70.0%"), "work": ("200 ms20.0%", "200 ms20.0%"),
+                           "main": ("-100 ms-10.0%", "-600 ms-60.0%")}
+    assert list(table(page)) == ["parse", "work", "main"], "the largest come first"
+    page.type("search", "parse")
+    assert page.text("matches") == "1 · 70.0%"
+    assert tooltip(page, "main", "parse")["total"] == "-700 ms · -70.0%"

@@ -22,12 +22,17 @@ START = 1_700_000_000_000_000_000
 SECONDS = 60
 
 
+def module_of(file):
+    """Where the C sources of CPython went: extension modules, or the interpreter itself."""
+    return "/usr/lib/python3.11/lib-dynload/extension.so" if file.startswith("Modules/") else "/usr/bin/python3.11"
+
+
 def frame(text):
     place = re.fullmatch(r"(.+) \((.+):(\d+)\)", text)
     if place:
         name, file, line = place[1], place[2], int(place[3])
         kind = "cpython" if file.startswith("<frozen") else KINDS.get(pathlib.PurePath(file).suffix)
-        return profiles.Frame(name, file, line, kind=kind or "native")
+        return profiles.Frame(name, file, line, kind=kind, module=None if kind else module_of(file))
     module = re.fullmatch(r"(.+) \((.+)\)", text)
     return profiles.native(module[1], module[2]) if module else profiles.Frame(text)
 
@@ -105,6 +110,6 @@ def test_the_comparison(browser, cprof, tmp_path):
                  "--fail-over", "2")
     assert done.returncode == 3, done.stderr
     take(browser, tmp_path / "diff.html", "diff.png")
-    colours = set(browser.run("""return [...window.page.graph.rows.flat()].filter((box) => box.parent)
+    colours = set(browser.run("""return [...window.page.graph.rows.flat()].filter((box) => box.isFrame)
         .map((box) => window.page.model.changeOf(box).direction)"""))
     assert colours == {"grew", "shrank", "noise"}

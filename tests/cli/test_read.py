@@ -239,6 +239,43 @@ def test_merge_adds_up(cprof, small, tmp_path):
     assert by_name(report)["work"] == (60, 150)
 
 
+@pytest.mark.parametrize("ending", [".pb.gz", ".otlp", ".html"])
+@pytest.mark.parametrize("intervals", [False, True])
+def test_services_are_told_apart_in_what_is_merged(cprof, tmp_path, ending, intervals):
+    """What processes do not share is a label of each one's samples; what they share, and what a
+    sample says itself, stays. Of many files (threads read them), of sums, and from a pipe."""
+    files = []
+    for i in range(9):
+        profile = profiles.ProfileFile(service=f"shop{i % 3}", start=10 ** 18 + i * 10 ** 10)
+        profile.comments = ["host.name=box", f"process.pid={100 + i}"] + (["only.one=yes"] if i == 4 else [])
+        profile.add([profiles.MAIN], 10 ** (i % 3)).add([profiles.PARSE], 1, **{"service.name": "its own"})
+        files.append(profile.write(tmp_path / f"{i}.pb.gz"))
+    more = ["--intervals"] if intervals else []
+    merged = tmp_path / f"all{ending}"
+    with open(files[0], "rb") as first:
+        assert cprof("merge", *more, files[1], files[2], "-", *files[3:6], "-o", tmp_path / f"some{ending}",
+                     stdin=first).returncode == 0
+    assert cprof("merge", *more, tmp_path / f"some{ending}", *files[6:], "-o", merged).returncode == 0
+    for sources in ([merged], files):
+        for label, expected in (("service.name=shop0", 3), ("service.name=shop1", 30), ("service.name=shop2", 300),
+                                ("service.name=its own", 9), ("host.name=box", 342), ("process.pid=104", 11),
+                                ("only.one=yes", 11), ("service.name=shop3", 0)):
+            assert rows(cprof, "--label", label, *sources)["total"] == expected * 10**7, (label, sources)
+    assert not rows(cprof, merged)["service"]
+
+
+def test_a_process_of_too_many_attributes_is_told_apart_from_none(cprof, tmp_path):
+    files = []
+    for name, count in (("many", 300), ("few", 200)):
+        profile = profiles.ProfileFile().add([profiles.MAIN], 1)
+        profile.comments = [f"{name}.{i}=x" for i in range(count)]
+        files.append(profile.write(tmp_path / f"{name}.pb.gz"))
+    for order in (files, files[::-1]):
+        done = cprof("merge", *order, "-o", tmp_path / "o.pb.gz")
+        assert done.returncode == 1
+        assert done.stderr == f"cprof: {order[1]}: more than 256 attributes of its process that others lack\n"
+
+
 def test_types_that_are_too_many_are_told_of_any_number_of_files(cprof, tmp_path):
     def with_types(name, types):
         numbers = range(1, len(types) + 1)
@@ -247,12 +284,12 @@ def test_types_that_are_too_many_are_told_of_any_number_of_files(cprof, tmp_path
         (tmp_path / name).write_bytes(content)
         return tmp_path / name
 
-    some = [with_types(f"some{i}.pb", ["a", "b", "c", "d", "e"]) for i in range(4)]
-    others = [with_types(f"others{i}.pb", ["v", "w", "x", "y", "z"]) for i in range(4)]
+    some = [with_types(f"some{i}.pb", list("abcdefghi")) for i in range(4)]
+    others = [with_types(f"others{i}.pb", list("rstuvwxyz")) for i in range(4)]
     for files in [*some[:1], *others[:1]], [*some, *others]:  # in one thread, and in two
         done = cprof("merge", *files, "-o", tmp_path / "all.pb.gz")
         assert done.returncode == 1
-        assert re.fullmatch("cprof: .*/others0.pb: too many value types: at most 8 can be merged\n",
+        assert re.fullmatch("cprof: .*/others0.pb: too many value types: at most 16 can be merged\n",
                             done.stderr)
 
 

@@ -6,11 +6,15 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
 
 from conftest import COMMAND
+from profiles import MAIN, ProfileFile
+from test_helpers import program as interpreted
+from test_page_read import carried
 
 # Stands for a program with cprof in it: writes the profile where the environment says.
 PROGRAM = """#!/bin/sh
@@ -59,14 +63,37 @@ def test_run_prints_the_table_and_writes_every_output(cprof, program, environmen
 
 def test_the_default_output_is_a_flame_graph_named_by_the_process(cprof, program, environment, tmp_path):
     done = cprof("run", program("leave 1; echo $$"), env=environment, cwd=tmp_path)
-    assert f"profile: cprof.{done.stdout.strip()}.html" in done.stderr
-    assert (tmp_path / f"cprof.{done.stdout.strip()}.html").exists()
+    assert f"profile: cprof-{done.stdout.strip()}.html" in done.stderr
+    assert (tmp_path / f"cprof-{done.stdout.strip()}.html").exists()
 
 
 def test_profiles_of_all_processes_and_intervals_are_merged(cprof, program, environment, tmp_path):
     body = f"leave 1; leave 2; {program('leave 1', 'child')} & {program('leave 1; leave 2', 'other')}; wait"
     done = cprof("run", "-o", "o.html", "--", program(body), env=environment, cwd=tmp_path)
     assert "5.00 s of CPU" in done.stderr and "500 samples" in done.stderr
+
+
+@pytest.mark.parametrize("arguments, has", [([], False), (["--all-native"], True)])
+def test_the_interpreters_own_frames_show_in_table_and_page_when_asked_for(cprof, program, environment, tmp_path,
+                                                                          arguments, has):
+    environment["PROFILE"] = interpreted(tmp_path / "program.pb.gz")
+    done = cprof("run", *arguments, "-o", "o.html", "-o", "o.pb.gz", "--", program("leave 1"), env=environment,
+                 cwd=tmp_path)
+    assert ("_PyObject_Call" in done.stderr) == has and "crc32" in done.stderr
+    assert carried(tmp_path / "o.html")["allNative"] is has
+    assert "_PyObject_Call" in cprof("top", "--all-native", "-n99", tmp_path / "o.pb.gz").stdout
+
+
+def test_the_processes_of_a_run_are_told_apart(cprof, program, environment, tmp_path):
+    body = ""
+    for pid, count in ((101, 3), (102, 20)):
+        profile = ProfileFile(service="shop").add([MAIN], count)
+        profile.comments = [f"process.pid={pid}"]
+        body += f"PROFILE={profile.write(tmp_path / f'{pid}.pb.gz')} leave {pid}\n"
+    done = cprof("run", "-o", "o.html", "-o", "o.pb.gz", "--", program(body), env=environment, cwd=tmp_path)
+    assert done.stderr.lstrip().startswith("shop · 230 ms of CPU"), done.stderr
+    for file in ("o.html", "o.pb.gz"):
+        assert "· 30.0 ms of CPU" in cprof("top", "--label", "process.pid=101", tmp_path / file).stdout
 
 
 def test_what_a_run_leaves_can_be_narrowed(cprof, program, environment, tmp_path):
@@ -76,16 +103,18 @@ def test_what_a_run_leaves_can_be_narrowed(cprof, program, environment, tmp_path
     assert "40 samples" in cprof("top", tmp_path / "o.pb.gz").stdout
     done = cprof("run", "-o", "o.pb.gz", "--type", "cheese", "--", program("leave 1; exit 7"), env=environment,
                  cwd=tmp_path)
-    assert done.returncode == 7 and 'has no type "cheese", only: samples, cpu' in done.stderr
+    assert done.returncode == 7 and 'has no frames of type "cheese", only: ' in done.stderr
     kept = re.search(r"profiles are kept in (\S+)", done.stderr)[1]
     assert len(os.listdir(kept)) == 1
 
 
 def test_half_written_and_broken_files_do_not_spoil_the_rest(cprof, program, environment, tmp_path):
     body = 'leave 1; d=$(dirname "$CPROF_OUTPUT"); echo x >"$d/1-1-1.pb.gz.Ab3dEf"; echo x >"$d/9-9-9.pb.gz"'
-    done = cprof("run", "-o", "o.html", "--", program(body), env=environment, cwd=tmp_path)
-    assert "1.00 s of CPU" in done.stderr and "9-9-9.pb.gz" in done.stderr
-    assert left_behind(environment) == []
+    with tempfile.TemporaryDirectory() as short:  # a line has room for a path of 100 characters
+        environment = {**environment, "TMPDIR": short}
+        done = cprof("run", "-o", "o.html", "--", program(body), env=environment, cwd=tmp_path)
+        assert "1.00 s of CPU" in done.stderr and "9-9-9.pb.gz" in done.stderr
+        assert left_behind(environment) == []
 
 
 @pytest.mark.parametrize("body, code", [("leave 1; exit 7", 7), ("leave 1; kill -9 $$", 137), ("exit 3", 3)])
@@ -107,10 +136,11 @@ def test_the_environment_says_what_was_asked(cprof, program, environment, tmp_pa
     done = cprof("run", "--rate", "250", "--types", "cpu,wall", "-o", "o.html", "--",
                  program("leave 1; env | grep ^CPROF_"), env=environment, cwd=tmp_path)
     values = dict(line.split("=", 1) for line in done.stdout.splitlines())
-    output = values.pop("CPROF_OUTPUT")
+    output, notes = values.pop("CPROF_OUTPUT"), values.pop("CPROF_RUN")
     assert values == {"CPROF_ENABLED": "1", "CPROF_EXPORTER": "file", "CPROF_RATE": "250",
                       "CPROF_TYPES": "cpu,wall", "CPROF_INTERVAL": "1"}
-    assert re.fullmatch(re.escape(environment["TMPDIR"]) + r"/cprof-\w{6}/%p-%t-%n\.pb\.gz", output)
+    assert re.fullmatch(re.escape(environment["TMPDIR"]) + r"/cprof-\w{6}/[0-9a-f]{16}", notes)
+    assert output == f"{notes}/%p-%t-%n.pb.gz"
 
 
 def test_ruby_and_node_are_told_only_where_they_have_cprof(cprof, program, environment, tmp_path):
@@ -132,16 +162,59 @@ def test_ruby_and_node_are_told_only_where_they_have_cprof(cprof, program, envir
                  env={**environment, "PATH": path, "RUBYOPT": "-W0"})
     assert done.stdout == ('ruby -W0 -r/gems/cprof/auto.rb\n'
                            'node --require "/my \\"modules\\"/cprof/auto.js"\n')
+    # RUBYOPT knows no quotes.
+    (bare / "ruby").write_text("#!/bin/sh\nprintf '/my gems/cprof/lib/cprof/auto.rb'\n")
+    done = cprof("run", "-o", "o.html", "--", program('echo "$RUBYOPT $RUBYLIB"'), cwd=tmp_path,
+                 env={**environment, "PATH": path, "RUBYOPT": "-W0", "RUBYLIB": "/mine"})
+    assert done.stdout == "-W0 -rcprof/auto /mine:/my gems/cprof/lib\n"
 
 
 @pytest.mark.parametrize("answer, reason", [
-    ("exit 1", "has no cprof: "), ("exit 0", "used only 0.0")])
+    ("exit 1", "has no cprof: "), ("exit 0", "has cprof, but did not start it: ")])
 def test_no_profile_is_explained_in_one_line(cprof, program, environment, tmp_path, answer, reason):
     python = program(f'[ "$1" = -c ] && {{ {answer}; }}; exit 5', name="python3.99", first="#!/bin/sh\n")
     done = cprof("run", python, "app.py", env=environment, cwd=tmp_path)
     assert done.returncode == 5
     assert done.stderr.startswith("cprof: no profile: ") and len(done.stderr.splitlines()) == 1
     assert reason in done.stderr
+    assert left_behind(environment) == []
+
+
+# Stands for what cprof notes in a process.
+NOTE = 'note() { echo "$*" >>"$CPROF_RUN/$$.note"; }\n'
+
+
+@pytest.mark.parametrize("body, reason", [
+    ("note started; note ended 0 0", "it ended before a sample was due, after 0."),
+    ("note started; note ended 0 3", "no timer was to be had: the limit of pending signals (ulimit -i) is spent"),
+    ("note started; note ended 42 0", "its 42 samples could not be written to "),
+    ("note started; kill -9 $$", "nothing was written before it was killed, left by os._exit or became"),
+    ("note started; exec sleep 0", "nothing was written before it was killed, left by os._exit or became"),
+    ("note 'refused CPROF_RATE=fast: must be a number'",
+     "cprof did not start: CPROF_RATE=fast: must be a number"),
+])
+def test_no_profile_of_a_program_that_had_cprof_has_its_true_reason(cprof, program, environment, tmp_path, body,
+                                                                    reason):
+    done = cprof("run", program(NOTE + body), env=environment, cwd=tmp_path)
+    assert done.stderr.startswith(f"cprof: no profile: {reason}") and len(done.stderr.splitlines()) == 1
+    assert left_behind(environment) == []
+
+
+def test_notes_that_are_no_files_are_left_alone(cprof, program, environment, tmp_path):
+    body = 'mkfifo "$CPROF_RUN/1.note"; ln -s /etc/shadow "$CPROF_RUN/2.note"; ln -s /etc/shadow "$CPROF_RUN/3.pb.gz"'
+    done = cprof("run", "-o", "o.html", "--", program(f"leave 1; {body}"), env=environment, cwd=tmp_path)
+    assert "1.00 s of CPU" in done.stderr and "shadow" not in done.stderr and "3.pb.gz" not in done.stderr
+    assert left_behind(environment) == []
+
+
+def test_a_process_that_ends_with_its_program_is_waited_for_and_one_that_stays_is_told(cprof, program, environment,
+                                                                                       tmp_path):
+    late = program(NOTE + "note started; sleep 0.3; leave 2; note ended 100 0", "late")
+    done = cprof("run", "-o", "o.html", "--", program(f"leave 1; {late} & sleep 0.1"), env=environment, cwd=tmp_path)
+    assert "2.00 s of CPU" in done.stderr and "still" not in done.stderr
+    stays = program(NOTE + "note started; exec sleep 20 >/dev/null 2>&1", "stays")
+    done = cprof("run", "-o", "o.html", "--", program(f"leave 1; {stays} & sleep 0.1"), env=environment, cwd=tmp_path)
+    assert "\n1 process of it still runs: what it does from now on is not in the profile\n" in done.stderr
     assert left_behind(environment) == []
 
 

@@ -9,7 +9,15 @@ import pytest
 from conftest import COMMAND, ROOT
 from test_read import one_line
 
-COMMANDS = ["run", "top", "flame", "diff", "convert", "merge", "spans", "completion"]
+READING = ["run", "top", "flame", "diff", "convert", "merge", "spans", "peek", "list", "tags", "query",
+           "watch", "advise", "serve"]
+# Of running processes.
+ASKING = ["ps", "start", "stop", "record", "live", "attach"]
+COMMANDS = ["run", *ASKING, *READING[1:], "completion"]
+
+# What every command that reads profiles takes.
+SELECTION = {"--span", "--trace", "--label", "--thread", "--type", "--value", "--binary", "--focus", "--ignore",
+             "--hide", "--show", "--prune-from"}
 
 
 def options(cprof, command):
@@ -23,20 +31,28 @@ def test_the_help_has_every_option_that_the_command_takes(cprof):
         source = (ROOT / "cli" / f"cmd_{command}.c").read_text()
         taken = {f"--{name}" for name in re.findall(r'^\s*\{"([a-z-]+)", \w+_argument', source, re.M)}
         if "PAGE_OPTIONS" in source:
-            taken |= {"--source-url", "--source-root"}
+            taken |= {"--source-url", "--source-root", "--source", "--no-source"}
         if "REQUEST_ROW_OPTIONS" in source:
-            taken |= {"--cum", "--by"}
+            taken |= {"--cum", "--by", "--all-native"}
         if "REQUEST_JSON_OPTION" in source:
             taken |= {"--json"}
+        if "REQUEST_CSV_OPTION" in source:
+            taken |= {"--csv"}
+        if "OUTPUT_FORMAT_OPTION" in source:
+            taken |= {"--format"}
+        if "HISTORY_OPTIONS" in source or "HISTORY_RANGE_OPTIONS" in source:
+            taken |= {"--service", "--from", "--to"}
+        if "HISTORY_OPTIONS" in source:
+            taken |= {"--store"}
         if "SELECTION_OPTIONS" in source:
-            taken |= {"--span", "--trace", "--label", "--thread", "--type"}
+            taken |= SELECTION
         assert {option for option in options(cprof, command) if len(option) > 2} == taken, command
 
 
 def test_every_command_that_reads_profiles_takes_the_filters(cprof):
-    for command in COMMANDS[:-1]:
-        assert {"--span", "--trace", "--label", "--thread", "--type"} <= options(cprof, command), command
-    for command in ("top", "spans", "diff"):
+    for command in READING:
+        assert SELECTION <= options(cprof, command), command
+    for command in ("top", "spans", "diff", "peek", "list", "tags", "advise"):
         assert "--json" in options(cprof, command), command
 
 
@@ -54,9 +70,11 @@ def test_bash_completes_commands_options_and_values(cprof):
     assert bash("cprof", "di") == {"diff"}
     for command in COMMANDS:
         assert bash("cprof", command, "-") == options(cprof, command) | {"--help"}
-    assert bash("cprof", "diff", "--no") == {"--normalize"}
+    assert bash("cprof", "diff", "--nor") == {"--normalize"}
     assert bash("cprof", "diff", "--normalize", "t") == {"total"}
-    assert bash("cprof", "top", "--by", "") == {"function", "line", "file", "module", "type", "thread", "stack"}
+    assert bash("cprof", "top", "--type", "") == {"cpython", "ruby", "v8js", "native", "kernel"}
+    assert bash("cprof", "top", "--value", "inuse") == {"inuse_objects", "inuse_space"}
+    assert bash("cprof", "top", "--by", "") == {"function", "line", "file", "module", "type", "thread", "stack", "label:"}
     assert bash("cprof", "completion", "") == {"bash", "zsh", "fish", "--help"}
     assert bash("cprof", "top", "prof") == set()  # files are bash's own
 
@@ -86,7 +104,7 @@ def test_zsh_completes_commands_options_and_values(cprof, tmp_path):
     for command in COMMANDS:
         found = {re.match(r"(--?[a-z-]+)\[", line)[1] for line in ask("cprof", command, "-") if line[0] == "-"}
         assert found == options(cprof, command)
-    assert "--normalize[\"second\" or \"total\", where the choice above does not fit]:value:(second total)" in ask(
+    assert "--normalize[\"second\", \"total\" or \"none\", where the choice above does not fit]:value:(second total none)" in ask(
         "cprof", "diff", "-")
 
 
@@ -105,7 +123,7 @@ def test_fish_completes_commands_options_and_values(cprof, tmp_path):
     assert offered("cprof ") == set(COMMANDS)
     for command in COMMANDS[:-1]:
         assert offered(f"cprof {command} -") - {"-h", "--help"} == options(cprof, command)
-    assert offered("cprof diff --normalize ") == {"second", "total"}
+    assert offered("cprof diff --normalize ") == {"second", "total", "none"}
     assert offered("cprof completion ") == {"bash", "zsh", "fish"}
 
 

@@ -157,7 +157,7 @@ def test_a_brush_narrows_the_page_to_its_intervals(page, cprof, four):
     top = json.loads(cprof("top", "--json", four[1], four[2]).stdout)
     assert top["total"] == 460_000_000
     rows = page.run("""return [...document.querySelectorAll('#rows tr[data-key]')].map((row) => [
-        row.querySelector('.name span').textContent, row.cells[0].firstChild.textContent])""")
+        row.querySelector('.name .kind').textContent, row.cells[0].firstChild.textContent])""")
     assert {name: amount for name, amount in rows} == {
         row["name"]: f"{row['self'] // 10**6} ms" if row["self"] else "0 s" for row in top["rows"]}
     # Filters tell what they have under the brush; the strip, what there is under the filters.
@@ -246,3 +246,40 @@ def test_labels_that_are_no_intervals_do_no_harm(browser, cprof, tmp_path):
     drag(browser, 0.05, 0.4)
     assert summary(browser) == "50.0 ms of 350 ms (14.3%)"
     assert browser.log() == [] and "owned" not in browser.run("return document.title")
+
+
+@needs_browser
+def test_a_heat_map_shows_what_comes_back_every_ten_seconds(browser, cprof, tmp_path):
+    """60 seconds, of which each tenth is busy: one row of the map."""
+    profile = profiles.ProfileFile(service="shop", duration=60.0)
+    for i in range(60):
+        label = {"cprof.interval": f"2023-11-14T22:13:{i:02}.000Z/2023-11-14T22:{13 + (i + 1) // 60}:{(i + 1) % 60:02}.000Z"}
+        profile.add([profiles.RUN, profiles.PARSE], 50 if i % 10 == 3 else 1, **label)
+    cprof("flame", profile.write(tmp_path / "heat.pb.gz"), "-o", tmp_path / "heat.html")
+    browser.log()
+    browser.open(tmp_path / "heat.html")
+    assert browser.run("return document.getElementById('heat').hidden")
+    browser.keys("e")
+    cells = browser.run("const {rows, amounts} = window.page.heat; return [rows, [...amounts].map((each) => each / 1e7)]")
+    assert cells == [10, [50 if i % 10 == 3 else 1 for i in range(60)]]
+    place = browser.run("const {x, y, width, height} = document.getElementById('heat').getBoundingClientRect();"
+                        "return {x, y, width, height}")
+
+    def at(second):
+        return (place["x"] + (second // 10 + 0.5) / 6 * place["width"],
+                place["y"] + (second % 10 + 0.5) / 10 * place["height"])
+
+    browser.pointer(*at(23), press=True)
+    assert summary(browser).startswith("500 ms of 3.54 s")
+    browser.drag(*at(10), *at(29))
+    assert summary(browser).startswith("1.18 s of 3.54 s")
+    browser.pointer(*at(10), press=True)
+    assert summary(browser).startswith("10.0 ms")
+    browser.pointer(*at(10), press=True)
+    assert summary(browser) == "3.54 s"
+    assert browser.log() == []
+
+
+@needs_browser
+def test_few_intervals_have_no_heat_map(page):
+    assert page.run("return document.getElementById('heat-toggle').hidden")

@@ -109,6 +109,40 @@ def test_parca_takes_a_profile_with_its_threads_and_traces(parca, profile):
                and dict(key).get("thread_name") == "w" for key in labels)
 
 
+@pytest.fixture
+def two_sheets(profile, tmp_path):
+    """CPU time and live heap in one profile."""
+    heap = ProfileFile(start=int(time.time() * 1e9) - 10**10,
+                       types=(("inuse_objects", "count", 1), ("inuse_space", "bytes", 1 << 20)))
+    heap.add([MAIN, PARSE], 7)
+    both = tmp_path / "both.otlp"
+    subprocess.run([BUILD / "cli/cprof", "merge", profile, heap.write(tmp_path / "heap.pb.gz"),
+                    "-o", both], check=True, timeout=60)
+    return both
+
+
+@pytest.mark.parametrize("backend", ["pyroscope", "parca"])
+def test_each_sheet_is_a_series_by_the_name_that_readers_know(request, backend, two_sheets):
+    server = request.getfixturevalue(backend)
+    url = server.url + (backends.PUSH if backend == "pyroscope" else "")
+    result = send(backend, url, two_sheets)
+    assert (result.returncode, server.refusals) == (0, []), result.stderr
+    cpu, heap = server.taken
+    assert (cpu.labels["__name__"], heap.labels["__name__"]) == ("process_cpu", "memory")
+    assert {**cpu.labels, "__name__": "memory"} == heap.labels
+    assert cpu.profile.sample_types == ["samples", "cpu"] and cpu.profile.total() == 102
+    assert heap.profile.sample_types == ["inuse_objects", "inuse_space"]
+    assert len(heap.profile.samples) == 1 and heap.profile.period_type == "inuse_space"
+
+
+def test_one_request_of_the_older_way_has_all_sheets(pyroscope, two_sheets):
+    result = send("pyroscope", pyroscope.url + "/ingest", two_sheets)
+    assert (result.returncode, pyroscope.refusals) == (0, []), result.stderr
+    [taken] = pyroscope.taken
+    assert taken.profile.sample_types == ["samples", "cpu", "inuse_objects", "inuse_space"]
+    assert taken.profile.total() == 102
+
+
 def many_stacks(path, count, depth):
     file = ProfileFile(start=int(time.time() * 1e9))
     tail = [python(f"recursive_function_{n}", "/app/deep.py", n + 1) for n in range(depth)]

@@ -116,6 +116,39 @@ def test_an_unknown_authority_gets_no_profile_and_is_named_as_the_cause(server, 
     check_counts(result, dropped=1)
 
 
+def test_the_environments_authorities_are_trusted(server, keys, profile, tmp_path):
+    """As by OpenSSL: a file, or a folder of them by their hashes. The operator's own word wins."""
+    assert send(profile, url_of(server), SSL_CERT_FILE=keys / "ca.pem").returncode == 0
+    shutil.copy(keys / "ca.pem", tmp_path)
+    subprocess.run(["openssl", "rehash", tmp_path], check=True)
+    assert send(profile, url_of(server), SSL_CERT_DIR=f"/nowhere:{tmp_path}").returncode == 0
+    other = send(profile, url_of(server), SSL_CERT_FILE=keys / "ca.pem", CERTIFICATE=keys / "client.pem",
+                 PATIENCE=2)
+    assert other.returncode == 1
+    assert len(server.seen) == 2
+
+
+def test_an_authority_of_the_environment_that_is_not_there_is_one_line(server, profile):
+    result = send(profile, url_of(server), SSL_CERT_FILE="/no/such.pem", PATIENCE=2)
+    assert result.returncode == 1
+    assert result.stderr.count("SSL_CERT_FILE: can't read /no/such.pem; the system's") == 1
+
+
+@pytest.mark.parametrize("place", ["ssl/certs/ca-certificates.crt", "pki/tls/certs/ca-bundle.crt", "ssl/cert.pem"])
+def test_the_systems_authorities_are_found_where_distributions_keep_them(place, server, keys, profile):
+    """In a view of its own of the files, /etc holds nothing else."""
+    script = f"""set -e
+cp /etc/hosts {keys}/hosts; cp {keys}/ca.pem {keys}/found.pem
+mount -t tmpfs none /etc; cp {keys}/hosts /etc
+mkdir -p /etc/$(dirname {place}); cp {keys}/found.pem /etc/{place}"""
+    if subprocess.run(["unshare", "--mount", "sh", "-c", script], capture_output=True).returncode != 0:
+        pytest.skip("no file systems can be mounted here")
+    done = subprocess.run(["unshare", "--mount", "sh", "-c", f'{script}; exec "$@"', "sh", SEND, url_of(server), profile],
+                          env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert len(server.seen) == 1
+
+
 def test_a_certificate_for_another_host_is_not_accepted(server, keys, profile):
     url = url_of(server).replace("localhost", "127.0.0.1")
     result = send(profile, url, CERTIFICATE=keys / "ca.pem", PATIENCE=2)

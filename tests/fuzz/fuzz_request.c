@@ -16,12 +16,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (head == NULL)
         return 0;
     memcpy(head, data, size);
-    bool complete = pull_request_parse(head, size, true, &whole);
+    bool complete = pull_request_parse(head, size, PULL_OWNER, &whole);
     if (complete && whole.error == 0 &&
         (whole.seconds <= 0 || whole.seconds > PULL_MAX_SECONDS))
         abort();
     for (size_t i = 0; i < size; i++)
-        if (pull_request_parse(head, i, true, &part) && !complete)
+        if (pull_request_parse(head, i, PULL_OWNER, &part) && !complete)
             abort();
     free(head);
     return 0;

@@ -2,9 +2,11 @@
 
 const assert = require('node:assert')
 const fs = require('node:fs')
+const http = require('node:http')
+const { once } = require('node:events')
 const test = require('node:test')
 const cprof = require('cprof')
-const { fresh, Profile, run } = require('./helper')
+const { fresh, linesOf, Profile, run } = require('./helper')
 
 function spin (n = 1e8) {
   let x = 1
@@ -15,7 +17,6 @@ function spin (n = 1e8) {
 test('start, stats, flush and stop', async () => {
   cprof.start({ output: fresh('.pb.gz'), rate: 500, serviceName: 'checkout' })
   assert.strictEqual(cprof.isRunning(), true)
-  assert.throws(() => cprof.start(), /running/)
   spin()
   assert.strictEqual(await cprof.flush({ timeout: 10 }), true)
   assert.ok(cprof.stats().samples > 0)
@@ -27,10 +28,47 @@ test('start, stats, flush and stop', async () => {
   assert.strictEqual(cprof.isRunning(), false)
 })
 
+test('stop says that the only profile was refused', async () => {
+  // Answers 404, as a collector without profiles does.
+  const server = http.createServer((request, response) => {
+    request.resume().on('end', () => response.writeHead(404).end())
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  cprof.start({ exporter: 'otlp', rate: 500, endpoint: `http://127.0.0.1:${server.address().port}` })
+  spin()
+  const delivered = await cprof.stop({ timeout: 20 })
+  server.close()
+  server.closeAllConnections?.()
+  assert.strictEqual(delivered, false)
+})
+
+test('a second start joins the one that runs, with one line, in workers too', async () => {
+  const output = fresh('.pb.gz')
+  const file = fresh('.js')
+  fs.writeFileSync(file, `
+    const { Worker, isMainThread } = require('node:worker_threads')
+    const cprof = require('cprof')
+    cprof.start({ output: '/nowhere/else.pb.gz', rate: 500 })
+    cprof.start()
+    ${spin}
+    if (isMainThread) new Worker(__filename).on('exit', code => console.log('worker', code, cprof.isRunning()))
+    else spin()`)
+  const result = await run(['-r', 'cprof/auto', file], { env: { CPROF_OUTPUT: output, CPROF_RATE: '500' } })
+  assert.strictEqual(result.code, 0, result.stderr)
+  assert.strictEqual(result.stdout, 'worker 0 true\n')
+  assert.deepStrictEqual(linesOf(result.stderr), [
+    'cprof: start: already running, by cprof/auto; this call joins it, which keeps its own output'])
+  const profile = new Profile(output)
+  assert.ok(profile.count(s => profile.under('spin')(s) && s.labels['thread.name'] === 'worker 1') > 5)
+})
+
 test('options that make no sense are refused by name', () => {
   assert.throws(() => cprof.start({ rate: -1 }), /rate=-1/)
   assert.throws(() => cprof.start({ rate: 5000, output: fresh('.pb.gz') }), RangeError)
   assert.throws(() => cprof.start({ serviceName: 7 }), /serviceName/)
+  process.env.CPROF_SOURCE_MAPS = 'maybe'
+  assert.throws(() => cprof.start(), { name: 'RangeError', message: 'CPROF_SOURCE_MAPS=maybe: must be on or off' })
+  delete process.env.CPROF_SOURCE_MAPS
   assert.strictEqual(cprof.isRunning(), false)
 })
 
@@ -58,6 +96,50 @@ test('profile() runs a function and writes a file', async () => {
   assert.ok(new Profile(output).count(s => s.stack.some(f => f.name === 'spin')) > 5)
 })
 
+test('profile() captures its block beside the always-on profiler, and blocks nest', async () => {
+  const [all, outer, inner] = ['.pb.gz', '.pb.gz', '.pb.gz'].map(fresh)
+  const file = fresh('.js')
+  fs.writeFileSync(file, `
+    const cprof = require('cprof')
+    ${spin}
+    const before = () => spin(), between = () => spin(), within = () => spin(), after = () => spin()
+    before()
+    cprof.profile('${outer}', async () => {
+      between()
+      console.log(await cprof.profile('${inner}', () => { within(); return 'value' }))
+    }).then(() => { after(); console.log(cprof.isRunning()) })`)
+  const result = await run(['-r', 'cprof/auto', file], { env: { CPROF_OUTPUT: all, CPROF_RATE: '500' } })
+  assert.strictEqual(result.stdout, 'value\ntrue\n', result.stderr)
+  assert.deepStrictEqual(linesOf(result.stderr), [])
+  for (const [name, output] of Object.entries({ all, outer, inner })) {
+    const profile = new Profile(output)
+    const seen = ['before', 'between', 'within', 'after'].filter(name => profile.count(profile.under('spin', name)) > 5)
+    const wanted = { all: 'before,between,within,after', outer: 'between,within', inner: 'within' }
+    assert.strictEqual(String(seen), wanted[name], name)
+  }
+})
+
+test('a block that fails is written, and its error is the caller\'s', async () => {
+  const output = fresh('.pb.gz')
+  await assert.rejects(cprof.profile(output, () => { spin(); throw new Error('mine') }), /mine/)
+  assert.ok(new Profile(output).count(s => s.stack.some(f => f.name === 'spin')) > 5)
+  assert.strictEqual(cprof.isRunning(), false)
+})
+
+test('starts are counted: a program that starts and stops loses nothing of what runs already', async () => {
+  const output = fresh('.pb.gz')
+  const file = fresh('.js')
+  fs.writeFileSync(file, `
+    const cprof = require('cprof')
+    ${spin}
+    cprof.start()
+    cprof.stop().then(() => { (function after () { spin() })(); console.log(cprof.isRunning()) })`)
+  const result = await run(['-r', 'cprof/auto', file], { env: { CPROF_OUTPUT: output, CPROF_RATE: '500' } })
+  assert.strictEqual(result.stdout, 'true\n', result.stderr)
+  const profile = new Profile(output)
+  assert.ok(profile.count(profile.under('spin', 'after')) > 5)
+})
+
 test('it can be started again after a stop', async () => {
   for (let i = 0; i < 3; i++) {
     const output = fresh('.pb.gz')
@@ -65,6 +147,27 @@ test('it can be started again after a stop', async () => {
     const profile = new Profile(output)
     assert.ok(profile.count(profile.under('spin')) > 5)
   }
+})
+
+// V8 puts functions that run often into one another: after some 400 starts they were not found any more.
+test('however often it is started, its self-test runs once', async () => {
+  const file = fresh('.js')
+  fs.writeFileSync(file, `
+    const cprof = require('cprof')
+    const { native } = require(require('node:path').join(require.resolve('cprof'), '../native.js'))
+    const { probe } = native
+    let tests = 0
+    native.probe = count => { tests++; return probe(count) }
+    async function main () {
+      for (let i = 0; i < 5; i++) {
+        cprof.start({ output: '${fresh('.pb.gz')}' })
+        await cprof.stop()
+      }
+      console.log(tests)
+    }
+    main()`)
+  const result = await run([file])
+  assert.ok(['1\n', '2\n'].includes(result.stdout), result.stdout + result.stderr) // 2: where the first way fails
 })
 
 test('labels follow what a function begins', async () => {
@@ -81,6 +184,67 @@ test('labels follow what a function begins', async () => {
   const unlabelled = profile.count(s => profile.under('spin')(s) && !s.labels.request)
   assert.ok(count('a') > 5 && count('b') > count('a'), `${count('a')} ${count('b')}`)
   assert.ok(unlabelled <= (count('a') + count('b')) / 20, `${unlabelled} without`)
+})
+
+test('labels nest, come again, and are right beyond those that are kept', async () => {
+  const output = fresh('.pb.gz')
+  await cprof.profile(output, () => {
+    for (let i = 0; i < 1500; i++) cprof.labels({ user: `u${i}` }, () => cprof.labels({ n: i % 3 }, () => {}))
+    for (let i = 0; i < 3; i++) {
+      cprof.labels({ user: 'known', n: 'outer' }, () => cprof.labels({ n: i % 2, more: 'x' }, () => spin(5e7)))
+      cprof.labels({ user: 'u1499' }, () => cprof.labels({ n: 'late' }, () => spin(5e7)))
+    }
+    cprof.labels({ user: 'u3' }, () => {})
+    spin(5e7)
+  }, { rate: 500 })
+  const profile = new Profile(output)
+  const inSpin = profile.samples.filter(profile.under('spin'))
+  const seen = new Set(inSpin.map(({ labels: { user, n, more } }) => `${user} ${n} ${more}`))
+  for (const wanted of ['known 0 x', 'known 1 x', 'u1499 late undefined', 'undefined undefined undefined']) {
+    assert.ok(seen.has(wanted), `${wanted}: ${[...seen]}`)
+  }
+  assert.strictEqual(seen.size, 4, [...seen].join())
+})
+
+test('nothing of cprof calls what a program has redefined, at start, label, stop and exit', async () => {
+  const outputs = [fresh('.pb.gz'), fresh('.pb.gz')]
+  const file = fresh('.js')
+  fs.writeFileSync(file, `
+    const cprof = require('cprof')
+    const fs = require('node:fs')
+    ${spin}
+    cprof.labels({}, () => {}) // before Node 24 node's own async hooks call such methods when they are enabled
+    const REDEFINED = [
+      [Array, ['isArray', 'from']], [Array.prototype, ['slice', 'map', 'join', 'flatMap', 'includes', Symbol.iterator]],
+      [Object, ['entries', 'keys', 'values', 'assign', 'defineProperty']], [Reflect, ['apply']],
+      [Object.prototype, ['hasOwnProperty', 'toString']],
+      [String.prototype, ['slice', 'split', 'trim', 'toLowerCase', 'padStart', 'repeat', 'replaceAll', 'indexOf', 'includes']],
+      [RegExp.prototype, ['exec', 'test']], [Map.prototype, ['get', 'set', 'has']], [WeakSet.prototype, ['has', 'add']],
+      [Number.prototype, ['toString']], [BigInt, ['asUintN']], [Atomics, ['store']],
+      [globalThis, ['String', 'BigInt', 'parseInt', 'Map', 'Error', 'RangeError']],
+      [process, ['on', 'once', 'removeListener', 'listenerCount', '_rawDebug', 'env']]
+    ]
+    Object.defineProperty(process, 'stderr', { get () { throw new TypeError('redefined stderr') } })
+    for (let i = 0; i < REDEFINED.length; i++) {
+      const owner = REDEFINED[i][0], keys = REDEFINED[i][1]
+      for (let k = 0; k < keys.length; k++) owner[keys[k]] = function () { throw new TypeError('redefined') }
+    }
+    Object.prototype.polluted = () => { throw new TypeError('inherited') }
+    async function main () {
+      cprof.start({ output: '${outputs[0]}', rate: 500, labels: { a: 'b' }, types: ['cpu'] })
+      cprof.labels({ request: 1 }, () => spin())
+      await cprof.stop()
+      cprof.start({ output: '${outputs[1]}', rate: 500 })
+      cprof.labels({ request: 2 }, () => spin())
+    }
+    main().catch(error => fs.writeSync(1, error.stack))`)
+  const result = await run([file])
+  assert.strictEqual(result.stdout, '', result.stderr)
+  assert.strictEqual(result.code, 0, result.stderr)
+  for (const [i, output] of outputs.entries()) {
+    const profile = new Profile(output)
+    assert.ok(profile.count(s => profile.under('spin')(s) && s.labels.request === String(i + 1)) > 5, `profile ${i}`)
+  }
 })
 
 test('it can be imported', async () => {

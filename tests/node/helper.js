@@ -31,6 +31,10 @@ function run (args, { env = {}, seconds = 60 } = {}) {
   })
 }
 
+// What cprof said, but for what it says of stripped Nodes.
+const linesOf = stderr => stderr.split('\n')
+  .filter(line => line.startsWith('cprof:') && !line.startsWith('cprof: this node is stripped'))
+
 // npm pack, into the folder: one at a time, as it puts the core into the package's own folder meanwhile.
 function pack (binding) {
   return spawnSync('flock', [binding, 'npm', 'pack', '--silent', '--pack-destination', folder],
@@ -78,13 +82,35 @@ function burn (milliseconds) {
 }
 `
 
-// spin(n) of WebAssembly, which counts down from n.
+// spin(n) of WebAssembly, which counts down from n; its module has no names.
 const WASM_SPIN = `
 // (func (export "spin") (param i32) (loop (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))))
 const bytes = Buffer.from('0061736d0100000001050160017f00030201000708010473' + '70696e00000a10010e00' + '0340200041016b22000d000b0b', 'hex')
 const { exports: { spin } } = new WebAssembly.Instance(new WebAssembly.Module(bytes))
 `
 
+// A module of functions (param i32), each a list of code; `names` goes into its name section, and `exported`
+// says which are exported, by which name.
+const WASM_MODULE = `
+function wasmModule (functions, names, exported) {
+  const number = n => n < 128 ? [n] : [n % 128 + 128, ...number(n >> 7)]
+  const sized = bytes => [...number(bytes.length), ...bytes]
+  const text = string => sized([...Buffer.from(string)])
+  const list = items => [...number(items.length), ...items.flat()]
+  const section = (id, bytes) => [id, ...sized(bytes)]
+  const entries = object => Object.entries(object)
+  return new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0,
+    ...section(1, list([[0x60, 1, 0x7f, 0]])),
+    ...section(3, list(functions.map(() => [0]))),
+    ...section(7, list(entries(exported).map(([name, index]) => [...text(name), 0, index]))),
+    ...section(10, list(functions.map(code => sized([0, ...code, 0x0b])))),
+    ...section(0, [...text('name'), ...section(1, list(entries(names).map(([index, name]) => [+index, ...text(name)])))])])
+}
+// Counts down from the argument, times a number below 64.
+const count = times => [0x20, 0, 0x41, times, 0x6c, 0x21, 0, 0x03, 0x40, 0x20, 0, 0x41, 1, 0x6b, 0x22, 0, 0x0d, 0, 0x0b]
+const call = index => [0x20, 0, 0x10, index]
+`
+
 const major = Number(process.versions.node.split('.')[0])
 
-module.exports = { run, profileSource, pack, fresh, folder, major, repeatedly, Profile, ROOM, BURN, WASM_SPIN }
+module.exports = { run, profileSource, pack, fresh, folder, major, repeatedly, Profile, ROOM, BURN, WASM_SPIN, WASM_MODULE, linesOf }

@@ -40,6 +40,25 @@ async function bringsTheCommand (command, app) {
   fs.writeFileSync(path.join(app, 'stacks.collapsed'), 'main;work 3\n')
   const top = spawnSync(command, ['top', '--json', '-'], { encoding: 'utf8', input: fs.readFileSync(path.join(app, 'stacks.collapsed')) })
   assert.strictEqual(JSON.parse(top.stdout).total, 3)
+  // What the interpreter does for a function counts to the function, until all of it is asked for.
+  const busy = path.join(app, 'busy.js')
+  fs.writeFileSync(busy, 'while (process.cpuUsage().user < 8e5) JSON.stringify(new Array(500).fill({ a: 0.1, b: "c" }))')
+  const ran = spawnSync(command, ['run', '-o', path.join(app, 'busy.pb.gz'), '--', process.execPath, busy], { encoding: 'utf8' })
+  assert.strictEqual(ran.status, 0, ran.stderr)
+  const share = (...options) => {
+    const { stdout } = spawnSync(command, ['top', '--json', '-n', '9999', ...options, path.join(app, 'busy.pb.gz')], { encoding: 'utf8' })
+    const { rows, total } = JSON.parse(stdout)
+    const own = rows.filter(row => row.frame_type === 'native' && /\/(lib)?node[^/]*$/.test(row.file))
+    return own.reduce((sum, row) => sum + row.self, 0) / total
+  }
+  assert.ok(share('--all-native') > 0.3, `${share('--all-native')}`)
+  assert.ok(share() < share('--all-native') / 2, `${share()} of ${share('--all-native')}`)
+  // From a folder that knows of no cprof it takes its own package, as npx does.
+  const elsewhere = fs.mkdtempSync(path.join(folder, 'elsewhere-'))
+  const far = spawnSync(command, ['run', '-o', path.join(elsewhere, 'far.pb.gz'), '--', process.execPath, busy],
+    { cwd: elsewhere, encoding: 'utf8', env: { ...process.env, NODE_PATH: '' } })
+  assert.strictEqual(far.status, 0, far.stderr)
+  assert.ok(fs.existsSync(path.join(elsewhere, 'far.pb.gz')), far.stderr)
   // A signal to it alone reaches what it runs, and its exit code is the command's.
   const running = spawn(command, ['run', '-o', path.join(app, 'run.pb.gz'), '--', process.execPath, '-e',
     'console.log("up"); setInterval(() => {}, 1000)'], { stdio: ['ignore', 'pipe', 'ignore'] })

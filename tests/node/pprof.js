@@ -62,11 +62,13 @@ class Profile {
         column: line.one(3)
       }))]))
     // Innermost first.
-    this.comments = numbers(top.all(13)).map(index => strings[index])
+    this.comments = numbers(top.all(13)).map(index => strings[index].replace(/^#/, ''))
+    this.types = top.all(1).map(message).map(type => text(type, 1))
     this.samples = top.all(2).map(message).map(sample => ({
       stack: numbers(sample.all(1)).flatMap(id => locations.get(id)),
       count: numbers(sample.all(2))[0],
       nanoseconds: numbers(sample.all(2))[1],
+      values: numbers(sample.all(2)),
       labels: Object.fromEntries(sample.all(3).map(message)
         .map(label => [text(label, 1), text(label, 2) || label.one(3)]))
     }))

@@ -10,7 +10,22 @@
 #include <cmocka.h>
 
 #include "methods.h"
+#include "room.h"
 #include "source_map.h"
+
+static size_t room, limit = SIZE_MAX;
+
+bool room_take(size_t bytes)
+{
+    bool has = bytes <= limit && room <= limit - bytes;
+    room += has ? bytes : 0;
+    return has;
+}
+
+void room_give(size_t bytes)
+{
+    room -= bytes;
+}
 
 static char *repeated(const char *text, size_t times)
 {
@@ -28,33 +43,60 @@ static void find(const char *text, struct methods *methods)
     const struct characters characters = {.one = (const uint8_t *)text,
                                           .length = (uint32_t)strlen(text)};
     *methods = (struct methods){0};
-    methods_find(&characters, methods);
+    assert_true(methods_find(&characters, methods));
 }
 
-/* The reading ends there; what it has found stays. */
-static void test_more_classes_than_are_kept(void **state)
+static void test_as_many_classes_and_methods_as_there_are(void **state)
 {
+    enum { TIMES = 200000 };
     struct methods methods;
-    char *text = repeated("class A{m(){}}", (1 << 17) + 10);
+    char *text = repeated("class A{m(){}}", TIMES);
     (void)state;
     find(text, &methods);
-    assert_int_equal(methods.class_count, 1 << 17);
-    assert_int_equal(methods.classes[methods.class_count - 1].length, 1);
-    assert_non_null(methods_class(&methods, (uint32_t)strlen("class A{m")));
+    assert_int_equal(methods.class_count, TIMES);
+    assert_int_equal(methods.count, TIMES);
+    assert_int_equal(methods.list[TIMES - 1].class_, TIMES - 1);
     methods_free(&methods);
+    assert_int_equal(room, 0);
     free(text);
 }
 
-static void test_more_methods_than_are_kept(void **state)
+static void test_brackets_as_deep_as_they_are(void **state)
+{
+    enum { DEEP = 10000 };
+    struct methods methods;
+    char *open = repeated("[", DEEP), *close = repeated("]", DEEP);
+    char *text = malloc(2 * DEEP + 32);
+    (void)state;
+    assert_non_null(text);
+    sprintf(text, "%s%s;class A{m(){}}", open, close);
+    find(text, &methods);
+    assert_non_null(methods_class(&methods, 2 * DEEP + (uint32_t)strlen(";class A{m")));
+    methods_free(&methods);
+    assert_int_equal(room, 0);
+    free(text);
+    free(open);
+    free(close);
+}
+
+/* The reading ends there; what it has found stays. */
+static void test_where_there_is_no_room(void **state)
 {
     struct methods methods;
-    char *text = repeated("m(){}", (1 << 17) + 10);
+    char *text = repeated("class A{m(){}}", 200000);
+    const struct characters all = {.one = (const uint8_t *)text,
+                                   .length = (uint32_t)strlen(text)};
     (void)state;
-    memcpy(text, "class A{", 8); /* instead of the first two */
-    find(text, &methods);
-    assert_int_equal(methods.count, 1 << 17);
-    assert_int_equal(methods.list[methods.count - 1].class_, 0);
-    methods_free(&methods);
+    for (limit = 0; limit < 1 << 20; limit = limit * 2 + 16) {
+        methods = (struct methods){0};
+        assert_false(methods_find(&all, &methods));
+        assert_in_range(room, 0, limit);
+        if (methods.count > 0)
+            assert_non_null(methods_class(&methods, (uint32_t)strlen("class A{m")));
+        methods_free(&methods);
+        assert_int_equal(room, 0);
+    }
+    limit = SIZE_MAX;
     free(text);
 }
 
@@ -95,8 +137,9 @@ static void test_long_root(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_more_classes_than_are_kept),
-        cmocka_unit_test(test_more_methods_than_are_kept),
+        cmocka_unit_test(test_as_many_classes_and_methods_as_there_are),
+        cmocka_unit_test(test_brackets_as_deep_as_they_are),
+        cmocka_unit_test(test_where_there_is_no_room),
         cmocka_unit_test(test_escape_that_ends_with_its_string),
         cmocka_unit_test(test_long_root),
     };

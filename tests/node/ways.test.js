@@ -7,15 +7,11 @@ const assert = require('node:assert')
 const fs = require('node:fs')
 const path = require('node:path')
 const test = require('node:test')
-const { run, profileSource, fresh, repeatedly, Profile, ROOM, BURN, WASM_SPIN } = require('./helper')
+const { run, profileSource, fresh, linesOf, repeatedly, Profile, ROOM, BURN, WASM_SPIN } = require('./helper')
 
 const SAMPLES = { CPROF_TEST_SELF_TEST: 'frames' } // the first way fails its test
 const BY_SAMPLES = /followed by samples and code events of V8/
 const programs = path.join(__dirname, 'programs')
-
-// What cprof said, but for what it says of stripped Nodes.
-const linesOf = stderr => stderr.split('\n')
-  .filter(line => line.startsWith('cprof:') && !line.startsWith('cprof: this node is stripped:'))
 
 function assertLine (stderr, ...patterns) {
   const lines = linesOf(stderr)
@@ -58,6 +54,8 @@ for (const flags of [[], ['--no-opt', '--no-sparkplug'], ['--always-sparkplug', 
     assert.ok(seen('burn', 'get value', 'reads', 'main') > 20, 'an accessor')
     assert.ok(seen('burn', 'anonymous', 'makes', 'main') + seen('burn', '(anonymous)', 'makes', 'main') > 20, 'new Function')
     assert.ok(seen('burn', 'arrow', 'awaits') > 20, 'an async function')
+    const inside = seen('reads') - profile.count(s => s.stack.findIndex(frame => frame.name === 'reads') === 0)
+    assert.ok(seen('burn', 'get value', 'reads') > 0.9 * inside, `${seen('burn', 'get value', 'reads')} of ${inside}`)
     for (const name of ['burn', 'sorts', 'reads']) {
       for (const frame of profile.frames(name)) {
         assert.strictEqual(frame.file, profile.file)
@@ -134,17 +132,24 @@ test('by samples a collection is shown as one, and functions keep their names wh
   assert.ok(burns > 100 && profile.count(profile.under('burn', 'works')) > 0.95 * burns)
 })
 
+const MANY = `${BURN}
+  function late (milliseconds) { return burn(milliseconds) }
+  late(0)
+  for (let i = 0; i < 70000; i++) new Function('return function f' + i + ' () {}')()()
+  late(300)`
+const NO_ROOM = /^cprof: V8 has more functions than are kept in mind: some are shown as "\(JavaScript\)"$/
+
 test('by samples functions that the table had no room for are counted', () => repeatedly(3, async () => {
-  const profile = await profileSource(`${BURN}
-    function late (milliseconds) { return burn(milliseconds) }
-    late(0)
-    for (let i = 0; i < 70000; i++) new Function('return function f' + i + ' () {}')()()
-    late(300)`, { env: SAMPLES })
-  assert.match(profile.stderr, /V8 has more functions than are kept in mind/)
+  const profile = await profileSource(MANY, { env: SAMPLES })
+  assert.strictEqual(linesOf(profile.stderr).filter(line => NO_ROOM.test(line)).length, 1, profile.stderr)
   const nameless = profile.count(sample => sample.stack.some(frame => frame.name === '(JavaScript)'))
   const failed = profile.metric('cprof.samples_failed')
   assert.ok(nameless > 20 && failed >= nameless / 2, `${failed} of ${nameless} nameless counted`)
 }))
+
+test('by samples the line on missing room is a warning, which CPROF_LOG=error leaves out', async () => {
+  assert.strictEqual((await profileSource(MANY, { env: { ...SAMPLES, CPROF_LOG: 'error' } })).stderr, '')
+})
 
 // Each time with a function of its own: V8 does not tell of code that it entered by on-stack
 // replacement before.

@@ -4,7 +4,8 @@ import gzip
 from collections import Counter, namedtuple
 
 Frame = namedtuple("Frame", "name file line start_line")
-Sample = namedtuple("Sample", "stack count nanoseconds labels")  # stack: innermost first
+# stack: innermost first; values: all columns by their type.
+Sample = namedtuple("Sample", "stack count nanoseconds labels values")
 
 
 def _varint(data, at):
@@ -59,10 +60,11 @@ class Profile:
             top = _message(file.read())
         self.strings = [text.decode() for text in top[6]]
         self.sample_types = [self.strings[_message(v).get(1, [0])[0]] for v in top[1]]
+        self.period_type = self._string(_message(top[11][0]), 1) if 11 in top else None
         functions = {m[1][0]: m for m in map(_message, top.get(5, []))}
         locations = {m[1][0]: self._frames(m, functions)
                      for m in map(_message, top.get(4, []))}
-        self.comments = [self.strings[number] for number in _numbers(top.get(13, []))]
+        self.comments = [self.strings[number].removeprefix("#") for number in _numbers(top.get(13, []))]
         self.samples = [self._sample(_message(v), locations) for v in top.get(2, [])]
 
     def _string(self, message, field):
@@ -84,7 +86,7 @@ class Profile:
         for label in map(_message, message.get(3, [])):
             text = self._string(label, 2)
             labels[self._string(label, 1)] = text if text else label.get(3, [0])[0]
-        return Sample(stack, values["samples"], values["cpu"], labels)
+        return Sample(stack, values.get("samples", 0), values.get("cpu", 0), labels, values)
 
     def total(self):
         return sum(sample.count for sample in self.samples)

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Builds cprof for every Python that this machine has, and runs the tests under each.
 
-    run_all.py [--quick] [--reports FOLDER] [VERSION ...] [-- PYTEST ARGUMENTS]
+    run_all.py [--quick] [--walked] [--reports FOLDER] [VERSION ...] [-- PYTEST ARGUMENTS]
 
 Pythons are the system's, pyenv's (~/.pyenv/versions), those named by CPROF_TEST_PYTHONS, and those
 of Debian roots named by CPROF_TEST_ROOTS (entered with chroot; they need no compiler: the
 extension is built here against their headers). The first of each minor version runs every test
 (the system's also the long ones), the others those of stacks and names. Prints one line for each;
-exit 1 if any failed. --quick: the system's only. --reports: a JUnit file for each there.
+exit 1 if any failed. --quick: the system's only. --walked: those whose frames are walked, one of
+each minor version. --reports: a JUnit file for each there.
 """
 
 import argparse
@@ -45,9 +46,10 @@ def quietly(*command, **keywords):
 
 class Python:
     """One interpreter: what its tests need, and how they are run. `minor` and `version` say which;
-    `lean`: another of the same minor version runs all tests, this one those of stacks and names."""
+    `lean`: another of the same minor version runs all tests, this one those of stacks and names;
+    `first`: it is that other one."""
 
-    lean = False
+    lean = first = False
     unsupported = ""  # why the extension shall not walk the frames: given to see that it says so
 
     def install(self, site, includes):
@@ -134,7 +136,7 @@ class System(Local):
     def prepare(self):
         quietly("sh", HERE / "venv.sh", self.python, self.folder)
         subprocess.run([self.folder / "bin" / "python", "-m", "pip", "install", "-q", "greenlet",
-                        "gevent", "opentelemetry-sdk"], capture_output=True)
+                        "gevent", "opentelemetry-sdk", "pyinstaller"], capture_output=True)
         self.build_walktest(next(self.folder.glob("lib/python3*/site-packages")), [self.include])
 
 
@@ -201,6 +203,7 @@ def find_all(quick):
         walked = not python.free_threaded and not python.unsupported
         python.lean = walked and python.minor in minors
         minors |= {python.minor} if walked else set()
+        python.first = walked and not python.lean
     return found
 
 
@@ -209,6 +212,7 @@ def parse_arguments():
     split = arguments.index("--") if "--" in arguments else len(arguments)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--walked", action="store_true")
     parser.add_argument("--reports", type=Path)
     parser.add_argument("versions", nargs="*")
     options = parser.parse_args(arguments[:split])
@@ -283,7 +287,8 @@ def main():
     options = parse_arguments()
     WORK.mkdir(parents=True, exist_ok=True)
     wanted = [python for python in find_all(options.quick)
-              if not options.versions or {python.minor, python.version} & set(options.versions)]
+              if (python.first or not options.walked)
+              and (not options.versions or {python.minor, python.version} & set(options.versions))]
     building = threading.Lock()  # they share a folder
 
     def prepare_and_test(python):

@@ -1,6 +1,8 @@
 """What a profile shows of programs whose answer is known."""
 
+import collections
 import os
+import re
 import sys
 
 import pytest
@@ -166,6 +168,36 @@ for _ in range(5):
     assert "dropped" not in outcome.err
 
 
+def test_what_only_carries_a_call_is_shown_neither_as_a_frame_nor_where_it_is_inlined(execute):
+    profile = execute(BURN + """
+import asyncio
+class Thing:
+    def __call__(self, x=0): burn(0.02); return x
+    def __lt__(self, other): burn(0.02); return False
+    def __hash__(self): burn(0.02); return 1
+    def __getattr__(self, name): burn(0.02); return name
+    def __next__(self): burn(0.02)
+async def inner(): burn(0.02)
+async def steps():
+    yield burn(0.02)
+async def work():
+    for _ in range(5):
+        await inner()
+        async for _ in steps(): pass
+async def main(): await asyncio.gather(work(), work())
+asyncio.run(main())
+for _ in range(5):
+    thing = Thing()
+    list(map(thing, range(2))), sorted([thing, thing]), hash(thing), thing.other, next(thing)
+    sum(burn(0.02) or 1 for _ in range(2)), eval("burn(0.02)")
+""").profile
+    carriers = re.compile(r"_?PyEval_(EvalFrame|Vector|EvalCode)|_?PyGen_|gen_send|slot_|"
+                          r"_?PyObject_(Call|Vectorcall|FastCall|MakeTpCall)|.*vectorcall_method|"
+                          r"_PyFunction_Vectorcall|method_vectorcall|(vector)?call_(un)?bound")
+    assert profile.stacks_with("Thing.__getattr__")
+    assert {name for name in profile.names() if carriers.match(name)} == set()
+
+
 def test_generators_and_coroutines_stand_in_their_chain(execute):
     profile = execute(BURN + """
 import asyncio
@@ -188,6 +220,166 @@ consume(); asyncio.run(root())
     for sample in profile.stacks_with("leaf"):
         assert above([f.name for f in sample.stack], "leaf", "middle")
     assert profile.stacks_with("inner") and profile.stacks_with("leaf")
+
+
+# The first task is where it is learnt.
+AWAITED = BURN + """
+import asyncio, sys
+async def leaf(seconds=0.05):
+    await asyncio.sleep(0)
+    burn(seconds)
+async def worker(): await leaf()
+def run(main):
+    async def learn():
+        await asyncio.create_task(leaf(0.5))
+        await main()
+    asyncio.run(learn())
+"""
+
+
+def chains(profile, name, ours):
+    """How often the functions that are ours stand so in stacks with this one, innermost first."""
+    found = collections.Counter()
+    for sample in profile.stacks_with(name):
+        found[" ".join(f.name for f in sample.stack if f.name in ours)] += sample.count
+    return found
+
+
+def test_who_awaits_a_task_stands_behind_it(execute):
+    profile = execute(AWAITED + """
+async def gathering(): await asyncio.gather(worker(), worker())
+async def caller(): await gathering()
+async def all_of_all(): await asyncio.gather(caller(), caller())
+async def in_group():
+    if sys.version_info < (3, 11): return
+    async with asyncio.TaskGroup() as group:
+        for _ in range(2): group.create_task(worker())
+async def by_task(): await asyncio.create_task(worker())
+async def for_a_time(): await asyncio.wait_for(worker(), 60)
+async def for_all(): await asyncio.wait([asyncio.create_task(worker()) for _ in range(2)])
+async def shielded(): await asyncio.shield(worker())
+async def cleans_up():
+    try: await asyncio.sleep(60)
+    finally: await leaf()
+async def cancels():
+    task = asyncio.create_task(cleans_up())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+async def main():
+    for each in (caller, all_of_all, in_group, by_task, for_a_time, for_all, shielded, cancels):
+        for _ in range(2): await each()
+run(main)
+""").profile
+
+    ours = ("leaf worker gathering caller all_of_all in_group by_task for_a_time for_all shielded "
+            "cleans_up cancels main").split()
+    found = chains(profile, "leaf", ours)
+    whole = {"leaf worker gathering caller main", "leaf worker gathering caller all_of_all main",
+             "leaf worker by_task main", "leaf worker for_a_time main", "leaf worker for_all main",
+             "leaf worker shielded main", "leaf cleans_up cancels main"}
+    if sys.version_info >= (3, 11):
+        whole.add("leaf worker in_group main")
+    alone = {"leaf", "leaf worker", "leaf cleans_up"}  # not learnt yet, or nobody awaits it yet
+    assert whole <= found.keys() <= whole | alone
+    assert sum(found[chain] for chain in whole) > 0.5 * sum(found.values())
+
+
+def test_of_several_that_await_a_task_none_stands_behind_it(execute):
+    profile = execute(AWAITED + """
+async def alone(): burn(0.3)
+async def shared():
+    await asyncio.sleep(0)
+    burn(0.3)
+async def waits_for(task): await task
+async def main():
+    task = asyncio.create_task(alone())
+    await asyncio.sleep(0)  # nobody awaits it yet
+    await task
+    both = asyncio.create_task(shared())
+    await asyncio.gather(waits_for(both), waits_for(both))
+run(main)
+""").profile
+    ours = "alone shared waits_for main".split()
+    assert chains(profile, "alone", ours).keys() == {"alone"}
+    assert chains(profile, "shared", ours).keys() == {"shared"}
+
+
+def test_callbacks_of_the_program_make_nobody_stand_behind_a_task(execute):
+    profile = execute(AWAITED + """
+import functools
+async def other():
+    await asyncio.sleep(60)
+class Group:
+    def __init__(self, task): self._parent_task = task
+    def done(self, task): self._parent_task.cancel()
+async def main():
+    others = [asyncio.create_task(other()) for _ in range(5)]
+    await asyncio.sleep(0)
+    for add in (lambda task: task.add_done_callback(lambda _, it=others[0]: it.cancel()),
+                lambda task: task.add_done_callback(Group(others[1]).done),
+                lambda task: task.add_done_callback(functools.partial(others[2].remove_done_callback)),
+                lambda task: task.add_done_callback(set(others[3:4]).discard),
+                lambda task: task.add_done_callback(others[4].remove_done_callback)):
+        task = asyncio.create_task(worker())
+        add(task)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await task
+    for task in others: task.cancel()
+run(main)
+""").profile
+    found = chains(profile, "worker", "leaf worker other main".split())
+    assert found.keys() <= {"leaf worker", "leaf worker main"}
+
+
+def test_tasks_that_come_and_go_while_they_are_sampled_show_no_false_awaiter(execute):
+    outcome = execute(AWAITED + """
+import random, threading
+async def by_gather(depth):
+    await asyncio.gather(step(depth), step(depth), return_exceptions=True)
+async def by_group(depth):
+    if sys.version_info < (3, 11): return await by_task(depth)
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(2): group.create_task(step(depth))
+            if random.random() < 0.2: raise ValueError
+    except BaseException: pass
+async def by_task(depth): await asyncio.create_task(step(depth))
+async def by_time(depth):
+    try: await asyncio.wait_for(step(depth), random.random() * 0.01)
+    except asyncio.TimeoutError: pass
+async def by_shield(depth):
+    task = asyncio.ensure_future(asyncio.shield(step(depth)))
+    await asyncio.sleep(0)
+    task.cancel()
+    try: await task
+    except asyncio.CancelledError: pass
+WAYS = by_gather, by_group, by_task, by_time, by_shield
+async def step(depth):
+    burn(random.random() * 0.001)
+    if depth: await random.choice(WAYS)(depth - 1)
+    burn(random.random() * 0.001)
+async def root():
+    while clock() < end: await asyncio.wait([asyncio.create_task(step(3))])
+def loop(): asyncio.run(root())
+async def main():
+    threads = [threading.Thread(target=loop) for _ in range(3)]
+    for thread in threads: thread.start()
+    await root()
+    for thread in threads: await asyncio.to_thread(thread.join)
+clock = time.process_time
+end = clock() + 1.5
+run(main)
+""", env={"CPROF_RATE": "1000"})
+    assert outcome.code == 0, outcome.err
+    ways = "by_gather by_group by_task by_time by_shield".split()
+    found = chains(outcome.profile, "step", ["step", "root", *ways])
+    way = f"(?:{'|'.join(ways)})"
+    # Before 3.11, where there are no groups, one way goes by another.
+    right = re.compile(rf"(?:{way} (?:{way} )?)?step(?: {way}(?: {way})? step)*(?: root| {way})?")
+    assert [chain for chain in found if not right.fullmatch(chain)] == []
+    assert sum(n for chain, n in found.items() if chain.endswith("root")) > 0.2 * sum(found.values())
 
 
 def test_qualified_names_of_nested_classes_and_functions(execute):
@@ -270,6 +462,52 @@ burn(0.3)
     seen = {n for n in profile.names() if n.startswith(HIDDEN)}
     assert not seen, seen
     assert profile.share(lambda names: any("unknown" in name for name in names)) < 0.005
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12) or os.uname().machine != "x86_64",
+                    reason="has no trampolines for perf, or others")
+def test_trampolines_for_perf_cut_no_stack_and_show_no_function_twice(execute):
+    outcome = execute(BURN + """
+import os, sys
+print(os.getpid())
+sys.activate_stack_trampoline("perf")
+def leaf(): burn(0.05)
+def middle(): leaf()
+def outer():
+    for i in range(12): middle()
+outer()
+""")
+    os.unlink(f"/tmp/perf-{int(outcome.out.split()[0])}.map")
+    profile = outcome.profile
+    called = ["outer", "middle", "leaf", "burn"]
+    assert profile.share(lambda names: [n for n in names[::-1] if n in called] == called) > 0.9
+    assert profile.share(lambda names: "[truncated]" in names) < 0.02
+    assert not [n for n in profile.names() if n.startswith("py::") or "trampoline" in n]
+
+
+@pytest.mark.skipif(not getattr(sys, "_jit", None) or not sys._jit.is_available(),
+                    reason="has no JIT")
+def test_code_of_pythons_own_jit_cuts_no_stack(execute):
+    profile = execute("""
+import time
+def leaf(n):
+    s = 0
+    for i in range(n): s += i * i
+    return s
+def middle():
+    return sum(leaf(500) for _ in range(20))
+def run(seconds):
+    end = time.thread_time() + seconds
+    while time.thread_time() < end: middle()
+def measured(): run(2.0) # from its first moment: code is made all the time
+measured()
+""", env={"PYTHON_JIT": "1"}).profile
+    share = profile.share(lambda names: "measured" in names)
+    whole = profile.share(lambda names: "measured" in names and "[truncated]" not in names)
+    leaves = profile.share(lambda names: "measured" in names and "leaf" in names)
+    assert share > 0.3
+    assert whole > 0.99 * share
+    assert leaves > 0.9 * share
 
 
 def test_threads_carry_their_names_and_python_ids(execute):
@@ -355,3 +593,34 @@ def rows():
 for _ in range(4): rows()
 """).profile
     assert profile.lines("rows")[4] + sum(profile.lines("rows.<locals>.<listcomp>").values()) > 20
+
+
+def test_functions_that_die_by_the_thousands_keep_the_names_they_were_sampled_under(execute):
+    """Chains of hundreds, and tens of thousands beside them, die at once while samples of them
+    have no names yet."""
+    outcome = execute("""
+import time
+def burn(seconds, clock=time.thread_time):
+    end = clock() + seconds
+    while clock() < end: pass
+depth = 300
+text = "".join(f"def f_{n}(): f_{n + 1}()\\n" for n in range(depth)) + f"def f_{depth}(): burn(0.02)\\n"
+made = compile(text, "<chain>", "exec")
+def chain():
+    names = {"burn": burn}
+    exec(made, names)
+    for n in range(depth + 1):
+        names[f"f_{n}"].__code__ = names[f"f_{n}"].__code__.replace(co_firstlineno=n + 1)
+    return names
+for _ in range(3):
+    others = [code.replace(co_firstlineno=1) for code in made.co_consts if hasattr(code, "co_code")
+              for _ in range(60)]
+    chains = [chain() for _ in range(10)]
+    for names in chains: names["f_0"]()
+    for names in chains: names.clear()
+    del chains, others, names
+""")
+    names = [frame.name for sample in outcome.profile.samples for frame in sample.stack]
+    assert sum(name.startswith("f_") for name in names) > 1000
+    assert names.count("[unknown]") == 0
+    assert "no room" not in outcome.err

@@ -3,6 +3,7 @@ nothing leaks out of the extension, and its handler code calls what it may."""
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -112,8 +113,15 @@ cprof.stop()
     subprocess.run([command, "run", "-o", tmp_path / "run.pb.gz", "--", clean / "bin" / "python", "-c",
                     "import time\nwhile time.process_time() < 0.5: sum(range(10000))"],
                    check=True, capture_output=True)
-    top = subprocess.run([command, "top", "--json", tmp_path / "run.pb.gz"], check=True, capture_output=True)
-    assert json.loads(top.stdout)["total"] > 0
+    # What the interpreter does for a function counts to the function, until all of it is asked for.
+    for options, least, most in (([], 0, 0.1), (["--all-native"], 0.3, 1)):
+        top = subprocess.run([command, "top", "--json", "-n", "9999", *options, tmp_path / "run.pb.gz"], check=True,
+                             capture_output=True)
+        report = json.loads(top.stdout)
+        own = sum(row["self"] for row in report["rows"]
+                  if row["frame_type"] == "native" and re.search(r"/(lib)?python[^/]*$", row["file"])
+                  and not re.search(r"^\w+\.\w+$", row["name"]))  # "list.sort" is the program's
+        assert report["total"] > 0 and least <= own / report["total"] <= most, (options, report)
     receiver = Receiver()
     threading.Thread(target=receiver.serve_forever, daemon=True).start()
     done = subprocess.run([clean / "bin" / "python", "-c", program,
@@ -123,6 +131,26 @@ cprof.stop()
     assert receiver.bodies and all(receiver.bodies)
     curls = set(done.stdout.split())
     assert curls and all(path.startswith(str(clean)) for path in curls), curls
+
+
+@ONCE
+def test_a_bundle_of_pyinstaller_delivers_and_is_started_by_the_environment(tmp_path):
+    pytest.importorskip("PyInstaller")
+    (tmp_path / "app.py").write_text("""
+import cprof, time
+while time.thread_time() < 0.5: pass
+print(cprof.is_running(), cprof.stop())
+""")
+    receiver = Receiver()
+    threading.Thread(target=receiver.serve_forever, daemon=True).start()
+    subprocess.run([sys.executable, "-m", "PyInstaller", "--log-level", "ERROR", "app.py"],
+                   cwd=tmp_path, check=True, capture_output=True)
+    done = subprocess.run([tmp_path / "dist" / "app" / "app"], capture_output=True, text=True, env={
+        **os.environ, "CPROF_ENABLED": "1",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{receiver.server_port}"})
+    receiver.shutdown()
+    assert (done.stdout, done.stderr) == ("True True\n", "")
+    assert receiver.bodies and all(receiver.bodies)
 
 
 def test_handler_code_calls_only_what_it_may(tmp_path):

@@ -1,9 +1,12 @@
 """How cprof starts and ends with a program, and that the program does not notice."""
 
 import os
+import py_compile
 import signal
+import socket
 import subprocess
 import sys
+import zipapp
 
 import pytest
 
@@ -18,6 +21,65 @@ def profiles_in(folder, pattern="out-*.pb.gz"):
     return [Profile(path) for path in sorted(folder.glob(pattern))]
 
 
+# ---- cprof run ----
+
+@pytest.fixture
+def run_command(tmp_path):
+    """run_command(source, shell): what `cprof run` says of a program; bash's script ends in "$@"."""
+    def run(source, shell='exec "$@"', rate="500"):
+        (tmp_path / "prog.py").write_text(BURN + source)
+        command = [sys.executable, "-c", "from cprof._command import main; main()", "run", "--rate", rate, "-o",
+                   "out.pb.gz", "--", "bash", "-c", shell, "bash", sys.executable, "prog.py"]
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("CPROF_", "OTEL_"))}
+        return subprocess.run(command, env={**environment, "TMPDIR": "/tmp"}, cwd=tmp_path, capture_output=True,
+                              text=True, timeout=120)
+    return run
+
+
+def test_without_timers_the_time_is_there_and_the_cause_is_said(run_command):
+    done = run_command("burn(0.3)", 'ulimit -i 0; exec "$@"')
+    assert "no timer for some threads: the limit of pending signals (ulimit -i)" in done.stderr
+    assert "[not sampled]" in done.stderr and "no profile" not in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_what_a_program_does_after_it_has_dropped_root_is_kept(run_command, tmp_path):
+    done = run_command("def before(): burn(0.2)\ndef after(): burn(0.4)\n"
+                       "import os\nbefore(); os.setgid(65534); os.setuid(65534); after()\n")
+    assert "is lost" not in done.stderr and "no profile" not in done.stderr
+    profile = Profile(tmp_path / "out.pb.gz")
+    assert profile.stacks_with("before") and profile.stacks_with("after")
+
+
+@pytest.mark.parametrize("source, reason", [
+    ("pass", "it ended before a sample was due"),
+    ("import os; os._exit(0)", "nothing was written before it was killed, left by os._exit")])
+def test_a_short_program_without_a_profile_is_no_failure_to_start(run_command, source, reason):
+    done = run_command(source, rate="1")
+    # In a second of CPU time there is one sample, and it may happen to be this program's.
+    assert f"cprof: no profile: {reason}" in done.stderr or "1 sample " in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("source, shell, reason", [
+    ("burn(0.3)", 'CPROF_MAX_FRAMES=many exec "$@"', "cprof did not start: CPROF_MAX_FRAMES=many: must be"),
+])
+def test_the_command_knows_why_there_is_no_profile(run_command, source, shell, reason):
+    done = run_command(source, shell)
+    assert f"cprof: no profile: {reason}" in done.stderr
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_helpers_of_multiprocessing_end_with_the_run(run_command, tmp_path, method):
+    done = run_command(f"""
+import multiprocessing
+def work(n): burn(0.2); return n
+if __name__ == "__main__":
+    with multiprocessing.get_context("{method}").Pool(2) as pool: print(pool.map(work, [1, 2]))
+""")
+    assert done.stdout == "[1, 2]\n" and "is lost" not in done.stderr, done.stderr
+    assert Profile(tmp_path / "out.pb.gz").stacks_with("work")
+
+
 # ---- python -m cprof ----
 
 def test_a_script_sees_its_own_arguments_and_path(execute, tmp_path):
@@ -30,6 +92,23 @@ import __main__; print(__main__.__dict__ is globals())
     assert outcome.out.splitlines() == ["['-o', '--rate'] prog.py __main__ prog.py", "True",
                                         "True"]
     assert str(outcome.output) in outcome.err
+
+
+def test_text_and_standard_input_are_run_as_python_does(tmp_path):
+    program = BURN + "burn(0.2); import sys; print(sys.argv, sys.path[0] == '', __name__, '__file__' in globals())"
+    for command, name, given in ((["-c", program, "a"], "-c", ""), (["-", "a"], "-", program)):
+        process = subprocess.run([sys.executable, "-m", "cprof", "--rate", "500", "-o", "x.pb.gz", *command], text=True,
+                                 cwd=tmp_path, capture_output=True, input=given)
+        assert process.stdout == f"{[name, 'a']} True __main__ False\n", process.stderr
+        assert Profile(tmp_path / "x.pb.gz").stacks_with("burn")
+
+
+@pytest.mark.parametrize("output", ["x.html", "x.pb.gz"])
+def test_the_hottest_functions_are_printed_at_the_end(execute, tmp_path, output):
+    outcome = execute(BURN + "burn(0.3)\nprint('done')\nraise SystemExit(3)", options=["-o", output])
+    assert outcome.code == 3 and outcome.out == "done\n"
+    assert " of CPU in " in outcome.err and "burn" in outcome.err
+    assert outcome.err.endswith(f"cprof: profile written to {tmp_path / output}\n")
 
 
 def test_a_module_is_run_as_python_m_does(execute, tmp_path):
@@ -53,8 +132,34 @@ def test_a_traceback_shows_no_frame_of_ours(execute):
     source = "def f():\n    1/0\nf()\n"
     profiled, plain = execute(source), execute(source, by=None)
     assert profiled.code == plain.code == 1
-    lines = [line for line in profiled.err.splitlines() if not line.startswith("cprof:")]
-    assert lines == plain.err.splitlines()
+    assert plain.err and profiled.err.startswith(plain.err)  # and the table, if there were samples
+
+
+def test_a_script_that_is_no_python_fails_as_under_python(execute):
+    source = "x = (\n"
+    profiled, plain = execute(source), execute(source, by=None)
+    assert profiled.code == plain.code == 1
+    assert profiled.err == plain.err
+
+
+@pytest.mark.parametrize("name", ["app.pyz", "app", "app.exe", "folder", "app.pyc"])
+def test_whatever_python_runs_is_run(tmp_path, name):
+    program = tmp_path / "main" / "__main__.py"
+    program.parent.mkdir()
+    program.write_text("import sys\nprint('ran', __name__, sys.argv[1:])\n")
+    target = tmp_path / name
+    if name == "folder":
+        program.parent.rename(target)
+    elif name.endswith(".pyc"):
+        py_compile.compile(str(program), str(target))
+    else:
+        zipapp.create_archive(program.parent, target, interpreter="/usr/bin/env python3")
+    commands = [[sys.executable, *profiled, str(target), "a"] for profiled in
+                ([], ["-m", "cprof", "-o", "x.folded"])]
+    plain, profiled = (subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+                       for command in commands)
+    assert (profiled.returncode, profiled.stdout) == (0, plain.stdout), profiled.stderr
+    assert profiled.stdout == "ran __main__ ['a']\n"
 
 
 def test_a_missing_script_is_one_line(execute, tmp_path):
@@ -69,7 +174,34 @@ def test_no_program_is_a_wrong_usage(tmp_path):
     assert process.returncode == 2
 
 
+@pytest.mark.parametrize("thread", [False, True])
+def test_a_process_that_ends_past_the_end_of_python_keeps_its_profile(execute, thread):
+    """As uWSGI ends a worker that serves with threads, from whichever of them."""
+    outcome = execute(BURN + f"""
+import ctypes, threading
+def leave(): ctypes.CDLL(None).exit(3)
+burn(0.3)
+if {thread}:
+    threading.Thread(target=leave).start()
+    burn(60)
+leave()
+""", by="environment")
+    assert (outcome.code, outcome.err) == (3, "")
+    assert outcome.profile.stacks_with("burn")
+
+
 # ---- auto-start ----
+
+@pytest.mark.parametrize("value, runs", [
+    (None, False), ("", False), ("on", True), ("TRUE", True), ("off", False), ("No", False), ("0", False)])
+def test_an_installed_package_follows_the_rule_of_three_languages(value, runs):
+    """Nobody has named it, so without a word it does not start."""
+    environment = {key: text for key, text in os.environ.items() if not key.startswith("CPROF_")}
+    environment.update({"CPROF_EXPORTER": "none"} if value is None else {"CPROF_EXPORTER": "none", "CPROF_ENABLED": value})
+    process = subprocess.run([sys.executable, "-c", "import cprof; print(cprof.is_running())"], env=environment,
+                             capture_output=True, text=True)
+    assert (process.stdout, process.stderr) == (f"{runs}\n", "")
+
 
 def test_the_environment_starts_it_without_touching_the_program(execute):
     outcome = execute(BURN + "burn(0.5)\n", by="environment")
@@ -79,7 +211,7 @@ def test_the_environment_starts_it_without_touching_the_program(execute):
 
 @pytest.mark.parametrize("variable, value", [
     ("CPROF_ENABLED", "maybe"), ("CPROF_RATE", "many"), ("CPROF_RATE", "0"),
-    ("CPROF_TYPES", "cpu,nonsense"), ("CPROF_INTERVAL", "-1"), ("CPROF_OUTPUT", "x.unknown"),
+    ("CPROF_TYPES", "nonsense"), ("CPROF_INTERVAL", "-1"), ("CPROF_OUTPUT", "x.unknown"),
     ("CPROF_OUTPUT", "/nowhere/at/all/x.html"), ("CPROF_EXPORTER", "carrier-pigeon"),
     ("CPROF_NATIVE", "perhaps"), ("CPROF_MAX_FRAMES", "-5")])
 def test_a_nonsense_variable_is_one_line_and_the_program_runs(execute, variable, value):
@@ -129,6 +261,49 @@ print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
     child = [p for p in profiles_in(tmp_path) if p.stacks_with("in_child")]
     assert len(parent) == len(child) == 1 and parent[0] is not child[0]
     assert not parent[0].stacks_with("in_child")
+
+
+@pytest.mark.parametrize("spool", [False, True])
+def test_a_server_that_is_away_holds_no_program_at_its_end(execute, tmp_path, spool):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    # An hour each, if they were held.
+    variables = {"CPROF_ENABLED": "1", "CPROF_EXIT_TIMEOUT": "3600",
+                 "OTEL_EXPORTER_OTLP_ENDPOINT": address}
+    if spool:
+        variables["CPROF_SPOOL_DIR"] = str(tmp_path / "spool")
+        (tmp_path / "spool").mkdir()
+    outcome = execute(BURN + """
+import os
+if child := os.fork():
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+burn(0.1)
+""", by=None, env=variables)
+    assert (outcome.code, outcome.out) == (0, "0\n"), outcome.err
+    dropped = outcome.err.count("could not be delivered")
+    kept = len(list((tmp_path / "spool").iterdir())) if spool else 0
+    assert (dropped, kept) == ((0, 2) if spool else (2, 0)), outcome.err
+
+
+@pytest.mark.parametrize("ending", ["return", "sys.exit()"])
+def test_a_child_that_a_thread_forked_ends_with_it(execute, tmp_path, ending):
+    outcome = execute(BURN + f"""
+import os, sys, threading
+def worker():
+    if pid := os.fork():
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        return
+    burn(0.1)
+    {ending}
+thread = threading.Thread(target=worker)
+thread.start()
+thread.join()
+burn(0.05)
+""", by="environment", env=LONG_ENOUGH)
+    assert (outcome.code, outcome.out) == (0, "0\n"), outcome.err
+    child = max(profiles_in(tmp_path), key=lambda profile: len(profile.stacks_with("worker")))
+    assert child.stacks_with("worker")
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
@@ -216,7 +391,7 @@ if "again" not in sys.argv:
     subprocess.run([sys.executable, "-m", "cprof", "-o", "out.pb.gz", __file__, "again"], check=True)
 burn(0.1)
 """)
-    written = [line.rpartition(" ")[2] for line in outcome.err.splitlines()]
+    written = [line.rpartition(" ")[2] for line in outcome.err.splitlines() if "written to" in line]
     assert len(written) == 2 and written[1] == str(outcome.output)
     assert all(Profile(path).stacks_with("burn") for path in written)
 

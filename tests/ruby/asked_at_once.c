@@ -1,6 +1,6 @@
 /*
- * Preloaded by a test: how often Ruby is asked to run a job while another thread is just asking,
- * which Ruby before 3.3 does not bear. Told at the process's end.
+ * Preloaded by a test: how often Ruby is asked to run a job while another thread is just
+ * asking, which Ruby before 3.3 does not bear. Told at the process's end.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -48,14 +48,15 @@ class CprofTest < Minitest::Test
     end
   RUBY
 
-  # Runs `program` (line numbers begin at 1) under RUBYOPT=-rcprof/auto.
+  # Runs `program` (line numbers begin at 1) under RUBYOPT=-rcprof/auto; where that is set otherwise nothing
+  # starts by itself.
   def run_profiled(program, environment: {}, rate: 250, timeout: 120, prelude: PRELUDE)
     Dir.mktmpdir("cprof-test") do |folder|
       File.write(File.join(folder, "prelude.rb"), prelude)
       path = File.join(folder, "program.rb")
       File.write(path, program)
       output = File.join(folder, "out.pb.gz")
-      environment = { "RUBYOPT" => "-rcprof/auto", "CPROF_ENABLED" => "1",
+      environment = { "RUBYOPT" => "-rcprof/auto", "CPROF_ENABLED" => environment.key?("RUBYOPT") ? nil : "1",
                       "CPROF_RATE" => rate.to_s, "CPROF_OUTPUT" => output }.merge(environment)
       out, errors, status = run_for(timeout, environment, *RUBY, "-r", "./prelude", path,
                                     folder: folder)

@@ -151,7 +151,7 @@ def run_tests(ruby, reports, gem, platform_gem, only):
                 CPROF_TEST_PLATFORM_GEM=inside / "platform.gem",
                 **({"CPROF_TEST_OTEL": inside / "otel"} if CHECKOUT else {}),
                 CPROF_TEST_RUBY_OPTIONS=" ".join(ruby.options),
-                CPROF_TEST_STRESS_SECONDS=ruby.stress)
+                CPROF_STRESS_SECONDS=os.environ.get("CPROF_STRESS_SECONDS", ruby.stress))
             print(f"-- {name}\n{result.stdout}", flush=True)
             passed &= result.returncode == 0
             if (seen / f"{name}.xml").exists():

@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require "socket"
+
 require_relative "helper"
 
 class TestApi < CprofTest
@@ -14,6 +16,28 @@ class TestApi < CprofTest
     RUBY
     assert_clean outcome
     assert_equal %w[false true true true true false false], outcome.output.split
+  end
+
+  # A server that answers 404, as a collector without profiles does.
+  def test_stop_says_that_the_only_profile_was_refused
+    server = TCPServer.new("127.0.0.1", 0)
+    refusing = Thread.new do
+      connection = server.accept
+      connection.readpartial(65_536)
+      connection.write("HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+      connection.close_write
+      connection.read
+    end
+    outcome = run_plain(<<~RUBY)
+      Cprof.start(exporter: "otlp", rate: 500, endpoint: "http://127.0.0.1:#{server.addr[1]}")
+      spin(0.1)
+      p Cprof.stop(timeout: 20)
+    RUBY
+    assert_equal "false", outcome.output.strip
+    assert_match(/HTTP 404/, outcome.errors)
+  ensure
+    refusing&.kill
+    server&.close
   end
 
   def test_stats_have_the_keys_of_the_interface
@@ -41,17 +65,11 @@ class TestApi < CprofTest
       rescue Cprof::Error => e
         puts e.message
       end
-      Cprof.start(exporter: "none")
-      begin
-        Cprof.start(exporter: "none")
-      rescue Cprof::Error => e
-        puts e.message
-      end
     RUBY
-    assert outcome.status.success?, outcome.errors
+    assert_clean outcome
     messages = outcome.output.lines
+    assert_equal 3, messages.size
     assert_match(/rate.*5000/i, messages.first)
-    assert_match(/running/i, messages.last)
   end
 
   def test_a_value_of_the_wrong_kind_is_an_error_as_well
@@ -123,17 +141,179 @@ class TestApi < CprofTest
     end
   end
 
-  def test_profile_leaves_alone_what_runs_already
-    run_plain(<<~RUBY) do |outcome|
-      Cprof.start(exporter: "none")
-      begin
-        Cprof.profile("block.pb.gz") { p :unreachable }
-      rescue Cprof::Error
-        p Cprof.running?
+  JOINED = /\Acprof: start: already running(, by (?<who>\S+))?; this call joins it(, which keeps its own (?<own>.*))?\n\z/
+
+  def test_a_second_start_joins_and_each_stop_gives_one_back
+    run_plain(<<~'RUBY', environment: { "CPROF_OUTPUT" => "out.pb.gz" }) do |outcome|
+      def both = spin(0.1)
+      def one = spin(0.1)
+      p Cprof.start(rate: 500), Cprof.start(rate: 500, labels: { a: 1 }), Cprof.start
+      both
+      p Cprof.stop, Cprof.stop, Cprof.running?
+      one
+      p Cprof.stop, Cprof.running?
+    RUBY
+      assert outcome.status.success?, outcome.errors
+      assert_equal %w[true true true true true true true false], outcome.output.split
+      assert_equal [nil, "labels"], JOINED.match(outcome.errors)&.captures
+      profile = Pprof.read(File.join(outcome.folder, "out.pb.gz"))
+      %w[Object#both Object#one].each { |name| assert(profile.samples.any? { |s| s.names.include?(name) }, name) }
+    end
+  end
+
+  LIFE = <<~'RUBY'
+    def live
+      $done = []
+      $done << Cprof.start(exporter: :none, service_name: "x", rate: 100r, types: ["cpu"], labels: { a: 1, "b" => :c }, interval: 5, native: true)
+      Thread.current.name = "x"
+      $done << Cprof.flush(timeout: 2) << Cprof.stop(timeout: 5.0) << Cprof.profile("block.pb.gz") { 1 }
+      pid = fork { exit!(0) }
+      $done << Process.wait2(pid)[1].exitstatus
+      $done << Cprof.start(exporter: "none")
+    end
+  RUBY
+
+  # Whatever Ruby calls by a method may have been redefined: of Ruby's own only the originals are called, which
+  # have been kept aside.
+  ORIGINALS = %w[#<Class:Thread>#handle_interrupt #<Class:Thread>#list UnboundMethod#bind_call Thread#native_thread_id Thread#name
+                 #<Class:Process>#_fork Thread#name= Kernel#exit!].freeze
+
+  def test_start_stop_and_exit_call_nothing_that_a_program_can_redefine
+    outcome = run_plain(LIFE + <<~'RUBY')
+      calls = []
+      trace = TracePoint.new(:call, :c_call) do |call|
+        calls << "#{call.defined_class}##{call.method_id}" if call.path.match?(%r{/cprof(\.rb|/\w+\.rb)\z|eval})
       end
+      at_exit { trace.disable; puts calls.uniq.grep_v(/Cprof/) }
+      trace.enable
+      live
+      trace.disable
+      p $done
+      trace.enable
+    RUBY
+    assert_clean outcome
+    done, *calls = outcome.output.lines(chomp: true)
+    assert_equal "[true, true, true, 1, 0, true]", done
+    assert_includes calls, "#<Class:Process>#_fork" # it does look
+    assert_empty calls - ORIGINALS
+  end
+
+  def test_a_program_that_redefines_rubys_methods_starts_and_stops_as_ever
+    outcome = run_plain(LIFE + <<~'RUBY')
+      at_exit { STDOUT.syswrite($done == [true, true, true, 1, 0, true] ? "all done" : "not") }
+      redefined = { Kernel => %i[Float Array Integer String Hash Rational tap warn at_exit proc format then hash nil? is_a? to_s
+                                 instance_of? public_send class freeze method singleton_class],
+                    Module => %i[prepend instance_method const_get], Array => %i[join map each to_h flatten sort],
+                    Hash => %i[map each to_h merge each_pair to_hash], String => %i[to_s to_str encode include? dump encoding ascii_only?],
+                    Symbol => %i[to_s name to_proc], Integer => %i[to_s times to_f positive? to_i], Float => %i[to_s to_f positive?],
+                    Rational => %i[positive? real?], Comparable => %i[clamp], Numeric => %i[real?],
+                    Thread => %i[name native_thread_id], UnboundMethod => %i[bind_call], Method => %i[call unbind],
+                    Thread.singleton_class => %i[list handle_interrupt main], Ractor.singleton_class => %i[current main],
+                    Process.singleton_class => %i[clock_gettime], Warning.singleton_class => %i[warn], ENV.singleton_class => %i[[] fetch] }
+      $VERBOSE = nil
+      all = redefined.flat_map { |owner, names| names.map { |name| [owner, name, "#{owner}##{name} was called"] } }
+      def redefine(owner, name, message) = owner.define_method(name) { |*| STDERR.syswrite(message); exit!(9) }
+      while (one = all.pop)
+        redefine(*one)
+      end
+      live
+    RUBY
+    assert outcome.status.success?, outcome.errors
+    assert_equal "", outcome.errors
+    assert_equal "all done", outcome.output
+  end
+
+  # As a Gemfile's `gem "cprof"` has it.
+  def test_with_cprof_enabled_to_require_it_is_enough
+    program = <<~'RUBY'
+      def work = spin(0.2)
+      p Cprof.running?
+      work
+    RUBY
+    { "1" => true, "true" => true, "0" => false, "" => false, nil => false }.each do |enabled, runs|
+      run_plain(program, environment: { "CPROF_ENABLED" => enabled, "CPROF_OUTPUT" => "out.pb.gz" }) do |outcome|
+        assert_clean outcome
+        assert_equal "#{runs}\n", outcome.output, enabled
+        assert_equal runs, File.exist?(File.join(outcome.folder, "out.pb.gz"))
+      end
+    end
+  end
+
+  def test_a_program_that_starts_by_itself_under_cprof_enabled_loses_nothing
+    outcome = run_profiled(<<~'RUBY')
+      require "cprof/auto"
+      def before = spin(0.1)
+      def after = spin(0.1)
+      p Cprof.start(service_name: "mine")
+      before
+      Cprof.stop
+      after
+    RUBY
+    assert outcome.status.success?, outcome.errors
+    assert_equal %w[CPROF_ENABLED service_name], JOINED.match(outcome.errors)&.captures
+    %w[Object#before Object#after].each { |name| assert(outcome.profile.samples.any? { |s| s.names.include?(name) }, name) }
+  end
+
+  def test_forked_workers_that_start_join_their_own_profiler
+    run_profiled(<<~'RUBY', environment: { "CPROF_OUTPUT" => "out.pb.gz" }) do |outcome|
+      def work = spin(0.2)
+      module Early # a hook that comes before ours
+        def _fork = super.tap { |pid| Cprof.start(rate: 250) if pid == 0 }
+      end
+      Process.singleton_class.prepend(Early)
+      workers = 2.times.map { fork { p Cprof.start; work } }
+      p(workers.map { |pid| Process.wait2(pid).last.success? })
+    RUBY
+      assert outcome.status.success?, outcome.errors
+      assert_equal 3, outcome.output.scan("true").size - 1
+      parts = Dir[File.join(outcome.folder, "out.*.pb.gz")].map { |path| Pprof.read(path) }
+      assert_equal 2, parts.size
+      parts.each { |part| assert_operator part.share { |s| s.names.include?("Object#work") }, :>, 0.8 }
+    end
+  end
+
+  def test_profile_captures_its_block_beside_what_runs_already
+    run_profiled(<<~'RUBY', environment: { "CPROF_OUTPUT" => "all.pb.gz" }) do |outcome|
+      def outside = spin(0.2)
+      def inside = spin(0.2)
+      outside
+      p Cprof.profile("block.pb.gz") { inside; 42 }
+      p Cprof.running?
+      outside
     RUBY
       assert_clean outcome
-      assert_equal %w[true], outcome.output.split
+      assert_equal %w[42 true], outcome.output.split
+      block, all = %w[block all].map { |name| Pprof.read(File.join(outcome.folder, "#{name}.pb.gz")) }
+      assert_operator block.share { |s| s.names.include?("Object#inside") }, :>, 0.9
+      assert_equal 0, block.share { |s| s.names.include?("Object#outside") }
+      assert_in_delta 2 / 3r, all.share { |s| s.names.include?("Object#outside") }, 0.1
+      assert(all.samples.any? { |s| s.names.include?("Object#inside") })
+    end
+  end
+
+  def test_blocks_under_recursion_and_in_threads_at_once_each_have_their_profile
+    run_plain(<<~'RUBY') do |outcome|
+      def level(n) = Cprof.profile("deep.pb.gz", rate: 500) { spin(0.05); n.zero? ? :end : level(n - 1) }
+      def alone(n) = Cprof.profile("thread#{n}.pb.gz", rate: 500) { send("of#{n}"); n }
+      def of0 = spin(0.15)
+      def of1 = spin(0.15)
+      def of2 = spin(0.15)
+      p level(3)
+      p 3.times.map { |n| Thread.new { alone(n) } }.map(&:value)
+      p 40.times.map { |n| Thread.new { Cprof.profile("many#{n}.pb.gz") { sleep 0.3; n } } }.sum(&:value)
+      p Cprof.running?
+    RUBY
+      assert outcome.status.success?, outcome.errors
+      assert_equal ["end", "[0, 1, 2]", 40.times.sum.to_s, "false"].map { |text| text.sub("end", ":end") }, outcome.output.lines.map(&:chomp)
+      deep = Pprof.read(File.join(outcome.folder, "deep.pb.gz"))
+      assert_in_delta 0.2, deep.cpu_seconds, 0.05
+      3.times do |n|
+        profile = Pprof.read(File.join(outcome.folder, "thread#{n}.pb.gz"))
+        assert(profile.samples.any? { |s| s.names.include?("Object#of#{n}") }, n)
+      end
+      # No more than 16 at a time: the others run all the same.
+      assert_equal 16, Dir[File.join(outcome.folder, "many*.pb.gz")].size
+      assert_equal 24, outcome.errors.lines.grep(/\Acprof: /).size, outcome.errors
     end
   end
 
@@ -190,13 +370,14 @@ class TestApi < CprofTest
       threads = [till.() { Class.new { class_eval("def m#{n += 1}(x) = [x].map { |y| y + #{n} }.sum"); new.send("m#{n}", 1) } }]
       2.times { threads << till.() { Cprof.start(exporter: "none", rate: 1000) rescue Cprof::Error } << till.() { Cprof.stop; sleep 0.002 } }
       threads.each(&:join)
-      Cprof.stop
+      Cprof.stop while Cprof.running?
       p Cprof.start(exporter: "none", rate: 500)
       spin(0.2)
       Cprof.flush
       p Cprof.stats[:samples] > 50, Cprof.stats[:samples_failed] < 10
     RUBY
-    assert_clean outcome
+    assert outcome.status.success?, outcome.errors
+    assert_equal [JOINED], [JOINED, *outcome.errors.lines.map { |line| JOINED.match?(line) ? JOINED : line }].uniq
     assert_equal %w[true true true], outcome.output.split
   end
 

@@ -188,6 +188,79 @@ class TestFrames < CprofTest
     assert(seen["First#total"].all? { |s| s.names.include?("Before#total") })
   end
 
+  PREPENDED = <<~'RUBY'
+    module Log; def save = super; end
+    module Model
+      def save = spin(0.1)
+      def other = [1].each { spin(0.1) }
+      def self.own = spin(0.1)
+      prepend Log
+    end
+    module Plain; def plain = spin(0.1); end
+    class User; include Model; include Plain; end
+    module Counted; def count_all = super; end
+    class Shop
+      class << self
+        prepend Counted
+        def count_all = spin(0.1)
+      end
+    end
+    def as(name, &block) = Cprof.labels(truth: name, &block)
+    as("Model#save") { User.new.save }
+    as("block in Model#other") { User.new.other }
+    as("Plain#plain") { User.new.plain }
+    as("Model.own") { Model.own }
+    as("Shop.count_all") { Shop.count_all }
+    as("block (2 levels) in <main>") { tap { spin(0.1) } }
+    spin(0.1)
+  RUBY
+
+  def test_methods_of_a_module_that_has_others_prepended_keep_their_names
+    outcome = run_profiled(PREPENDED, rate: 500)
+    assert_clean outcome
+    seen = by_truth(outcome.profile).except(nil)
+    assert_equal 6, seen.size
+    seen.each do |truth, samples|
+      callers = samples.map { |s| s.names[s.names.rindex("Object#spin") + 1] }.uniq
+      assert_equal [truth], callers
+    end
+    assert(seen["block (2 levels) in <main>"].all? { |s| s.names.include?("Kernel#tap") })
+  end
+
+  # Each of the `chains` is 200 methods that call one another.
+  MANY = <<~'RUBY'
+    chains = Integer(ENV.fetch("CHAINS"))
+    source = chains.times.flat_map do |chain|
+      200.times.map { |n| "def self.m#{chain}_#{n}(x) = #{n == 199 ? "(i = 0; i += 1 while i < x; i)" : "m#{chain}_#{n + 1}(x)"}" }
+    end
+    Many = Module.new
+    Many.module_eval(source.join("\n"), "many.rb", 1)
+    till = cpu + 1.5
+    chains.times { |chain| Many.send("m#{chain}_0", 20_000) } while cpu < till
+  RUBY
+
+  def test_tens_of_thousands_of_methods_all_have_their_names
+    outcome = run_profiled(MANY, rate: 250, environment: { "CHAINS" => "90" })
+    assert_clean outcome
+    deep = outcome.profile.samples.select { |s| s.names.any? { |name| name.match?(/\AMany\.m\d+_199\z/) } }
+    assert_operator deep.sum(&:weight), :>, 100
+    # Those that come faster than tables grow.
+    unknown = deep.select { |s| s.names.include?("[unknown]") }
+    assert_operator unknown.sum(&:weight), :<=, deep.sum(&:weight) / 20
+    # Each sample has a whole chain, and they come from all over.
+    chains = (deep - unknown).map { |s| s.names.grep(/\AMany\./).map { |name| name.split(".m").last.split("_").map(&:to_i) } }
+    chains.each { |chain| assert_equal (0..199).to_a.reverse, chain.map(&:last) }
+    assert_operator chains.map { |chain| chain.first.first }.uniq.size, :>, 30
+  end
+
+  def test_where_there_is_no_memory_for_names_one_line_says_so_and_all_is_counted
+    outcome = run_profiled(MANY, rate: 500, environment: { "CHAINS" => "120", "CPROF_MEMORY_LIMIT" => "4MiB" })
+    assert outcome.status.success?, outcome.errors
+    assert_equal 1, outcome.errors.lines.grep(/\Acprof: CPROF_MEMORY_LIMIT has no room for the names/).size, outcome.errors
+    assert_empty outcome.errors.lines.grep_v(/CPROF_MEMORY_LIMIT/)
+    assert_operator outcome.profile.cpu_seconds, :>, 1.4
+  end
+
   # It could let in what another thread raises, where Ruby then swallows it.
   def test_naming_runs_no_code_of_the_applications
     outcome = run_profiled(<<~'RUBY', rate: 500)
@@ -320,6 +393,70 @@ class TestFrames < CprofTest
     end
     gsub = outcome.profile.samples.map(&:root_first).select { |n| n.include?("String#upcase") }
     gsub.each { |root| assert_operator root.index("String#gsub"), :<, root.index("String#upcase") }
+  end
+
+  NESTED = <<~'RUBY'
+    require "stringio"
+    def work = spin(0.06)
+    class Any
+      include Comparable
+      def <=>(other) = (work; 0)
+      def to_s = (work; "any")
+      def hash = (work; 1)
+    end
+    def as(name, &block) = Cprof.labels(truth: name, &block)
+    as("sorted") { [1].sort_by { work } }
+    as("indexed") { { a: 1 }.each_with_index { work } }
+    as("chained") { [1].each_with_index.map { work } }
+    as("sliced") { (1..2).each_slice(2) { work } }
+    as("made") { Array.new(1) { work } }
+    as("method") { [1].method(:each).call { work } }
+    as("least") { [Any.new, Any.new].each_entry.max }
+    as("printed") { $stdout = StringIO.new; puts Any.new; $stdout = STDOUT }
+    as("hashed") { list = [Any.new]; list.hash }
+    as("compared") { Any.new.clamp(Any.new, Any.new) }
+    as("caught") { catch(:done) { [1].each_entry { work } } }
+  RUBY
+
+  # C methods and what they call in the end, outermost first.
+  NESTINGS = {
+    "sorted" => ["Enumerable#sort_by", "Array#each"],
+    "indexed" => ["Enumerable#each_with_index", "Hash#each"],
+    "chained" => ["Enumerable#map", "Enumerator#each", "Enumerable#each_with_index", "Array#each"],
+    "sliced" => ["Enumerable#each_slice", "Range#each"],
+    "made" => [RUBY_VERSION < "3.3" ? "Class#new" : "Array.new", "Array#initialize"],
+    "method" => ["Method#call", "Array#each"],
+    "least" => ["Enumerable#max", "Enumerator#each", "Enumerable#each_entry", "Array#each", "Any#<=>"],
+    "printed" => ["Kernel#puts", "IO::generic_writable#puts", "Any#to_s"],
+    "hashed" => ["Array#hash", "Any#hash"],
+    "compared" => ["Comparable#clamp", "Any#<=>"],
+    "caught" => ["Kernel#catch", "block (2 levels) in <main>", "Enumerable#each_entry", "Array#each"]
+  }.freeze
+
+  def native?(name) = name.match?(/\+0x|\A\w+\z/)
+
+  # Each C method is followed by functions of its own before the next: not C methods first, then all of their functions.
+  def test_a_c_method_that_a_c_method_calls_stands_above_its_own_functions
+    outcome = run_profiled(NESTED, rate: 500)
+    assert_clean outcome
+    seen = outcome.profile.samples.select { |s| s.names.include?("Object#work") }.group_by { |s| s.labels["truth"] }
+    assert_equal NESTINGS.keys.sort, seen.keys.compact.sort
+    NESTINGS.each do |truth, methods|
+      seen[truth].each do |sample|
+        root = sample.root_first
+        stack = root[root.rindex("Object#as") + 2..]
+        places = methods.map { |name| stack.index(name) }
+        assert_equal places.compact.sort, places, "#{truth}: #{stack.join(" ")}"
+        places.each_cons(2) do |place, following|
+          next if methods[places.index(place)].start_with?("block")
+
+          between = stack[place + 1...following]
+          assert between.any? && between.all? { |name| native?(name) }, "#{truth}: #{stack.join(" ")}"
+        end
+        each = stack.index("Array#each")
+        assert_equal "rb_ary_each", stack[each + 1], "#{truth}: #{stack.join(" ")}" if each
+      end
+    end
   end
 
   def test_garbage_collection_is_named

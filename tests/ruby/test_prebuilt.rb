@@ -1,5 +1,6 @@
 # frozen_string_literal: true
 
+require "json"
 require "rbconfig"
 require "rubygems/package"
 require "socket"
@@ -30,7 +31,10 @@ class TestPrebuilt < CprofTest
 
   PROGRAM = <<~RUBY
     require "./prelude"
-    def busy = spin(0.4)
+    def busy
+      150_000.times { |i| format("%010.3f", i * 1.5) }
+      spin(0.4)
+    end
     abort "no compiler should be there" if %w[cc make cmake].any? { |tool| system(tool, "--version", exception: false) }
     busy
   RUBY
@@ -38,6 +42,16 @@ class TestPrebuilt < CprofTest
   def write_program(folder)
     File.write(File.join(folder, "prelude.rb"), PRELUDE)
     File.write(File.join(folder, "program.rb"), PROGRAM)
+  end
+
+  # What the interpreter does for a method counts to the method, until all of it is asked for.
+  def interpreters_share(home, environment, folder, *options)
+    top = [File.join(home, "bin/cprof"), "top", "--json", "-n", "9999", *options, "out.pb.gz"]
+    out, errors, status = run_for(60, environment, *RUBY, *top, folder: folder)
+    assert status.success?, errors
+    report = JSON.parse(out)
+    own = report["rows"].select { |row| row["frame_type"] == "native" && row["file"] =~ %r{/(lib)?ruby[^/]*\z} }
+    own.sum { |row| row["self"] } / report["total"].to_f
   end
 
   def test_it_profiles_and_brings_the_command_where_nothing_can_be_built
@@ -52,6 +66,8 @@ class TestPrebuilt < CprofTest
       out, errors, status = run_for(60, environment, *RUBY, File.join(home, "bin/cprof"), "top", "out.pb.gz", folder: folder)
       assert status.success?, errors
       assert_match(/Object#busy/, out)
+      assert_operator interpreters_share(home, environment, folder), :<, 0.05
+      assert_operator interpreters_share(home, environment, folder, "--all-native"), :>, 0.05
       gem = Dir.glob(File.join(home, "gems/cprof-*")).first
       %w[LICENSE NOTICE].each { |text| assert_path_exists File.join(gem, text) }
     end

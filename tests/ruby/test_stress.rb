@@ -3,7 +3,7 @@
 require_relative "helper"
 
 class TestStress < CprofTest
-  SECONDS = Integer(ENV.fetch("CPROF_TEST_STRESS_SECONDS", "60"))
+  SECONDS = Integer(ENV.fetch("CPROF_STRESS_SECONDS", "60"))
 
   # Builds a library of this folder, to be preloaded.
   def library(name, folder)

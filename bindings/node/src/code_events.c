@@ -1,35 +1,12 @@
 #include "code_events.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
+#include "cprof/cprof.h"
 #include "codes.h"
 #include "isolate.h"
+#include "isolate_list.h"
 #include "v8_sample.h"
-
-enum { EVENT_ADDED, EVENT_MOVED };
-enum { FORM_BYTECODE, FORM_MACHINE, FORM_WASM };
-enum { TELL_ALL = 1 };
-
-/* v8::JitCodeEvent, as it has been from V8 10 to 14. */
-struct v8_code_event {
-    int type, form;
-    uintptr_t start;
-    size_t size;
-    void *script, *user_data, *wasm_source;
-    union {
-        struct {
-            const char *text;
-            size_t length;
-        } name;
-        struct {
-            size_t offset, position;
-            int type;
-        } line;
-        uintptr_t new_start;
-    };
-    void *isolate;
-};
 
 v8_set_code_events code_events_set;
 
@@ -43,8 +20,8 @@ static void tell_of_limit(void)
 {
     static _Atomic bool told;
     if (!atomic_exchange(&told, true))
-        fprintf(stderr, "cprof: V8 has more functions than are kept in mind: some are shown as "
-                        "\"(JavaScript)\"\n");
+        cprof_say("V8 has more functions than are kept in mind: some are shown as "
+                  "\"(JavaScript)\"");
 }
 
 /* False: there is no room for it. Of WebAssembly V8 tells late, when it has run already: the
@@ -69,7 +46,7 @@ static void on_event(const struct v8_code_event *event)
         room = on_added(isolate, event);
     else if (isolate != NULL && event->type == EVENT_MOVED)
         codes_move(isolate->sample->codes, event->start, event->new_start);
-    isolate_unlock();
+    isolates_unlock();
     if (!room)
         tell_of_limit();
 }
@@ -84,15 +61,15 @@ bool code_events_open(struct isolate *isolate)
         return false;
     }
     sample->codes = codes;
-    isolate_lock(0);
+    isolates_lock();
     isolate->sample = sample;
-    isolate_unlock();
+    isolates_unlock();
     return true;
 }
 
 void code_events_listen(struct isolate *isolate)
 {
-    code_events_set(isolate->v8, TELL_ALL, on_event);
+    code_events_set(isolate->v8, CODE_EVENTS_ALL, on_event);
 }
 
 void code_events_close(struct isolate *isolate)

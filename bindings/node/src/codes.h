@@ -13,7 +13,7 @@
  * named.
  *
  * Who touches what: V8's events come on the isolate's thread, and of moves on those that help
- * it to collect. All changes are made with isolate_lock() held, and so is what the collector
+ * it to collect. All changes are made with isolates_lock() held, and so is what the collector
  * reads. The handler looks code up without: it finds `changing` set if the isolate's thread,
  * which it interrupted, or another is in the midst of a change; another waits while the handler
  * is `looking`.
@@ -113,13 +113,20 @@ static inline int codes_compare(const void *left, const void *right)
     return a->limit <= b->start ? -1 : a->start >= b->limit ? 1 : 0;
 }
 
-/* [handler] The code that holds the address, or NULL; within a look. tfind(3) only follows the
- * tree's pointers. */
-static inline struct code *codes_find(const struct codes *codes, uintptr_t address)
+/* [handler] Code that lies between two addresses, in whole or in part, or NULL; within a look.
+ * tfind(3) only follows the tree's pointers. */
+static inline struct code *codes_find_between(const struct codes *codes, uintptr_t start,
+                                              uintptr_t limit)
 {
-    const struct code here = {.start = address, .limit = address + 1};
+    const struct code here = {.start = start, .limit = limit};
     struct code *const *found = tfind(&here, &codes->by_address, codes_compare);
     return found != NULL ? *found : NULL;
+}
+
+/* [handler] The code that holds the address. */
+static inline struct code *codes_find(const struct codes *codes, uintptr_t address)
+{
+    return codes_find_between(codes, address, address + 1);
 }
 
 /* Names a function by its number; the strings stay until the next call, on the collector's

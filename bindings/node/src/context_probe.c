@@ -1,9 +1,8 @@
 #include "context_probe.h"
 
 #include <string.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
+#include "cprof/readable.h"
 #include "heap.h"
 #include "isolate.h"
 
@@ -14,11 +13,7 @@ static bool fetch(uintptr_t object, int offset, uintptr_t *words, size_t count)
 {
     if (!heap_is_object(object))
         return false;
-    const size_t bytes = count * WORD;
-    const struct iovec to = {.iov_base = words, .iov_len = bytes};
-    const struct iovec from = {.iov_base = (void *)(object - 1 + (uintptr_t)offset),
-                               .iov_len = bytes};
-    return process_vm_readv(getpid(), &to, 1, &from, 1, 0) == (ssize_t)bytes;
+    return cprof_read_all(words, object - 1 + (uintptr_t)offset, count * WORD);
 }
 
 /* Does the word lead to the value as the field would? Nothing is known of it. */

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -15,8 +14,10 @@
 #include "cprof/cprof.h"
 #include "code_events.h"
 #include "codes.h"
+#include "isolate_list.h"
 #include "layout.h"
 #include "names.h"
+#include "tables.h"
 #include "v8_sample.h"
 #include "walk.h"
 
@@ -41,12 +42,12 @@ static struct {
     void (*code_range)(void *isolate, void **start, size_t *length);
 } v8;
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards the list and the records */
-static struct isolate *isolates;
 static uint32_t serials;
 
 static bool possible[WAY_NONE + 1] = {[WAY_NONE] = true};
 static _Atomic enum way way = WAY_NONE;
+
+static void call(struct isolate *isolate);
 
 /* ---- collections ---- */
 
@@ -68,6 +69,7 @@ static void before_collection(void *v8_isolate, int type, int flags, void *data)
         context_keep(isolate);
     if (atomic_fetch_add(&isolate->collecting, 1) == 0) {
         isolate->collection_sp = UINTPTR_MAX;
+        isolate->collection_at = (uintptr_t)__builtin_frame_address(0) + 2 * sizeof(uintptr_t);
         names_pending(isolate);
     }
 }
@@ -152,6 +154,7 @@ static enum way next_way(enum way from)
 void isolate_find_way(char *why, size_t size)
 {
     why[0] = '\0';
+    isolate_call = call;
     possible[WAY_OPAQUE] = find_for_ranges(why, size);
     possible[WAY_FRAMES] = possible[WAY_OPAQUE] && find_for_frames(why, size);
     possible[WAY_SAMPLES] = possible[WAY_OPAQUE] && find_for_samples(why, size);
@@ -246,8 +249,10 @@ static void serve(struct isolate *isolate)
     atomic_store(&isolate->asked, false);
     if (!cprof_is_running() || isolate->way != isolate_way())
         isolate_detach(isolate);
-    if (cprof_is_running() && isolate_attach(isolate) && isolate->attached)
-        names_pending(isolate);
+    if (!cprof_is_running() || !isolate_attach(isolate) || !isolate->attached)
+        return;
+    names_pending(isolate);
+    wasm_names_look(isolate);
 }
 
 static void call_begin(napi_env env, napi_value begin)
@@ -288,42 +293,9 @@ static void call(struct isolate *isolate)
     napi_call_threadsafe_function(isolate->waker, NULL, napi_tsfn_nonblocking);
 }
 
-/* Something may still be named by it. */
-static bool is_remembered(const struct isolate *isolate)
-{
-    return isolate->records != NULL || isolate->sample != NULL;
-}
-
-/* One whose environment has ended, and whose samples have all been named. */
-static struct isolate *take_unused(void)
-{
-    pthread_mutex_lock(&lock);
-    struct isolate *at = isolates;
-    while (at != NULL && (atomic_load(&at->open) || is_remembered(at)))
-        at = at->next;
-    if (at != NULL)
-        atomic_store(&at->open, true); /* taken; its serial is still nobody's */
-    pthread_mutex_unlock(&lock);
-    return at;
-}
-
-static struct isolate *add_isolate(void)
-{
-    struct isolate *isolate = take_unused();
-    if (isolate != NULL)
-        return isolate;
-    isolate = calloc(1, sizeof *isolate);
-    if (isolate == NULL)
-        return NULL;
-    pthread_mutex_lock(&lock);
-    isolate->next = isolates;
-    isolates = isolate;
-    pthread_mutex_unlock(&lock);
-    return isolate;
-}
-
 static void describe_thread(struct isolate *isolate, uint32_t thread_id)
 {
+    isolate->thread = pthread_self();
     isolate->thread_id = thread_id;
     if (thread_id == 0)
         snprintf(isolate->thread_name, sizeof isolate->thread_name, "main");
@@ -334,7 +306,7 @@ static void describe_thread(struct isolate *isolate, uint32_t thread_id)
 /* What the new owner must not inherit; the tables are gone already. */
 static void renew(struct isolate *isolate, napi_threadsafe_function waker, uint32_t thread_id)
 {
-    pthread_mutex_lock(&lock);
+    isolates_lock();
     isolate->serial = ++serials;
     isolate->waker = waker;
     isolate->v8 = v8.current != NULL ? v8.current() : NULL;
@@ -352,12 +324,12 @@ static void renew(struct isolate *isolate, napi_threadsafe_function waker, uint3
     isolate->context = (struct context_source){0};
     describe_thread(isolate, thread_id);
     atomic_store(&isolate->open, true);
-    pthread_mutex_unlock(&lock);
+    isolates_unlock();
 }
 
 struct isolate *isolate_open(napi_env env, uint32_t thread_id, napi_value begin)
 {
-    struct isolate *isolate = add_isolate();
+    struct isolate *isolate = isolates_add();
     napi_threadsafe_function waker;
     napi_value name;
     if (isolate == NULL)
@@ -373,66 +345,27 @@ struct isolate *isolate_open(napi_env env, uint32_t thread_id, napi_value begin)
     return isolate;
 }
 
-/* Zeroes, in pages that exist once they are touched: most of a table never is. */
-static void *new_table(size_t bytes)
-{
-    void *table = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return table != MAP_FAILED ? table : NULL;
-}
-
-static void free_table(void *table, size_t bytes)
-{
-    if (table != NULL)
-        munmap(table, bytes);
-}
-
-static void free_handler_tables(struct isolate *isolate)
-{
-    free_table(isolate->seen, SEEN_SLOTS * sizeof *isolate->seen);
-    free_table(isolate->pending, PENDING_MAX * sizeof *isolate->pending);
-    free_table(isolate->places, PLACE_SLOTS * sizeof *isolate->places);
-    isolate->seen = NULL;
-    isolate->pending = NULL;
-    isolate->places = NULL;
-    atomic_store(&isolate->pending_count, 0);
-}
-
 /* With the lock held. */
 static void free_records(struct isolate *isolate)
 {
     names_forget(isolate);
-    free_table(isolate->records, RECORD_SLOTS * sizeof *isolate->records);
-    isolate->records = NULL;
+    wasm_names_forget(isolate);
+    tables_free_records(isolate);
     code_events_free(isolate);
 }
 
 static void free_tables(struct isolate *isolate)
 {
-    pthread_mutex_lock(&lock);
+    isolates_lock();
     free_records(isolate);
-    pthread_mutex_unlock(&lock);
-    free_handler_tables(isolate);
-}
-
-static bool make_tables(struct isolate *isolate)
-{
-    isolate->seen = new_table(SEEN_SLOTS * sizeof *isolate->seen);
-    isolate->pending = new_table(PENDING_MAX * sizeof *isolate->pending);
-    isolate->places = new_table(PLACE_SLOTS * sizeof *isolate->places);
-    struct record **records = new_table(RECORD_SLOTS * sizeof *records);
-    pthread_mutex_lock(&lock);
-    isolate->records = records;
-    pthread_mutex_unlock(&lock);
-    if (isolate->seen && isolate->pending && isolate->places && records)
-        return true;
-    free_tables(isolate);
-    return false;
+    isolates_unlock();
+    tables_free_handlers(isolate);
 }
 
 /* The collections of its heap are watched, that the handler may read it between them. */
 static bool attach_frames(struct isolate *isolate)
 {
-    if (!make_tables(isolate))
+    if (!tables_make(isolate))
         return false;
     v8.add_prologue(isolate->v8, before_collection, isolate, GC_ALL);
     v8.add_epilogue(isolate->v8, after_collection, isolate, GC_ALL);
@@ -489,12 +422,12 @@ void isolate_detach(struct isolate *isolate)
 enum way isolate_descend(struct isolate *isolate)
 {
     isolate_detach(isolate);
-    pthread_mutex_lock(&lock);
+    isolates_lock();
     if (atomic_load(&way) < WAY_NONE)
         atomic_store(&way, next_way(atomic_load(&way) + 1));
-    for (struct isolate *at = isolates; at != NULL; at = at->next)
+    for (struct isolate *at = isolates_first(); at != NULL; at = at->next)
         at->opaque = true;
-    pthread_mutex_unlock(&lock);
+    isolates_unlock();
     if (cprof_is_running())
         isolate_attach(isolate);
     isolate_wake_others(isolate);
@@ -508,100 +441,38 @@ void isolate_close(struct isolate *isolate)
         names_pending(isolate);
         let_go(isolate);
         cprof_thread_leave();
-        free_handler_tables(isolate);
+        tables_free_handlers(isolate);
     }
-    pthread_mutex_lock(&lock);
+    isolates_lock();
     if (!cprof_is_running())
         free_records(isolate);
     isolate->code = isolate->copied_builtins = (struct range){0, 0};
     isolate->waker = NULL; /* ends with its environment */
     atomic_store(&isolate->open, false);
-    pthread_mutex_unlock(&lock);
+    isolates_unlock();
 }
 
 void isolate_drained(void)
 {
     enum { RESTS = 2 }; /* the samples of before the last but one time have been named */
-    pthread_mutex_lock(&lock);
-    for (struct isolate *at = isolates; at != NULL; at = at->next)
-        if (!atomic_load(&at->open) && is_remembered(at) && ++at->rests >= RESTS)
+    isolates_lock();
+    for (struct isolate *at = isolates_first(); at != NULL; at = at->next)
+        if (!atomic_load(&at->open) && isolate_is_remembered(at) && ++at->rests >= RESTS)
             free_records(at);
         else if (at->sample != NULL)
             codes_drained(at->sample->codes);
-    pthread_mutex_unlock(&lock);
+        else if (wasm_names_due(at))
+            isolate_ask(at);
+    isolates_unlock();
 }
 
 /* ---- other threads ---- */
 
-bool isolate_ask(struct isolate *isolate)
-{
-    if (!atomic_load(&isolate->open) || !isolate->attached)
-        return false;
-    if (!atomic_exchange(&isolate->asked, true))
-        call(isolate);
-    return true;
-}
-
 void isolate_wake_others(const struct isolate *own)
 {
-    pthread_mutex_lock(&lock);
-    for (struct isolate *at = isolates; at != NULL; at = at->next)
+    isolates_lock();
+    for (struct isolate *at = isolates_first(); at != NULL; at = at->next)
         if (at != own && atomic_load(&at->open) && at->waker != NULL)
             call(at);
-    pthread_mutex_unlock(&lock);
-}
-
-bool isolate_is_last(const struct isolate *own)
-{
-    pthread_mutex_lock(&lock);
-    const struct isolate *at = isolates;
-    while (at != NULL && (at == own || !atomic_load(&at->open) || at->waker == NULL))
-        at = at->next;
-    pthread_mutex_unlock(&lock);
-    return at == NULL;
-}
-
-struct isolate *isolate_lock(uint32_t serial)
-{
-    pthread_mutex_lock(&lock);
-    struct isolate *at = isolates;
-    while (at != NULL && at->serial != serial)
-        at = at->next;
-    return at;
-}
-
-struct isolate *isolate_lock_v8(const void *v8_isolate)
-{
-    pthread_mutex_lock(&lock);
-    struct isolate *at = isolates;
-    while (at != NULL &&
-           (!atomic_load(&at->open) || at->v8 != v8_isolate || at->sample == NULL))
-        at = at->next;
-    return at;
-}
-
-void isolate_unlock(void)
-{
-    pthread_mutex_unlock(&lock);
-}
-
-bool isolate_is_builtin(uintptr_t pc)
-{
-    bool is = false;
-    pthread_mutex_lock(&lock);
-    for (struct isolate *at = isolates; at != NULL && !is; at = at->next)
-        is = range_holds(&at->builtins, pc) || range_holds(&at->copied_builtins, pc);
-    pthread_mutex_unlock(&lock);
-    return is;
-}
-
-bool isolate_owns(uintptr_t pc)
-{
-    bool owns = false;
-    pthread_mutex_lock(&lock);
-    for (struct isolate *at = isolates; at != NULL && !owns; at = at->next)
-        owns = (range_holds(&at->code, pc) && !range_holds(&at->copied_builtins, pc)) ||
-               walk_is_wasm(at, pc);
-    pthread_mutex_unlock(&lock);
-    return owns;
+    isolates_unlock();
 }

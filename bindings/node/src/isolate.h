@@ -13,13 +13,14 @@
  * Between a collection's prologue and epilogue the handler reads nothing of the heap.
  *
  * Who touches what: `seen`, `pending`, `pages` and `places` belong to the isolate's thread, the
- * handler included (which interrupts only that thread); `records` is guarded by the lock of
- * names.c and is what the collector reads. All is bounded: a full `pending` makes a frame
- * opaque, a full `seen` or `records` forgets the oldest, which is learned again.
+ * handler included (which interrupts only that thread); `records` is guarded by isolates_lock()
+ * and is what the collector reads. All is bounded (tables.h): a full `pending` makes a frame
+ * opaque, a full `seen` or `records` forgets some, which are learned again.
  */
 #ifndef CPROF_NODE_ISOLATE_H
 #define CPROF_NODE_ISOLATE_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,6 +28,7 @@
 
 #include "context.h"
 #include "script.h"
+#include "wasm_names.h"
 
 /* Of node_api.h, which only those who call it need. */
 typedef struct napi_env__ *napi_env;
@@ -34,14 +36,11 @@ typedef struct napi_value__ *napi_value;
 typedef struct napi_threadsafe_function__ *napi_threadsafe_function;
 
 enum {
-    SEEN_SLOTS = 8192, /* a power of two */
     SEEN_PROBES = 8,
-    PENDING_MAX = 1024,
     PAGE_SLOTS = 256,
     PLACE_BITS = 11,
     PLACE_SLOTS = 1 << PLACE_BITS,
-    RECORD_SLOTS = 8192,
-    WASM_PAGES = 64,
+    WASM_PAGES = 1024,
     WASM_PAGE_BITS = 16,
 };
 
@@ -58,6 +57,12 @@ struct seen {
     _Atomic uint64_t key; /* 0 = empty */
     uint32_t number;
 };
+
+/* The slot of a table, whose size is a power of two, in which a key is looked for at a try. */
+static inline struct seen *seen_slot(struct seen *table, size_t slots, uint64_t key, size_t try)
+{
+    return &table[((size_t)(key * 0x9e3779b97f4a7c15u >> 32) + try) & (slots - 1)];
+}
 
 struct pending {
     uint64_t key;
@@ -99,26 +104,32 @@ struct isolate {
     struct range code;       /* what V8 compiles */
     _Atomic int collecting;  /* depth of garbage collections */
     uintptr_t collection_sp; /* of the JavaScript frame last met in one */
+    uintptr_t collection_at; /* an address in the frame of the function that runs it */
+    bool collection_named;   /* it shows on the stack that is being walked */
     bool begun;              /* JavaScript has been told that this engine runs */
     struct context_source context;
 
     uint32_t next_number;
     struct seen *seen;
+    size_t seen_slots, seen_used;
     struct pending *pending;
+    uint32_t pending_max, pending_most; /* most that have been pending since it last grew */
     _Atomic uint32_t pending_count;
     uintptr_t pages[PAGE_SLOTS]; /* known to be readable, until the next collection */
     struct place *places;
     _Atomic uintptr_t wasm[WASM_PAGES]; /* where WebAssembly was seen to run */
-    uintptr_t stream_map;               /* of InstructionStream, once met */
+    struct wasm_names wasm_names;
+    uintptr_t stream_map; /* of InstructionStream, once met */
 
     struct v8_sample *sample; /* WAY_SAMPLES */
 
-    struct record **records; /* by number modulo RECORD_SLOTS */
-    size_t record_bytes;
-    uint32_t oldest;                      /* the number to be forgotten next */
-    struct script *scripts[SCRIPT_SLOTS]; /* by id; those that were last met */
-    _Atomic size_t table_bytes;           /* of the tables of all its scripts */
+    struct record **records; /* by number modulo `record_slots`, a power of two */
+    uint32_t record_slots;
+    uint32_t oldest;         /* the number to be forgotten next */
+    struct script **scripts; /* by id modulo `script_slots`, a power of two */
+    uint32_t script_slots;
 
+    pthread_t thread;
     uint64_t thread_id; /* as the runtime counts: 0 is the main thread */
     char thread_name[32];
     napi_threadsafe_function waker;
@@ -145,22 +156,7 @@ void isolate_close(struct isolate *isolate);
 /* [collector] runtime.drained: frees what was kept of those that have ended. */
 void isolate_drained(void);
 
-/* [any thread, locked] Asks an isolate's thread to name what is pending, whether it runs
- * JavaScript or waits for events. False: it has ended. */
-bool isolate_ask(struct isolate *isolate);
 /* [isolate's thread] Has the other isolates' threads attach or detach as the engine runs now,
  * whether they run JavaScript or wait for events. */
 void isolate_wake_others(const struct isolate *own);
-/* [isolate's thread] Has no other thread loaded the addon, or have all ended that did? */
-bool isolate_is_last(const struct isolate *own);
-/* [any thread] The isolate with that serial, if it is open. Valid while the lock is held. */
-struct isolate *isolate_lock(uint32_t serial);
-/* [V8's threads] The same for a v8::Isolate whose code events are listened to. */
-struct isolate *isolate_lock_v8(const void *v8_isolate);
-void isolate_unlock(void);
-/* [any thread] Is there a builtin of V8 at pc? */
-bool isolate_is_builtin(uintptr_t pc);
-/* [any thread] Is there compiled JavaScript at pc? */
-bool isolate_owns(uintptr_t pc);
-
 #endif

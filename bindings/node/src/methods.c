@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEPTH_MAX = 2048, METHODS_MAX = 1 << 17, WORD_MAX = 10 };
+#include "room.h"
+
+enum { FIRST = 16, WORD_MAX = 10 };
 
 enum bracket_kind { ROUND, SQUARE, OBJECT, BLOCK, CLASS_BODY, TEMPLATE };
 
@@ -23,7 +25,9 @@ struct reader {
     const struct characters *text;
     struct methods *methods;
     uint32_t at;
-    uint32_t depth;
+    struct bracket *brackets; /* [0] is the text itself */
+    uint32_t depth, bracket_room;
+    size_t bracket_bytes;
     bool operand;      /* the token before ends an operand: a slash divides */
     bool dotted;       /* the token before is a dot */
     bool opens;        /* a function may begin at the next token: after = and async */
@@ -31,7 +35,6 @@ struct reader {
     bool condition;    /* the token before is if, while, for or with */
     struct word last;  /* the word before; length 0: another token was between */
     struct word given; /* the name that an unnamed class would get: before = or : */
-    struct bracket brackets[DEPTH_MAX];
 };
 
 static uint32_t unit(const struct reader *r, uint32_t at)
@@ -83,19 +86,24 @@ static bool says_one_of(const struct reader *r, struct word word, const char *co
 
 /* ---- what is found ---- */
 
-/* Room for one more. NULL: no memory, or enough; the list is as it was. */
-static void *grown(void *list, uint32_t count, size_t size)
+/* The list with room for one more, which doubles; `bytes` is what it has taken of the room.
+ * NULL: there is none, and the list is as it was. */
+static void *grown(void *list, uint32_t count, size_t size, size_t *bytes)
 {
-    if (count == METHODS_MAX)
+    bool full = count == 0 || (count >= FIRST && (count & (count - 1)) == 0);
+    size_t more = (count == 0 ? FIRST : count) * size;
+    if (!full)
+        return list;
+    if (!room_take(more))
         return NULL;
-    bool full = count == 0 || (count >= 16 && (count & (count - 1)) == 0);
-    return full ? realloc(list, (count == 0 ? 16 : 2 * (size_t)count) * size) : list;
+    *bytes += more;
+    return realloc(list, count * size + more);
 }
 
 static bool add_class(struct methods *methods, struct word name)
 {
-    struct class_name *list =
-        grown(methods->classes, methods->class_count, sizeof *methods->classes);
+    struct class_name *list = grown(methods->classes, methods->class_count,
+                                    sizeof *methods->classes, &methods->bytes);
     if (list == NULL)
         return false;
     methods->classes = list;
@@ -108,7 +116,8 @@ static bool add_method(struct reader *r, uint32_t start)
     struct methods *methods = r->methods;
     if (methods->classes[top(r)->class_].length == 0)
         return true;
-    struct method *list = grown(methods->list, methods->count, sizeof *methods->list);
+    struct method *list =
+        grown(methods->list, methods->count, sizeof *methods->list, &methods->bytes);
     if (list == NULL)
         return false;
     methods->list = list;
@@ -181,9 +190,20 @@ static void skip_expression(struct reader *r)
         ;
 }
 
+static bool make_brackets(struct reader *r)
+{
+    uint32_t room = r->bracket_room;
+    struct bracket *list = grown(r->brackets, room, sizeof *list, &r->bracket_bytes);
+    if (list == NULL)
+        return false;
+    r->brackets = list;
+    r->bracket_room = room == 0 ? FIRST : 2 * room;
+    return true;
+}
+
 static bool push(struct reader *r, struct bracket bracket)
 {
-    if (r->depth + 1 == DEPTH_MAX)
+    if (r->depth + 1 == r->bracket_room && !make_brackets(r))
         return false;
     r->brackets[++r->depth] = bracket;
     return true;
@@ -399,25 +419,32 @@ static bool has_class(const struct characters *text)
     return memmem(text->two, (size_t)text->length * 2, wide, sizeof wide) != NULL;
 }
 
-void methods_find(const struct characters *text, struct methods *methods)
+/* True: to the end. */
+static bool read_all(struct reader *r)
 {
-    if (!has_class(text))
-        return;
-    struct reader *r = calloc(1, sizeof *r);
-    if (r == NULL)
-        return;
-    r->text = text;
-    r->methods = methods;
-    r->statement = true;
-    r->brackets[0].kind = BLOCK;
     for (;;) {
         do
             skip_space(r);
         while (skip_comment(r));
-        if (r->at >= text->length || !read_token(r))
-            break;
+        if (r->at >= r->text->length)
+            return true;
+        if (!read_token(r))
+            return false;
     }
-    free(r);
+}
+
+bool methods_find(const struct characters *text, struct methods *methods)
+{
+    struct reader r = {.text = text, .methods = methods, .statement = true};
+    if (!has_class(text))
+        return true;
+    bool room = make_brackets(&r);
+    if (room)
+        r.brackets[0] = (struct bracket){.kind = BLOCK};
+    bool all = room && read_all(&r);
+    free(r.brackets);
+    room_give(r.bracket_bytes);
+    return all;
 }
 
 const struct class_name *methods_class(const struct methods *methods, uint32_t start)
@@ -439,5 +466,6 @@ void methods_free(struct methods *methods)
 {
     free(methods->list);
     free(methods->classes);
+    room_give(methods->bytes);
     *methods = (struct methods){0};
 }

@@ -6,12 +6,13 @@
  * It is read by tokens and brackets and not by grammar: whether a slash divides or begins a
  * regular expression is told by the token before it. A text that misleads this costs class
  * names, nothing else: what comes out is asked by the exact place at which V8 says a function
- * begins. Bounded: brackets deeper than DEPTH_MAX, or more than METHODS_MAX methods, end the
- * reading.
+ * begins. Bounded by room.h: where that has none, the reading ends.
  */
 #ifndef CPROF_NODE_METHODS_H
 #define CPROF_NODE_METHODS_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "strings.h"
@@ -30,10 +31,11 @@ struct methods {
     uint32_t count, class_count;
     struct method *list; /* in the order of their starts */
     struct class_name *classes;
+    size_t bytes; /* of room that both have taken */
 };
 
-/* `methods` is zeros before; without memory it stays as far as it came. */
-void methods_find(const struct characters *text, struct methods *methods);
+/* `methods` is zeros before. False: for lack of room it has come only so far. */
+bool methods_find(const struct characters *text, struct methods *methods);
 /* The class whose method begins there, or NULL. */
 const struct class_name *methods_class(const struct methods *methods, uint32_t start);
 void methods_free(struct methods *methods);

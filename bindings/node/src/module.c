@@ -20,6 +20,7 @@
 #include "cprof/runtime.h"
 #include "context.h"
 #include "context_probe.h"
+#include "ending.h"
 #include "isolate.h"
 #include "layout.h"
 #include "names.h"
@@ -41,7 +42,7 @@ static void drained(void)
 
 static struct cprof_runtime runtime = {
     .name = "v8",
-    .walk = v8_sample_walk,
+    .walk = walk_rest,
     .step = walk_step,
     .step_unmapped = walk_step_unmapped,
     .resolve = names_resolve,
@@ -50,6 +51,7 @@ static struct cprof_runtime runtime = {
     .context = context_read,
     .labels = cprof_labels_of,
     .drained = drained,
+    .ends_process = ending_is_nodes,
 };
 
 static char lacking[256]; /* why JavaScript can't be followed in the best way, or "" */
@@ -150,8 +152,9 @@ static napi_value first_argument(napi_env env, napi_callback_info info)
 
 /* ---- start ---- */
 
-static int start_engine(struct arguments *arguments, napi_value object, char *error,
-                        size_t size)
+/* A start, or that of a block if `block` is somewhere to put its number. */
+static int start_engine(struct arguments *arguments, napi_value object, uint64_t *block,
+                        char *error, size_t size)
 {
     struct cprof_pair headers[PAIRS_MAX], labels[PAIRS_MAX], resource[PAIRS_MAX];
     const struct cprof_options options = {
@@ -163,6 +166,7 @@ static int start_engine(struct arguments *arguments, napi_value object, char *er
         .endpoint = text_property(arguments, object, "endpoint"),
         .output = text_property(arguments, object, "output"),
         .native = text_property(arguments, object, "native"),
+        .origin = text_property(arguments, object, "origin"),
         .headers = headers,
         .header_count = pairs_property(arguments, object, "headers", headers),
         .labels = labels,
@@ -171,52 +175,94 @@ static int start_engine(struct arguments *arguments, napi_value object, char *er
         .resource_count = pairs_property(arguments, object, "resource", resource),
         .library_directory = text_property(arguments, object, "libraryDirectory"),
     };
-    return cprof_start(&options, &runtime, error, size);
+    return block != NULL ? cprof_capture_begin(&options, &runtime, block, error, size)
+                         : cprof_start(&options, &runtime, error, size);
 }
 
-/* start(options): null, or [code, message]: code is 0 when the environment says not to run. */
-static napi_value module_start(napi_env env, napi_callback_info info)
+static void set_number(napi_env env, napi_value object, const char *name, double number)
+{
+    napi_value value;
+    napi_create_double(env, number, &value);
+    napi_set_named_property(env, object, name, value);
+}
+
+/* { status, message, block }: the first two as cprof_start() and cprof_capture_begin() give
+ * them. */
+static napi_value start(napi_env env, napi_callback_info info, uint64_t *block)
 {
     struct arguments arguments = {.env = env};
     char error[512] = "";
     napi_value result = NULL;
     bool maps = false;
     napi_get_value_bool(env, property(env, first_argument(env, info), "sourceMaps"), &maps);
-    script_use_maps(maps);
-    int status = start_engine(&arguments, first_argument(env, info), error, sizeof error);
+    if (!cprof_is_running())
+        script_use_maps(maps);
+    else if (own_isolate(env)->attached)
+        names_pending(own_isolate(env)); /* before a wait for the collector */
+    int status =
+        start_engine(&arguments, first_argument(env, info), block, error, sizeof error);
     free_arguments(&arguments);
-    if (status == 0) {
+    if (status >= 0) {
         if (!isolate_attach(own_isolate(env)))
             snprintf(lacking, sizeof lacking, "no memory to follow JavaScript");
         isolate_wake_others(own_isolate(env));
-        napi_get_null(env, &result);
-        return result;
     }
-    napi_value code;
-    napi_create_array_with_length(env, 2, &result);
-    napi_create_int32(env, status == -ECANCELED ? 0 : -status, &code);
-    napi_set_element(env, result, 0, code);
-    napi_set_element(env, result, 1,
-                     text_value(env, error[0] != '\0' ? error : strerror(-status)));
+    napi_create_object(env, &result);
+    set_number(env, result, "status", status);
+    if (block != NULL)
+        set_number(env, result, "block", (double)*block);
+    if (status < 0)
+        napi_set_named_property(env, result, "message",
+                                text_value(env, error[0] != '\0' ? error : strerror(-status)));
     return result;
 }
 
-/* ---- flush and stop ---- */
+/* start(options) */
+static napi_value module_start(napi_env env, napi_callback_info info)
+{
+    return start(env, info, NULL);
+}
+
+/* beginBlock(options) */
+static napi_value module_begin_block(napi_env env, napi_callback_info info)
+{
+    uint64_t block = 0;
+    return start(env, info, &block);
+}
+
+/* ---- flush, stop and the end of a block ---- */
+
+/* The last two are orders (control.js). */
+enum delivered {
+    DELIVER_FLUSH,
+    DELIVER_STOP,
+    DELIVER_BLOCK,
+    DELIVER_STOP_ALL,
+    DELIVER_RELEASE,
+};
 
 struct delivery {
     napi_async_work work;
     napi_deferred deferred;
-    double timeout;
-    bool stop;
+    enum delivered what;
+    double timeout, block;
     int result;
+    char error[512];
 };
 
 static void deliver(napi_env env, void *data)
 {
     struct delivery *delivery = data;
     (void)env;
-    delivery->result =
-        delivery->stop ? cprof_stop(delivery->timeout) : cprof_flush(delivery->timeout);
+    if (delivery->what == DELIVER_FLUSH)
+        delivery->result = cprof_flush(delivery->timeout);
+    else if (delivery->what == DELIVER_STOP_ALL)
+        delivery->result = cprof_stop_all(delivery->timeout);
+    else if (delivery->what != DELIVER_BLOCK)
+        delivery->result = cprof_stop(delivery->timeout);
+    else
+        delivery->result = cprof_capture_end((uint64_t)delivery->block, delivery->timeout,
+                                             delivery->error, sizeof delivery->error);
 }
 
 static void after_stop(napi_env env)
@@ -230,8 +276,13 @@ static void delivered(napi_env env, napi_status status, void *data)
     struct delivery *delivery = data;
     napi_value value;
     (void)status;
-    if (delivery->stop && delivery->result != -ENOENT)
+    if (delivery->what != DELIVER_FLUSH && !cprof_is_running())
         after_stop(env);
+    if (delivery->what == DELIVER_BLOCK && delivery->error[0] != '\0')
+        cprof_say(delivery->error);
+    if (delivery->what >= DELIVER_STOP_ALL)
+        cprof_control_done(0, delivery->result == 0 ? NULL
+                                                    : "off, but not all could be delivered");
     napi_get_boolean(env, delivery->result == 0, &value);
     napi_resolve_deferred(env, delivery->deferred, value);
     napi_delete_async_work(env, delivery->work);
@@ -239,14 +290,17 @@ static void delivered(napi_env env, napi_status status, void *data)
 }
 
 /* A promise of true, when everything has been delivered, or false. */
-static napi_value promise_delivery(napi_env env, napi_callback_info info, bool stop)
+static napi_value promise_delivery(napi_env env, napi_callback_info info, enum delivered what)
 {
     struct delivery *delivery = calloc(1, sizeof *delivery);
-    napi_value promise = NULL;
+    napi_value promise = NULL, given[2] = {NULL};
+    size_t count = 2;
     if (delivery == NULL)
         return NULL;
-    delivery->stop = stop;
-    napi_get_value_double(env, first_argument(env, info), &delivery->timeout);
+    delivery->what = what;
+    napi_get_cb_info(env, info, &count, given, NULL, NULL);
+    napi_get_value_double(env, given[0], &delivery->timeout);
+    napi_get_value_double(env, given[1], &delivery->block);
     if (own_isolate(env)->attached)
         names_pending(own_isolate(env));
     napi_create_promise(env, &delivery->deferred, &promise);
@@ -258,27 +312,79 @@ static napi_value promise_delivery(napi_env env, napi_callback_info info, bool s
 
 static napi_value module_flush(napi_env env, napi_callback_info info)
 {
-    return promise_delivery(env, info, false);
+    return promise_delivery(env, info, DELIVER_FLUSH);
 }
 
 static napi_value module_stop(napi_env env, napi_callback_info info)
 {
-    return promise_delivery(env, info, true);
+    return promise_delivery(env, info, DELIVER_STOP);
 }
 
-/* stopNow(timeout): at the end of the process, when no event loop runs any more. */
-static napi_value module_stop_now(napi_env env, napi_callback_info info)
+/* endBlock(timeout, block) */
+static napi_value module_end_block(napi_env env, napi_callback_info info)
 {
-    double timeout = 0;
-    napi_value value = NULL;
-    napi_get_value_double(env, first_argument(env, info), &timeout);
-    if (own_isolate(env)->attached)
-        names_pending(own_isolate(env));
-    int result = cprof_stop(timeout);
-    if (result != -ENOENT)
-        after_stop(env);
-    napi_get_boolean(env, result == 0, &value);
-    return value;
+    return promise_delivery(env, info, DELIVER_BLOCK);
+}
+
+/* ---- control at run time ---- */
+
+/* controlOpen(): "", or why the process can't be asked. */
+static napi_value module_control_open(napi_env env, napi_callback_info info)
+{
+    char error[512] = "";
+    (void)info;
+    int status = cprof_control_open("nodejs", error, sizeof error);
+    return text_value(env, status == 0 || status == -EALREADY ? "" : error);
+}
+
+static void set_text(napi_env env, napi_value object, const char *name, const char *text)
+{
+    if (text != NULL)
+        napi_set_named_property(env, object, name, text_value(env, text));
+}
+
+/* controlTake(): { kind } and start()'s options for it; undefined: there is nothing to do. */
+static napi_value module_control_take(napi_env env, napi_callback_info info)
+{
+    static const char *const kinds[] = {[CPROF_ORDER_START] = "start",
+                                        [CPROF_ORDER_STOP] = "stop",
+                                        [CPROF_ORDER_RELEASE] = "release"};
+    struct cprof_order order;
+    napi_value object = NULL;
+    (void)info;
+    if (!cprof_control_take(&order))
+        return NULL;
+    napi_create_object(env, &object);
+    set_text(env, object, "kind", kinds[order.kind]);
+    set_text(env, object, "origin", order.options.origin);
+    set_text(env, object, "types", order.options.types);
+    set_text(env, object, "exporter", order.options.exporter);
+    set_text(env, object, "output", order.options.output);
+    if (order.options.rate != 0)
+        set_number(env, object, "rate", order.options.rate);
+    return object;
+}
+
+/* controlDone(why): "" when it has been done. */
+static napi_value module_control_done(napi_env env, napi_callback_info info)
+{
+    struct arguments arguments = {.env = env};
+    const char *why = text_of(&arguments, first_argument(env, info));
+    bool done = why != NULL && why[0] == '\0';
+    cprof_control_done(done ? 0 : -EINVAL, why);
+    free_arguments(&arguments);
+    return NULL;
+}
+
+/* obeyStop(timeout, all): stops for an order, and says so when it is done. */
+static napi_value module_obey_stop(napi_env env, napi_callback_info info)
+{
+    napi_value given[2] = {NULL};
+    size_t count = 2;
+    bool all = false;
+    napi_get_cb_info(env, info, &count, given, NULL, NULL);
+    napi_get_value_bool(env, given[1], &all);
+    return promise_delivery(env, info, all ? DELIVER_STOP_ALL : DELIVER_RELEASE);
 }
 
 /* ---- the rest of the face ---- */
@@ -291,13 +397,12 @@ static napi_value module_is_running(napi_env env, napi_callback_info info)
     return value;
 }
 
-/* isLast(): see isolate_is_last(). */
-static napi_value module_is_last(napi_env env, napi_callback_info info)
+/* signalFreed(): the program's last listener to a signal has gone. */
+static napi_value module_signal_freed(napi_env env, napi_callback_info info)
 {
-    napi_value value = NULL;
-    (void)info;
-    napi_get_boolean(env, isolate_is_last(own_isolate(env)), &value);
-    return value;
+    (void)env, (void)info;
+    cprof_signals_freed();
+    return NULL;
 }
 
 static napi_value module_stats(napi_env env, napi_callback_info info)
@@ -307,7 +412,7 @@ static napi_value module_stats(napi_env env, napi_callback_info info)
     (void)info;
     cprof_stats(&stats);
     napi_create_object(env, &object);
-#define ADD(field)                                                                             \
+#define ADD(field, kind)                                                                       \
     napi_create_double(env, (double)stats.field, &value);                                      \
     napi_set_named_property(env, object, #field, value);
     CPROF_STATS_FIELDS(ADD)
@@ -425,7 +530,7 @@ static napi_value module_span_profile_id(napi_env env, napi_callback_info info)
 
 /* ---- the self-test ---- */
 
-enum { PROBED_FRAMES = 16 };
+enum { PROBED_FRAMES = 16, PROBED_NAME = 64 };
 
 /* The frames of JavaScript from there on. */
 static size_t follow(struct isolate *isolate, struct cprof_registers at,
@@ -460,23 +565,24 @@ static size_t follow_caller(struct isolate *isolate, const uintptr_t *stack,
     return found;
 }
 
-/* probe(): the names of the functions that called it. */
+/* probe(count): the names of as many functions that called it, with commas between. */
 static napi_value module_probe(napi_env env, napi_callback_info info)
 {
     struct isolate *isolate = own_isolate(env);
     struct cprof_frame frames[PROBED_FRAMES];
-    napi_value names = NULL;
+    char names[PROBED_FRAMES * (PROBED_NAME + 1)] = "";
     uint32_t count = 0;
-    (void)info;
-    napi_create_array(env, &names);
+    napi_get_value_uint32(env, first_argument(env, info), &count);
     size_t found = follow_caller(isolate, __builtin_frame_address(0), frames);
     names_pending(isolate);
-    for (size_t i = 0; i < found; i++) {
-        char name[ARGUMENT_MAX];
-        if (names_plain(frames[i].token, name, sizeof name) > 0)
-            napi_set_element(env, names, count++, text_value(env, name));
+    for (size_t i = 0, at = 0; i < found && count > 0; i++) {
+        char name[PROBED_NAME];
+        if (names_plain(frames[i].token, name, sizeof name) == 0)
+            continue;
+        at += (size_t)snprintf(names + at, sizeof names - at, "%s%s", at > 0 ? "," : "", name);
+        count--;
     }
-    return names;
+    return text_value(env, names);
 }
 
 /* way(): in which way JavaScript is followed, as in isolate.h. */
@@ -495,10 +601,23 @@ static napi_value module_descend(napi_env env, napi_callback_info info)
     return module_way(env, info);
 }
 
+/* say(text): one line for people. Not by process.stderr, which the program may have redefined,
+ * and which in a worker writes later than the worker may live. */
+static napi_value module_say(napi_env env, napi_callback_info info)
+{
+    char line[2 * ARGUMENT_MAX];
+    size_t size = 0;
+    if (napi_get_value_string_utf8(env, first_argument(env, info), line, sizeof line, &size) ==
+        napi_ok)
+        cprof_say(line);
+    return NULL;
+}
+
 /* ---- life ---- */
 
 static void on_cleanup(void *data)
 {
+    ending_of_environment(data);
     isolate_close(data);
 }
 
@@ -516,6 +635,7 @@ static void find_v8(void)
     if (atomic_exchange(&done, true))
         return;
     pin();
+    ending_watch();
     isolate_find_way(lacking, sizeof lacking);
 }
 
@@ -560,11 +680,16 @@ NAPI_MODULE_INIT()
         {"onFirstThread", module_on_first_thread},
         {"init", module_init},
         {"start", module_start},
+        {"beginBlock", module_begin_block},
+        {"endBlock", module_end_block},
         {"flush", module_flush},
         {"stop", module_stop},
-        {"stopNow", module_stop_now},
+        {"controlOpen", module_control_open},
+        {"controlTake", module_control_take},
+        {"controlDone", module_control_done},
+        {"obeyStop", module_obey_stop},
         {"isRunning", module_is_running},
-        {"isLast", module_is_last},
+        {"signalFreed", module_signal_freed},
         {"stats", module_stats},
         {"holdLabels", module_hold_labels},
         {"contextFields", module_context_fields},
@@ -575,6 +700,7 @@ NAPI_MODULE_INIT()
         {"probe", module_probe},
         {"way", module_way},
         {"descend", module_descend},
+        {"say", module_say},
     };
     for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
         napi_value function;

@@ -1,22 +1,23 @@
+#include "isolate_list.h"
 #include "names.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "cprof/cprof.h"
 #include "codes.h"
 #include "heap.h"
 #include "positions.h"
+#include "room.h"
 #include "script.h"
 #include "strings.h"
+#include "tables.h"
 #include "v8_sample.h"
 #include "walk.h"
 
 enum {
     NAME_MAX_BYTES = 512,
-    FUNCTIONS_MAX = 256, /* inlined into one */
-    SITES_MAX = 1024,
-    ISOLATE_BYTES_MAX = 8 << 20,
     INLINED_MAX = 16, /* as many as the core shows */
 };
 
@@ -147,29 +148,37 @@ static bool name_function(struct isolate *isolate, uintptr_t shared, struct name
 
 /* ---- optimised code ---- */
 
-/* The entry of `functions` for a function that was inlined, perhaps more than once. */
+/* The entry of `functions` for a function that was inlined, perhaps more than once. There is
+ * room for one of each call's. */
 static uint32_t function_index(struct isolate *isolate, struct record *record,
                                uintptr_t *shareds, uintptr_t shared)
 {
     for (uint32_t i = 0; i < record->function_count; i++)
         if (shareds[i] == shared)
             return i;
-    if (record->function_count == FUNCTIONS_MAX)
-        return 0;
     uint32_t index = record->function_count++;
     bool named = name_function(isolate, shared, &record->functions[index]);
     shareds[index] = named ? shared : 0; /* without a name it is nobody's */
     return named ? index : 0;
 }
 
-static void read_optimized(struct isolate *isolate, struct record *record, uintptr_t code,
-                           uintptr_t shared)
+static bool resize_functions(struct record *record, size_t count)
 {
-    struct inlined_call calls[SITES_MAX];
-    uintptr_t shareds[FUNCTIONS_MAX] = {shared};
-    size_t count = positions_inlined(code, calls, SITES_MAX);
-    record->sites = calloc(count + 1, sizeof *record->sites);
-    for (size_t i = 0; record->sites != NULL && i < count; i++) {
+    struct named *functions = realloc(record->functions, count * sizeof *functions);
+    if (functions != NULL)
+        record->functions = functions;
+    return functions != NULL;
+}
+
+static void read_sites(struct isolate *isolate, struct record *record, uintptr_t shared,
+                       const struct inlined_call *calls, size_t count)
+{
+    uintptr_t *shareds = calloc(count + 1, sizeof *shareds);
+    record->sites = calloc(count, sizeof *record->sites);
+    bool room = shareds != NULL && record->sites != NULL && resize_functions(record, count + 1);
+    if (room)
+        shareds[0] = shared;
+    for (size_t i = 0; room && i < count; i++) {
         uintptr_t called = calls[i].shared;
         record->sites[record->site_count++] = (struct site){
             .function = called != 0 ? function_index(isolate, record, shareds, called) : 0,
@@ -177,12 +186,24 @@ static void read_optimized(struct isolate *isolate, struct record *record, uintp
             .parent = calls[i].parent,
         };
     }
+    resize_functions(record, record->function_count);
+    free(shareds);
+}
+
+static void read_optimized(struct isolate *isolate, struct record *record, uintptr_t code,
+                           uintptr_t shared)
+{
+    struct inlined_call *calls;
+    size_t count = positions_inlined(code, &calls);
+    if (count > 0)
+        read_sites(isolate, record, shared, calls, count);
+    free(calls);
     positions_of_optimized(code, &record->positions);
 }
 
 /* ---- records ---- */
 
-/* With isolate_lock(). */
+/* With isolates_lock(). */
 static void record_free(struct record *record)
 {
     if (record == NULL)
@@ -199,28 +220,33 @@ static void record_free(struct record *record)
 
 static void measure(struct record *record)
 {
-    enum { TEXT = 64 };
-    record->bytes = sizeof *record +
-                    record->function_count * (sizeof *record->functions + TEXT) +
-                    record->positions.capacity * sizeof *record->positions.list +
+    record->bytes = sizeof *record + record->function_count * sizeof *record->functions +
+                    record->positions.count * sizeof *record->positions.list +
                     record->site_count * sizeof *record->sites;
+    for (uint32_t i = 0; i < record->function_count; i++)
+        if (record->functions[i].name != NULL)
+            record->bytes += strlen(record->functions[i].name) + 1;
+}
+
+static void discard(struct record *record)
+{
+    isolates_lock();
+    record_free(record);
+    isolates_unlock();
 }
 
 static struct record *make_record(struct isolate *isolate, const struct pending *pending)
 {
     enum walk_kind kind = walk_kind_of(pending->key);
-    uint32_t functions = kind == WALK_OPTIMIZED ? FUNCTIONS_MAX : 1;
     struct record *record = calloc(1, sizeof *record);
     if (record == NULL)
         return NULL;
     *record = (struct record){.number = pending->number, .key = pending->key};
-    record->functions = calloc(functions, sizeof *record->functions);
+    record->functions = calloc(1, sizeof *record->functions);
     record->function_count = 1;
     if (record->functions == NULL ||
         !name_function(isolate, pending->function, &record->functions[0])) {
-        isolate_lock(0);
-        record_free(record);
-        isolate_unlock();
+        discard(record);
         return NULL;
     }
     if (kind == WALK_OPTIMIZED)
@@ -230,39 +256,83 @@ static struct record *make_record(struct isolate *isolate, const struct pending 
     else if (pending->code != 0)
         positions_of_bytecode(pending->code, &record->positions);
     measure(record);
-    struct named *fitting =
-        realloc(record->functions, record->function_count * sizeof *record->functions);
-    record->functions = fitting != NULL ? fitting : record->functions;
     return record;
 }
 
 /* The handler will give its function a new number when it meets it again. */
 static void forget_key(struct isolate *isolate, const struct record *record)
 {
-    for (size_t i = 0; isolate->seen != NULL && i < SEEN_SLOTS; i++)
-        if (atomic_load_explicit(&isolate->seen[i].key, memory_order_relaxed) == record->key &&
-            isolate->seen[i].number == record->number)
-            atomic_store_explicit(&isolate->seen[i].key, 0, memory_order_relaxed);
+    for (size_t i = 0; isolate->seen != NULL && i < SEEN_PROBES; i++) {
+        struct seen *seen = seen_slot(isolate->seen, isolate->seen_slots, record->key, i);
+        if (atomic_load_explicit(&seen->key, memory_order_relaxed) != record->key ||
+            seen->number != record->number)
+            continue;
+        atomic_store_explicit(&seen->key, 0, memory_order_relaxed);
+        isolate->seen_used--;
+    }
 }
 
-static void drop(struct isolate *isolate, size_t index)
+static struct record **slot_of(const struct isolate *isolate, uint32_t number)
 {
-    struct record *record = isolate->records[index];
+    return &isolate->records[number % isolate->record_slots];
+}
+
+static void drop_oldest(struct isolate *isolate)
+{
+    struct record *record = *slot_of(isolate, isolate->oldest);
+    *slot_of(isolate, isolate->oldest++) = NULL;
     if (record == NULL)
         return;
-    isolate->record_bytes -= record->bytes;
-    isolate->records[index] = NULL;
+    room_give(record->bytes);
     forget_key(isolate, record);
     record_free(record);
+    room_tell(ROOM_LIMIT);
 }
 
+/* Room for so much: those that were met first make it. With isolates_lock(). */
+static bool take_room(struct isolate *isolate, size_t bytes)
+{
+    while (!room_take(bytes)) {
+        if (isolate->oldest >= isolate->next_number)
+            return false;
+        drop_oldest(isolate);
+    }
+    return true;
+}
+
+/* Room for a new function's script, which can make none by itself. */
+static void make_room(struct isolate *isolate)
+{
+    enum { BYTES = 64 << 10 };
+    isolates_lock();
+    if (take_room(isolate, BYTES))
+        room_give(BYTES);
+    isolates_unlock();
+}
+
+/* Its record made room for others, or will not come, as those before it did. */
+static bool is_forgotten(const struct isolate *isolate, uint32_t number)
+{
+    return isolate != NULL && isolate->records != NULL && number < isolate->oldest;
+}
+
+/* With isolates_lock(). */
 static void keep(struct isolate *isolate, struct record *record)
 {
-    drop(isolate, record->number % RECORD_SLOTS);
-    isolate->records[record->number % RECORD_SLOTS] = record;
-    isolate->record_bytes += record->bytes;
-    while (isolate->record_bytes > ISOLATE_BYTES_MAX && isolate->oldest < record->number)
-        drop(isolate, isolate->oldest++ % RECORD_SLOTS);
+    while (!is_forgotten(isolate, record->number) &&
+           record->number - isolate->oldest >= isolate->record_slots)
+        if (!tables_grow_records(isolate))
+            drop_oldest(isolate);
+    bool room = take_room(isolate, record->bytes);
+    if (room && !is_forgotten(isolate, record->number)) {
+        *slot_of(isolate, record->number) = record;
+        return;
+    }
+    if (room)
+        room_give(record->bytes);
+    forget_key(isolate, record);
+    record_free(record);
+    room_tell(ROOM_LIMIT);
 }
 
 void names_pending(struct isolate *isolate)
@@ -271,21 +341,26 @@ void names_pending(struct isolate *isolate)
     do {
         count = atomic_load_explicit(&isolate->pending_count, memory_order_acquire);
         for (; done < count; done++) {
+            make_room(isolate);
             struct record *record = make_record(isolate, &isolate->pending[done]);
             if (record == NULL)
                 continue;
-            isolate_lock(0);
+            isolates_lock();
             keep(isolate, record);
-            isolate_unlock();
+            isolates_unlock();
         }
     } while (!atomic_compare_exchange_strong(&isolate->pending_count, &count, 0));
+    if (isolate->seen != NULL)
+        tables_grow(isolate);
 }
 
 void names_forget(struct isolate *isolate)
 {
-    for (size_t i = 0; isolate->records != NULL && i < RECORD_SLOTS; i++)
+    for (size_t i = 0; isolate->records != NULL && i < isolate->record_slots; i++) {
+        if (isolate->records[i] != NULL)
+            room_give(isolate->records[i]->bytes);
         record_free(isolate->records[i]);
-    isolate->record_bytes = 0;
+    }
     script_forget_all(isolate);
 }
 
@@ -295,7 +370,7 @@ static const struct record *find(const struct isolate *isolate, uint32_t number)
 {
     if (isolate == NULL || isolate->records == NULL)
         return NULL;
-    const struct record *record = isolate->records[number % RECORD_SLOTS];
+    const struct record *record = *slot_of(isolate, number);
     return record != NULL && record->number == number ? record : NULL;
 }
 
@@ -420,12 +495,12 @@ static void study_scripts(const struct cprof_frame *frame)
         const struct record *record =
             find(isolate_lock((uint32_t)(frame->token >> 32)), (uint32_t)frame->token);
         script = record != NULL ? unstudied(record) : NULL;
-        isolate_unlock();
+        isolates_unlock();
         if (script != NULL) {
             script_study(script);
-            isolate_lock(0);
+            isolates_lock();
             script_release(script);
-            isolate_unlock();
+            isolates_unlock();
         }
     } while (script != NULL);
 }
@@ -443,15 +518,21 @@ int names_resolve(const struct cprof_frame *frame, struct cprof_function *functi
     if (record != NULL) {
         tell_all(answers, record, frame->position);
         *function = answers[0].function;
+    } else if (isolate != NULL && (uint32_t)frame->token == WALK_WASM_NUMBER) {
+        error = wasm_names_tell(isolate, frame->position, function);
+        if (error == -EAGAIN && !isolate_ask(isolate))
+            error = 0;
     } else if (isolate != NULL && isolate->sample != NULL) {
         bool known = codes_tell(isolate->sample->codes, (uint32_t)frame->token, function);
         error = known ? 0 : -ENOENT;
+    } else if (is_forgotten(isolate, (uint32_t)frame->token)) {
+        error = name_special(WALK_FORGOTTEN, function);
     } else if (isolate != NULL && isolate_ask(isolate)) {
         error = -EAGAIN;
     } else {
         error = -ENOENT;
     }
-    isolate_unlock();
+    isolates_unlock();
     return error;
 }
 
@@ -464,7 +545,7 @@ size_t names_plain(uint64_t token, char *name, size_t size)
         length = codes_plain(isolate->sample->codes, (uint32_t)token, name, size);
     else if (record != NULL)
         length = (size_t)snprintf(name, size, "%s", record->functions[0].name);
-    isolate_unlock();
+    isolates_unlock();
     return length;
 }
 
@@ -481,7 +562,7 @@ static bool ends(const char *text, const char *with)
  */
 static bool in_builtin;
 
-/* Builtins with and without a symbol: a stripped node has none that is named. */
+/* Builtins with and without a symbol: where the symbols are not to be had none is named. */
 static struct {
     unsigned named, nameless;
 } builtins_seen;
@@ -491,8 +572,9 @@ static enum cprof_role nameless_builtin(void)
 {
     enum { ENOUGH = 8 };
     if (++builtins_seen.nameless == ENOUGH && builtins_seen.named == 0)
-        fprintf(stderr, "cprof: this node is stripped: V8's builtins have no names and are not "
-                        "shown; their time is their callers'\n");
+        cprof_say(
+            "this node is stripped, or CPROF_MEMORY_LIMIT has no room for its names: V8's "
+            "builtins are not shown; their time is their callers'");
     return CPROF_ROLE_PLUMBING;
 }
 

@@ -14,7 +14,7 @@
  */
 void names_pending(struct isolate *isolate);
 
-/* [isolate's thread, with isolate_lock()] Frees all records. */
+/* [isolate's thread, with isolates_lock()] Frees all records. */
 void names_forget(struct isolate *isolate);
 
 /* [collector] runtime.resolve. -EAGAIN for a function that is pending: its isolate's thread has

@@ -5,8 +5,6 @@
 #include "bytecodes.h"
 #include "heap.h"
 
-enum { POSITIONS_MAX = 65536 };
-
 /* ---- bytes ---- */
 
 /* V8's variable-length integers: seven bits a byte, the lowest first, sign in bit 0. */
@@ -59,20 +57,24 @@ static int32_t source_site(int64_t position)
     return (int32_t)(position >> 31 & 0xffff) - 1;
 }
 
-static bool add(struct positions *positions, struct position position)
+/* Room for as many entries. */
+static bool make_room(struct positions *positions, size_t count)
 {
-    if (positions->count == POSITIONS_MAX)
-        return false;
-    if (positions->count == positions->capacity) {
-        uint32_t capacity = positions->capacity == 0 ? 32 : 2 * positions->capacity;
-        struct position *grown = realloc(positions->list, capacity * sizeof *grown);
-        if (grown == NULL)
-            return false;
-        positions->list = grown;
-        positions->capacity = capacity;
-    }
+    positions->list = malloc((count + 1) * sizeof *positions->list);
+    return positions->list != NULL;
+}
+
+/* What is left over goes. */
+static void fit(struct positions *positions)
+{
+    struct position *fitting =
+        realloc(positions->list, (positions->count + 1) * sizeof *positions->list);
+    positions->list = fitting != NULL ? fitting : positions->list;
+}
+
+static void add(struct positions *positions, struct position position)
+{
     positions->list[positions->count++] = position;
-    return true;
 }
 
 /* How a table tells the distance from one entry to the next in the code. V8 14 has changed that
@@ -108,17 +110,19 @@ static bool next_step(struct bytes *bytes, int64_t *step)
     return true;
 }
 
-/* The function's entry is at -1. */
+/* The function's entry is at -1. An entry takes two bytes or more. */
 static void read_table(struct bytes *bytes, struct positions *positions)
 {
+    if (!make_room(positions, (size_t)(bytes->end - bytes->at) / 2))
+        return;
     int64_t offset = -1, position = 0, step, moved;
     while (next_step(bytes, &step) && next_signed(bytes, &moved)) {
         offset += step;
         position += moved;
-        if (!add(positions, (struct position){(uint32_t)(offset >= 0 ? offset : 0),
-                                              source_offset(position), source_site(position)}))
-            return;
+        add(positions, (struct position){(uint32_t)(offset >= 0 ? offset : 0),
+                                         source_offset(position), source_site(position)});
     }
+    fit(positions);
 }
 
 void positions_of_bytecode(uintptr_t bytecode, struct positions *positions)
@@ -171,8 +175,7 @@ static bool pair(struct bytes *lengths, struct bytes *bytecodes,
             return false;
         if (here != NULL && here->source != source) {
             source = here->source;
-            if (!add(positions, (struct position){(uint32_t)pc, source, POSITION_NONE}))
-                return false;
+            add(positions, (struct position){(uint32_t)pc, source, POSITION_NONE});
         }
         bytecodes->at += size;
         pc += length;
@@ -192,8 +195,11 @@ void positions_of_baseline(uintptr_t code, struct positions *positions)
         .at = (const uint8_t *)(bytecode - 1 + (uintptr_t)layout.bytecode_data)};
     bytecodes.end = bytecodes.at + heap_smi(heap_word(bytecode, layout.array_length));
     positions_of_bytecode(bytecode, &by_bytecode);
-    if (!pair(&lengths, &bytecodes, &by_bytecode, positions))
+    if (by_bytecode.count > 0 && make_room(positions, by_bytecode.count) &&
+        !pair(&lengths, &bytecodes, &by_bytecode, positions))
         positions->count = 0;
+    if (positions->list != NULL)
+        fit(positions);
     free(by_bytecode.list);
 }
 
@@ -214,23 +220,26 @@ static uintptr_t inlined_function(uintptr_t literals, int32_t id)
 }
 
 /* An inlining position is 16 bytes: where the call was, and the literal that was called. */
-size_t positions_inlined(uintptr_t code, struct inlined_call *calls, size_t capacity)
+size_t positions_inlined(uintptr_t code, struct inlined_call **calls)
 {
     enum { ENTRY = 16 };
     struct bytes bytes;
     uintptr_t deopt = heap_word(code, layout.code_deopt);
     uintptr_t literals = element(deopt, layout.deopt_literals);
+    *calls = NULL;
     if (!heap_is_object(literals) || !open_bytes(element(deopt, layout.deopt_inlining), &bytes))
         return 0;
     size_t count = (size_t)(bytes.end - bytes.at) / ENTRY;
-    count = count < capacity ? count : capacity;
+    *calls = calloc(count + 1, sizeof **calls);
+    if (*calls == NULL)
+        return 0;
     for (size_t i = 0; i < count; i++) {
         int64_t position;
         int32_t id;
         memcpy(&position, bytes.at + i * ENTRY, sizeof position);
         memcpy(&id, bytes.at + i * ENTRY + 8, sizeof id);
         int32_t parent = source_site(position);
-        calls[i] = (struct inlined_call){
+        (*calls)[i] = (struct inlined_call){
             .source = source_offset(position),
             .parent = parent < (int32_t)i ? parent : POSITION_NONE, /* callers come first */
             .shared = id >= 0 ? inlined_function(literals, id) : 0,

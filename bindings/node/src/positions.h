@@ -19,8 +19,9 @@ struct position {
     int32_t site;   /* -1: of the function itself */
 };
 
+/* As many as V8's table has; free(list). */
 struct positions {
-    uint32_t count, capacity;
+    uint32_t count;
     struct position *list; /* in the order of the offsets */
 };
 
@@ -41,7 +42,8 @@ void positions_of_baseline(uintptr_t code, struct positions *positions);
 /* The last at or before an offset, or NULL. */
 const struct position *positions_find(const struct positions *positions, uint64_t offset);
 
-/* The inlined calls of an optimised function's Code, callers first; returns how many. */
-size_t positions_inlined(uintptr_t code, struct inlined_call *calls, size_t capacity);
+/* The inlined calls of an optimised function's Code, callers first; returns how many. Free with
+ * free(). */
+size_t positions_inlined(uintptr_t code, struct inlined_call **calls);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -9,29 +10,30 @@
 
 #include "heap.h"
 #include "isolate.h"
+#include "isolate_list.h"
 #include "methods.h"
+#include "room.h"
 #include "source_map.h"
 #include "strings.h"
 
 enum {
-    TEXTS_MAX = 64 << 20,  /* bytes of all texts that wait to be studied */
-    TABLES_MAX = 16 << 20, /* bytes of the tables of an isolate's scripts */
-    LINES_MAX = 1 << 20,
+    TEXTS_MAX = 64 << 20, /* bytes of all texts that wait to be studied */
+    SLOTS_FIRST = 256,
     CLASS_NAME_MAX = 128,
     URL_MAX = 4096,
     MAP_FILE_MAX = 64 << 20,
 };
 
 struct script {
-    struct isolate *isolate;
     uint32_t references;
     int32_t id;
     uint32_t first_line;
     char *path; /* or URL; "" = none */
+    bool named_itself;
 
     struct characters text; /* ours, until it has been studied */
     bool studied;
-    size_t bytes;
+    size_t bytes;    /* of room that it takes, its methods apart */
     uint32_t *lines; /* where all but the first begin */
     uint32_t line_count;
     struct methods methods;
@@ -66,6 +68,7 @@ static void copy_text(struct script *script, uintptr_t source)
     size_t size = (size_t)there.length * (there.one != NULL ? 1 : 2);
     if (atomic_fetch_add(&text_bytes, size) + size > TEXTS_MAX) {
         atomic_fetch_sub(&text_bytes, size);
+        room_tell(ROOM_TEXTS);
         return;
     }
     void *copy = malloc(size + 1);
@@ -81,45 +84,107 @@ static void copy_text(struct script *script, uintptr_t source)
         script->text.two = copy;
 }
 
-static struct script *make_script(struct isolate *isolate, uintptr_t word, int32_t id)
+/* Bytes for a script's tables. */
+static bool take(struct script *script, size_t bytes)
+{
+    if (!room_take(bytes)) {
+        room_tell(ROOM_LIMIT);
+        return false;
+    }
+    script->bytes += bytes;
+    return true;
+}
+
+static void free_script(struct script *script)
+{
+    drop_text(script);
+    free(script->lines);
+    methods_free(&script->methods);
+    free(script->class_names);
+    source_map_free(script->map);
+    free(script->path);
+    room_give(script->bytes);
+    free(script);
+}
+
+static struct script *make_script(uintptr_t word, int32_t id)
 {
     char path[SCRIPT_FILE_MAX];
     struct script *script = calloc(1, sizeof *script);
     if (script == NULL)
         return NULL;
-    strings_copy(heap_word(word, layout.script_name), path, sizeof path);
-    script->path = strdup(path);
+    size_t length = strings_copy(heap_word(word, layout.script_name), path, sizeof path);
+    script->path = take(script, sizeof *script + length + 1) ? strdup(path) : NULL;
     if (script->path == NULL) {
-        free(script);
+        free_script(script);
         return NULL;
     }
-    script->isolate = isolate;
     script->id = id;
     script->first_line = (uint32_t)heap_smi(heap_word(word, layout.script_line_offset)) + 1;
     copy_text(script, heap_word(word, layout.script_source));
     return script;
 }
 
+/* ---- those that are known ---- */
+
+static struct script **slot_of(const struct isolate *isolate, int32_t id)
+{
+    return &isolate->scripts[(uint32_t)id % isolate->script_slots];
+}
+
+/* Twice as many slots: what had one has one of its own again. */
+static bool grow_slots(struct isolate *isolate)
+{
+    uint32_t slots = isolate->script_slots;
+    uint32_t more = slots == 0 ? SLOTS_FIRST : slots;
+    struct script **grown =
+        room_take(more * sizeof(struct script *)) ? calloc(slots + more, sizeof *grown) : NULL;
+    if (grown == NULL)
+        return false;
+    for (uint32_t i = 0; i < slots; i++)
+        if (isolate->scripts[i] != NULL)
+            grown[(uint32_t)isolate->scripts[i]->id % (slots + more)] = isolate->scripts[i];
+    free(isolate->scripts);
+    isolate->scripts = grown;
+    isolate->script_slots = slots + more;
+    return true;
+}
+
+/* One that some function is of: it is worth a table of twice the size. */
+static bool is_needed(const struct script *script)
+{
+    return script != NULL && script->references > 1;
+}
+
+/* With isolates_lock(). */
+static void remember(struct isolate *isolate, struct script *script)
+{
+    if (isolate->scripts == NULL && !grow_slots(isolate))
+        return;
+    while (is_needed(*slot_of(isolate, script->id)) && grow_slots(isolate))
+        ;
+    struct script **slot = slot_of(isolate, script->id);
+    script_release(*slot);
+    *slot = script;
+    script_hold(script);
+}
+
 struct script *script_copy(struct isolate *isolate, uintptr_t word)
 {
     int32_t id = heap_smi(heap_word(word, layout.script_id));
-    struct script **slot = &isolate->scripts[(uint32_t)id % SCRIPT_SLOTS];
-    struct script *known = *slot; /* only this thread changes it while it is open */
-    if (known == NULL || known->id != id) {
-        known = make_script(isolate, word, id);
-        if (known == NULL)
-            return NULL;
-        isolate_lock(0);
-        if (*slot != NULL)
-            script_release(*slot);
-        *slot = known;
-        script_hold(known);
-        isolate_unlock();
-    }
-    isolate_lock(0);
-    script_hold(known);
-    isolate_unlock();
-    return known;
+    /* Only this thread changes it while it is open. */
+    struct script *script = isolate->scripts != NULL ? *slot_of(isolate, id) : NULL;
+    bool known = script != NULL && script->id == id;
+    if (!known)
+        script = make_script(word, id);
+    if (script == NULL)
+        return NULL;
+    isolates_lock();
+    script_hold(script);
+    if (!known)
+        remember(isolate, script);
+    isolates_unlock();
+    return script;
 }
 
 void script_hold(struct script *script)
@@ -129,24 +194,18 @@ void script_hold(struct script *script)
 
 void script_release(struct script *script)
 {
-    if (script == NULL || --script->references > 0)
-        return;
-    atomic_fetch_sub(&script->isolate->table_bytes, script->bytes);
-    drop_text(script);
-    free(script->lines);
-    methods_free(&script->methods);
-    free(script->class_names);
-    source_map_free(script->map);
-    free(script->path);
-    free(script);
+    if (script != NULL && --script->references == 0)
+        free_script(script);
 }
 
 void script_forget_all(struct isolate *isolate)
 {
-    for (size_t i = 0; i < SCRIPT_SLOTS; i++) {
+    for (uint32_t i = 0; i < isolate->script_slots; i++)
         script_release(isolate->scripts[i]);
-        isolate->scripts[i] = NULL;
-    }
+    room_give(isolate->script_slots * sizeof(struct script *));
+    free(isolate->scripts);
+    isolate->scripts = NULL;
+    isolate->script_slots = 0;
 }
 
 /* ---- the study: lines ---- */
@@ -167,22 +226,27 @@ static bool ends_line(const struct characters *text, uint32_t at)
 
 static void find_lines(struct script *script)
 {
-    uint32_t capacity = 0;
-    for (uint32_t i = 0; i < script->text.length && script->line_count < LINES_MAX; i++) {
-        if (!ends_line(&script->text, i))
-            continue;
-        if (script->line_count == capacity) {
-            capacity = capacity == 0 ? 256 : 2 * capacity;
-            uint32_t *grown = realloc(script->lines, capacity * sizeof *grown);
-            if (grown == NULL)
-                return;
-            script->lines = grown;
-        }
-        script->lines[script->line_count++] = i + 1;
-    }
-    uint32_t *fitting =
-        realloc(script->lines, (script->line_count + 1) * sizeof *script->lines);
-    script->lines = fitting != NULL ? fitting : script->lines;
+    const struct characters *text = &script->text;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < text->length; i++)
+        count += ends_line(text, i);
+    size_t bytes = ((size_t)count + 1) * sizeof *script->lines;
+    script->lines = take(script, bytes) ? malloc(bytes) : NULL;
+    if (script->lines == NULL)
+        return;
+    for (uint32_t i = 0; i < text->length; i++)
+        if (ends_line(text, i))
+            script->lines[script->line_count++] = i + 1;
+}
+
+/* A part of a text. */
+static struct characters slice(const struct characters *text, uint32_t start, uint32_t length)
+{
+    return (struct characters){
+        .one = text->one != NULL ? text->one + start : NULL,
+        .two = text->two != NULL ? text->two + start : NULL,
+        .length = length,
+    };
 }
 
 /* ---- classes ---- */
@@ -190,53 +254,74 @@ static void find_lines(struct script *script)
 static void keep_class_names(struct script *script)
 {
     const struct methods *methods = &script->methods;
-    script->class_names = calloc(methods->class_count + 1, CLASS_NAME_MAX);
+    size_t bytes = (size_t)methods->class_count * CLASS_NAME_MAX;
+    if (bytes > 0 && take(script, bytes))
+        script->class_names = malloc(bytes);
     for (uint32_t i = 0; script->class_names != NULL && i < methods->class_count; i++) {
         const struct class_name *name = &methods->classes[i];
-        const struct characters part = {
-            .one = script->text.one != NULL ? script->text.one + name->start : NULL,
-            .two = script->text.two != NULL ? script->text.two + name->start : NULL,
-            .length = name->length,
-        };
+        const struct characters part = slice(&script->text, name->start, name->length);
         strings_encode(&part, script->class_names + (size_t)i * CLASS_NAME_MAX, CLASS_NAME_MAX);
     }
 }
 
-/* ---- source maps ---- */
+/* ---- what a text says of itself: `//# NAME=value` ---- */
 
-static bool matches(const struct characters *text, uint32_t at, const char *with)
+/* Where `with` ends, if the text says it there; else 0. */
+static uint32_t behind(const struct characters *text, uint32_t at, const char *with)
 {
-    for (uint32_t i = 0; with[i] != '\0'; i++)
-        if (at + i >= text->length || unit(text, at + i) != (uint8_t)with[i])
-            return false;
-    return true;
+    for (; *with != '\0'; at++, with++)
+        if (at >= text->length || unit(text, at) != (uint8_t)*with)
+            return 0;
+    return at;
 }
 
-/* Behind the last "//# sourceMappingURL=", or 0. */
-static uint32_t find_url(const struct characters *text)
+static bool is_blank(uint32_t c)
 {
-    static const char *const marks[] = {"//# sourceMappingURL=", "//@ sourceMappingURL="};
-    for (uint32_t at = text->length; at-- > 0;)
-        if (unit(text, at) == '/')
-            for (int i = 0; i < 2; i++)
-                if (matches(text, at, marks[i]))
-                    return at + (uint32_t)strlen(marks[i]);
-    return 0;
+    return c == ' ' || c == '\t' || c == '\v' || c == '\f' || c == '\r' || c == 0xa0 ||
+           c == 0xfeff;
 }
 
-/* The URL as bytes; it is ASCII. Free with free(). */
-static char *copy_url(const struct characters *text, uint32_t start)
+static uint32_t skip_blanks(const struct characters *text, uint32_t at)
 {
-    uint32_t end = start;
-    while (end < text->length && unit(text, end) > ' ' && unit(text, end) < 0x7f)
+    while (at < text->length && is_blank(unit(text, at)) && !ends_line(text, at))
+        at++;
+    return at;
+}
+
+/* What stands from there to the end of the line, as one word. None with a quote in it or with
+ * more behind it: so these comments look where a string of the text holds another script. */
+static struct characters value_at(const struct characters *text, uint32_t at)
+{
+    uint32_t start = skip_blanks(text, at), end = start;
+    while (end < text->length && !ends_line(text, end) && !is_blank(unit(text, end))) {
+        if (unit(text, end) == '"' || unit(text, end) == '\'')
+            return (struct characters){0};
         end++;
-    char *url = malloc((size_t)(end - start) + 1);
-    for (uint32_t i = start; url != NULL && i < end; i++)
-        url[i - start] = (char)unit(text, i);
-    if (url != NULL)
-        url[end - start] = '\0';
-    return url;
+    }
+    uint32_t rest = skip_blanks(text, end);
+    bool alone = rest == text->length || ends_line(text, rest);
+    return slice(text, start, alone ? end - start : 0);
 }
+
+/* The value of the last such comment, in UTF-8; NULL: there is none. Free with free(). */
+static char *said(const struct characters *text, const char *name)
+{
+    struct characters value = {0};
+    for (uint32_t at = text->length; at-- > 0 && value.length == 0;) {
+        uint32_t mark = behind(text, at, "//# ");
+        mark = mark != 0 ? mark : behind(text, at, "//@ ");
+        mark = mark != 0 ? behind(text, mark, name) : 0;
+        if (mark != 0)
+            value = value_at(text, mark);
+    }
+    size_t size = (size_t)value.length * 3 + 1; /* no unit takes more */
+    char *copy = value.length > 0 ? malloc(size) : NULL;
+    if (copy != NULL)
+        strings_encode(&value, copy, size);
+    return copy;
+}
+
+/* ---- source maps ---- */
 
 static bool has_scheme(const char *url)
 {
@@ -331,11 +416,25 @@ static struct source_map *read_map_file(const char *path)
     return map;
 }
 
+/* The map that lies beside a script's file unsaid, FILE.map; NULL: it has none. Free with
+ * free(). */
+static char *url_beside(const struct script *script)
+{
+    char *url = NULL;
+    bool is_url = strncmp(script->path, "file:///", 8) == 0;
+    size_t length = strcspn(script->path, is_url ? "?#" : "");
+    if (!script->named_itself && (is_url || script->path[0] == '/') &&
+        asprintf(&url, "%.*s.map", (int)length, script->path) < 0)
+        url = NULL;
+    return url;
+}
+
 static void find_map(struct script *script)
 {
     char path[SCRIPT_FILE_MAX];
-    uint32_t at = find_url(&script->text);
-    char *url = at != 0 ? copy_url(&script->text, at) : NULL;
+    char *url = said(&script->text, "sourceMappingURL=");
+    if (url == NULL)
+        url = url_beside(script);
     if (url == NULL)
         return;
     if (strncmp(url, "data:", 5) == 0) {
@@ -347,15 +446,27 @@ static void find_map(struct script *script)
     free(url);
 }
 
-/* ---- the study ---- */
+/* ---- the name that a script gives itself ---- */
 
-static size_t table_size(const struct script *script)
+/* Code of eval, new Function and node:vm has no file but what it says itself. */
+static bool is_nameless(const struct script *script)
 {
-    return script->line_count * sizeof *script->lines +
-           script->methods.count * sizeof *script->methods.list +
-           script->methods.class_count * (sizeof *script->methods.classes + CLASS_NAME_MAX) +
-           (script->map != NULL ? source_map_size(script->map) : 0);
+    return script->path[0] == '\0' || strcmp(script->path, "evalmachine.<anonymous>") == 0;
 }
+
+static void find_own_name(struct script *script)
+{
+    char *url = said(&script->text, "sourceURL=");
+    if (url != NULL && strlen(url) < SCRIPT_FILE_MAX) {
+        free(script->path);
+        script->path = url;
+        script->named_itself = true;
+    } else {
+        free(url);
+    }
+}
+
+/* ---- the study ---- */
 
 bool script_is_studied(const struct script *script)
 {
@@ -365,20 +476,25 @@ bool script_is_studied(const struct script *script)
 static void read_text(struct script *script)
 {
     find_lines(script);
-    methods_find(&script->text, &script->methods);
+    if (!methods_find(&script->text, &script->methods))
+        room_tell(ROOM_LIMIT);
     keep_class_names(script);
     if (atomic_load(&maps_used))
         find_map(script);
+    if (script->map == NULL || take(script, source_map_size(script->map)))
+        return;
+    source_map_free(script->map);
+    script->map = NULL;
 }
 
 void script_study(struct script *script)
 {
     script->studied = true;
-    if (script->text.length > 0 && atomic_load(&script->isolate->table_bytes) <= TABLES_MAX)
+    if (is_nameless(script))
+        find_own_name(script);
+    if (script->text.length > 0)
         read_text(script);
     drop_text(script);
-    script->bytes = table_size(script);
-    atomic_fetch_add(&script->isolate->table_bytes, script->bytes);
 }
 
 /* ---- answers ---- */
@@ -387,8 +503,7 @@ static struct script_place own_place(const struct script *script, int32_t positi
 {
     struct script_place place = {.file = script->path};
     uint32_t at = (uint32_t)position;
-    if (position < 0 || script->lines == NULL ||
-        (script->line_count == LINES_MAX && at >= script->lines[LINES_MAX - 1]))
+    if (position < 0 || script->lines == NULL)
         return place;
     uint32_t low = 0, high = script->line_count;
     while (low < high) {

@@ -1,12 +1,13 @@
 /*
- * A script outside the heap: its path, and what turns positions in its source text into lines,
- * columns, classes and, with source maps, into places of other files.
+ * A script outside the heap: its path, or the name that it gives itself, and what turns
+ * positions in its source text into lines, columns, classes and, with source maps, into places
+ * of other files.
  *
  * The isolate's thread only copies the text, once a script. All work on it is the collector's:
  * script_study() reads it once and lets go of it. References are counted under isolate_lock();
  * what a study found is written before and read after by the collector alone.
- * Bounded: texts that wait to be studied and the tables of an isolate's scripts have a limit
- * each; a script beyond it has a path, but no lines.
+ * Bounded: texts that wait to be studied have a limit of their own, all else is drawn from the
+ * room (room.h). A script that finds none has a path, but no lines; or is nobody's.
  */
 #ifndef CPROF_NODE_SCRIPT_H
 #define CPROF_NODE_SCRIPT_H
@@ -25,15 +26,15 @@ struct script_place {
     uint32_t line, column; /* from 1; 0 = unknown */
 };
 
-enum { SCRIPT_FILE_MAX = 2048, SCRIPT_SLOTS = 256 };
+enum { SCRIPT_FILE_MAX = 2048 };
 
 /* Are source maps to be applied? Taken into account when a script is studied. */
 void script_use_maps(bool use);
 
-/* [isolate's thread] The copy of a Script, with a reference for the caller. NULL: no memory. */
+/* [isolate's thread] The copy of a Script, with a reference for the caller. NULL: no room. */
 struct script *script_copy(struct isolate *isolate, uintptr_t script);
 
-/* [with isolate_lock()] */
+/* [with isolates_lock()] */
 void script_hold(struct script *script);
 void script_release(struct script *script);
 void script_forget_all(struct isolate *isolate);

@@ -89,13 +89,37 @@ static uint64_t interpreted(struct naming *naming, const struct v8_frame *frame,
     return 0;
 }
 
+/* What compiled code keeps for a builtin that it calls and that makes no frame of its own, so
+ * that the frame is that code's: baseline code keeps its function's BytecodeArray, and what is
+ * interpreted begins behind its header. No other bytecode can begin there. 0, if nothing. */
+static uint64_t called_frameless(struct naming *naming, const struct v8_frame *frame)
+{
+    enum { HEADER_MAX = 96 }; /* less than two headers, in Node 18 to 26 */
+    for (uintptr_t i = 1; i <= FIXED_WORDS; i++) {
+        const uintptr_t *word = (const uintptr_t *)frame->fp - i;
+        if ((uintptr_t)word < frame->sp)
+            return 0;
+        if (!heap_is_object(*word) || naming->codes == NULL)
+            continue;
+        const uintptr_t object = *word - 1;
+        struct code *code =
+            codes_find_between(naming->codes, object + WORD, object + HEADER_MAX);
+        if (code != NULL && code->form == CODE_BYTECODE && code->start > object)
+            return token_of(naming, code);
+    }
+    return 0;
+}
+
 static uint64_t name(struct naming *naming, const struct v8_frame *frame, bool innermost)
 {
     if (frame->code == V8_WASM)
         return WALK_WASM;
     if (frame->code == V8_COMPILED)
         return token_of(naming, find(naming, frame->pc - (frame->live ? 0 : 1)));
-    return frame->framed ? interpreted(naming, frame, innermost || naming->refused) : 0;
+    if (!frame->framed)
+        return 0;
+    uint64_t token = interpreted(naming, frame, innermost || naming->refused);
+    return token == 0 && innermost ? called_frameless(naming, frame) : token;
 }
 
 /* The noted frames by what V8 says of them. */

@@ -14,6 +14,8 @@
  * small integer). A frame with words that add up to an address that V8 named is that
  * function's. V8 leaves out the innermost frame, and all when the stack is not in a state that
  * it can read: then the sum must lie in bytecode that the events told of.
+ *  - Baseline code calls builtins that make no frame: then the innermost frame is its own, and
+ *    has the bytecode that it was compiled from.
  *  - Other builtins are native frames.
  *
  * During a collection V8 says so, and nothing of it is read. Signal-safe; v8_sample.c is

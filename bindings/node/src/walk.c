@@ -1,9 +1,9 @@
 /* Handler code: runs inside the sampling signal. No allocation, locks, stdio or errno. */
 #include "walk.h"
 
-#include <sys/syscall.h>
 #include <ucontext.h>
 
+#include "cprof/readable.h"
 #include "heap.h"
 #include "isolate.h"
 #include "layout.h"
@@ -20,18 +20,11 @@ enum {
 
 /* ---- memory ---- */
 
-/* The kernel copies the new mask in before it rejects `how`: no effect, no fault. Without
- * libc's wrapper, which would set errno. */
+/* V8's frames are read on x86-64 only. */
 static bool kernel_reads(uintptr_t address)
 {
 #ifdef __x86_64__
-    long result;
-    register long size __asm__("r10") = 8;
-    __asm__ volatile("syscall"
-                     : "=a"(result)
-                     : "a"(SYS_rt_sigprocmask), "D"(-1L), "S"(address), "d"(0L), "r"(size)
-                     : "rcx", "r11", "memory");
-    return result == -22; /* EINVAL */
+    return cprof_is_readable(address);
 #else
     (void)address;
     return false;
@@ -73,11 +66,9 @@ static bool object_of(struct isolate *isolate, uintptr_t word, int type)
 /* Gives a function a number, under which its isolate's thread will name it. 0: no room. */
 static uint32_t learn(struct isolate *isolate, uint64_t key, uintptr_t function, uintptr_t code)
 {
-    uint64_t hash = key * 0x9e3779b97f4a7c15u;
-    size_t home = (size_t)(hash >> 32) & (SEEN_SLOTS - 1);
-    struct seen *slot = &isolate->seen[home];
+    struct seen *slot = seen_slot(isolate->seen, isolate->seen_slots, key, 0);
     for (size_t i = 0; i < SEEN_PROBES; i++) {
-        struct seen *probe = &isolate->seen[(home + i) & (SEEN_SLOTS - 1)];
+        struct seen *probe = seen_slot(isolate->seen, isolate->seen_slots, key, i);
         uint64_t found = atomic_load_explicit(&probe->key, memory_order_relaxed);
         if (found == key)
             return probe->number;
@@ -87,12 +78,15 @@ static uint32_t learn(struct isolate *isolate, uint64_t key, uintptr_t function,
         }
     }
     uint32_t count = atomic_load_explicit(&isolate->pending_count, memory_order_relaxed);
-    if (count == PENDING_MAX)
+    if (count >= isolate->pending_most)
+        isolate->pending_most = count + 1;
+    if (count == isolate->pending_max)
         return 0;
     uint32_t number = ++isolate->next_number;
     isolate->pending[count] =
         (struct pending){.key = key, .number = number, .function = function, .code = code};
     atomic_store_explicit(&isolate->pending_count, count + 1, memory_order_release);
+    isolate->seen_used += atomic_load_explicit(&slot->key, memory_order_relaxed) == 0;
     slot->number = number;
     atomic_store_explicit(&slot->key, key, memory_order_relaxed);
     return number;
@@ -123,7 +117,7 @@ static void name_as(struct cprof_frame *frame, uint64_t token)
 static void number_as(struct cprof_frame *frame, const struct isolate *isolate, uint32_t number,
                       uint64_t position)
 {
-    name_as(frame, number != 0 ? (uint64_t)isolate->serial << 32 | number : WALK_OPAQUE);
+    name_as(frame, number != 0 ? (uint64_t)isolate->serial << 32 | number : WALK_FORGOTTEN);
     if (number != 0)
         frame->position = position;
 }
@@ -201,7 +195,7 @@ static void name_function(const struct stack_frame *at, struct cprof_frame *fram
         heap_is_smi(slot(at, -40)) && object_of(isolate, bytecode, layout.type_bytecode);
     number_as(frame, isolate, learn(isolate, key, shared, interpreted ? bytecode : 0),
               interpreted ? bytecode_offset(at, bytecode) : WALK_NOWHERE);
-    if (interpreted && frame->token != WALK_OPAQUE)
+    if (interpreted && frame->token != WALK_FORGOTTEN)
         *place = (struct place){.pc = function, .token = frame->token, .position = bytecode};
 }
 
@@ -278,7 +272,8 @@ static void name_compiled(const struct stack_frame *at, struct cprof_frame *fram
     }
     number_as(frame, isolate, learn(isolate, key, shared, code),
               inside - heap_word(code, layout.code_start));
-    *place = (struct place){inside, frame->token, frame->position};
+    if (frame->token != WALK_FORGOTTEN)
+        *place = (struct place){inside, frame->token, frame->position};
 }
 
 /* ---- the step ---- */
@@ -324,7 +319,30 @@ static void name_collection(const struct stack_frame *at, struct cprof_frame *fr
 {
     bool first = at->sp <= at->isolate->collection_sp;
     at->isolate->collection_sp = at->sp;
+    at->isolate->collection_named = true;
     name_as(frame, first ? WALK_COLLECTOR : 0);
+}
+
+/* One that a task of V8's own has begun has no JavaScript beneath: it shows in the place of the
+ * function that runs it. */
+static size_t show_collection(struct isolate *isolate, const struct cprof_interrupted *thread,
+                              struct cprof_frame *frame)
+{
+    bool named = isolate->collection_named;
+    isolate->collection_named = false;
+    if (named || atomic_load_explicit(&isolate->collecting, memory_order_relaxed) == 0)
+        return 0;
+    uintptr_t at = isolate->collection_at, sp = thread->registers.sp;
+    *frame = (struct cprof_frame){
+        .token = WALK_COLLECTOR, .position = WALK_NOWHERE, .stack = at >= sp ? at : sp};
+    return 1;
+}
+
+static void name_wasm(const struct stack_frame *at, struct cprof_frame *frame)
+{
+    frame->token = (uint64_t)at->isolate->serial << 32 | WALK_WASM_NUMBER;
+    frame->position =
+        wasm_names_position(&at->isolate->wasm_names, at->pc - (at->live ? 0 : 1));
 }
 
 static void name_frame(const struct stack_frame *at, bool compiled, struct cprof_frame *frame)
@@ -336,7 +354,7 @@ static void name_frame(const struct stack_frame *at, bool compiled, struct cprof
     else if (isolate->opaque)
         name_as(frame, (marker & 1) != 0 ? WALK_OPAQUE : 0);
     else if ((marker & 1) == 0 && marker >> 1 == (uintptr_t)layout.frame_wasm)
-        name_as(frame, WALK_WASM);
+        name_wasm(at, frame);
     else if ((marker & 1) == 0)
         name_as(frame,
                 compiled && marker >> 1 == (uintptr_t)layout.frame_regexp ? WALK_REGEXP : 0);
@@ -462,7 +480,16 @@ bool walk_step_unmapped(const struct cprof_interrupted *thread,
     if (!leave_frame(&at, registers) || !is_wasm_frame(&at))
         return false;
     if (slot(&at, -8) == (uintptr_t)layout.frame_wasm << 1)
-        name_as(frame, WALK_WASM);
+        name_wasm(&at, frame);
     mark_wasm(isolate, at.pc);
     return true;
+}
+
+size_t walk_rest(const struct cprof_interrupted *thread, struct cprof_frame *frames,
+                 size_t capacity, bool *complete)
+{
+    struct isolate *isolate = isolate_of(thread);
+    if (isolate == NULL || isolate->way != WAY_FRAMES)
+        return v8_sample_walk(thread, frames, capacity, complete);
+    return capacity > 0 ? show_collection(isolate, thread, frames) : 0;
 }

@@ -22,6 +22,10 @@ enum walk_token {
     WALK_FORGOTTEN, /* JavaScript whose name is perhaps one that had no room */
 };
 
+/* The number, below the serial, that WebAssembly's functions have together; their positions
+ * tell them apart (wasm_names.h). */
+#define WALK_WASM_NUMBER 0
+
 /* A position that is not known. */
 #define WALK_NOWHERE UINT32_MAX
 
@@ -44,6 +48,11 @@ bool walk_step(const struct cprof_interrupted *thread, struct cprof_registers *r
  * told by what they keep on the stack. */
 bool walk_step_unmapped(const struct cprof_interrupted *thread,
                         struct cprof_registers *registers, struct cprof_frame *frame);
+
+/* runtime.walk: what is not told frame by frame. A collection that no JavaScript lies beneath;
+ * what v8_sample.h has noted. */
+size_t walk_rest(const struct cprof_interrupted *thread, struct cprof_frame *frames,
+                 size_t capacity, bool *complete);
 
 /* [any thread] Was WebAssembly seen to run near that pc? */
 struct isolate;

@@ -8,7 +8,9 @@ const os = require('node:os')
 const path = require('node:path')
 const { prebuiltFolder } = require('../prebuilt')
 
-const command = spawn(path.join(prebuiltFolder(), 'cprof'), process.argv.slice(2), { stdio: 'inherit' })
+// `cprof run` takes this package where the program's folder has none, as with npx.
+const env = { ...process.env, CPROF_NODE_AUTO: path.join(__dirname, '../auto.js') }
+const command = spawn(path.join(prebuiltFolder(), 'cprof'), process.argv.slice(2), { stdio: 'inherit', env })
 
 // A terminal sends the first two to the command as well, which knows what to do; this waits for it.
 for (const name of ['SIGINT', 'SIGQUIT']) process.on(name, () => {})

@@ -1,12 +1,20 @@
-"""python -m cprof [-o OUT] [--rate N] [--types LIST] (SCRIPT | -m MODULE) [ARGS]"""
+"""python -m cprof [-o OUT] [--rate N] [--types LIST] (SCRIPT | - | -m MODULE | -c CODE) [ARGS]"""
 
 import argparse
+import atexit
 import builtins
+import importlib.util
 import io
+import marshal
 import os
+import pkgutil
 import runpy
+import shutil
 import sys
+import tempfile
 import types
+# Before the program runs: gevent puts its own in their place, which wait for its loop.
+from os import posix_spawn, waitpid
 
 import cprof
 
@@ -16,21 +24,24 @@ _DEFAULT_OUTPUT = "cprof-%p.html"
 def _parse(arguments):
     parser = argparse.ArgumentParser(
         prog="python -m cprof", allow_abbrev=False,
-        usage="python -m cprof [-o OUT] [--rate N] [--types LIST] (SCRIPT | -m MODULE) [ARGS]",
+        usage="python -m cprof [-o OUT] [--rate N] [--types LIST] "
+              "(SCRIPT | - | -m MODULE | -c CODE) [ARGS]",
         description="Run a Python program profiled.")
     parser.add_argument("-o", dest="output", metavar="OUT",
                         help="the file to write; its ending picks the format "
                              "(.html .pb.gz .otlp .collapsed .speedscope.json)")
     parser.add_argument("--rate", type=int, metavar="N",
                         help="samples per second of CPU time and thread")
-    parser.add_argument("--types", metavar="LIST", help="cpu")
+    parser.add_argument("--types", metavar="LIST", help="what to measure; cpu, alloc, heap")
     parser.add_argument("-m", dest="module", metavar="MODULE", nargs=argparse.REMAINDER,
                         help="run a library module, as python -m does")
+    parser.add_argument("-c", dest="code", metavar="CODE", nargs=argparse.REMAINDER,
+                        help="run this text, as python -c does")
     parser.add_argument("script", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    options.command = options.module or options.script
+    options.command = options.module or options.code or options.script
     if not options.command:
-        parser.error("a SCRIPT or -m MODULE is needed")
+        parser.error("a SCRIPT, -m MODULE or -c CODE is needed")
     return options
 
 
@@ -51,11 +62,24 @@ def _script_globals(path):
 
 def _script_code(path):
     with io.open_code(path) as file:
-        return compile(file.read(), path, "exec", dont_inherit=True)
+        text = file.read()
+    if text.startswith(importlib.util.MAGIC_NUMBER):  # python runs compiled files as well
+        return marshal.loads(text[16:])
+    return compile(text, path, "exec", dont_inherit=True)
+
+
+def _prepare_text(text, name):
+    """Of -c and of standard input."""
+    code = compile(text, name, "exec", dont_inherit=True)
+    sys.path[0] = ""
+    variables = _script_globals(name)
+    del variables["__file__"]
+    return lambda: exec(code, variables)
 
 
 def _prepare_script(path):
-    if os.path.isdir(path) or path.endswith((".zip", ".pyz")):
+    # A folder or a zip file, whatever its name: what python asks, too.
+    if pkgutil.get_importer(path) is not None:
         return lambda: runpy.run_path(path, run_name="__main__")
     code = _script_code(path)
     sys.path[0] = os.path.dirname(os.path.realpath(path))
@@ -69,6 +93,11 @@ def _prepare(options):
     if options.module:
         sys.path[0] = os.getcwd()
         return lambda: runpy._run_module_as_main(options.command[0])
+    if options.code:
+        sys.argv[0] = "-c"
+        return _prepare_text(options.command[0], "<string>")
+    if options.command[0] == "-":
+        return _prepare_text(sys.stdin.read(), "<stdin>")
     return _prepare_script(options.command[0])
 
 
@@ -86,16 +115,59 @@ def _hide_ourselves():
     sys.excepthook = excepthook
 
 
-def _say_where():
+class _Table:
+    """The hottest functions at the end, on standard error, as `cprof run` shows them: from a
+    profile of its own, since a page can't be read back."""
+
+    def __enter__(self):
+        self._process = os.getpid()  # a forked child ends here too, and shows nothing
+        self._folder = tempfile.mkdtemp(prefix="cprof-")
+        self._path = os.path.join(self._folder, "table.pb.gz")
+        self._block = cprof.profile(self._path)
+        self._block.__enter__()
+
+    def __exit__(self, *unused):
+        self._block.__exit__(None, None, None)
+
+    def show(self):
+        if os.getpid() != self._process:
+            return
+        try:
+            if os.path.exists(self._path):
+                self._print()
+        except OSError:  # without the command, or without children to wait for
+            pass
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _print(self):
+        command = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bin", "cprof")
+        arguments = ["cprof", "top", "-n", "15", self._path]
+        print(file=sys.stderr, flush=True)
+        child = posix_spawn(command, arguments, os.environ,
+                            file_actions=[(os.POSIX_SPAWN_DUP2, 2, 1)])
+        waitpid(child, 0)
+
+
+def _written():
     pattern = cprof._cprof.output()
-    if pattern:
-        path = pattern.replace("%p", str(os.getpid()))
-        print(f"cprof: profile written to {path}", file=sys.stderr)
+    return pattern and pattern.replace("%p", str(os.getpid()))
+
+
+def _finish(table, where):
+    """At exit: below the traceback, if there is one."""
+    try:
+        sys.stdout.flush()
+    except (AttributeError, ValueError, OSError):  # the program has closed it
+        pass
+    table.show()
+    if where:
+        print(f"cprof: profile written to {where}", file=sys.stderr)
 
 
 def main():
     options = _parse(sys.argv[1:])
     output = _output(options)
+    _hide_ourselves()
     try:
         run = _prepare(options)
     except OSError as error:
@@ -104,13 +176,14 @@ def main():
         cprof.start(output=output, rate=options.rate, types=options.types)
     except (ValueError, RuntimeError) as error:
         sys.exit(f"cprof: {error}")
-    _hide_ourselves()
     cprof._cprof.hide_below(run.__code__)
+    table = _Table()
     try:
-        run()
+        with table:
+            run()
     finally:
-        if cprof.stop():
-            _say_where()
+        where = _written()
+        atexit.register(_finish, table, where if cprof.stop() else None)
 
 
 if __name__ == "__main__":

@@ -3,14 +3,15 @@ span is active. Nothing here raises, and nothing imports OpenTelemetry."""
 
 from __future__ import annotations
 
-import importlib.util
 import sys
-from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
-from types import ModuleType
-from typing import Any, Callable, Optional, Sequence
 
 from cprof import _cprof
+
+TYPE_CHECKING = False  # see __init__.py
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+    from typing import Any, Callable, Optional, Sequence
 
 _MODULE = "opentelemetry.context"
 
@@ -20,8 +21,8 @@ def follow() -> None:
     module = sys.modules.get(_MODULE)
     if module is not None:
         _follow_module(module)
-    elif not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Finder())
+    elif _finder not in sys.meta_path:
+        sys.meta_path.insert(0, _finder)
 
 
 def _follow_module(module: ModuleType) -> None:
@@ -33,7 +34,7 @@ def _follow_module(module: ModuleType) -> None:
         _cprof.follow_spans(module._RUNTIME_CONTEXT, root)
     except Exception as error:
         line = str(error).replace("\n", " ")
-        print(f"cprof: spans are not linked: OpenTelemetry's context: {line}", file=sys.stderr)
+        _cprof.say(f"spans are not linked: OpenTelemetry's context: {line}")
 
 
 def _name_profile(span: Any) -> None:
@@ -46,7 +47,7 @@ def _name_profile(span: Any) -> None:
         span.set_attribute("profile.id", profile_id)
 
 
-class _Finder(MetaPathFinder):
+class _Finder:
     """Waits for the import of OpenTelemetry's context, and leaves with it."""
 
     _asking = False  # another finder is to answer
@@ -55,22 +56,25 @@ class _Finder(MetaPathFinder):
                   target: Optional[ModuleType] = None) -> Optional[ModuleSpec]:
         if fullname != _MODULE or self._asking:
             return None
+        from importlib.util import find_spec
         self._asking = True
         try:
-            spec = importlib.util.find_spec(fullname)
+            spec = find_spec(fullname)
         finally:
             self._asking = False
         if spec is not None and hasattr(spec.loader, "exec_module"):
-            spec.loader = _FollowingLoader(spec.loader, self)
+            spec.loader = _FollowingLoader(spec.loader)  # type: ignore[assignment]
         return spec
 
 
-class _FollowingLoader(Loader):
+_finder = _Finder()
+
+
+class _FollowingLoader:
     """Loads the module as its own loader does, and follows it then."""
 
-    def __init__(self, loader: Any, finder: _Finder) -> None:
+    def __init__(self, loader: Any) -> None:
         self._loader = loader
-        self._finder = finder
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loader, name)
@@ -83,6 +87,6 @@ class _FollowingLoader(Loader):
             module.__spec__.loader = self._loader
         module.__loader__ = self._loader
         self._loader.exec_module(module)
-        if self._finder in sys.meta_path:
-            sys.meta_path.remove(self._finder)
+        if _finder in sys.meta_path:
+            sys.meta_path.remove(_finder)
         _follow_module(module)

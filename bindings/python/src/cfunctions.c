@@ -12,9 +12,11 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "cprof/cprof.h"
+
 enum {
     NAME_SIZE = 256,      /* longer names are left out */
-    TEXT_LIMIT = 1 << 20, /* bytes of names */
+    TEXT_LIMIT = 1 << 28, /* bytes of names: an index has to fit */
     DEEPEST = 200,        /* classes derived further than this are not looked at */
     SHARE = 50,           /* gathering may take 1/SHARE of the time */
     PATIENCE_MS = 500,    /* the collector is put off so long at most: samples wait meanwhile */
@@ -74,6 +76,17 @@ static struct cfunction *slot_of(struct cfunction *slots, size_t size, uintptr_t
     return &slots[i];
 }
 
+static bool no_room(void)
+{
+    static bool told;
+
+    if (!told)
+        cprof_say("CPROF_MEMORY_LIMIT has no room for the names of all C functions: some of "
+                  "stripped libraries are shown by their address");
+    told = true;
+    return false;
+}
+
 static bool make_slots(void)
 {
     const size_t size = capacity != 0 ? capacity * 2 : 4096;
@@ -81,13 +94,14 @@ static bool make_slots(void)
 
     if (count * 4 < capacity * 3)
         return true;
-    grown = count < CFUNCTIONS ? calloc(size, sizeof *grown) : NULL;
+    grown = cprof_memory_take(size * sizeof *grown) ? calloc(size, sizeof *grown) : NULL;
     if (grown == NULL)
-        return false;
+        return no_room();
     for (size_t i = 0; i < capacity; i++)
         if (functions[i].start != 0)
             *slot_of(grown, size, functions[i].start) = functions[i];
     free(functions);
+    cprof_memory_give(capacity * sizeof *functions);
     functions = grown;
     capacity = size;
     return true;
@@ -100,9 +114,10 @@ static bool make_text(size_t length)
 
     if (text_used + length <= text_size)
         return true;
-    grown = size <= TEXT_LIMIT ? realloc(text, size) : NULL;
+    grown =
+        size <= TEXT_LIMIT && cprof_memory_take(size - text_size) ? realloc(text, size) : NULL;
     if (grown == NULL)
-        return false;
+        return no_room();
     text = grown;
     text_size = size;
     return true;

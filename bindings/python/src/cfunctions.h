@@ -10,16 +10,14 @@
  * Gathered under the GIL: when profiling starts, and again when the collector has met a
  * nameless function and modules were imported since, by a pending call of the main thread or
  * when the next thread starts, in a bounded share of time. The collector never waits for that:
- * it is told to ask again. At most CFUNCTIONS names are kept, some 40 bytes each; what is more
- * stays nameless.
+ * it is told to ask again. As many names are kept as the memory limit has room for, some 40
+ * bytes each; what is more stays nameless, and a line says so.
  */
 #ifndef CPROF_PYTHON_CFUNCTIONS_H
 #define CPROF_PYTHON_CFUNCTIONS_H
 
 #include <stddef.h>
 #include <stdint.h>
-
-enum { CFUNCTIONS = 24576 };
 
 /* [GIL] Around profiling. What was gathered stays for the next start. */
 void cfunctions_open(void);

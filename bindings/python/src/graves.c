@@ -1,12 +1,16 @@
 #include "graves.h"
 
 #include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "cprof/cprof.h"
 #include "qualnames.h"
 
+/* At first; the ring doubles when all are needed, as far as CPROF_MEMORY_LIMIT has room. */
 enum { GRAVES = 4096 };
 
 /* A sample is named before the epoch has moved on twice after it (runtime.h, drained()); one
@@ -25,9 +29,11 @@ struct grave_slot grave_slots[GRAVE_SLOTS];
 _Atomic uint32_t grave_epoch = 1;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-/* Graves are numbered from 1; number n lies at graves[n % GRAVES]. Those from `oldest` up to,
+/* Graves are numbered from 1; number n lies at graves[n % room]. Those from `oldest` up to,
  * not including, `next` exist; those below `unneeded` may be dropped. */
-static struct grave graves[GRAVES];
+static struct grave first_graves[GRAVES], *graves = first_graves;
+static uint64_t room = GRAVES;
+static bool full, told; /* one was dropped that may be asked for; that was said */
 static uint64_t oldest = 1, next = 1, unneeded = 1;
 static uint64_t next_when_drained = 1;  /* `next` at the latest drained() call */
 static uint64_t newest[GRAVE_SLOTS];    /* by slot: its youngest grave's number */
@@ -47,7 +53,7 @@ void graves_unlock(void)
 /* [GIL, locked] Strings and bytes: dropping them runs no Python code. */
 static void drop_oldest(void)
 {
-    struct grave *grave = &graves[oldest++ % GRAVES];
+    struct grave *grave = &graves[oldest++ % room];
 
     forgotten[grave_place(grave->code)] = grave->generation + 1;
     Py_CLEAR(grave->name);
@@ -64,13 +70,52 @@ static bool asked_for(const struct grave_slot *slot)
     return sampled != 0 && epoch - sampled < EPOCHS_ASKED;
 }
 
+/* [locked] Back to the first ring; all graves are empty. */
+static void shrink(void)
+{
+    if (graves != first_graves) {
+        free(graves);
+        cprof_memory_give(room * sizeof *graves);
+    }
+    graves = first_graves;
+    room = GRAVES;
+}
+
+/* [locked] Twice the room. */
+static bool grow(void)
+{
+    const size_t size = 2 * room * sizeof *graves;
+    struct grave *grown = cprof_memory_take(size) ? calloc(1, size) : NULL;
+
+    if (grown == NULL)
+        return false;
+    for (uint64_t number = oldest; number < next; number++)
+        grown[number % (2 * room)] = graves[number % room];
+    if (graves != first_graves) {
+        free(graves);
+        cprof_memory_give(room * sizeof *graves);
+    }
+    graves = grown;
+    room *= 2;
+    return true;
+}
+
+/* [GIL, locked] */
+static void make_room(void)
+{
+    if (next - oldest < room || (oldest >= unneeded && grow()))
+        return;
+    full |= oldest >= unneeded;
+    drop_oldest();
+}
+
 /* [GIL, locked] */
 static void dig(PyCodeObject *code, unsigned place, uint32_t generation)
 {
-    struct grave *grave = &graves[next % GRAVES];
+    struct grave *grave;
 
-    if (next - oldest == GRAVES)
-        drop_oldest();
+    make_room();
+    grave = &graves[next % room];
     *grave = (struct grave){
         .code = (uintptr_t)code,
         .older = newest[place],
@@ -89,6 +134,7 @@ static void bury(PyCodeObject *code)
     const unsigned place = grave_place((uintptr_t)code);
     struct grave_slot *slot = &grave_slots[place];
     uint32_t generation;
+    bool tell;
 
     graves_lock();
     generation = atomic_load_explicit(&slot->generation, memory_order_relaxed);
@@ -99,7 +145,13 @@ static void bury(PyCodeObject *code)
         dig(code, place, generation);
     atomic_store_explicit(&slot->generation, generation + 1, memory_order_relaxed);
     qualname_forget((uintptr_t)code);
+    tell = full && !told;
+    told |= tell;
     graves_unlock();
+    if (tell)
+        cprof_say(
+            "CPROF_MEMORY_LIMIT has no room for the names of all functions that were sampled "
+            "and are gone: some are shown as [unknown]");
 }
 
 enum grave_found graves_find(uintptr_t code, uint32_t generation, struct code_parts *parts)
@@ -108,7 +160,7 @@ enum grave_found graves_find(uintptr_t code, uint32_t generation, struct code_pa
     const struct grave *found = NULL;
 
     for (uint64_t number = newest[place]; number >= oldest;) {
-        const struct grave *grave = &graves[number % GRAVES];
+        const struct grave *grave = &graves[number % room];
         if (grave->generation < generation)
             break;
         if (grave->code == code)
@@ -205,5 +257,7 @@ void graves_close(void)
     graves_lock();
     while (oldest < next)
         drop_oldest();
+    shrink();
+    full = told = false;
     graves_unlock();
 }

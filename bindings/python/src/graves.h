@@ -14,9 +14,9 @@
  * A grave owns references to the dead object's strings and line table, so burying copies
  * nothing. Deaths come from whatever thread holds the GIL; lookups from the collector, without
  * it; one mutex keeps them apart, and holding it keeps every code object that is not buried
- * yet alive. When the ring of graves is full, or the collector has no samples left that could
- * ask, the oldest are dropped; frames that would need them resolve to nothing, never to a
- * later code object's name.
+ * yet alive. The ring of graves grows as far as the memory limit has room. When it is full even
+ * so (a line says that), or the collector has no samples left that could ask, the oldest are
+ * dropped; frames that would need them resolve to nothing, never to a later code object's name.
  */
 #ifndef CPROF_PYTHON_GRAVES_H
 #define CPROF_PYTHON_GRAVES_H

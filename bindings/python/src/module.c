@@ -12,6 +12,9 @@
 #include "cprof/cprof.h"
 #include "cprof/labels.h"
 #include "cprof/runtime.h"
+#include "allocs.h"
+#include "asleep.h"
+#include "awaiters.h"
 #include "cfunctions.h"
 #include "graves.h"
 #include "labels.h"
@@ -19,6 +22,7 @@
 #include "qualnames.h"
 #include "roles.h"
 #include "share.h"
+#include "span_hooks.h"
 #include "spans.h"
 #include "threads.h"
 #include "walk.h"
@@ -28,6 +32,7 @@ static void drained(void)
 {
     graves_drained();
     cprof_labels_drained();
+    awaiters_drained();
 }
 
 /* What reads the interpreter's structures is added at import, where they are as expected. */
@@ -52,6 +57,8 @@ static struct cprof_runtime runtime = {
     .native_name = cfunctions_name,
     .labels = cprof_labels_of,
     .drained = drained,
+    .alloc_open = allocs_open,
+    .alloc_close = allocs_close,
     .fork_lock = fork_lock,
     .fork_unlock = fork_unlock,
 };
@@ -138,65 +145,157 @@ static void close_hooks(void)
     close_names();
 }
 
-/* The hooks are in place before the first sample and stay until after the last. */
-static PyObject *start_engine(const struct cprof_options *options)
-{
-    char error[512] = "";
-    int result;
+/* The hooks are in place before the first sample and stay until after the last. Guarded, as
+ * starting and stopping are, by the package's lock. */
+static bool hooked;
 
-    if (cprof_is_running()) {
-        PyErr_SetString(PyExc_RuntimeError, "cprof is running already");
-        return NULL;
+/* Whoever embeds Python may end the process without its end: uWSGI does, where a worker that
+ * serves with threads is recycled. What Python has ended already is not there any more. */
+static void end_at_exit(void)
+{
+    cprof_end(-1);
+}
+
+static int hook(void)
+{
+    if (!hooked && open_hooks() < 0)
+        return -1;
+    hooked = true;
+    cprof_at_exit(end_at_exit);
+    return 0;
+}
+
+static void unhook_where_ended(void)
+{
+    if (hooked && !cprof_is_running()) {
+        close_hooks();
+        hooked = false;
     }
-    if (open_hooks() < 0)
-        return NULL;
-    Py_BEGIN_ALLOW_THREADS result = cprof_start(options, &runtime, error, sizeof error);
-    Py_END_ALLOW_THREADS if (result == 0) Py_RETURN_TRUE;
-    close_hooks();
-    if (result == -ECANCELED)
-        Py_RETURN_FALSE;
-    PyErr_SetString(result == -EINVAL ? PyExc_ValueError : PyExc_RuntimeError,
-                    error[0] != '\0' ? error : strerror(-result));
+}
+
+/* None for OTEL_SDK_DISABLED; else NULL with the exception. */
+static PyObject *refused(int status, const char *error)
+{
+    if (status == -ECANCELED)
+        Py_RETURN_NONE;
+    PyErr_SetString(status == -EINVAL ? PyExc_ValueError : PyExc_RuntimeError,
+                    error[0] != '\0' ? error : strerror(-status));
     return NULL;
 }
 
-static PyObject *module_start(PyObject *self, PyObject *arguments, PyObject *keywords)
+/* ---- options ---- */
+
+struct options {
+    struct cprof_options given;
+    struct pairs headers, labels, resource;
+};
+
+static void free_options(struct options *options)
 {
-    static char *names[] = {"service_name",
-                            "types",
-                            "rate",
-                            "interval",
-                            "exporter",
-                            "endpoint",
-                            "output",
-                            "headers",
-                            "labels",
-                            "native",
-                            "resource",
-                            "library_directory",
-                            NULL};
-    struct cprof_options options = {0};
-    struct pairs headers = {0}, labels = {0}, resource = {0};
-    PyObject *result;
+    PyMem_Free(options->headers.items);
+    PyMem_Free(options->labels.items);
+    PyMem_Free(options->resource.items);
+}
+
+static int parse_options(PyObject *arguments, struct options *options)
+{
+    struct cprof_options *given = &options->given;
+
+    *options = (struct options){0};
+    if (!PyArg_ParseTuple(arguments, "zzIdzzzO&O&zO&zz", &given->service_name, &given->types,
+                          &given->rate, &given->interval, &given->exporter, &given->endpoint,
+                          &given->output, pairs_converter, &options->headers, pairs_converter,
+                          &options->labels, &given->native, pairs_converter, &options->resource,
+                          &given->library_directory, &given->origin))
+        return -1;
+    given->headers = options->headers.items;
+    given->header_count = options->headers.count;
+    given->labels = options->labels.items;
+    given->label_count = options->labels.count;
+    given->resource = options->resource.items;
+    given->resource_count = options->resource.count;
+    return 0;
+}
+
+/* ---- what the package calls ---- */
+
+static PyObject *module_start(PyObject *self, PyObject *arguments)
+{
+    struct options options;
+    char error[512] = "";
+    int status;
 
     (void)self;
-    if (!PyArg_ParseTupleAndKeywords(
-            arguments, keywords, "zzIdzzzO&O&zO&z:start", names, &options.service_name,
-            &options.types, &options.rate, &options.interval, &options.exporter,
-            &options.endpoint, &options.output, pairs_converter, &headers, pairs_converter,
-            &labels, &options.native, pairs_converter, &resource, &options.library_directory))
+    if (parse_options(arguments, &options) < 0)
         return NULL;
-    options.headers = headers.items;
-    options.header_count = headers.count;
-    options.labels = labels.items;
-    options.label_count = labels.count;
-    options.resource = resource.items;
-    options.resource_count = resource.count;
-    result = start_engine(&options);
-    PyMem_Free(headers.items);
-    PyMem_Free(labels.items);
-    PyMem_Free(resource.items);
-    return result;
+    if (hook() < 0) {
+        free_options(&options);
+        return NULL;
+    }
+    Py_BEGIN_ALLOW_THREADS status = cprof_start(&options.given, &runtime, error, sizeof error);
+    Py_END_ALLOW_THREADS free_options(&options);
+    unhook_where_ended();
+    if (status == -EBUSY) { /* another copy of cprof: no mistake of the caller's */
+        cprof_say(error);
+        Py_RETURN_NONE;
+    }
+    return status < 0 ? refused(status, error) : PyBool_FromLong(status != CPROF_JOINED);
+}
+
+static PyObject *module_capture_begin(PyObject *self, PyObject *arguments)
+{
+    struct options options;
+    char error[512] = "";
+    uint64_t capture = 0;
+    int status;
+
+    (void)self;
+    if (parse_options(arguments, &options) < 0)
+        return NULL;
+    if (hook() < 0) {
+        free_options(&options);
+        return NULL;
+    }
+    cfunctions_refresh();
+    Py_BEGIN_ALLOW_THREADS status =
+        cprof_capture_begin(&options.given, &runtime, &capture, error, sizeof error);
+    Py_END_ALLOW_THREADS free_options(&options);
+    unhook_where_ended();
+    if (status == -ECANCELED)
+        return Py_BuildValue("OO", Py_None, Py_False);
+    if (status < 0)
+        return refused(status, error);
+    return Py_BuildValue("KO", (unsigned long long)capture,
+                         status != CPROF_JOINED ? Py_True : Py_False);
+}
+
+static PyObject *module_capture_end(PyObject *self, PyObject *arguments)
+{
+    unsigned long long capture;
+    char error[512] = "";
+    double timeout;
+    int status;
+
+    (void)self;
+    if (!PyArg_ParseTuple(arguments, "Kd", &capture, &timeout))
+        return NULL;
+    cfunctions_refresh();
+    Py_BEGIN_ALLOW_THREADS status = cprof_capture_end(capture, timeout, error, sizeof error);
+    Py_END_ALLOW_THREADS unhook_where_ended();
+    if (status != 0 && status != -EALREADY)
+        cprof_say(error);
+    return PyBool_FromLong(status == 0);
+}
+
+static PyObject *module_say(PyObject *self, PyObject *line)
+{
+    const char *text = PyUnicode_AsUTF8(line);
+
+    (void)self;
+    if (text == NULL)
+        return NULL;
+    cprof_say(text);
+    Py_RETURN_NONE;
 }
 
 static PyObject *module_flush(PyObject *self, PyObject *timeout)
@@ -212,17 +311,73 @@ static PyObject *module_flush(PyObject *self, PyObject *timeout)
     Py_END_ALLOW_THREADS return PyBool_FromLong(result == 0);
 }
 
-static PyObject *module_stop(PyObject *self, PyObject *timeout)
+static PyObject *end_with(int (*end)(double timeout), PyObject *timeout)
 {
     const double seconds = PyFloat_AsDouble(timeout);
-    int result;
+    int status;
 
-    (void)self;
     if (PyErr_Occurred())
         return NULL;
-    Py_BEGIN_ALLOW_THREADS result = cprof_stop(seconds);
-    Py_END_ALLOW_THREADS if (result != -ENOENT) close_hooks();
-    return PyBool_FromLong(result == 0);
+    Py_BEGIN_ALLOW_THREADS status = end(seconds);
+    Py_END_ALLOW_THREADS unhook_where_ended();
+    return PyBool_FromLong(status == 0);
+}
+
+static PyObject *module_stop(PyObject *self, PyObject *timeout)
+{
+    (void)self;
+    return end_with(cprof_stop, timeout);
+}
+
+static PyObject *module_end(PyObject *self, PyObject *timeout)
+{
+    (void)self;
+    return end_with(cprof_end, timeout);
+}
+
+static PyObject *module_stop_all(PyObject *self, PyObject *timeout)
+{
+    (void)self;
+    return end_with(cprof_stop_all, timeout);
+}
+
+static PyObject *module_control_open(PyObject *self, PyObject *unused)
+{
+    char error[512] = "";
+    int status;
+
+    (void)self, (void)unused;
+    Py_BEGIN_ALLOW_THREADS status = cprof_control_open("python", error, sizeof error);
+    Py_END_ALLOW_THREADS if (status == 0 ||
+                             status == -EALREADY) return PyBool_FromLong(status == 0);
+    return refused(status, error);
+}
+
+static PyObject *module_control_take(PyObject *self, PyObject *unused)
+{
+    static const char *const kinds[] = {[CPROF_ORDER_START] = "start",
+                                        [CPROF_ORDER_STOP] = "stop",
+                                        [CPROF_ORDER_RELEASE] = "release"};
+    struct cprof_order order;
+    bool taken;
+
+    (void)self, (void)unused;
+    Py_BEGIN_ALLOW_THREADS taken = cprof_control_take(&order);
+    Py_END_ALLOW_THREADS if (!taken) Py_RETURN_NONE;
+    return Py_BuildValue("s{szszszszsI}", kinds[order.kind], "origin", order.options.origin,
+                         "types", order.options.types, "exporter", order.options.exporter,
+                         "output", order.options.output, "rate", order.options.rate);
+}
+
+static PyObject *module_control_done(PyObject *self, PyObject *why)
+{
+    const char *text = why != Py_None ? PyUnicode_AsUTF8(why) : NULL;
+
+    (void)self;
+    if (why != Py_None && text == NULL)
+        return NULL;
+    cprof_control_done(text != NULL ? -EINVAL : 0, text);
+    Py_RETURN_NONE;
 }
 
 static PyObject *module_is_running(PyObject *self, PyObject *unused)
@@ -250,7 +405,7 @@ static PyObject *module_stats(PyObject *self, PyObject *unused)
     if (result == NULL)
         return NULL;
     cprof_stats(&stats);
-#define ADD(field)                                                                             \
+#define ADD(field, kind)                                                                       \
     {                                                                                          \
         PyObject *value = PyLong_FromUnsignedLongLong(stats.field);                            \
         if (value == NULL || PyDict_SetItemString(result, #field, value) < 0) {                \
@@ -332,10 +487,26 @@ static PyObject *module_fork_child(PyObject *self, PyObject *unused)
 }
 
 static PyMethodDef methods[] = {
-    {"start", (PyCFunction)(void (*)(void))module_start, METH_VARARGS | METH_KEYWORDS,
-     "True; False when OTEL_SDK_DISABLED says no. ValueError for a value that makes no sense."},
+    {"start", module_start, METH_VARARGS,
+     "True; False where it joins what runs; None when OTEL_SDK_DISABLED says no. ValueError "
+     "for a "
+     "value that makes no sense."},
+    {"capture_begin", module_capture_begin, METH_VARARGS,
+     "The profile of a block: its number, and what start() returns."},
+    {"capture_end", module_capture_end, METH_VARARGS, "True when its file has been written."},
+    {"say", module_say, METH_O, "A line of cprof's on standard error."},
     {"flush", module_flush, METH_O, "True when everything has been delivered."},
-    {"stop", module_stop, METH_O, "True when everything has been delivered."},
+    {"stop", module_stop, METH_O,
+     "Gives a start back; True when everything has been delivered."},
+    {"end", module_end, METH_O, "Stops, however often it was started."},
+    {"stop_all", module_stop_all, METH_O,
+     "Stops, however often it was started; True when everything has been delivered."},
+    {"control_open", module_control_open, METH_NOARGS,
+     "From now on the process can be asked; False where it can be already."},
+    {"control_take", module_control_take, METH_NOARGS,
+     "What is asked for, and start()'s parameters for it; None: nothing."},
+    {"control_done", module_control_done, METH_O,
+     "It has been done: None, or why it could not be."},
     {"is_running", module_is_running, METH_NOARGS, NULL},
     {"output", module_output, METH_NOARGS,
      "The pattern of the file that this process writes, or None."},
@@ -344,7 +515,7 @@ static PyMethodDef methods[] = {
      "Tells the name and identity of a running thread by its native id."},
     {"hide_below", module_hide_below, METH_O,
      "Frames of this code object, and all older ones, are not shown from now on."},
-    {"follow_spans", spans_follow, METH_VARARGS,
+    {"follow_spans", span_hooks_follow, METH_VARARGS,
      "Follows the span that an OpenTelemetry runtime context holds active; the second argument "
      "is None, or is called with each span that becomes active."},
     {"span_profile_id", module_span_profile_id, METH_NOARGS,
@@ -374,16 +545,20 @@ PyMODINIT_FUNC PyInit__cprof(void)
     PyUnstable_Module_SetGIL(self, Py_MOD_GIL_NOT_USED);
 #endif
     if (walk_enable(why, sizeof why)) {
+        const bool contexts = walk_context_enable();
+
         runtime.walk = walk_python;
-        if (walk_context_enable())
+        if (contexts)
             runtime.context = walk_context;
+        runtime.asleep = asleep_enable(contexts);
     } else {
         /* No frame of Python stands for the eval loop's, so that is shown as it is. */
         runtime.role = NULL;
         no_walk = why;
     }
     /* None, or why this interpreter's frames can't be shown. */
-    if (labels_init(self) < 0 || spans_init(self) < 0 ||
+    if (labels_init(self) < 0 || spans_init(self) < 0 || span_hooks_init() < 0 ||
+        qualnames_init() < 0 ||
         PyModule_AddObject(self, "no_walk", Py_BuildValue("z", no_walk)) < 0) {
         Py_DECREF(self);
         return NULL;

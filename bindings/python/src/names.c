@@ -1,14 +1,12 @@
 #include "names.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "cprof/readable.h"
 #include "graves.h"
 #include "linetable.h"
 #include "qualnames.h"
@@ -20,19 +18,10 @@ enum { NAME_SIZE = 1024, FILE_SIZE = 4096 + 256, LINES_SIZE = 1 << 20, TEXT_CHUN
 
 static char name_text[NAME_SIZE], file_text[FILE_SIZE];
 
-/* Copies memory that may not be there. Where a sandbox forbids the call, the copy is made
- * plainly: what is read has been checked to be alive. */
+/* Copies memory that was an object a moment ago. */
 static bool copy(void *to, const void *from, size_t size)
 {
-    const struct iovec local = {.iov_base = to, .iov_len = size};
-    const struct iovec remote = {.iov_base = (void *)(uintptr_t)from, .iov_len = size};
-    ssize_t got = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
-
-    if (got < 0 && (errno == EPERM || errno == ENOSYS)) {
-        memcpy(to, from, size);
-        return true;
-    }
-    return got == (ssize_t)size;
+    return cprof_read_alive(to, (uintptr_t)from, size);
 }
 
 static size_t put_utf8(char *to, uint32_t c)

@@ -28,6 +28,11 @@ static inline void qualname_forget(uintptr_t address)
     (void)address;
 }
 
+static inline int qualnames_init(void)
+{
+    return 0;
+}
+
 static inline int qualnames_open(void)
 {
     return 0;
@@ -43,6 +48,10 @@ const void *qualname_of(const PyCodeObject *code, uintptr_t address);
 
 /* [GIL, graves locked] The code object there is about to go. */
 void qualname_forget(uintptr_t address);
+
+/* [GIL] When the module is loaded: takes hold of what a program may have redefined later. 0, or
+ * -1 with a Python exception. */
+int qualnames_init(void);
 
 /* [GIL] Learns the names of the code that exists, and goes on learning. 0, or -1 with a Python
  * exception. */

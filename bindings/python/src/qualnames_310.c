@@ -154,13 +154,25 @@ static void learn_running(void)
                 learn_nested(frame->f_code, NULL);
 }
 
-static int learn_existing(void)
+static PyObject *get_objects; /* gc.get_objects */
+
+int qualnames_init(void)
 {
-    PyObject *gc = PyImport_ImportModule("gc"), *objects = NULL;
+    PyObject *gc = PyImport_ImportModule("gc");
 
     if (gc != NULL)
-        objects = PyObject_CallMethod(gc, "get_objects", NULL);
+        Py_XSETREF(get_objects, PyObject_GetAttrString(gc, "get_objects"));
     Py_XDECREF(gc);
+    return gc != NULL && get_objects != NULL ? 0 : -1;
+}
+
+static int learn_existing(void)
+{
+    PyObject *objects;
+
+    if (get_objects == NULL && qualnames_init() < 0)
+        return -1;
+    objects = PyObject_CallNoArgs(get_objects);
     if (objects == NULL)
         return -1;
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(objects); i++) {

@@ -2,12 +2,11 @@
 #ifndef CPROF_PYTHON_READABLE_H
 #define CPROF_PYTHON_READABLE_H
 
-#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/syscall.h>
-#include <unistd.h>
+
+#include "cprof/readable.h"
 
 enum { READABLE_PAGES = 16 };
 
@@ -18,24 +17,15 @@ struct readable {
     unsigned next;
 };
 
-/* rt_sigprocmask() copies the new mask in before it rejects `how`, so with an impossible `how`
- * it changes nothing and tells by EFAULT or EINVAL whether eight bytes could be read. 0.1 µs,
- * and no sandbox forbids it. */
 static inline bool readable_page(struct readable *readable, uintptr_t page)
 {
-    const int impossible = -1;
-    const int saved = errno;
-    bool ok;
-
     for (int i = 0; i < READABLE_PAGES; i++)
         if (readable->pages[i] == page)
             return true;
-    syscall(SYS_rt_sigprocmask, impossible, page, NULL, sizeof(uint64_t));
-    ok = errno == EINVAL;
-    errno = saved;
-    if (ok)
-        readable->pages[readable->next++ % READABLE_PAGES] = page;
-    return ok;
+    if (!cprof_is_readable(page))
+        return false;
+    readable->pages[readable->next++ % READABLE_PAGES] = page;
+    return true;
 }
 
 /* True when [address, address + size) can be read; size is at most a page. */
@@ -48,6 +38,21 @@ static inline bool readable(struct readable *readable, const void *address, size
     return readable_page(readable, first & mask) &&
            ((first & mask) == ((first + size - 1) & mask) ||
             readable_page(readable, (first + size - 1) & mask));
+}
+
+/* What the walks of walk_chain.h read with: the memory as it lies, if it can be read; */
+static inline const void *seen(struct readable *memory, const void *address, size_t size)
+{
+    return readable(memory, address, size) ? address : NULL;
+}
+
+/* or is known to be there, as it is the calling thread's own. (copies.h has the same for
+ * another thread's.) */
+__attribute__((returns_nonnull)) static inline const void *
+sure(struct readable *memory, const void *address, size_t size)
+{
+    (void)memory, (void)size;
+    return address;
 }
 
 #endif

@@ -15,6 +15,7 @@ static const char *const interpreter[] = {
  * between the process's start and its first line of Python. */
 static const char *const plumbing[] = {
     "_PyEval_EvalFrame",
+    "_PyEval_EvalFrame.*",
     "_PyEval_Vector*",
     "_PyEval_EvalCode*",
     "_PyFunction_Vectorcall*",
@@ -51,6 +52,11 @@ static const char *const plumbing[] = {
     "method_vectorcall*",
     "vectorcall_method*",
     "vectorcall_maybe*",
+    "vectorcall_unbound*",
+    "call_unbound*",
+    "call_attribute*",
+    "slot_*", /* a type's, which look up a class's method and call it */
+    "_Py_slot_tp_*",
     "wrapperdescr_call*",
     "wrapper_call*",
     "gen_send_ex*",
@@ -58,6 +64,7 @@ static const char *const plumbing[] = {
     "gen_send",
     "gen_send.*",
     "PyGen_Send*",
+    "PyGen_am_send*",
     "PyIter_Send*",
     "builtin_exec",
     "builtin_exec.*",
@@ -79,7 +86,8 @@ static const char *const plumbing[] = {
     "thread_run*",
     "pythread_wrapper*",
     "main",
-    "entry_call*", /* ours, around the first function of a thread */
+    "py_trampoline_evaluator*", /* -X perf */
+    "entry_call*",              /* ours, around the first function of a thread */
     /* The same by the names that cfunctions.h knows them by. */
     "cprof._cprof.*",
     "exec",
@@ -95,6 +103,10 @@ static const char *const plumbing[] = {
     "method.__call__",
     "function.__call__",
 };
+
+/* CPython's trampolines for perf (-X perf), by the names in its map: one runs the eval loop for
+ * one function, whose own frame has the name as well. They lie in no file. */
+static const char trampoline[] = "py::*";
 
 /* Where a greenlet's own stack begins. Whoever started it has long gone on, and its stack with
  * it: what lies there is another greenlet's or nobody's. */
@@ -148,6 +160,8 @@ enum cprof_role roles_of(const char *symbol, const char *module)
     if (module != NULL && strncmp(file_name(module), "_greenlet.", 10) == 0 &&
         matches(symbol, greenlet_base))
         return CPROF_ROLE_BASE;
+    if (module != NULL && module[0] == '\0' && matches(symbol, trampoline))
+        return CPROF_ROLE_PLUMBING;
     if (python && listed(symbol, plumbing, sizeof plumbing / sizeof plumbing[0]))
         return CPROF_ROLE_PLUMBING;
     return CPROF_ROLE_PLAIN;

@@ -4,15 +4,14 @@
  * OpenTelemetry keeps its current context, an immutable mapping, in a context variable of its
  * runtime context (opentelemetry.context._RUNTIME_CONTEXT), and the span in that mapping. Both
  * are deep in Python's own objects, the ids being Python ints. So a variable of ours stands
- * beside theirs, holding a small object with the bare ids: spans_follow() puts functions of
- * this file before attach() and detach() of the runtime context, that call the original and
- * bring ours up to date with what is current then. Tasks, threads' contexts and greenlets
- * switch both alike.
+ * beside theirs, holding a small object with the bare ids, the state; span_hooks.h keeps it up
+ * to date.
  *
- * An object of ours names the context that it was made of. The handler (walk_context.c)
- * compares it with what their variable holds: one that was changed behind our back gives no
- * link rather than a wrong one. Nothing here raises into the program but what its own calls
- * raise, and KeyboardInterrupt and its kind.
+ * A state names the context that it was made of. The handler (walk_context.c) compares it with
+ * what their variable holds: one that was changed behind our back gives no link rather than a
+ * wrong one. Nothing here raises into the program but KeyboardInterrupt and its kind.
+ *
+ * All of this needs the GIL.
  */
 #ifndef CPROF_PYTHON_SPANS_H
 #define CPROF_PYTHON_SPANS_H
@@ -44,19 +43,31 @@ enum { SPAN_DEPTH = 16 };
 
 extern PyTypeObject span_state_type;
 
-/* Read by the handler. Ours; NULL until spans_init(). Theirs; NULL where spans are not
- * followed, or by a runtime context that keeps its contexts elsewhere. */
+/* Read by the handler. NULL until spans_init(). */
 extern PyObject *spans_variable;
-extern PyObject *spans_theirs;
 
-/* [GIL] 0, or -1 with an exception. */
+/* A span's own code runs while its ids are asked for: what that attaches is not followed. */
+extern _Thread_local bool spans_asking;
+
+/* 0, or -1 with an exception. */
 int spans_init(PyObject *module);
 
-/* [GIL] The state of the running context; NULL: none. Borrowed. */
+/* The state of the running context; NULL: none. Borrowed. */
 const struct span_state *spans_current(void);
 
-/* [GIL] Follows a runtime context, once. `root` is None, or what is called with the span that
- * becomes active by attach(). None, or NULL with an exception. METH_VARARGS */
-PyObject *spans_follow(PyObject *self, PyObject *arguments);
+/* The same as a new reference. */
+PyObject *spans_state(void);
+bool spans_is_state(const PyObject *object);
+
+/* A state of their context, which has that span; `outer` may be NULL. NULL with an exception.
+ */
+PyObject *spans_make_state(PyObject *context, PyObject *span, PyObject *outer);
+
+/* The span in their context; NULL: none. Borrowed. */
+PyObject *spans_of(PyObject *context);
+
+/* An exception of the span's code is the span's fault. One that is for the program as a whole
+ * (KeyboardInterrupt) is left for it: -1. */
+int spans_forgive(void);
 
 #endif

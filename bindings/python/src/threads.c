@@ -26,6 +26,20 @@ static PyObject *thread_name(PyObject *function)
     return name;
 }
 
+/* Before 3.13 the interpreter hands sys.unraisablehook the object that a thread has begun with:
+ * that is to be the program's function. Afterwards only its repr, which is the function's. */
+static PyObject *report_ours(PyObject *function)
+{
+#if PY_VERSION_HEX < 0x030D0000
+    if (!PyErr_ExceptionMatches(PyExc_SystemExit)) {
+        _PyErr_WriteUnraisableMsg("in thread started by", function);
+        Py_RETURN_NONE;
+    }
+#endif
+    (void)function;
+    return NULL;
+}
+
 static PyObject *entry_call(PyObject *self, PyObject *arguments, PyObject *keywords)
 {
     PyObject *function = ((struct entry *)self)->function;
@@ -37,6 +51,8 @@ static PyObject *entry_call(PyObject *self, PyObject *arguments, PyObject *keywo
     Py_XDECREF(name);
     cfunctions_refresh();
     result = PyObject_Call(function, arguments, keywords);
+    if (result == NULL)
+        result = report_ours(function);
     cprof_thread_leave();
     return result;
 }
@@ -174,7 +190,8 @@ int threads_hook(void)
     if (PyType_Ready(&entry_type) < 0)
         return -1;
     if (replacements[START_NEW] == NULL) {
-        PyObject *module = PyImport_ImportModule("_thread");
+        /* Not by the program's __import__. */
+        PyObject *module = PyImport_ImportModuleLevel("_thread", NULL, NULL, NULL, 0);
         int failed = module == NULL || make_replacement(module, START_NEW) < 0 ||
                      make_replacement(module, START_JOINABLE) < 0;
         Py_XDECREF(module);

@@ -18,32 +18,42 @@ enum { ALIGN_LIMIT = 8192 };
 
 static bool chain_start(struct chain *chain, PyThreadState *state, struct readable *memory)
 {
-    const PyFrameObject *frame = state->frame;
-    const CFrame *cframe = state->cframe, *root = &state->root_cframe;
+    const PyThreadState *own = sure(memory, state, sizeof *own);
+    const PyFrameObject *frame;
+    const CFrame *cframe, *root = &state->root_cframe;
     int limit = ALIGN_LIMIT;
 
-    *chain = (struct chain){.frame = state->frame, .cframe = state->cframe};
+    if (own == NULL)
+        return false;
+    frame = own->frame;
+    cframe = own->cframe;
+    *chain = (struct chain){.frame = frame, .cframe = cframe};
     for (; frame != NULL && cframe != root && limit > 0; limit--) {
-        if (!readable(memory, frame, sizeof *frame) ||
-            !readable(memory, cframe, sizeof *cframe))
+        const PyFrameObject *seen_frame = seen(memory, frame, sizeof *frame);
+        const CFrame *seen_cframe = seen(memory, cframe, sizeof *cframe);
+        if (seen_frame == NULL || seen_cframe == NULL)
             return false;
-        frame = frame->f_back;
-        cframe = cframe->previous;
+        frame = seen_frame->f_back;
+        cframe = seen_cframe->previous;
     }
     if (limit == 0)
         return true;
-    if (cframe != root) /* entering: the youngest CFrame's frame is not linked yet */
-        chain->cframe = chain->cframe->previous;
+    if (cframe != root) { /* entering: the youngest CFrame's frame is not linked yet */
+        const CFrame *youngest = sure(memory, chain->cframe, sizeof *youngest);
+        if (youngest == NULL)
+            return false;
+        chain->cframe = youngest->previous;
+    }
     chain->leaving = frame != NULL;
     return true;
 }
 
 static bool chain_read(struct chain *chain, struct raw_frame *raw, struct readable *memory)
 {
-    const PyFrameObject *frame = chain->frame;
+    const PyFrameObject *frame = seen(memory, chain->frame, sizeof *frame);
+    const CFrame *cframe = seen(memory, chain->cframe, sizeof *cframe);
 
-    if (!readable(memory, frame, sizeof *frame) ||
-        !readable(memory, chain->cframe, sizeof *chain->cframe))
+    if (frame == NULL || cframe == NULL)
         return false;
     *raw = (struct raw_frame){
         .older = frame->f_back,
@@ -52,7 +62,7 @@ static bool chain_read(struct chain *chain, struct raw_frame *raw, struct readab
         .run_end = chain->leaving ? CPROF_STACK_BOUNDARY : (uintptr_t)chain->cframe,
     };
     if (!chain->leaving)
-        chain->cframe = chain->cframe->previous;
+        chain->cframe = cframe->previous;
     chain->leaving = false;
     return true;
 }

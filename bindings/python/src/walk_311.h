@@ -16,24 +16,27 @@ static bool ends_run(const _PyInterpreterFrame *frame)
 
 static bool chain_start(struct chain *chain, PyThreadState *state, struct readable *memory)
 {
+    const _PyCFrame *cframe;
+
     chain->cframe = youngest_cframe(state, memory);
-    if (chain->cframe == NULL)
+    cframe = chain->cframe != NULL ? sure(memory, chain->cframe, sizeof *cframe) : NULL;
+    if (cframe == NULL)
         return false;
-    chain->frame = chain->cframe->current_frame;
+    chain->frame = cframe->current_frame;
     return true;
 }
 
 static bool chain_read(struct chain *chain, struct raw_frame *raw, struct readable *memory)
 {
-    const _PyInterpreterFrame *frame = chain->frame;
+    const _PyInterpreterFrame *frame = seen(memory, chain->frame, sizeof *frame);
+    const _PyCFrame *cframe = seen(memory, chain->cframe, sizeof *cframe);
 
-    if (!readable(memory, frame, sizeof *frame) ||
-        !readable(memory, chain->cframe, sizeof *chain->cframe))
+    if (frame == NULL || cframe == NULL)
         return false;
     *raw = function_frame(frame);
     if (ends_run(frame)) {
         raw->run_end = (uintptr_t)chain->cframe;
-        chain->cframe = chain->cframe->previous;
+        chain->cframe = cframe->previous;
     }
     return true;
 }

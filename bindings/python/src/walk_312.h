@@ -15,7 +15,8 @@ static bool ends_run(const _PyInterpreterFrame *frame)
 
 static bool chain_start(struct chain *chain, PyThreadState *state, struct readable *memory)
 {
-    const _PyCFrame *cframe = youngest_cframe(state, memory);
+    const _PyCFrame *at = youngest_cframe(state, memory);
+    const _PyCFrame *cframe = at != NULL ? sure(memory, at, sizeof *cframe) : NULL;
 
     if (cframe == NULL)
         return false;
@@ -25,12 +26,12 @@ static bool chain_start(struct chain *chain, PyThreadState *state, struct readab
 
 static bool chain_read(struct chain *chain, struct raw_frame *raw, struct readable *memory)
 {
-    const _PyInterpreterFrame *frame = chain->frame;
+    const _PyInterpreterFrame *frame = seen(memory, chain->frame, sizeof *frame);
 
-    if (!readable(memory, frame, sizeof *frame))
+    if (frame == NULL)
         return false;
-    *raw = ends_run(frame)
-               ? (struct raw_frame){.older = frame->previous, .run_end = (uintptr_t)frame}
-               : function_frame(frame);
+    *raw = ends_run(frame) ? (struct raw_frame){.older = frame->previous,
+                                                .run_end = (uintptr_t)chain->frame}
+                           : function_frame(frame);
     return true;
 }

@@ -15,8 +15,11 @@ struct chain {
 
 static bool chain_start(struct chain *chain, PyThreadState *state, struct readable *memory)
 {
-    (void)memory;
-    chain->frame = state->current_frame;
+    const PyThreadState *own = sure(memory, state, sizeof *own);
+
+    if (own == NULL)
+        return false;
+    chain->frame = own->current_frame;
     return true;
 }
 
@@ -29,14 +32,14 @@ static bool chain_start(struct chain *chain, PyThreadState *state, struct readab
 
 static bool chain_read(struct chain *chain, struct raw_frame *raw, struct readable *memory)
 {
-    const _PyInterpreterFrame *frame = chain->frame;
+    const _PyInterpreterFrame *frame = seen(memory, chain->frame, sizeof *frame);
     uintptr_t code;
 
-    if (!readable(memory, frame, sizeof *frame))
+    if (frame == NULL)
         return false;
     *raw = (struct raw_frame){.older = frame->previous};
     if (frame->owner > FRAME_OWNED_BY_FRAME_OBJECT) {
-        raw->run_end = (uintptr_t)frame;
+        raw->run_end = (uintptr_t)chain->frame;
         return true;
     }
     /* What cleans up after an inlined __init__ is a frame without a function. */

@@ -12,29 +12,35 @@ enum { RUN_LIMIT = 4096 };
 /* Is this the last frame, seen from the youngest, of one call of the eval loop? By version. */
 static bool ends_run(const _PyInterpreterFrame *frame);
 
-/* True when `frame` lies in the free part of the thread's data stack: a leftover pointer to a
- * frame that has been popped. */
-static bool is_popped(const PyThreadState *state, const _PyInterpreterFrame *frame)
+/* The free part of the thread's data stack: a pointer into it is a leftover one, to a frame
+ * that has been popped. */
+struct free_part {
+    const void *from, *to;
+};
+
+static bool is_popped(struct free_part free, const void *frame)
 {
-    return (const void *)frame >= (const void *)state->datastack_top &&
-           (const void *)frame < (const void *)state->datastack_limit;
+    return frame >= free.from && frame < free.to;
 }
 
 /* The frames of a cframe count only if they lead to the end of a run that the caller's cframe
  * agrees with. */
-static bool run_is_linked(const _PyCFrame *cframe, PyThreadState *state,
-                          struct readable *memory)
+static bool run_is_linked(_PyCFrame cframe, struct free_part free, struct readable *memory)
 {
-    const _PyInterpreterFrame *frame = cframe->current_frame;
+    const _PyInterpreterFrame *at = cframe.current_frame, *callers;
+    const _PyCFrame *previous = seen(memory, cframe.previous, sizeof *previous);
 
-    if (!readable(memory, cframe->previous, sizeof *cframe))
+    if (previous == NULL)
         return false;
+    callers = previous->current_frame;
     for (int limit = RUN_LIMIT; limit > 0; limit--) {
-        if (is_popped(state, frame) || !readable(memory, frame, sizeof *frame))
+        const _PyInterpreterFrame *frame =
+            is_popped(free, at) ? NULL : seen(memory, at, sizeof *frame);
+        if (frame == NULL)
             return false;
         if (ends_run(frame))
-            return frame->previous == cframe->previous->current_frame;
-        frame = frame->previous;
+            return frame->previous == callers;
+        at = frame->previous;
     }
     return true; /* nothing stale is that deep */
 }
@@ -42,15 +48,23 @@ static bool run_is_linked(const _PyCFrame *cframe, PyThreadState *state,
 /* The youngest cframe that can be trusted; NULL when there is none. The eval loop publishes
  * its own in the thread state before it sets current_frame, which holds whatever lay on the
  * native stack. */
-static const _PyCFrame *youngest_cframe(PyThreadState *state, struct readable *memory)
+static const _PyCFrame *youngest_cframe(const PyThreadState *state, struct readable *memory)
 {
-    const _PyCFrame *cframe = state->cframe;
+    const PyThreadState *own = sure(memory, state, sizeof *own);
+    const _PyCFrame *at = own != NULL ? own->cframe : NULL, *cframe;
+    struct free_part free = {0};
 
-    if (!readable(memory, cframe, sizeof *cframe))
+    if (own != NULL)
+        free = (struct free_part){.from = own->datastack_top, .to = own->datastack_limit};
+    cframe = seen(memory, at, sizeof *cframe);
+    if (cframe == NULL)
         return NULL;
-    if (cframe != &state->root_cframe && !run_is_linked(cframe, state, memory))
-        cframe = cframe->previous;
-    return readable(memory, cframe, sizeof *cframe) ? cframe : NULL;
+    if (at != &state->root_cframe) {
+        const _PyCFrame youngest = *cframe;
+        if (!run_is_linked(youngest, free, memory))
+            at = youngest.previous;
+    }
+    return seen(memory, at, sizeof *at) != NULL ? at : NULL;
 }
 
 /* A frame of a Python function. */

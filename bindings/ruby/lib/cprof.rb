@@ -1,9 +1,9 @@
 # frozen_string_literal: true
 
+require_relative "cprof/version"
 require_relative "cprof/extension"
 require_relative "cprof/hooks"
 require_relative "cprof/spans"
-require_relative "cprof/version"
 
 # An always-on profiler: one stack per sample, Ruby and native frames woven together.
 #
@@ -11,9 +11,6 @@ require_relative "cprof/version"
 #
 # What is not given here is taken from the environment; see docs/configuration.md.
 module Cprof
-  # How long a program may be kept at its end to deliver the last profile.
-  EXIT_SECONDS = 2.0
-
   # A sentence about what is wrong with an argument or a variable.
   class Error < StandardError; end
 
@@ -25,7 +22,8 @@ module Cprof
   autoload :Middleware, File.expand_path("cprof/middleware", __dir__)
 
   class << self
-    # Starts profiling this process and those it forks.
+    # Starts profiling this process and those it forks. Where it runs already, by CPROF_ENABLED or `cprof run` or
+    # another start, this one joins it: one line says so, and each {stop} gives a start back.
     #
     # @param service_name [String, nil] what the service is called (OTEL_SERVICE_NAME)
     # @param rate [Integer, nil] samples per second of CPU time and thread
@@ -38,16 +36,12 @@ module Cprof
     # @param labels [Hash, nil] put on every sample
     # @param native [Boolean, nil] whether native frames are shown
     # @return [Boolean] false when OTEL_SDK_DISABLED forbids it or there is no extension
-    # @raise [Error] when it is running already, a value makes no sense, or in another Ractor than the main one
+    # @raise [Error] when a value makes no sense, or in another Ractor than the main one
     def start(service_name: nil, rate: nil, types: nil, output: nil, exporter: nil,
               endpoint: nil, headers: nil, interval: nil, labels: nil, native: nil)
-      return false unless AVAILABLE
-      raise Error, "Cprof.start: only in the main Ractor" unless Ractor.current == Ractor.main
-
-      run([text("service_name", service_name), list("types", types), positive("rate", rate),
-           positive("interval", interval), list("exporter", exporter), text("endpoint", endpoint),
-           text("output", output), pairs("headers", headers), pairs("labels", labels),
-           native.nil? ? nil : (native ? "on" : "off"), pairs("resource", resource), Extension.folder])
+      AVAILABLE && Native.start({ service_name: service_name, rate: rate, types: types, output: output,
+                                  exporter: exporter, endpoint: endpoint, headers: headers, interval: interval,
+                                  labels: labels, native: native })
     end
 
     # Delivers what has been sampled so far.
@@ -55,15 +49,15 @@ module Cprof
     # @param timeout [Numeric] seconds to wait at most
     # @return [Boolean] whether everything has been delivered
     def flush(timeout: 5.0)
-      AVAILABLE && Native.flush(Float(timeout))
+      AVAILABLE && Native.flush(timeout)
     end
 
-    # Stops, and delivers what is there.
+    # Gives a start back, and delivers what is there; the last one stops.
     #
     # @param timeout [Numeric] seconds to wait at most
     # @return [Boolean] whether everything has been delivered
     def stop(timeout: 5.0)
-      AVAILABLE && Native.stop(Float(timeout))
+      AVAILABLE && Native.stop(timeout)
     end
 
     # @return [Boolean] whether this process is being profiled
@@ -77,19 +71,23 @@ module Cprof
       AVAILABLE ? Native.stats : {}
     end
 
-    # Profiles a block into a file.
+    # Profiles a block into a file: all that the process does meanwhile, beside what is profiled already. Blocks
+    # may nest and run at once; those that name the same file share it.
     #
     # @param output [String] the file to write, its ending names the format
-    # @param options what {start} takes besides
+    # @param options what {start} takes besides, where nothing runs yet
     # @return what the block returns
-    # @raise [Error] when it is running already or a value makes no sense
+    # @raise [Error] when a value makes no sense
     def profile(output, **options)
-      mine = false
-      # What other threads raise (Timeout) comes before, or in the block, or when all is stopped.
-      Thread.handle_interrupt(Object => :never) { mine = start(output: output, **options) }
-      yield
-    ensure
-      Thread.handle_interrupt(Object => :never) { stop } if mine
+      return yield unless AVAILABLE
+
+      captures = []
+      begin
+        Native.begin_capture(captures, options, output)
+        yield
+      ensure
+        Native.end_captures(captures)
+      end
     end
 
     # Puts labels on what the block runs in this fiber, in addition to those around it.
@@ -149,61 +147,10 @@ module Cprof
     def mended_text(text)
       text[0, LABEL_CHARACTERS].encode(Encoding::UTF_8, invalid: :replace, undef: :replace).scrub.tr("\0", "?")
     end
+  end
 
-    # Starts, and does what belongs to it whatever other threads raise meanwhile (Timeout): that waits.
-    def run(arguments)
-      number, message = Thread.handle_interrupt(Object => :never) do
-        prepare
-        Native.start(*arguments).tap { |failure| Hooks.tell_names unless failure }
-      end
-      return true unless number
-      return false if number == Errno::ECANCELED::Errno
-
-      raise Error, message
-    end
-
-    def prepare
-      Hooks.stop_at_exit
-      return if @prepared
-
-      @prepared = true
-      reason = Native.prepare
-      warn "cprof: #{reason}" if reason
-      Hooks.install
-    end
-
-    def text(name, value)
-      return if value.nil?
-
-      text = value.to_s
-      text = text.encode(Encoding::UTF_8) unless text.encoding.ascii_compatible?
-      raise Error, "#{name}=#{text.dump}: a text without NUL is needed" if text.include?("\0")
-
-      text
-    rescue EncodingError => e
-      raise Error, "#{name}: #{e.message}"
-    end
-
-    def list(name, value)
-      value && text(name, Array(value).join(","))
-    end
-
-    # Zero tells the engine to take its default; asked for by a caller it is a mistake.
-    def positive(name, value)
-      return value if value.nil? || (value.is_a?(Numeric) && value.real? && value.positive? && value < 2**31)
-
-      raise Error, "#{name}=#{value.inspect}: a number above 0 is needed"
-    end
-
-    def pairs(name, hash)
-      raise Error, "#{name}=#{hash.inspect}: a Hash is needed" unless hash.nil? || hash.respond_to?(:to_hash)
-
-      (hash || {}).to_hash.map { |key, value| [text(name, key.to_s), text(name, value.to_s)] }
-    end
-
-    def resource
-      { "process.runtime.name" => RUBY_ENGINE, "process.runtime.version" => RUBY_VERSION,
-        "process.runtime.description" => RUBY_DESCRIPTION, "telemetry.sdk.language" => "ruby" }
-    end
+  if AVAILABLE
+    Native.prepare(Extension.folder)
+    Native.start_with_program(false) # with CPROF_ENABLED=1 a Gemfile's line is enough
   end
 end

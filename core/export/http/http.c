@@ -18,6 +18,7 @@
 #endif
 
 #include "base/clock.h"
+#include "export/authorities.h"
 
 /* A descriptor that tells whether its neighbours are still ours. */
 struct canary {
@@ -61,6 +62,8 @@ static size_t take_body(char *data, size_t size, size_t count, void *context)
 {
     struct http_response *response = context;
     size_t offered = size * count, room = HTTP_MAX_BODY - response->body_size;
+    if (response->take != NULL)
+        return response->take(response->closure, data, offered) ? offered : 0;
     size_t taken = offered < room ? offered : room;
     memcpy(response->body + response->body_size, data, taken);
     response->body_size += taken;
@@ -125,6 +128,23 @@ static void set_up_http2(CURL *easy, const struct http_options *options)
         curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
 }
 
+static void set_up_authorities(CURL *easy, const struct http_options *options)
+{
+    struct authorities usual = {0};
+#if LIBCURL_VERSION_NUM >= 0x074600
+    const curl_version_info_data *about = curl_version_info(CURLVERSION_NOW);
+    if (about->age >= CURLVERSION_SEVENTH)
+        usual = (struct authorities){.file = about->cainfo, .folder = about->capath};
+#endif
+    const char *file = options->certificate;
+    if (file == NULL && options->authorities == NULL)
+        file = authorities_of_system(usual);
+    if (file != NULL)
+        curl_easy_setopt(easy, CURLOPT_CAINFO, file);
+    if (options->authorities != NULL)
+        curl_easy_setopt(easy, CURLOPT_CAPATH, options->authorities);
+}
+
 static void set_up(CURL *easy, const struct http_options *options)
 {
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
@@ -143,8 +163,7 @@ static void set_up(CURL *easy, const struct http_options *options)
         set_up_http2(easy, options);
     if (options->unix_socket)
         curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, options->unix_socket);
-    if (options->certificate)
-        curl_easy_setopt(easy, CURLOPT_CAINFO, options->certificate);
+    set_up_authorities(easy, options);
     if (options->client_certificate)
         curl_easy_setopt(easy, CURLOPT_SSLCERT, options->client_certificate);
     if (options->client_key)
@@ -326,10 +345,14 @@ static void set_request(const struct http_client *client, const struct http_requ
 {
     CURL *easy = client->easy;
     curl_easy_setopt(easy, CURLOPT_URL, request->url ? request->url : client->url);
-    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
-    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_size);
-    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body);
+    if (request->body == NULL) {
+        curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
+    } else {
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_size);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body);
+    }
+    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, response);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, response);
 }

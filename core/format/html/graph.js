@@ -37,6 +37,9 @@ function hashText(text) {
     return (hash >>> 8) / 0x1000000;
 }
 
+/* How strong the colours of packages are, where frames are of one kind alone. */
+const PACKAGES = {light: [58, 80], dark: [34, 36]};
+
 class Graph {
     constructor(canvas, scroller, spacer, model, events) {
         Object.assign(this, {canvas, scroller, spacer, model, events});
@@ -52,21 +55,25 @@ class Graph {
 
     /* The model has changed: keeps the zoom and the selection where they still exist. */
     showModel() {
-        const keys = (box) => box.path().slice(1).map((each) => each.key);
+        const {model} = this;
+        const again = (box) => model.follow(box.path().slice(1).map((each) => each.key),
+                                            box.step < 0 ? model.callers : model.root);
         const sameView = this.shape === this.#shapeOfModel();
-        this.focus = this.focus && sameView ? this.model.follow(keys(this.focus)) : this.model.root;
-        this.selected = this.selected && sameView ? this.model.follow(keys(this.selected)) : null;
+        this.focus = this.focus && sameView ? again(this.focus) : model.root;
+        this.selected = this.selected && sameView ? again(this.selected) : null;
         this.shape = this.#shapeOfModel();
         this.hovered = null;
         this.colours = new Map();
         this.left = this.focus.x;
-        this.span = this.focus.total;
+        this.span = this.focus.size;
         this.relayout();
+        if (!sameView && model.callers)
+            this.scroller.scrollTop = this.#top(0) + this.scroller.scrollTop - this.height / 2;
     }
 
     #shapeOfModel() {
-        const {by, inverted, column} = this.model.options;
-        return `${by} ${inverted} ${column}`;
+        const {by, inverted, column, centre} = this.model.options;
+        return `${by} ${inverted} ${column} ${centre}`;
     }
 
     setTheme(theme) {
@@ -101,33 +108,55 @@ class Graph {
 
     /* For paper all rows are drawn, at once, in a width that leaves names readable; the style
      * sheet fits that to the page. Afterwards everything is as it was. */
-    print(onPaper) {
+    print(onPaper, width = PAPER.width) {
         this.onPaper = onPaper;
         if (!onPaper)
             return this.relayout();
         this.scroller.scrollTop = 0;
-        this.width = PAPER.width;
+        this.width = width;
         this.#collect();
         this.height = Math.min(this.rows.length * ROW + 8, PAPER.height);
         this.#drawAtOnce();
     }
 
+    /* Does something while all rows are on the canvas, as wide as in the window. */
+    whilePainted(act) {
+        const {scrollTop} = this.scroller;
+        this.print(true, this.width);
+        act();
+        this.print(false);
+        this.scroller.scrollTop = scrollTop;
+    }
+
+    /* `rows` are from the top down; `above` of them stand over that of the root. */
     #collect() {
-        this.rows = [];
+        const {model} = this;
+        const levels = new Map(); /* row, which above the root is below 0 → its boxes */
         const scale = this.width / this.span;
         const right = this.left + this.span;
-        const waiting = this.span > 0 ? [this.model.root] : [];
+        const waiting = this.span > 0 ? [model.root, ...model.callers ? [model.callers] : []] : [];
         while (waiting.length > 0) {
             const box = waiting.pop();
-            (this.rows[box.depth] ??= []).push(box);
-            const children = this.model.children(box);
+            if (!levels.has(box.level))
+                levels.set(box.level, []);
+            if (box !== model.callers) /* the root stands for both */
+                levels.get(box.level).push(box);
+            const children = model.children(box);
             let wide = 0; /* widest first: what follows is smaller still */
-            while (wide < children.length && children[wide].total * scale >= SMALLEST)
+            while (wide < children.length && children[wide].size * scale >= SMALLEST)
                 wide++;
             while (wide-- > 0)
-                if (children[wide].x < right && children[wide].x + children[wide].total > this.left)
+                if (children[wide].x < right && children[wide].x + children[wide].size > this.left)
                     waiting.push(children[wide]);
         }
+        const numbers = [...levels.keys()];
+        this.above = -numbers.reduce((least, level) => Math.min(least, level), 0);
+        this.rows = Array.from({length: levels.size}, (_, row) => levels.get(row - this.above));
+    }
+
+    /* The boxes of a box's row. */
+    #rowOf(box) {
+        return this.rows[box.level + this.above] ?? [];
     }
 
     draw() {
@@ -140,10 +169,11 @@ class Graph {
         this.#drawNow();
     }
 
-    #top(depth) {
+    /* Of a box's level. */
+    #top(level) {
         const height = Math.max(this.rows.length * ROW + 8, this.height);
-        return (this.flame ? height - (depth + 1) * ROW - 4 : depth * ROW + 4) -
-               this.scroller.scrollTop;
+        const row = level + this.above;
+        return (this.flame ? height - (row + 1) * ROW - 4 : row * ROW + 4) - this.scroller.scrollTop;
     }
 
     #drawNow() {
@@ -162,54 +192,59 @@ class Graph {
         context.font = `12px ${getComputedStyle(document.body).fontFamily}`;
         context.textBaseline = "middle";
         const scale = width / this.span;
-        for (let depth = 0; depth < this.rows.length; depth++) {
-            const top = this.#top(depth);
+        this.rows.forEach((boxes, row) => {
+            const top = this.#top(row - this.above);
             if (top > -ROW && top < height)
-                for (const box of this.rows[depth] ?? [])
-                    this.#drawBox(box, top, scale);
-        }
-        for (const box of [this.hovered, this.selected])
+                boxes.forEach((box) => this.#drawBox(box, top));
+        });
+        const {callers, root} = this.model;
+        for (const box of [this.hovered, this.selected, callers && root])
             if (box)
-                this.#outline(box, scale, box === this.selected ? 2 : 1);
+                this.#outline(box, scale, box === this.hovered ? 1 : 2);
     }
 
-    #drawBox(box, top, scale) {
+    #drawBox(box, top) {
         const {context} = this;
-        const from = Math.max(0, (box.x - this.left) * scale);
-        const to = Math.min(this.width, (box.x + box.total - this.left) * scale);
-        const width = to - from;
-        const {fill, ink} = this.#colour(box);
+        const {from, width, fill, ink, text} = this.look(box);
         context.fillStyle = fill;
         context.globalAlpha = box.depth < this.focus.depth ? 0.55 : 1;
         context.fillRect(from, top, Math.max(width - (width > 3 ? 1 : 0.2), 0.4), ROW - 1);
         context.globalAlpha = 1;
-        if (width > 26) {
+        if (text) {
             context.fillStyle = ink;
-            const name = this.#fit(this.label(box), width - 2 * TEXT_MARGIN);
-            context.fillText(name, from + TEXT_MARGIN, top + ROW / 2);
+            context.fillText(text, from + TEXT_MARGIN, top + ROW / 2);
         }
+    }
+
+    /* Where a box of a row is, in which colours, and as much of its name as fits. */
+    look(box) {
+        const scale = this.width / this.span;
+        const from = Math.max(0, (box.x - this.left) * scale);
+        const width = Math.min(this.width, (box.x + box.size - this.left) * scale) - from;
+        const text = width > 26 ? this.#fit(this.label(box), width - 2 * TEXT_MARGIN) : "";
+        return {from, width, text, ...this.#colour(box)};
     }
 
     #outline(box, scale, thickness) {
         const from = Math.max(0, (box.x - this.left) * scale);
-        const to = Math.min(this.width, (box.x + box.total - this.left) * scale);
+        const to = Math.min(this.width, (box.x + box.size - this.left) * scale);
         if (to <= from)
             return;
         this.context.strokeStyle = THEMES[this.theme].edge;
         this.context.lineWidth = thickness;
         const inset = thickness / 2;
-        this.context.strokeRect(from + inset, this.#top(box.depth) + inset,
+        this.context.strokeRect(from + inset, this.#top(box.level) + inset,
                                 Math.max(to - from - 1 - thickness, 1), ROW - 1 - thickness);
     }
 
     label(box) {
-        return box.parent ? this.model.grouping.name(box.key) : "all";
+        return box.isFrame ? this.model.grouping.name(box.key) : this.title ?? "all";
     }
 
     #colour(box) {
         const {model} = this;
         const theme = THEMES[this.theme];
-        if (!box.parent)
+        if (!box.isFrame)
             return {fill: theme.root, ink: theme.ink};
         if (model.matched && !model.matched[box.key])
             return {fill: theme.faint, ink: theme.faintInk};
@@ -217,8 +252,7 @@ class Graph {
             return {fill: changeColour(model.changeOf(box), this.theme), ink: theme.ink};
         const id = model.matched ? -1 : box.key;
         if (!this.colours.has(id)) {
-            const [hue, saturation, lightness] = model.matched ? theme.found
-                : KINDS[model.grouping.kind(box.key)][this.theme];
+            const [hue, saturation, lightness] = model.matched ? theme.found : this.#shade(box.key);
             const file = model.matched ? "" : model.grouping.place(box.key).replace(/:\d+$/, "") ||
                                               model.grouping.module(box.key);
             const shift = hashText(file) - 0.5;
@@ -229,42 +263,62 @@ class Graph {
         return this.colours.get(id);
     }
 
+    #shade(key) {
+        const {model} = this;
+        if (model.kinds.size > 1)
+            return KINDS[model.grouping.kind(key)][this.theme];
+        return [model.packageHue(model.grouping.package(key)), ...PACKAGES[this.theme]];
+    }
+
     #characterWidth(character) {
         if (!this.widths.has(character))
             this.widths.set(character, this.context.measureText(character).width);
         return this.widths.get(character);
     }
 
-    /* As much of a text as fits. Sums cached character widths: measuring each name with the
-     * canvas would take longer than drawing it. */
+    /* As much of a text as fits; of what its end tells more about, the end. Sums cached character
+     * widths: measuring each name with the canvas would take longer than drawing it. */
     #fit(text, room) {
+        const start = this.#fits(text, room);
+        if (start === text.length)
+            return text;
+        const prefix = prefixLength(text, this.model.options.by);
         const roomWhenCut = room - this.#characterWidth("…");
-        let width = 0, cut = 0, at = 0;
+        if (prefix > 0) {
+            const end = this.#fits([...text].reverse().join(""), roomWhenCut);
+            if (end >= text.length - prefix)
+                return `…${text.slice(text.length - end)}`;
+            text = text.slice(prefix); /* of which no more than the beginning fits */
+        }
+        const cut = this.#fits(text, roomWhenCut);
+        return cut > 1 ? `${text.slice(0, cut)}…` : "";
+    }
+
+    /* How many of its code units fit. */
+    #fits(text, room) {
+        let width = 0, fits = 0;
         for (const character of text) {
             width += this.#characterWidth(character);
-            at += character.length;
-            if (width <= roomWhenCut)
-                cut = at;
             if (width > room)
-                return cut > 1 ? text.slice(0, cut) + "…" : "";
+                return fits;
+            fits += character.length;
         }
-        return text;
+        return fits;
     }
 
     boxAt(x, y) {
         const at = this.left + x * this.span / this.width;
-        for (let depth = 0; depth < this.rows.length; depth++) {
-            const top = this.#top(depth);
-            if (y >= top && y < top + ROW)
-                return this.rows[depth]?.find((box) => at >= box.x && at < box.x + box.total) ?? null;
-        }
-        return null;
+        const row = this.rows.findIndex((_, row) => {
+            const top = this.#top(row - this.above);
+            return y >= top && y < top + ROW;
+        });
+        return this.rows[row]?.find((box) => at >= box.x && at < box.x + box.size) ?? null;
     }
 
     /* Zooms so that the box fills the width. */
     zoom(box, animate = true) {
         this.focus = box;
-        this.#glide(box.x, box.total, animate);
+        this.#glide(box.x, box.size, animate);
         this.events.zoomed(box);
     }
 
@@ -289,10 +343,17 @@ class Graph {
     /* Free zoom and pan: the whole stays reachable and fills the width. */
     #move(left, span) {
         cancelAnimationFrame(this.gliding);
-        const {total} = this.model.root;
-        this.span = Math.min(Math.max(span, total / 1e7), total);
-        this.left = Math.min(Math.max(left, 0), total - this.span);
+        const {size} = this.model.root;
+        this.span = Math.min(Math.max(span, size / 1e7), size);
+        this.left = Math.min(Math.max(left, 0), size - this.span);
         this.relayout();
+    }
+
+    /* Where a box is in the window: its left edge in sight, below it. */
+    place(box) {
+        const {left, top} = this.canvas.getBoundingClientRect();
+        const x = Math.max(0, (box.x - this.left) * this.width / this.span);
+        return {x: left + Math.min(x, this.width), y: top + this.#top(box.level) + ROW};
     }
 
     /* Selects a box, brings it into sight, and tells. */
@@ -300,10 +361,10 @@ class Graph {
         this.selected = box;
         if (box && show) {
             const scale = this.width / this.span;
-            const outside = box.x + box.total <= this.left || box.x >= this.left + this.span;
-            if (outside || box.total * scale < 3 * SMALLEST)
+            const outside = box.x + box.size <= this.left || box.x >= this.left + this.span;
+            if (outside || box.size * scale < 3 * SMALLEST)
                 this.zoom(outside || !box.parent ? box.parent ?? box : this.#readable(box));
-            const top = this.#top(box.depth);
+            const top = this.#top(box.level);
             if (top < 0 || top + ROW > this.height)
                 this.scroller.scrollTop += top - this.height / 2;
         }
@@ -313,25 +374,30 @@ class Graph {
 
     /* The outermost ancestor under which the box is at least 2 % wide. */
     #readable(box) {
-        return box.path().find((each) => box.total >= 0.02 * each.total) ?? box;
+        return box.path().find((each) => box.size >= 0.02 * each.size) ?? box;
     }
 
     /* The matches in sight, in reading order. */
     matches() {
         const {matched} = this.model;
-        return matched ? this.rows.flat().filter((box) => box.parent && matched[box.key]) : [];
+        return matched ? this.rows.flat().filter((box) => box.isFrame && matched[box.key]) : [];
     }
 
-    /* Moves the selection: to the parent, the widest child, or a neighbour of the same row. */
+    /* Moves the selection a row up or down, which is to the parent or the widest child, or to a
+     * neighbour of the same row. */
     walk(direction) {
-        const box = this.selected;
+        const box = this.selected, {model} = this;
         if (!box)
             return this.select(this.focus);
-        if (direction === "out")
-            return box.parent && this.select(box.parent);
-        if (direction === "in")
-            return this.select(this.model.children(box)[0] ?? box);
-        const row = (this.rows[box.depth] ?? []).slice().sort((a, b) => a.x - b.x);
+        const down = this.flame ? "up" : "down";
+        if (direction === "up" || direction === "down") {
+            const step = direction === down ? 1 : -1;
+            const from = box === model.root && step < 0 && model.callers ? model.callers : box;
+            const next = from.step === step ? model.children(from)[0]
+                : from.parent === model.callers ? model.root : from.parent;
+            return next && this.select(next);
+        }
+        const row = this.#rowOf(box).slice().sort((a, b) => a.x - b.x);
         const next = row[row.indexOf(box) + (direction === "right" ? 1 : -1)];
         return next && this.select(next);
     }
@@ -366,6 +432,13 @@ class Graph {
             if (pressed && !pressed.moved && event.target === canvas)
                 this.#click(event);
         });
+        canvas.addEventListener("contextmenu", (event) => {
+            const box = this.boxAt(event.offsetX, event.offsetY);
+            if (!box?.isFrame)
+                return;
+            this.select(box, {show: false});
+            this.events.asked(box.key, event);
+        });
         canvas.addEventListener("wheel", (event) => this.#wheel(event), {passive: false});
         canvas.addEventListener("keydown", (event) => this.#key(event));
     }
@@ -387,7 +460,15 @@ class Graph {
         if (!box)
             return;
         this.select(box, {show: false});
-        this.zoom(box);
+        this.#goTo(box);
+    }
+
+    /* In the middle of its callers and callees stands another function, else the zoom changes. */
+    #goTo(box) {
+        if (this.model.callers)
+            this.events.centred(box.key);
+        else
+            this.zoom(box);
     }
 
     #wheel(event) {
@@ -395,7 +476,7 @@ class Graph {
             event.preventDefault();
             const part = event.offsetX / this.width;
             const span = this.span * Math.exp(event.deltaY * 0.004);
-            const bounded = Math.min(span, this.model.root.total);
+            const bounded = Math.min(span, this.model.root.size);
             this.#move(this.left + part * (this.span - bounded), bounded);
         } else if (Math.abs(event.deltaX) > Math.abs(event.deltaY)) {
             event.preventDefault();
@@ -404,13 +485,12 @@ class Graph {
     }
 
     #key(event) {
-        const up = this.flame ? "in" : "out", down = this.flame ? "out" : "in";
         const action = {
             ArrowLeft: () => this.walk("left"),
             ArrowRight: () => this.walk("right"),
-            ArrowUp: () => this.walk(up),
-            ArrowDown: () => this.walk(down),
-            Enter: () => this.selected && this.zoom(this.selected),
+            ArrowUp: () => this.walk("up"),
+            ArrowDown: () => this.walk("down"),
+            Enter: () => this.selected && this.#goTo(this.selected),
             Backspace: () => this.focus.parent && this.zoom(this.focus.parent),
         }[event.key];
         if (!action || event.ctrlKey || event.metaKey || event.altKey)

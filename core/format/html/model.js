@@ -1,117 +1,28 @@
 /*
  * What is shown of a profile: which samples count, what a box stands for, which frames are
- * left out. Every step is a pass over flat arrays, so that a million nodes stay quick. The
- * tree of boxes itself (class Box) is grown only where somebody looks.
+ * left out (class Shape), and the boxes themselves, which are grown only where somebody looks.
  */
-
-/* A box stands for a function, a line, a file or a module: `of` maps frames to keys. */
-class Grouping {
-    constructor(profile, by) {
-        const {functions, frames, strings} = profile;
-        this.by = by;
-        this.profile = profile;
-        this.of = new Int32Array(frames.function.length);
-        this.example = []; /* key → one of its frames */
-        const keys = new Map();
-        const identity = {
-            function: (frame) => frames.function[frame],
-            line: (frame) => `${frames.function[frame]}:${frames.line[frame]}`,
-            file: (frame) => strings[functions.file[frames.function[frame]]],
-            module: (frame) => this.#module(frame),
-        }[by];
-        for (let frame = 0; frame < this.of.length; frame++) {
-            const id = identity(frame);
-            if (!keys.has(id))
-                keys.set(id, this.example.push(frame) - 1);
-            this.of[frame] = keys.get(id);
-        }
-        this.names = new Array(this.example.length);
-    }
-
-    get count() {
-        return this.example.length;
-    }
-
-    #module(frame) {
-        const {functions, frames, strings} = this.profile;
-        return strings[frames.module[frame]] || strings[functions.file[frames.function[frame]]];
-    }
-
-    #function(key) {
-        return this.profile.frames.function[this.example[key]];
-    }
-
-    kind(key) {
-        return this.profile.kinds[this.#function(key)];
-    }
-
-    fullName(key) {
-        const {functions, frames, strings} = this.profile;
-        const fn = this.#function(key);
-        switch (this.by) {
-        case "file":
-            return strings[functions.file[fn]] || "[no file]";
-        case "module":
-            return this.#module(this.example[key]) || "[no module]";
-        case "line":
-            return `${strings[functions.name[fn]] || this.#nameless(key)}:${frames.line[this.example[key]]}`;
-        default:
-            return strings[functions.name[fn]] || this.#nameless(key);
-        }
-    }
-
-    /* Code that nobody has symbols of goes by its module. */
-    #nameless(key) {
-        const module = this.profile.strings[this.profile.frames.module[this.example[key]]].split("/").pop();
-        return !module ? "[unknown]" : module.startsWith("[") ? module : `[${module}]`;
-    }
-
-    name(key) {
-        return this.names[key] ??= printable(this.fullName(key));
-    }
-
-    place(key) {
-        const {functions, frames, strings} = this.profile;
-        if (this.by === "file" || this.by === "module")
-            return "";
-        const fn = this.#function(key);
-        const file = strings[functions.file[fn]] || strings[frames.module[this.example[key]]];
-        const line = this.by === "line" ? frames.line[this.example[key]] : functions.line[fn];
-        return printable(file && line > 0 ? `${file}:${line}` : file);
-    }
-
-    /* Where the source of a key is, as a URL; null where nobody knows. */
-    sourceUrl(key) {
-        const {functions, frames, source, strings} = this.profile;
-        const fn = this.#function(key);
-        const path = strings[functions.file[fn]];
-        const root = source ? source.root.replace(/\/*$/, "/") : "";
-        if (!source || !path || this.by === "module" || (source.root && !path.startsWith(root)))
-            return null;
-        const line = this.by === "line" ? frames.line[this.example[key]]
-            : this.by === "file" ? 1 : functions.line[fn];
-        const file = (source.root ? path.slice(root.length) : path).split("/")
-            .map((part) => encodeURIComponent(part.toWellFormed())).join("/");
-        return source.url.replace(/\{(file|line)\}/g, (_, word) => word === "file" ? file : Math.max(line, 1));
-    }
-
-    module(key) {
-        return printable(this.profile.strings[this.profile.frames.module[this.example[key]]]);
-    }
-}
 
 /* A box of the graph. Its children are grown at the first look and kept. */
 class Box {
     constructor(parent, key) {
         this.parent = parent;
-        this.key = key;
+        this.key = key; /* -1: of all */
+        this.upward = parent?.upward ?? false; /* its children are callers */
+        this.step = parent?.step ?? 1;         /* rows from it to its children */
         this.depth = parent ? parent.depth + 1 : 0;
+        this.level = parent ? parent.level + parent.step : 0; /* its row */
         this.x = 0;
         this.total = 0;
+        this.size = 0;     /* its width: the total, but values below 0 count by their size */
         this.self = 0;
         this.nodes = [];   /* the profile's nodes that this box stands for */
-        this.origins = []; /* callers view: the node whose own value came to each of them */
+        this.origins = []; /* upward: the node whose value came to each of them */
         this.children = null;
+    }
+
+    get isFrame() {
+        return this.key >= 0;
     }
 
     contains(other) {
@@ -128,68 +39,135 @@ class Box {
     }
 }
 
-const NATIVE_KINDS = new Set(["native", "kernel", "unknown"]);
+/* The children of a box while they are grown. `slots` has a place for each key, 0 between. */
+class Family {
+    constructor(parent, slots) {
+        Object.assign(this, {parent, slots, boxes: []});
+    }
+
+    child(key) {
+        const {boxes, slots} = this;
+        if (slots[key] === 0)
+            slots[key] = boxes.push(new Box(this.parent, key));
+        return boxes[slots[key] - 1];
+    }
+
+    leave() {
+        for (const {key} of this.boxes)
+            this.slots[key] = 0;
+        return this.boxes;
+    }
+}
+
+const HUES = [212, 38, 140, 275, 5, 180, 330, 85, 240, 55, 160, 300];
+
+/* The options that decide on the shape, and those that change no number. */
+const SHAPING = ["by", "hideNative", "allNative", "collapse", "rules"];
+const TURNING = ["inverted", "centre"];
 
 class Model {
     constructor(profile) {
         this.profile = profile;
         this.groupings = new Map();
-        this.options = {column: profile.defaultColumn, by: "function", inverted: false,
-                        hideNative: false, collapse: false, search: ""};
+        this.options = {column: profile.defaultColumn, by: "function", inverted: false, centre: null,
+                        hideNative: false, allNative: profile.allNative, collapse: false, idle: false, rules: [], search: ""};
         this.update({});
+        this.largest = this.packages(HUES.length);
+    }
+
+    /* The largest packages of the profile have a hue of their own, the others share those. */
+    packageHue(name) {
+        const rank = this.largest.indexOf(name);
+        return HUES[rank >= 0 ? rank : Math.floor(hashText(name) * HUES.length)];
     }
 
     get unit() {
         return this.profile.values[this.options.column].unit;
     }
 
+    /* Changes options; none, when what the filters hold has changed. */
     update(change) {
         Object.assign(this.options, change);
-        const {by} = this.options;
-        if (!this.groupings.has(by))
-            this.groupings.set(by, new Grouping(this.profile, by));
-        this.grouping = this.groupings.get(by);
-        this.#shape();
-        this.#measureAll();
-        this.#link();
-        this.#search();
-        this.root = this.#plant();
+        const changed = Object.keys(change);
+        if (changed.length === 0 || !changed.every((option) => TURNING.includes(option))) {
+            this.#leaveOut();
+            this.#group();
+            if (!this.shape || changed.some((option) => SHAPING.includes(option)))
+                this.#reshape();
+            this.#measureAll();
+            this.#search();
+        }
+        this.#plant();
     }
 
-    /* Filters: values of one facet are alternatives, facets narrow each other. */
-    #passes(sample, except) {
-        for (const facet of this.profile.facets)
-            if (facet !== except && facet.chosen.size > 0 &&
-                !facet.chosen.has(facet.of[facet.source[sample]]))
-                return false;
-        const {time} = this.profile;
-        return !time || except === time || time.passes(sample);
+    /* Idle waits are left out, unless they are asked for here or among the filters. */
+    #leaveOut() {
+        const {idle} = this.profile;
+        idle?.facet.leftOut.clear();
+        if (idle && !this.options.idle)
+            idle.facet.leftOut.add(idle.value);
+    }
+
+    #group() {
+        this.grouping = this.#groupingBy(this.options.by);
+    }
+
+    #groupingBy(by) {
+        if (!this.groupings.has(by))
+            this.groupings.set(by, new Grouping(this.profile, by));
+        return this.groupings.get(by);
+    }
+
+    /* The old arrays go first: of a large profile, both would not fit. */
+    #reshape() {
+        this.shape = this.measures = this.links = this.hit = this.root = null;
+        this.shape = new Shape(this.profile, this.grouping.of, this.grouping.count, this.options);
+        this.slots = new Int32Array(this.grouping.count);
+    }
+
+    /* Which samples pass the filters: values of one facet are alternatives, facets narrow each
+     * other. The facets are of label sets and links, of which there are far fewer than samples. */
+    #passing(except) {
+        const {node, labels, link, facets, time, labelSets, links} = this.profile;
+        const filters = [...facets, ...time ? [time] : []]
+            .filter((filter) => filter !== except && filter.narrows);
+        const judge = (source, count) => {
+            const own = filters.filter((filter) => filter.source === source);
+            return Uint8Array.from({length: count}, (_, id) => own.every((filter) => filter.passes(id)));
+        };
+        const ofLabels = judge(labels, labelSets), ofLinks = judge(link, links);
+        const passing = new Uint8Array(labels.length);
+        for (let sample = 0; sample < passing.length; sample++)
+            passing[sample] = ofLabels[labels[sample]] & ofLinks[link[sample]];
+        if (this.shape.judges) /* before stacks are pruned */
+            node.forEach((at, sample) => passing[sample] &= this.shape.keeps(at));
+        return passing;
     }
 
     /* The live totals of a facet's values, under the filters of all other facets. */
     facetTotals(facet) {
         const totals = new Float64Array(facet.values.length);
         const amounts = this.profile.amounts[this.options.column];
-        for (let sample = 0; sample < amounts.length; sample++) {
-            const value = facet.of[facet.source[sample]];
-            if (value >= 0 && this.#passes(sample, facet))
-                totals[value] += amounts[sample];
-        }
+        const passing = this.#passing(facet);
+        for (let sample = 0; sample < amounts.length; sample++)
+            if (passing[sample])
+                facet.add(totals, sample, amounts[sample]);
         return totals;
     }
 
     /* What each interval has of the value, whatever the brush holds: all that passes the
      * filters, and what of it has a match of the search in its stack. */
     intervalTotals() {
-        const {time, node} = this.profile;
+        const {time} = this.profile, {node, owner} = this.shape;
         const amounts = this.profile.amounts[this.options.column];
+        const passing = this.#passing(time);
         const all = new Float64Array(time.intervals.length), matched = new Float64Array(all.length);
         for (let sample = 0; sample < amounts.length; sample++) {
             const interval = time.of[time.source[sample]];
-            if (interval < 0 || !this.#passes(sample, time))
+            if (interval < 0 || !passing[sample])
                 continue;
             all[interval] += amounts[sample];
-            if (this.hit?.[this.owner[node[sample]]])
+            if (this.hit?.[owner[node[sample]]])
                 matched[interval] += amounts[sample];
         }
         return {all, matched};
@@ -199,40 +177,79 @@ class Model {
     #measureAll() {
         const {profile} = this;
         const {column} = this.options;
+        this.measures = this.links = this.root = this.byLine = null;
+        const passing = this.#passing(null);
         this.measures = (profile.diff ? profile.amounts : [profile.amounts[column]])
-            .map((amounts) => this.#measure(amounts));
+            .map((amounts) => this.#measure(amounts, passing));
         Object.assign(this, this.measures[profile.diff ? column : 0]);
+        this.links = this.shape.link(this.measures.map((measure) => measure.size));
         this.total = this.sum[0];
-        this.everything = profile.amounts[column].reduce((sum, amount) => sum + amount, 0);
+        this.whole = this.size[0]; /* what shares are of */
+        this.idle = this.#idle(profile.amounts[column]);
+        this.everything = profile.amounts[column].reduce((sum, amount) => sum + amount, 0) - this.idle;
         this.comparison = profile.diff &&
             new Comparison(profile.diff, this.measures.map((measure) => measure.sum[0]));
         this.keyChanges = [];
+        this.kinds = new Set();
+        for (let key = 0; key < this.grouping.count; key++)
+            if (this.has(key))
+                this.kinds.add(this.grouping.kind(key));
     }
 
-    #measure(amounts) {
-        const weight = this.#weigh(amounts);
-        return {weight, ...this.#sum(weight), ...this.#tabulate(weight)};
+    /* The packages with the most self, of so many. */
+    packages(most) {
+        const {grouping, selfOf} = this;
+        const own = new Map();
+        for (let key = 0; key < grouping.count; key++)
+            if (this.has(key)) {
+                const name = grouping.package(key);
+                own.set(name, (own.get(name) ?? 0) + Math.abs(selfOf[key]));
+            }
+        return [...own].sort((a, b) => b[1] - a[1]).slice(0, most).map(([name]) => name);
     }
 
-    #weigh(amounts) {
-        const {node, parent} = this.profile;
-        const weight = new Float64Array(parent.length);
-        for (let sample = 0; sample < node.length; sample++)
-            if (this.#passes(sample, null))
-                weight[node[sample]] += amounts[sample];
-        return weight;
+    /* How much of all is left out as idle. */
+    #idle(amounts) {
+        const {facet} = this.profile.idle ?? {};
+        if (!facet || facet.chosen.size > 0 || facet.leftOut.size === 0)
+            return 0;
+        return amounts.reduce((sum, amount, sample) => facet.passes(facet.source[sample]) ? sum : sum + amount, 0);
+    }
+
+    /* Self and total by line, of the value that is shown, whatever a box stands for. */
+    lineTotals() {
+        if (this.byLine)
+            return this.byLine;
+        const {profile, options} = this;
+        const grouping = this.#groupingBy("line"), amounts = profile.amounts[options.column];
+        const shape = new Shape(profile, grouping.of, grouping.count, {...options, collapse: false});
+        const passing = this.#passing(null), own = shape.own(amounts, passing);
+        return this.byLine = {grouping, ...shape.tabulate(own, shape.sum(own), amounts, passing)};
+    }
+
+    #measure(amounts, passing) {
+        const {shape} = this;
+        const own = shape.own(amounts, passing), sum = shape.sum(own);
+        const measure = {own, sum, size: sum, ...shape.tabulate(own, sum, amounts, passing)};
+        measure.sizeOf = measure.totalOf;
+        if (!amounts.some((amount) => amount < 0))
+            return measure;
+        const sizes = amounts.map(Math.abs);
+        measure.size = shape.sum(own.map(Math.abs));
+        measure.sizeOf = shape.tabulate(shape.own(sizes, passing), measure.size, sizes, passing).totalOf;
+        return measure;
     }
 
     /* Whether a key has anything, on either side of a comparison. */
     has(key) {
-        return this.measures.some((measure) => measure.totalOf[key] > 0);
+        return this.measures.some((measure) => measure.sizeOf[key] > 0);
     }
 
     /* What changed in a box with all it calls, and in a key's self. */
     changeOf(box) {
-        const {inverted} = this.options;
+        const {inverted, centre} = this.options;
         return box.change ??= this.comparison.judge(this.measures.map(({own, sum}) =>
-            inverted ? total(box.origins, own) : total(box.nodes, sum)));
+            total(box.upward ? box.origins : box.nodes, inverted && centre === null ? own : sum)));
     }
 
     changeOfKey(key) {
@@ -240,102 +257,16 @@ class Model {
             this.measures.map((measure) => measure.selfOf[key]));
     }
 
-    /* Which nodes get a box of their own (`owner[node] === node`), and under which (`up`).
-     * A hidden node belongs to its caller's; with folded recursion, a key that is on the path
-     * already takes the path back to its first box. */
-    #shape() {
-        const {parent, frame, kinds, frames} = this.profile;
-        const {hideNative, collapse} = this.options;
-        const nodes = parent.length;
-        this.key = new Int32Array(nodes).fill(-1);
-        this.owner = new Int32Array(nodes);
-        this.up = new Int32Array(nodes).fill(-1);
-        for (let node = 1; node < nodes; node++) {
-            const caller = this.owner[parent[node]];
-            if (hideNative && NATIVE_KINDS.has(kinds[frames.function[frame[node]]])) {
-                this.owner[node] = caller;
-                continue;
-            }
-            const key = this.key[node] = this.grouping.of[frame[node]];
-            const first = collapse ? this.#onPath(caller, key) : 0;
-            this.owner[node] = first || node;
-            if (!first)
-                this.up[node] = caller;
-        }
-    }
-
-    #onPath(node, key) {
-        while (node > 0 && this.key[node] !== key)
-            node = this.up[node];
-        return node;
-    }
-
-    /* `own` is a box's self value, `sum` that of its whole subtree. */
-    #sum(weight) {
-        const {owner, up} = this;
-        const nodes = weight.length;
-        const own = new Float64Array(nodes);
-        for (let node = 0; node < nodes; node++)
-            own[owner[node]] += weight[node];
-        const sum = own.slice();
-        for (let node = nodes - 1; node > 0; node--)
-            if (owner[node] === node)
-                sum[up[node]] += sum[node];
-        return {own, sum};
-    }
-
-    #link() {
-        const {owner, up} = this;
-        const nodes = owner.length;
-        const sums = this.measures.map((measure) => measure.sum);
-        this.firstChild = new Int32Array(nodes);
-        this.nextSibling = new Int32Array(nodes);
-        for (let node = nodes - 1; node > 0; node--) {
-            if (owner[node] !== node || !sums.some((sum) => sum[node] !== 0))
-                continue;
-            this.nextSibling[node] = this.firstChild[up[node]];
-            this.firstChild[up[node]] = node;
-        }
-    }
-
-    /* Self and total by key. Recursion counts once: only the outermost node of a key on a
-     * path adds to its total. Folding does not change these numbers. */
-    #tabulate(weight) {
-        const {parent} = this.profile;
-        const {key} = this;
-        const nodes = weight.length;
-        const below = weight.slice();
-        for (let node = nodes - 1; node > 0; node--)
-            below[parent[node]] += below[node];
-        const selfOf = new Float64Array(this.grouping.count);
-        const totalOf = new Float64Array(this.grouping.count);
-        const open = new Int32Array(this.grouping.count);
-        const visible = new Int32Array(nodes).fill(-1); /* the key that a node's self goes to */
-        let last = 0; /* the end of the path that is open */
-        for (let node = 1; node < nodes; node++) {
-            for (; last !== parent[node]; last = parent[last])
-                if (key[last] >= 0)
-                    open[key[last]]--;
-            last = node;
-            const own = key[node];
-            visible[node] = own >= 0 ? own : visible[parent[node]];
-            if (own >= 0 && open[own]++ === 0)
-                totalOf[own] += below[node];
-            if (visible[node] >= 0)
-                selfOf[visible[node]] += weight[node];
-        }
-        return {selfOf, totalOf};
-    }
-
     /* Which keys match, and how much of everything has a matching frame in its stack. */
     #search() {
         const test = matcher(this.options.search);
         this.matched = null;
-        this.matchedTotal = this.matchedKeys = 0;
+        this.matchedTotal = this.matchedSize = this.matchedKeys = 0;
         this.hit = null;
         if (!test)
             return;
-        const {grouping} = this;
+        const {grouping, shape: {owner, keys}} = this;
+        const {frame, parent} = this.profile;
         this.matched = new Uint8Array(grouping.count);
         for (let key = 0; key < grouping.count; key++) {
             if (this.has(key) && (test(grouping.fullName(key)) ||
@@ -344,13 +275,15 @@ class Model {
                 this.matchedKeys++;
             }
         }
-        const hit = this.hit = new Uint8Array(this.key.length);
+        const hit = this.hit = new Uint8Array(owner.length);
         for (let node = 1; node < hit.length; node++) {
-            if (this.owner[node] !== node)
+            if (owner[node] !== node)
                 continue;
-            hit[node] = hit[this.up[node]] | this.matched[this.key[node]];
-            if (hit[node])
+            hit[node] = hit[owner[parent[node]]] | this.matched[keys[frame[node]]];
+            if (hit[node]) {
                 this.matchedTotal += this.own[node];
+                this.matchedSize += Math.abs(this.own[node]);
+            }
         }
     }
 
@@ -359,18 +292,46 @@ class Model {
         this.#search();
     }
 
+    /* The roots: one, or two where a function stands in the middle, between its callers and what
+     * it calls. */
     #plant() {
-        const root = new Box(null, -1);
+        const {inverted, centre} = this.options;
+        this.callers = null;
+        if (centre in this.grouping.example) {
+            this.root = this.#plantCentre(centre, 1);
+            this.callers = Object.assign(this.#plantCentre(centre, -1), {upward: true});
+            return;
+        }
+        this.options.centre = null;
+        const root = this.root = new Box(null, -1);
         root.total = this.total;
-        if (!this.options.inverted) {
+        root.size = this.whole;
+        root.upward = inverted;
+        if (!inverted) {
             root.nodes.push(0);
             root.self = this.own[0];
-            return root;
+            return;
         }
+        const owns = this.measures.map((measure) => measure.own);
         for (let node = 1; node < this.own.length; node++)
-            if (this.measures.some((measure) => measure.own[node] > 0))
+            if (this.own[node] !== 0 || owns.some((own) => own[node] !== 0))
                 root.nodes.push(node);
         root.origins = root.nodes;
+    }
+
+    /* Recursion counts once, as in the table: the outermost boxes have all of it. */
+    #plantCentre(key, step) {
+        const {shape: {owner, state, keys}, own, sum, size} = this, {frame} = this.profile;
+        const root = Object.assign(new Box(null, key), {step});
+        root.origins = root.nodes;
+        for (let node = 1; node < owner.length; node++) {
+            if (owner[node] !== node || !(state[node] & OUTERMOST) || keys[frame[node]] !== key)
+                continue;
+            root.nodes.push(node);
+            root.total += sum[node];
+            root.size += size[node];
+            root.self += own[node];
+        }
         return root;
     }
 
@@ -378,63 +339,72 @@ class Model {
     children(box) {
         if (box.children)
             return box.children;
-        const groups = new Map();
-        const give = (node, total) => {
-            const key = this.key[node];
-            if (!groups.has(key))
-                groups.set(key, new Box(box, key));
-            const child = groups.get(key);
-            child.nodes.push(node);
-            child.total += total;
-            return child;
-        };
-        if (this.options.inverted)
-            this.#growCallers(box, give);
+        const grown = new Family(box, this.slots);
+        if (box.upward)
+            this.#growCallers(box, grown);
         else
-            this.#growCallees(box, give);
-        box.children = [...groups.values()].sort((a, b) => b.total - a.total || a.key - b.key);
+            this.#growCallees(box, grown);
+        box.children = grown.leave().sort((a, b) => b.size - a.size || a.key - b.key);
         let x = box.x;
         for (const child of box.children) {
             child.x = x;
-            x += child.total;
+            x += child.size;
         }
         return box.children;
     }
 
-    #growCallees(box, give) {
-        for (const node of box.nodes)
-            for (let at = this.firstChild[node]; at; at = this.nextSibling[at])
-                give(at, this.sum[at]).self += this.own[at];
+    #growCallees({nodes}, grown) {
+        const {shape, links: {firstChild, nextSibling}, own, sum, size} = this;
+        for (let i = 0; i < nodes.length; i++) {
+            for (let at = firstChild[nodes[i]]; at; at = nextSibling[at]) {
+                const child = grown.child(shape.key(at));
+                child.nodes.push(at);
+                child.total += sum[at];
+                child.size += size[at];
+                child.self += own[at];
+            }
+        }
     }
 
-    #growCallers(box, give) {
-        box.nodes.forEach((node, i) => {
-            const caller = box.parent ? this.up[node] : node;
-            if (caller > 0)
-                give(caller, this.own[box.origins[i]]).origins.push(box.origins[i]);
-        });
+    /* What comes to a caller: with the leaves as roots, their own; else what the centre has. */
+    #growCallers({key, nodes, origins}, grown) {
+        const {shape} = this;
+        const [amount, size] = this.callers ? [this.sum, this.size] : [this.own, null];
+        for (let i = 0; i < nodes.length; i++) {
+            const caller = key < 0 ? nodes[i] : shape.up(nodes[i]), origin = origins[i];
+            if (caller === 0)
+                continue;
+            const child = grown.child(shape.key(caller));
+            child.nodes.push(caller);
+            child.origins.push(origin);
+            child.total += amount[origin];
+            child.size += size ? size[origin] : Math.abs(amount[origin]);
+        }
     }
 
     /* The widest box of a key, grown on the way to it; null when it has none in this view. */
     reveal(key) {
+        if (this.callers)
+            return key === this.root.key ? this.root : null;
         if (this.options.inverted)
             return this.children(this.root).find((box) => box.key === key) ?? null;
+        const {shape} = this;
         let widest = 0;
-        for (let node = 1; node < this.key.length; node++)
-            if (this.key[node] === key && this.owner[node] === node &&
-                (widest === 0 || this.sum[node] > this.sum[widest]))
+        for (let node = 1; node < shape.owner.length; node++)
+            if (shape.owner[node] === node && shape.key(node) === key &&
+                (widest === 0 || this.size[node] > this.size[widest]))
                 widest = node;
-        if (widest === 0 || this.sum[widest] === 0)
+        if (widest === 0 || this.size[widest] === 0)
             return null;
         const path = [];
-        for (let node = widest; node > 0; node = this.up[node])
-            path.unshift(this.key[node]);
+        for (let node = widest; node > 0; node = shape.up(node))
+            path.unshift(shape.key(node));
         return this.follow(path);
     }
 
     /* The box at the end of a path of keys, or the last one on it that still exists. */
-    follow(path) {
-        let box = this.root;
+    follow(path, from = this.root) {
+        let box = from;
         for (const key of path) {
             const child = this.children(box).find((each) => each.key === key);
             if (!child)

@@ -1,6 +1,15 @@
 /* Wires the parts of the page together. */
 
 const CRUMBS = 100;
+const LEGEND = 6; /* packages in it */
+
+/* Of the values that cprof itself has (core/profile/measures.c); others go by their type. */
+const VALUE_TITLES = {
+    __proto__: null, cpu: "CPU time", samples: "Samples", wall: "Wall time", off_cpu: "Time off the CPU",
+    alloc_space: "Memory allocated", alloc_objects: "Allocations", inuse_space: "Memory in use",
+    inuse_objects: "Objects in use", contentions: "Waits for locks", delay: "Time waiting for locks",
+    exceptions: "Exceptions", threads: "Threads",
+};
 
 const $ = (id) => document.getElementById(id);
 
@@ -10,29 +19,96 @@ class Page {
         this.graph = new Graph($("canvas"), $("scroller"), $("spacer"), this.model, {
             hovered: (box, event) => this.#hover(box, event),
             selected: (box) => this.#selected(box),
-            zoomed: () => this.#showCrumbs(),
+            zoomed: (box) => {
+                this.beside.zoomed(box);
+                this.#showCrumbs();
+                this.address.changed();
+            },
+            asked: (key, event) => this.#openMenu(key, event),
+            centred: (key) => this.#centre(key),
         });
-        this.table = new Table($("table-pane"), $("rows"), this.model,
-                               {chosen: (key) => this.#chosen(key)});
-        this.timeline = new Timeline($("timeline"), this.model, () => this.update({}));
-        this.filters = new Filters($("filters"), $("chips"), this.model, this.timeline, () => this.update({}));
+        this.table = new Table($("table-pane"), $("rows"), this.model, {
+            chosen: (key) => this.#chosen(key),
+            sorted: () => this.address.changed(),
+            asked: (key, event) => this.#openMenu(key, event),
+        });
+        const update = (change) => this.update(change);
+        this.beside = new Beside({pane: $("graph-pane"), canvas: $("beside-canvas"), scroller: $("beside-scroller"),
+                                  spacer: $("beside-spacer")}, this, {
+            hovered: (box, event) => this.#hover(box, event),
+            selected: (box) => this.#selected(box),
+            asked: (key, event) => this.#openMenu(key, event),
+            centred: (key) => this.#centre(key),
+        });
+        this.timeline = new Timeline($("timeline"), this.model, update);
+        this.heat = new HeatMap($("heat"), this.model, this.timeline);
+        this.filters = new Filters($("filters"), $("chips"), this.model, this.timeline, update);
+        this.menu = new FrameMenu($("menu"), this.model, (rule, expression) => this.filters.ask(rule, expression),
+                                  (key) => this.#frameActions(key));
+        this.listing = new Listing($("listing"), this.model);
+        this.address = new Address(() => describeView(this), (view) => this.#show(view));
         this.#fillTools();
         this.#listen();
         this.#setTheme(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
         this.#showTable(innerWidth >= 1000);
         this.#showAll();
+        this.address.start();
     }
 
     update(change) {
-        this.model.update(change);
+        if ("column" in change)
+            this.beside.open(false);
+        this.model.update("by" in change ? {...change, centre: null} : change); /* keys become others */
         this.graph.showModel();
+        this.beside.update();
         this.table.showModel();
+        this.#showAll();
+        this.address.changed();
+    }
+
+    /* Shows a view that came with the address. */
+    #show(view) {
+        const {model, graph, table} = this;
+        model.update(takeView(view, model.profile));
+        $("search").value = model.options.search;
+        graph.setFlame(view.get("flame") === "1");
+        this.beside.open(model.comparison !== null && view.get("beside") === "1");
+        if (this.beside.isOpen)
+            model.update({column: BASE});
+        graph.showModel();
+        this.beside.update();
+        graph.zoom(zoomOfView(view, model), false);
+        const sort = view.get("sort");
+        table.sortBy(table.columns.includes(sort) ? sort : table.usualSort);
         this.#showAll();
     }
 
+    #showBeside(visible) {
+        this.update({column: visible ? BASE : this.model.profile.defaultColumn});
+        if (!visible)
+            return;
+        this.beside.open(true);
+        this.beside.update();
+        this.graph.relayout();
+        this.#showAll();
+    }
+
+    /* The controls as the options are. */
+    #showTools() {
+        const {options} = this.model;
+        const on = {flame: this.graph.flame, inverted: options.inverted, "hide-native": options.hideNative,
+                    "all-native": options.allNative, collapse: options.collapse, beside: this.beside.isOpen};
+        for (const [id, pressed] of Object.entries(on))
+            $(id).setAttribute("aria-pressed", String(pressed));
+        $("column").value = options.column;
+        $("grouping").value = options.by;
+    }
+
     #showAll() {
+        this.#showTools();
         this.filters.show();
         this.timeline.show();
+        this.heat.show();
         this.#showSummary();
         this.#showLegend();
         this.#showCrumbs();
@@ -47,8 +123,8 @@ class Page {
     #showSummary() {
         const {info} = this.model.profile;
         const {model} = this;
-        const name = printable(info.service || "cprof", 80);
-        document.title = `${name} – cprof`;
+        const name = printable(info.service || info.name || "cprof", 80);
+        document.title = name === "cprof" ? name : `${name} – cprof`;
         $("title").textContent = name;
         const all = formatValue(model.total, model.unit);
         const parts = model.comparison ? this.#sides() : [model.total === model.everything ? all
@@ -69,28 +145,32 @@ class Page {
     #sides() {
         const {model} = this;
         const {comparison} = model;
-        const {base, new: now, perSecond, type} = model.profile.diff;
+        const {base, new: now, normalized, type} = model.profile.diff;
         const whole = comparison.judge(comparison.whole);
         const parts = [[base, now].map(({name}) => printable(name.split("/").pop(), 40)).join(" → ")];
-        if (perSecond)
+        if (normalized !== "total")
             parts.push(`${[whole.base, whole.now].map((side) => comparison.formatAmount(side, model.unit))
                 .join(" → ")} (${comparison.formatShare(whole)})`);
         parts.push(`${type === "cpu" ? "CPU time" : printable(type, 40)} ${
-            perSecond ? "per second of wall time" : "as a share of each side's total"}`);
+            {second: "per second of wall time", total: "as a share of each side's total",
+             none: "as it stands"}[normalized]}`);
         return parts;
     }
 
     #fillTools() {
         const {profile} = this.model;
-        const names = profile.diff ? {__proto__: null, new: "Widths: new", base: "Widths: base"}
-            : {__proto__: null, cpu: "CPU time", samples: "Samples", wall: "Wall time"};
+        const names = profile.diff ? {__proto__: null, both: "Widths: both", new: "Widths: new", base: "Widths: base"}
+            : VALUE_TITLES;
         profile.values.forEach(({type, unit}, column) => {
             const option = new Option(names[type] ?? printable(`${type} (${unit})`, 60), column);
             option.selected = column === profile.defaultColumn;
             if (!profile.diff || type in names)
                 $("column").append(option);
         });
-        $("filter").hidden = !this.filters.available;
+        $("beside").hidden = !profile.diff;
+        $("heat-toggle").hidden = !this.heat.available;
+        $("all-native").hidden = !profile.hasHelpers;
+        $("all-native").setAttribute("aria-pressed", String(profile.allNative));
         document.documentElement.classList.toggle("comparison", Boolean(profile.diff));
         const style = document.documentElement.style;
         for (const [kind, {light, dark}] of Object.entries({...KINDS, ...CHANGES})) {
@@ -100,22 +180,25 @@ class Page {
         }
     }
 
-    /* Only the kinds of frames that are there. */
+    /* Only the kinds of frames that are there; of one kind, the packages with the most. */
     #showLegend() {
         const {model} = this;
-        const {grouping, comparison} = model;
-        const kinds = new Set();
-        for (let key = 0; key < grouping.count; key++)
-            if (model.has(key))
-                kinds.add(grouping.kind(key));
+        const {comparison, kinds} = model;
         const entries = Object.entries(comparison ? CHANGES : KINDS)
             .filter(([kind]) => comparison || kinds.has(kind));
-        $("legend").replaceChildren(...entries.map(([kind, {label}]) => {
-            const item = document.createElement("li");
-            item.className = `kind ${kind}`;
-            item.textContent = label;
-            return item;
-        }));
+        const packages = !comparison && kinds.size === 1 ? model.packages(LEGEND) : [];
+        const item = (className, text) => {
+            const made = document.createElement("li");
+            made.className = className;
+            made.textContent = text;
+            return made;
+        };
+        $("legend").replaceChildren(
+            ...packages.length < 2 ? entries.map(([kind, {label}]) => item(`kind ${kind}`, label)) : packages.map((name) => {
+                const made = item("kind package", printable(name.replace(/[./:]+$/, "").slice(-24), 24) || "other");
+                made.style.setProperty("--hue", model.packageHue(name));
+                return made;
+            }));
     }
 
     #setTheme(theme) {
@@ -123,6 +206,8 @@ class Page {
         document.documentElement.style.colorScheme = theme;
         this.graph.setTheme(theme);
         this.timeline.setTheme(theme);
+        this.heat.setTheme(theme);
+        this.beside.setTheme(theme);
     }
 
     /* Paper is light. */
@@ -131,6 +216,8 @@ class Page {
         this.graph.theme = onPaper ? "light" : this.theme;
         this.graph.colours = new Map();
         this.graph.print(onPaper);
+        if (this.beside.isOpen)
+            this.beside.graph.print(onPaper);
         this.table.print(onPaper);
     }
 
@@ -150,14 +237,25 @@ class Page {
         this.filters.open(visible);
     }
 
+    async #save(kind) {
+        const {graph, table, model} = this;
+        const content = kind === "csv" ? tableAsCsv(table, model)
+            : kind === "svg" ? graphAsSvg(graph, (box) => this.#describe(box).join(" · "))
+            : await graphAsPng(graph);
+        saveFile(content, `${$("title").textContent}.${kind}`);
+    }
+
     /* --- search --- */
 
     #search(text) {
         this.model.search(text);
         this.graph.showModel();
+        this.beside.update();
         this.table.showModel();
         this.timeline.show();
+        this.heat.show();
         this.#showMatches();
+        this.address.changed();
     }
 
     #showMatches() {
@@ -165,7 +263,7 @@ class Page {
         const {matchedKeys} = model;
         $("matches").textContent = !model.matched ? ""
             : matchedKeys === 0 ? "no match"
-            : `${NUMBER.format(matchedKeys)} · ${formatShare(model.matchedTotal, model.total)}`;
+            : `${NUMBER.format(matchedKeys)} · ${formatShare(model.matchedSize, model.whole)}`;
         $("matches").title = model.matched && matchedKeys > 0
             ? `Stacks with a match: ${formatValue(model.matchedTotal, model.unit)}` : "";
         $("previous").disabled = $("next").disabled = !model.matched || matchedKeys === 0;
@@ -189,12 +287,14 @@ class Page {
     /* --- the graph and the table point at each other --- */
 
     #selected(box) {
-        this.table.select(box?.parent ? box.key : -1);
+        this.table.select(box?.isFrame ? box.key : -1);
         this.#showStatus(box);
         $("announce").textContent = box ? this.#describe(box).join(", ") : "";
     }
 
     #chosen(key) {
+        if (this.model.callers)
+            return this.#centre(key);
         const box = this.model.reveal(key);
         if (box)
             this.graph.select(box);
@@ -203,40 +303,82 @@ class Page {
         this.table.select(key, {show: false});
     }
 
+    /* Puts a function between its callers and what it calls. */
+    #centre(key) {
+        this.update({centre: key});
+        this.graph.select(this.model.root, {show: false});
+    }
+
     #describe(box) {
         const {model} = this;
-        const text = [this.graph.label(box),
-                      `total ${formatValue(box.total, model.unit)}`,
-                      formatShare(box.total, model.total)];
-        if (!model.options.inverted)
+        if (model.comparison)
+            return this.#describeChange(box);
+        const text = [this.graph.label(box), `total ${formatValue(box.total, model.unit)}`,
+                      formatShare(box.total, model.whole)];
+        if (!box.upward)
             text.push(`self ${formatValue(box.self, model.unit)}`);
-        if (model.comparison) {
-            const change = model.changeOf(box);
-            text.push(`delta ${model.comparison.formatDelta(change, model.unit)}`,
-                      CHANGES[change.direction].label);
-        }
         return text;
+    }
+
+    #describeChange(box) {
+        const {model, model: {comparison}} = this;
+        const change = model.changeOf(box);
+        const amount = (value) => comparison.formatAmount(value, model.unit);
+        return [this.graph.label(box), `base ${amount(change.base)}`, `new ${amount(change.now)}`,
+                `delta ${comparison.formatDelta(change, model.unit)}`, CHANGES[change.direction].label];
     }
 
     #showStatus(box) {
         $("status").textContent = box ? this.#describe(box).join(" · ").slice(0, 400)
             : "Click a frame to zoom, ? for keys";
-        $("copy").hidden = !box?.parent;
-        const url = box?.parent ? this.model.grouping.sourceUrl(box.key) : null;
+        $("copy").hidden = $("menu-open").hidden = !box?.isFrame;
+        const url = box?.isFrame ? this.model.grouping.sourceUrl(box.key) : null;
         $("source").hidden = !url;
         $("source").href = url ?? "#";
     }
 
-    async #copyName() {
+    #copyName() {
         const box = this.graph.selected;
-        if (!box?.parent)
-            return;
+        if (box?.isFrame)
+            this.#copy(this.model.grouping.fullName(box.key));
+    }
+
+    async #copy(text) {
         try {
-            await navigator.clipboard.writeText(this.model.grouping.fullName(box.key));
+            await navigator.clipboard.writeText(text);
             $("status").textContent = "Copied";
         } catch {
             $("status").textContent = "The browser doesn't let this page copy";
         }
+    }
+
+    /* --- the menu of a frame --- */
+
+    #openMenu(key, event) {
+        event.preventDefault();
+        this.#hover(null);
+        this.menu.open(key, event.clientX, event.clientY);
+    }
+
+    #openMenuOfSelected() {
+        const box = this.graph.selected;
+        if (!box?.isFrame)
+            return;
+        const {x, y} = this.graph.place(box);
+        this.menu.open(box.key, x, y);
+    }
+
+    /* What the menu has beside the rules. */
+    #frameActions(key) {
+        const {grouping} = this.model;
+        const actions = [["Callers and callees", () => this.#centre(key)],
+                         ["Copy name", () => this.#copy(grouping.fullName(key))]];
+        const url = grouping.sourceUrl(key);
+        if (this.listing.has(key))
+            actions.push(["Source with its lines' cost", () => this.listing.open(key)]);
+        if (url)
+            actions.push(["Open source", () => open(url, "_blank", "noopener,noreferrer")]);
+        return actions;
     }
 
     #showCrumbs() {
@@ -253,7 +395,7 @@ class Page {
             crumb.addEventListener("click", () => graph.zoom(box));
             return crumb;
         }));
-        $("crumbs").hidden = path.length < 2;
+        $("crumbs").hidden = path.length < 2 || this.model.callers !== null;
         $("crumbs").scrollLeft = $("crumbs").scrollWidth;
     }
 
@@ -288,16 +430,16 @@ class Page {
             value.textContent = text;
             list.append(term, value);
         };
-        const amount = (value) => `${formatValue(value, unit)} · ${formatShare(value, model.total)}`;
+        const amount = (value) => `${formatValue(value, unit)} · ${formatShare(value, model.whole)}`;
         if (model.comparison)
             this.#tipChange(model.changeOf(box), line);
         else
             line("total", amount(box.total));
-        if (!model.comparison && !model.options.inverted)
+        if (!model.comparison && !box.upward)
             line("self", amount(box.self));
-        if (!model.comparison && box.parent)
+        if (!model.comparison && box.isFrame)
             line("everywhere", `${amount(model.totalOf[box.key])}, self ${amount(model.selfOf[box.key])}`);
-        if (box.parent) {
+        if (box.isFrame) {
             const place = grouping.place(box.key), module = grouping.module(box.key);
             line("at", place === module ? "" : place.slice(-300));
             line("module", module.slice(-300));
@@ -320,16 +462,28 @@ class Page {
     #listen() {
         const {graph} = this;
         const pressed = (id, change) => $(id).addEventListener("click", () => this.#toggle(id, change));
-        pressed("flame", (on) => graph.setFlame(on));
+        pressed("flame", (on) => {
+            graph.setFlame(on);
+            this.beside.update();
+            this.address.changed();
+        });
+        pressed("heat-toggle", (on) => this.heat.open(on));
+        pressed("beside", (on) => this.#showBeside(on));
         pressed("inverted", (inverted) => this.update({inverted}));
         pressed("hide-native", (hideNative) => this.update({hideNative}));
+        pressed("all-native", (allNative) => this.update({allNative}));
         pressed("collapse", (collapse) => this.update({collapse}));
         pressed("table-toggle", (on) => this.#showTable(on));
         $("column").addEventListener("change", () => this.update({column: Number($("column").value)}));
         $("grouping").addEventListener("change", () => this.update({by: $("grouping").value}));
         $("filter").addEventListener("click", () => this.#openFilters($("filters").hidden));
         $("theme").addEventListener("click", () => this.#setTheme(this.theme === "dark" ? "light" : "dark"));
+        $("menu-open").addEventListener("click", () => this.#openMenuOfSelected());
         $("copy").addEventListener("click", () => this.#copyName());
+        $("save").addEventListener("change", () => {
+            this.#save($("save").value);
+            $("save").value = "";
+        });
         $("help-open").addEventListener("click", () => $("help").showModal());
         $("search").addEventListener("input", () => this.#search($("search").value));
         $("search").addEventListener("keydown", (event) => {
@@ -345,12 +499,13 @@ class Page {
     }
 
     #key(event) {
-        if (event.ctrlKey || event.metaKey || event.altKey || $("help").open)
+        if (event.ctrlKey || event.metaKey || event.altKey || $("help").open || $("listing").open)
             return;
         if (event.key === "Escape")
             return this.#escape();
         if (event.target.matches("input, select"))
             return;
+        const {graph} = this;
         const action = {
             "/": () => $("search").focus(),
             n: () => this.#step(1),
@@ -360,10 +515,17 @@ class Page {
             i: () => $("inverted").click(),
             h: () => $("hide-native").click(),
             r: () => $("collapse").click(),
-            f: () => this.filters.available && $("filter").click(),
+            a: () => this.model.profile.hasHelpers && $("all-native").click(),
+            f: () => $("filter").click(),
+            m: () => this.#openMenuOfSelected(),
+            p: () => graph.selected?.isFrame && this.#centre(graph.selected.key),
             t: () => $("table-toggle").click(),
             c: () => this.#copyName(),
             s: () => $("source").hidden || $("source").click(),
+            l: () => graph.selected?.isFrame && this.listing.has(graph.selected.key) &&
+                this.listing.open(graph.selected.key),
+            e: () => this.heat.available && $("heat-toggle").click(),
+            b: () => this.model.comparison && $("beside").click(),
             "?": () => $("help").showModal(),
         }[event.key];
         if (!action)
@@ -381,6 +543,8 @@ class Page {
         } else if ($("search").value) {
             $("search").value = "";
             this.#search("");
+        } else if (this.model.callers) {
+            this.update({centre: null});
         } else {
             this.graph.select(null);
             this.graph.zoom(this.model.root);

@@ -28,20 +28,47 @@ function printable(text, limit = 2000) {
                        "\ufffd");
 }
 
-const MOST_FACETS = 64;
+const MOST_FACETS = 500;
 
-/* What samples can be told apart by: `source` is each sample's label set or link, and `of` the
- * value (an index, or -1) of each of those. */
+/* What samples can be told apart by: `source` is each sample's label set or link, `of` the value
+ * (an index, or -1) of each of those, and `more` the other values of the few that have several. */
 class Facet {
     constructor(name, source, size) {
-        Object.assign(this, {name, source, of: new Int32Array(size).fill(-1),
-                             values: [], index: new Map(), chosen: new Set()});
+        Object.assign(this, {name, source, of: new Int32Array(size).fill(-1), more: new Map(),
+                             values: [], index: new Map(), chosen: new Set(), leftOut: new Set()});
+    }
+
+    /* Whether it keeps anything from being shown. */
+    get narrows() {
+        return this.chosen.size > 0 || this.leftOut.size > 0;
     }
 
     put(id, text) {
         if (!this.index.has(text))
             this.index.set(text, this.values.push(text) - 1);
-        this.of[id] = this.index.get(text);
+        const value = this.index.get(text);
+        if (this.of[id] < 0)
+            this.of[id] = value;
+        else
+            this.more.set(id, [...this.more.get(id) ?? [], value]);
+    }
+
+    /* Of a label set or link: what is chosen, or else all but what is left out. */
+    passes(id) {
+        const {chosen, leftOut} = this;
+        return chosen.size > 0 ? this.#has(id, chosen) : leftOut.size === 0 || !this.#has(id, leftOut);
+    }
+
+    #has(id, values) {
+        return values.has(this.of[id]) || (this.more.get(id)?.some((value) => values.has(value)) ?? false);
+    }
+
+    /* Adds a sample's amount to the total of each of its values. */
+    add(totals, sample, amount) {
+        const id = this.source[sample];
+        if (this.of[id] >= 0)
+            totals[this.of[id]] += amount;
+        this.more.get(id)?.forEach((value) => totals[value] += amount);
     }
 }
 
@@ -55,15 +82,42 @@ class Profile {
         this.strings = raw.strings;
         this.functions = raw.functions;
         this.frames = raw.frames;
+        this.typeNames = raw.types;
         this.kinds = this.#kinds(raw);
+        this.allNative = raw.allNative;
+        this.helper = new Uint8Array(raw.frames.function.length); /* frames: the interpreter's own? */
+        raw.helpers.forEach((frame) => this.helper[frame] = 1);
+        this.hasHelpers = raw.helpers.length > 0;
         this.#growTree(raw.tree);
         this.#readSamples(raw.samples);
+        this.labelSets = raw.labels.length;
+        this.links = raw.links.length;
         this.facets = this.#facets(raw);
+        this.idle = this.#findIdle();
         this.time = this.#takeTime(raw);
         this.source = raw.source ?? null;
+        this.lines = new Map(); /* file → line → its text */
+        for (const [file, first, ...texts] of raw.lines ?? [])
+            texts.forEach((text, i) => this.#linesOf(file).set(first + i, text));
         this.diff = raw.diff ?? null;
-        if (this.diff?.perSecond)
+        if (this.diff)
+            this.#compare();
+    }
+
+    #linesOf(file) {
+        if (!this.lines.has(file))
+            this.lines.set(file, new Map());
+        return this.lines.get(file);
+    }
+
+    #compare() {
+        if (this.diff.normalized === "second")
             this.#normalise();
+        const whole = (column) => this.amounts[column].reduce((sum, value) => sum + value, 0);
+        const weight = this.diff.normalized === "total" ? whole(NEW) / (whole(BASE) || 1) || 1 : 1;
+        this.values.push({type: "both", unit: this.values[NEW].unit});
+        this.amounts.push(this.amounts[NEW].map((value, sample) => value + weight * this.amounts[BASE][sample]));
+        this.defaultColumn = BOTH;
     }
 
     /* Both sides of a comparison per second of wall time. */
@@ -121,7 +175,7 @@ class Profile {
             for (let i = 0; i < set.length; i += 2) {
                 if (!labels.has(set[i]) && labels.size < MOST_FACETS)
                     labels.set(set[i], new Facet(set[i], this.labels, raw.labels.length));
-                labels.get(set[i])?.put(id, set[i + 1]);
+                labels.get(set[i])?.put(id, String(set[i + 1]));
             }
         });
         const links = ["trace", "span"].map((name) => new Facet(name, this.link, raw.links.length));
@@ -133,6 +187,13 @@ class Profile {
         const rank = (facet) => (first.indexOf(facet.name) + 1) || 9;
         return [...[...labels.values()].sort((a, b) => rank(a) - rank(b)),
                 ...links.filter((facet) => facet.values.length > 0)];
+    }
+
+    /* A thread that waits for work takes time and tells nothing: left out until it is asked for. */
+    #findIdle() {
+        const facet = this.facets.find(({name, source}) => name === "wait.reason" && source === this.labels);
+        const value = facet?.index.get("idle");
+        return value === undefined ? null : {facet, value};
     }
 
     /* The intervals are no facet but the time strip's; of a comparison, nothing at all. */
@@ -179,13 +240,17 @@ class Time {
         this.held = this.intervals.map((each) => this.holds(each));
     }
 
+    get narrows() {
+        return this.chosen !== null;
+    }
+
     holds(interval) {
         const {chosen} = this;
         return !chosen || (middle(interval) >= chosen.from && middle(interval) < chosen.to);
     }
 
-    /* Without an interval a sample is of no time at all. */
-    passes(sample) {
-        return !this.chosen || this.held[this.of[this.source[sample]]] === true;
+    /* Of a label set. Without an interval it is of no time at all. */
+    passes(id) {
+        return !this.chosen || this.held[this.of[id]] === true;
     }
 }

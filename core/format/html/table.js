@@ -1,21 +1,41 @@
 /* The table beside the graph: every function with its own and its cumulative value. Only the
  * rows in sight exist; a spacer row above and below stands for the others. */
 
+const COLLATOR = new Intl.Collator(); /* many times as fast as localeCompare() */
 const LINE = 26; /* CSS pixels of a row, as in the style sheet */
 
 class Table {
     constructor(pane, body, model, events) {
         Object.assign(this, {pane, body, model, events});
-        this.sort = model.comparison ? "change" : "self";
+        if (model.comparison) /* both sides' self in place of self and total */
+            for (const [column, side, text] of [["self", "base", "Base"], ["total", "new", "New"]])
+                this.#rename(pane.querySelector(`[data-sort=${column}]`), side, text);
+        this.sort = this.usualSort = model.comparison ? "change" : "self";
         this.selectedKey = -1;
         pane.addEventListener("scroll", () => this.#fill(), {passive: true});
         new ResizeObserver(() => this.#fill()).observe(pane);
+        this.columns = [...pane.querySelectorAll("[data-sort]")].map((button) => button.dataset.sort)
+            .filter((column) => column !== "change" || model.comparison);
         for (const button of pane.querySelectorAll("[data-sort]"))
-            button.addEventListener("click", () => this.sortBy(button.dataset.sort));
+            button.addEventListener("click", () => {
+                this.sortBy(button.dataset.sort);
+                events.sorted();
+            });
         body.addEventListener("click", (event) => this.#click(event));
         body.addEventListener("keydown", (event) => this.#key(event));
+        body.addEventListener("contextmenu", (event) => {
+            const row = event.target.closest("tr[data-key]");
+            if (row)
+                events.asked(Number(row.dataset.key), event);
+        });
         pane.querySelector("#change-heading").hidden = !model.comparison;
         this.sortBy(this.sort);
+    }
+
+    #rename(button, column, text) {
+        button.dataset.sort = column;
+        button.textContent = text;
+        button.title = `Self in ${column}`;
     }
 
     sortBy(column) {
@@ -41,11 +61,14 @@ class Table {
         for (let key = 0; key < grouping.count; key++)
             if (model.has(key) && (!matched || matched[key]))
                 this.keys.push(key);
-        const byName = (a, b) => grouping.name(a).localeCompare(grouping.name(b));
+        const larger = (amounts, a, b) => Math.abs(amounts[b]) - Math.abs(amounts[a]) || amounts[b] - amounts[a];
+        const byName = (a, b) => COLLATOR.compare(grouping.name(a), grouping.name(b));
         const order = {
-            self: (a, b) => selfOf[b] - selfOf[a] || totalOf[b] - totalOf[a],
-            total: (a, b) => totalOf[b] - totalOf[a] || selfOf[b] - selfOf[a],
-            change: (a, b) => weight(b) - weight(a) || totalOf[b] - totalOf[a],
+            self: (a, b) => larger(selfOf, a, b) || larger(totalOf, a, b),
+            total: (a, b) => larger(totalOf, a, b) || larger(selfOf, a, b),
+            base: (a, b) => model.changeOfKey(b).base - model.changeOfKey(a).base,
+            new: (a, b) => model.changeOfKey(b).now - model.changeOfKey(a).now,
+            change: (a, b) => weight(b) - weight(a) || larger(totalOf, a, b),
             name: byName,
         }[this.sort];
         this.keys.sort((a, b) => order(a, b) || a - b);
@@ -100,9 +123,10 @@ class Table {
         row.dataset.key = key;
         row.tabIndex = 0;
         row.setAttribute("aria-selected", String(key === this.selectedKey));
-        row.append(this.#amount(model.selfOf[key]), this.#amount(model.totalOf[key]));
         if (model.comparison)
-            row.append(this.#change(key));
+            row.append(this.#side(key, "base", BASE), this.#side(key, "now", NEW), this.#change(key));
+        else
+            row.append(this.#amount(model.selfOf[key]), this.#amount(model.totalOf[key]));
         row.append(this.#name(key));
         row.title = [grouping.name(key), grouping.place(key)].filter(Boolean).join("\n").slice(0, 600);
         return row;
@@ -114,9 +138,20 @@ class Table {
         cell.className = "amount";
         const share = document.createElement("span");
         share.className = "share";
-        share.textContent = formatShare(value, model.total);
+        share.textContent = formatShare(value, model.whole);
         cell.append(formatValue(value, model.unit), share);
-        cell.style.setProperty("--part", model.total > 0 ? value / model.total : 0);
+        cell.style.setProperty("--part", model.whole > 0 ? Math.abs(value) / model.whole : 0);
+        return cell;
+    }
+
+    #side(key, side, column) {
+        const {model} = this, {comparison} = model;
+        const value = model.changeOfKey(key)[side];
+        const whole = comparison.whole[column] * comparison.scale[column];
+        const cell = document.createElement("td");
+        cell.className = "amount";
+        cell.textContent = comparison.formatAmount(value, model.unit);
+        cell.style.setProperty("--part", whole > 0 ? Math.abs(value) / whole : 0);
         return cell;
     }
 
@@ -145,9 +180,25 @@ class Table {
          * column. */
         const text = grouping.name(key);
         const nameless = place.textContent && text.startsWith(`${place.textContent}+0x`);
-        name.textContent = text.slice(nameless ? place.textContent.length : 0).slice(0, 300);
-        cell.append(name, place);
+        name.append(...this.#parts(text.slice(nameless ? place.textContent.length : 0).slice(0, 300)));
+        const line = document.createElement("div");
+        line.className = "line";
+        line.append(name, place);
+        cell.append(line);
         return cell;
+    }
+
+    /* Where there is no room for all, its packages go first. */
+    #parts(text) {
+        const length = prefixLength(text, this.model.options.by);
+        const part = (className, tag, content) => {
+            const made = document.createElement("span");
+            made.className = className;
+            made.appendChild(document.createElement(tag)).textContent = content;
+            return made;
+        };
+        const rest = part("rest", "bdi", text.slice(length));
+        return length > 0 ? [part("prefix", "bdi", text.slice(0, length)), rest] : [rest];
     }
 
     #click(event) {

@@ -36,7 +36,7 @@ class Timeline {
         if (chosen?.from === time.chosen?.from && chosen?.to === time.chosen?.to)
             return;
         time.choose(chosen);
-        this.changed();
+        this.changed({});
     }
 
     clear() {
@@ -154,8 +154,9 @@ class Timeline {
     /* What the highest column stands for. CPU time per second is a number of processors. */
     #drawScale(context) {
         const {model, most} = this;
-        const {type} = model.profile.values[model.options.column];
-        const text = type === "cpu" ? `${(most / 1e9).toFixed(most < 1e10 ? 2 : 1)} CPUs`
+        const {type, unit} = model.profile.values[model.options.column];
+        const processors = most * (UNITS.get(unit.toLowerCase())?.factor ?? NaN) / 1e9;
+        const text = type === "cpu" && processors >= 0 ? `${processors.toFixed(processors < 10 ? 2 : 1)} CPUs`
             : `${formatValue(most, model.unit)}/s`;
         context.textBaseline = "top";
         context.fillStyle = THEMES[this.theme].veil;

@@ -5,24 +5,46 @@ const NUMBER = new Intl.NumberFormat("en-US", {maximumFractionDigits: 0});
 function formatScaled(value, steps) {
     const [scale, name] = steps.find(([step]) => Math.abs(value) >= step) ?? steps.at(-1);
     const scaled = value / scale;
-    const digits = Math.abs(scaled) >= 100 ? 0 : Math.abs(scaled) >= 10 ? 1 : 2;
+    const digits = scale === 1 ? 0 : Math.abs(scaled) >= 99.95 ? 0 : Math.abs(scaled) >= 9.995 ? 1 : 2;
     return `${scaled.toFixed(digits)} ${name}`;
 }
 
 const TIME_STEPS = [[1e9, "s"], [1e6, "ms"], [1e3, "µs"], [1, "ns"]];
-const BYTE_STEPS = [[2 ** 40, "TiB"], [2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"], [1, "B"]];
+const BYTE_STEPS = [[2 ** 60, "EiB"], [2 ** 50, "PiB"], [2 ** 40, "TiB"], [2 ** 30, "GiB"], [2 ** 20, "MiB"],
+                    [2 ** 10, "KiB"], [1, "B"]];
+const COUNT_STEPS = [[1e18, "E"], [1e15, "P"], [1e12, "T"], [1e9, "G"], [1e6, "M"]];
+
+/* What values are in, in the unit in which steps begin. As for pprof, a kB is 1024 bytes. */
+const UNITS = new Map([
+    ["nanosecond ns", TIME_STEPS, 1], ["microsecond us µs", TIME_STEPS, 1e3], ["millisecond ms", TIME_STEPS, 1e6],
+    ["second sec s", TIME_STEPS, 1e9], ["minute min", TIME_STEPS, 6e10], ["hour h", TIME_STEPS, 3.6e12],
+    ["byte b", BYTE_STEPS, 1], ["kilobyte kb kib", BYTE_STEPS, 2 ** 10], ["megabyte mb mib", BYTE_STEPS, 2 ** 20],
+    ["gigabyte gb gib", BYTE_STEPS, 2 ** 30],
+].flatMap(([names, steps, factor]) => {
+    const [long, ...short] = names.split(" ");
+    return [long, `${long}s`, ...short].map((name) => [name, {steps, factor}]);
+}));
 
 function formatValue(value, unit) {
-    if (value === 0 || (unit === "nanoseconds" && Math.abs(value) < 0.5))
-        return unit === "nanoseconds" ? "0 s" : "0";
-    if (unit === "nanoseconds")
-        return formatScaled(value, TIME_STEPS);
-    if (unit === "bytes")
-        return formatScaled(value, BYTE_STEPS);
-    return Number.isInteger(value) || Math.abs(value) >= 999.5 ? NUMBER.format(value)
-        : value.toFixed(Math.abs(value) >= 99.95 ? 0 : Math.abs(value) >= 9.995 ? 1 : 2);
+    const known = UNITS.get(unit.toLowerCase());
+    if (!known)
+        return formatCount(value);
+    const scaled = value * known.factor;
+    if (known.steps === TIME_STEPS && Math.abs(scaled) < 0.5)
+        return "0 s";
+    return formatScaled(scaled, known.steps);
+}
+
+/* From ten millions on in three digits; what is smaller shows all of its own. */
+function formatCount(value) {
+    const size = Math.abs(value);
+    if (size >= 1e7)
+        return formatScaled(value, COUNT_STEPS);
+    return Number.isInteger(value) || size >= 999.5 ? NUMBER.format(value)
+        : value.toFixed(size >= 99.95 ? 0 : size >= 9.995 ? 1 : 2);
 }
 
 function formatShare(part, whole) {
-    return whole > 0 ? `${(100 * part / whole).toFixed(1)}%` : "–";
+    const share = 100 * part / whole;
+    return whole > 0 ? `${(Math.abs(share) < 0.05 ? 0 : share).toFixed(1)}%` : "–";
 }

@@ -21,6 +21,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct sigaction;
+
 /* The value of a location's profile.frame.type attribute. */
 enum cprof_frame_type {
     CPROF_FRAME_UNKNOWN,
@@ -57,8 +59,10 @@ struct cprof_registers {
 
 /* What the handler knows of the thread it interrupted. */
 struct cprof_interrupted {
-    const void *ucontext;             /* the handler's third argument */
-    struct cprof_registers registers; /* taken from it */
+    const void *ucontext; /* the handler's third argument; NULL where a hook in ordinary code
+                             takes the sample (sample.h) */
+    struct cprof_registers registers; /* taken from it; of a hook's caller, whose pc is then a
+                                         return address */
     void *thread_data;                /* what cprof_thread_set_data() stored, or NULL */
     pid_t tid;                        /* the kernel's; 0 where no handler runs */
 };
@@ -80,6 +84,8 @@ struct cprof_function {
     int64_t column;             /* from 1; 0 = unknown */
     int64_t start_line;         /* the line on which the function begins; 0 = unknown */
     enum cprof_frame_type type; /* CPROF_FRAME_CPYTHON, … */
+    uintptr_t native;           /* where the native function begins that implements it, as
+                                   native_start() tells; 0 = none, or not known */
     const struct cprof_function *caller; /* whose code this one was inlined into, and so on:
                                             shown as its callers; NULL = none. At most 15 */
 };
@@ -93,6 +99,8 @@ enum cprof_role {
     CPROF_ROLE_BASE,        /* the first function of a stack that was laid over another one (a
                                greenlet's): shown, and nothing older is, being another's */
 };
+
+struct cprof_asleep; /* asleep.h */
 
 struct cprof_runtime {
     const char *name; /* "cpython", "ruby", "v8" */
@@ -127,7 +135,7 @@ struct cprof_runtime {
      * -EAGAIN: not yet, the interpreter will name it when its lock allows. The core leaves
      * the sample where it is and asks again at later drains, for some two seconds, while the
      * thread's ring is less than half full, and not when stopping; then -EAGAIN is an error
-     * like any other. */
+     * like any other, unless `function` has a name, by which it is shown then. */
     int (*resolve)(const struct cprof_frame *frame, struct cprof_function *function);
 
     /* [collector] What the native function `symbol` (its linkage name; NULL when the pc has no
@@ -139,6 +147,11 @@ struct cprof_runtime {
      * role() with a pc inside the native function; role() decides where it answers
      * CPROF_ROLE_PLAIN. Cached as well. NULL: never. */
     enum cprof_role (*role_at)(uintptr_t pc);
+
+    /* [collector] Where the native function around `pc` begins; 0 = not known. An interpreter
+     * frame that INHERITs and is implemented by that function (cprof_function.native) stands
+     * right above it, wherever between two interpreter loops it is. Cached. NULL: never. */
+    uintptr_t (*native_start)(uintptr_t pc);
 
     /* [collector] The name of the native function that starts at `start` and has no symbol,
      * for interpreters that know the functions of stripped files. role() is asked about that
@@ -158,12 +171,27 @@ struct cprof_runtime {
      * resolved: what was kept only to name those samples may go. NULL: not interested. */
     void (*drained)(void);
 
+    /* [start] Puts hooks where the runtime allocates what never reaches malloc, that count
+     * CPROF_EVENT_ALLOC (sample.h). 0, or a negative errno with *why for people. May be called
+     * again without alloc_close(), in the child of a fork. NULL: there are none. */
+    int (*alloc_open)(const char **why);
+    /* [start] Takes them out, or leaves them to count for nothing where that can't be. */
+    void (*alloc_close)(void);
+
     /* [fork] Takes and releases the locks that the binding's own code holds for moments, so
      * that a forked child finds none of them held. Called inside fork(2) itself, on the thread
      * that forks, whether or not a hook announced the fork: must not run interpreter code, and
      * who holds such a lock must not wait for the interpreter's. NULL: none. */
     void (*fork_lock)(void);
     void (*fork_unlock)(void);
+
+    /* [start] Is that a handler which the runtime itself put there, to end the process as the
+     * signal's default would? Then nobody handles the signal (engine/terminate.h). NULL: it
+     * puts none there. */
+    bool (*ends_process)(int signal, const struct sigaction *handler);
+
+    /* What it can say of threads that wait. NULL: nothing; their native frames are shown. */
+    const struct cprof_asleep *asleep;
 };
 
 #endif

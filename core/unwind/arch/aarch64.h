@@ -44,6 +44,19 @@ static inline uintptr_t arch_pc(const void *ucontext)
     return ((const ucontext_t *)ucontext)->uc_mcontext.pc;
 }
 
+/* Registers of which only the pc and the stack pointer are known. */
+static inline void arch_fill(ucontext_t *ucontext, uintptr_t unknown)
+{
+    for (unsigned i = 0; i < 31; i++)
+        ucontext->uc_mcontext.regs[i] = unknown;
+}
+
+static inline void arch_set(ucontext_t *ucontext, uintptr_t pc, uintptr_t sp)
+{
+    ucontext->uc_mcontext.pc = pc;
+    ucontext->uc_mcontext.sp = sp;
+}
+
 /* A return address as it was before it was signed: xpaclri, which is a nop on processors
  * without pointer authentication. */
 static inline uintptr_t arch_strip(uintptr_t address)
@@ -58,24 +71,6 @@ static inline uintptr_t arch_thread_pointer(void)
     uintptr_t pointer;
     __asm__("mrs %0, tpidr_el0" : "=r"(pointer));
     return pointer;
-}
-
-/* The kernel's answer: a result or a negative errno; errno itself stays untouched. */
-static inline long arch_syscall(long number, uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d,
-                                uintptr_t e, uintptr_t f)
-{
-    register long x8 __asm__("x8") = number;
-    register uintptr_t x0 __asm__("x0") = a;
-    register uintptr_t x1 __asm__("x1") = b;
-    register uintptr_t x2 __asm__("x2") = c;
-    register uintptr_t x3 __asm__("x3") = d;
-    register uintptr_t x4 __asm__("x4") = e;
-    register uintptr_t x5 __asm__("x5") = f;
-    __asm__ volatile("svc #0"
-                     : "+r"(x0)
-                     : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5)
-                     : "memory");
-    return (long)x0;
 }
 
 #endif

@@ -46,6 +46,19 @@ static inline uintptr_t arch_pc(const void *ucontext)
     return arch_register(ucontext, ARCH_DWARF_RA);
 }
 
+/* Registers of which only the pc and the stack pointer are known. */
+static inline void arch_fill(ucontext_t *ucontext, uintptr_t unknown)
+{
+    for (unsigned i = 0; i < sizeof(gregset_t) / sizeof(greg_t); i++)
+        ucontext->uc_mcontext.gregs[i] = (greg_t)unknown;
+}
+
+static inline void arch_set(ucontext_t *ucontext, uintptr_t pc, uintptr_t sp)
+{
+    ucontext->uc_mcontext.gregs[REG_RIP] = (greg_t)pc;
+    ucontext->uc_mcontext.gregs[REG_RSP] = (greg_t)sp;
+}
+
 /* A return address as it was before it was signed. */
 static inline uintptr_t arch_strip(uintptr_t address)
 {
@@ -57,21 +70,6 @@ static inline uintptr_t arch_thread_pointer(void)
     uintptr_t pointer;
     __asm__("mov %%fs:0, %0" : "=r"(pointer));
     return pointer;
-}
-
-/* The kernel's answer: a result or a negative errno; errno itself stays untouched. */
-static inline long arch_syscall(long number, uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d,
-                                uintptr_t e, uintptr_t f)
-{
-    long result;
-    register uintptr_t r10 __asm__("r10") = d;
-    register uintptr_t r8 __asm__("r8") = e;
-    register uintptr_t r9 __asm__("r9") = f;
-    __asm__ volatile("syscall"
-                     : "=a"(result)
-                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
-                     : "rcx", "r11", "memory");
-    return result;
 }
 
 #endif

@@ -93,6 +93,8 @@ def test_the_resource_is_published_from_start_to_stop():
         context = read(reader.process_context, p.pid)
         assert context.resource["service.name"] == "shared"
         assert context.resource["process.runtime.name"] == "subject"
+        # What only describes is not sent, but who reads this is on the same host.
+        assert context.resource["process.executable.path"] and context.resource["os.type"] == "linux"
         assert context.resource["deployment.environment.name"] == "test"
         assert context.resource["process.pid"] == p.pid
         assert len(context.resource["service.instance.id"]) == 36

@@ -19,7 +19,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "format/format.h"
-#include "sample/handler.h"
+#include "sample/install.h"
 #include "sample/threads.h"
 
 #ifdef __SANITIZE_ADDRESS__
@@ -95,21 +95,41 @@ static void a_program_keeps_its_own_profiling_timer(void **state)
         fail_msg("%u signals with cprof, %u without", with, without);
 }
 
-static void a_program_that_takes_our_signal_lives_on_unsampled(void **state)
+static void a_second_start_joins_the_running_one(void **state)
+{
+    (void)state;
+    const struct cprof_options other = {.exporter = "none", .rate = 1000};
+    const struct cprof_options wrong = {.exporter = "nonsense"};
+    const struct cprof_runtime runtime = {.name = "another"};
+    start(NULL, 100);
+    burn_seven(0.5);
+    assert_int_equal(cprof_start(&other, &runtime, error, sizeof error), CPROF_JOINED);
+    assert_int_equal(cprof_start(&wrong, NULL, error, sizeof error), -EINVAL);
+    assert_non_null(strstr(error, "nonsense"));
+    burn_seven(0.5);
+    struct profile *p = stop_and_read(); /* for one of two: written, and it goes on */
+    assert_close(seconds_in(p, "burn_seven", NULL, NULL), 0.7, 0.06);
+    profile_free(p);
+    assert_true(cprof_is_running());
+    burn_seven(0.5);
+    p = stop_and_read();
+    assert_close(seconds_in(p, "burn_seven", NULL, NULL), 1.05, 0.07);
+    profile_free(p);
+    assert_false(cprof_is_running());
+}
+
+static void the_end_of_a_program_stops_what_was_started_twice(void **state)
 {
     (void)state;
     start(NULL, 100);
-    burn_seven(0.1);
-    signal(handler_choose(), count_own);
+    assert_int_equal(cprof_start(NULL, NULL, error, sizeof error), CPROF_JOINED);
     burn_seven(1.0);
-    struct cprof_stats stats;
-    cprof_stats(&stats);
-    assert_int_equal(stats.threads, 0);
-    assert_int_equal(cprof_stop(5), 0);
-    start(NULL, 100); /* on another signal */
-    burn_seven(0.5);
-    struct profile *p = stop_and_read();
-    assert_close(seconds_in(p, "burn_seven", NULL, NULL), 0.35, 0.05);
+    assert_int_equal(cprof_end(60), 0);
+    assert_false(cprof_is_running());
+    assert_int_equal(cprof_end(60), -ENOENT);
+    struct profile *p = format_read_file(output, error);
+    assert_non_null(p);
+    assert_close(seconds_in(p, "burn_seven", NULL, NULL), 0.7, 0.06);
     profile_free(p);
 }
 
@@ -280,23 +300,60 @@ static int resolve_when_named(const struct cprof_frame *frame, struct cprof_func
     return named ? fake_resolve(frame, function) : -EAGAIN;
 }
 
+static uint64_t names_come;      /* CLOCK_MONOTONIC */
+static _Atomic bool asked_early; /* before that */
+
+/* Whoever is asked says by himself whether it is time: then no sample is old when its name is
+ * refused, however late the collector or the program come to run. */
+static int resolve_in_time(const struct cprof_frame *frame, struct cprof_function *function)
+{
+    if (clock_ns(CLOCK_MONOTONIC) >= names_come)
+        return fake_resolve(frame, function);
+    asked_early = true;
+    return -EAGAIN;
+}
+
 static void names_that_come_later_are_waited_for(void **state)
+{
+    (void)state;
+    struct cprof_runtime slow = fake;
+    slow.resolve = resolve_in_time;
+    for (asked_early = false; !asked_early;) { /* or the collector did not get to ask before */
+        names_come = clock_ns(CLOCK_MONOTONIC) + NS_PER_SECOND / 2;
+        start(&slow, 100);
+        in_loop = true;
+        fake_loop(0.6);
+        in_loop = false;
+        struct cprof_stats stats;
+        struct profile *p = stop_and_read();
+        cprof_stats(&stats);
+        assert_close(seconds_in(p, "function", NULL, NULL), 0.6, 0.06);
+        assert_true(seconds_in(p, "[unknown]", NULL, NULL) == 0);
+        assert_int_equal(stats.samples_failed, 0);
+        profile_free(p);
+    }
+}
+
+static void a_block_has_what_ran_in_it_with_names_or_without(void **state)
 {
     (void)state;
     struct cprof_runtime slow = fake;
     slow.resolve = resolve_when_named;
     named = false;
+    char path[128];
+    snprintf(path, sizeof path, "%s/nameless-block.pb.gz", directory);
+    const struct cprof_options block = {.output = path, .rate = 100};
+    uint64_t capture;
     start(&slow, 100);
+    assert_int_equal(cprof_capture_begin(&block, &slow, &capture, error, 256), CPROF_JOINED);
     in_loop = true;
-    fake_loop(0.6);
+    fake_loop(0.5);
     in_loop = false;
-    named = true;
-    struct cprof_stats stats;
-    struct profile *p = stop_and_read();
-    cprof_stats(&stats);
-    assert_close(seconds_in(p, "function", NULL, NULL), 0.6, 0.06);
-    assert_true(seconds_in(p, "[unknown]", NULL, NULL) == 0);
-    assert_int_equal(stats.samples_failed, 0);
+    assert_int_equal(cprof_capture_end(capture, 60, error, 256), 0);
+    profile_free(stop_and_read());
+    struct profile *p = format_read_file(path, error);
+    assert_non_null(p);
+    assert_close(seconds_in(p, "[unknown]", NULL, NULL), 0.5, 0.06);
     profile_free(p);
 }
 
@@ -341,7 +398,7 @@ static void a_handler_at_work_is_waited_for_but_not_for_ever(void **state)
     burn_three(0.2);
     assert_int_equal(cprof_flush(60), 0);
     assert_true(drains > 0);
-    atomic_fetch_add(&thread_records[0].handlers, 1);
+    threads_begin(&thread_records[0]);
     assert_int_equal(cprof_flush(60), 0);
     unsigned before = drains;
     for (int i = 0; i < 2; i++)
@@ -402,7 +459,7 @@ static void every_profile_carries_the_counts(void **state)
         struct profile *p = format_read_file(path, error);
         if (p == NULL)
             fail_msg("%s", error);
-#define CARRIED(field) assert_true(attribute(p, "cprof." #field) >= 0);
+#define CARRIED(field, kind) assert_true(attribute(p, "cprof." #field) >= 0);
         CPROF_STATS_FIELDS(CARRIED)
 #undef CARRIED
         assert_int_equal(attribute(p, "cprof.samples_unlinked"), 0);
@@ -419,6 +476,44 @@ static void every_profile_carries_the_counts(void **state)
     }
     assert_int_equal(samples, stats.samples);
     assert_int_equal(stats.profiles_exported, 2);
+}
+
+static bool has_key(const struct profile *p, const char *key)
+{
+    for (profile_id set = 1; set < profile_label_set_count(p); set++) {
+        struct profile_label_set labels = profile_get_labels(p, set);
+        for (uint32_t i = 0; i < labels.count; i++)
+            if (strcmp(profile_text(p, labels.labels[i].key), key) == 0)
+                return true;
+    }
+    for (size_t i = 0; i < profile_attribute_count(p, PROFILE_RESOURCE); i++)
+        if (strcmp(profile_text(p, profile_attribute(p, PROFILE_RESOURCE, i)->key), key) == 0)
+            return true;
+    return false;
+}
+
+/* Each would be a label of its own, a thread's even a series. */
+static void what_a_series_can_do_without_is_left_out_on_request(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *variable, *value;
+        bool describes, threads;
+    } cases[] = {{"CPROF_RESOURCE", "identity", false, true},
+                 {"CPROF_RESOURCE", "full", true, true},
+                 {"CPROF_THREAD_LABELS", "off", false, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        setenv(cases[i].variable, cases[i].value, 1);
+        start(NULL, 1000);
+        burn_seven(0.1);
+        struct profile *p = stop_and_read();
+        unsetenv(cases[i].variable);
+        assert_true(has_key(p, "process.pid"));
+        assert_int_equal(has_key(p, "process.executable.path"), cases[i].describes);
+        assert_int_equal(has_key(p, "thread.id"), cases[i].threads);
+        assert_int_equal(has_key(p, "thread.name"), cases[i].threads);
+        profile_free(p);
+    }
 }
 
 NEVER_INLINED static void turn_left(uint64_t way, int depth);
@@ -509,21 +604,32 @@ static void start_and_stop(int times)
     }
 }
 
+/* Bytes that malloc has handed out. */
+static size_t allocated(void)
+{
+#if __GLIBC_PREREQ(2, 33)
+    struct mallinfo2 info = mallinfo2();
+#else
+    struct mallinfo info = mallinfo();
+#endif
+    return (size_t)info.uordblks + (size_t)info.hblkhd;
+}
+
 static void a_thousand_starts_and_stops_leak_nothing(void **state)
 {
     (void)state;
     start_and_stop(50);
     size_t files = entries_of("/proc/self/fd"), threads = entries_of("/proc/self/task");
     size_t timers_before = timers(), mapped = mapped_bytes();
-    struct mallinfo2 before = mallinfo2();
+    size_t before = allocated();
     start_and_stop(MANY);
-    struct mallinfo2 after = mallinfo2();
+    size_t after = allocated();
     assert_int_equal(entries_of("/proc/self/fd"), files);
     assert_int_equal(entries_of("/proc/self/task"), threads);
     assert_int_equal(timers(), timers_before);
     if (MANY == 1000) /* a sanitizer keeps what is freed */
         assert_true(mapped_bytes() <= mapped + (1 << 20));
-    assert_true(after.uordblks + after.hblkhd <= before.uordblks + before.hblkhd + (64 << 10));
+    assert_true(after <= before + (64 << 10));
 }
 
 /* The collector looks at the handler while stop takes it away. */
@@ -553,9 +659,15 @@ static void wrong_calls_are_refused(void **state)
     assert_int_equal(cprof_start(&(struct cprof_options){.rate = 9999}, NULL, error, 256),
                      -EINVAL);
     assert_false(cprof_is_running());
+    const struct cprof_options nowhere = {.output = "/no/such/folder/x.html"};
+    assert_int_equal(cprof_start(&nowhere, NULL, error, 256), -EINVAL);
+    assert_ptr_equal(strstr(error, "output: '/no/such/folder/x.html': "), error);
+    setenv("CPROF_OUTPUT", nowhere.output, 1);
+    assert_int_equal(cprof_start(NULL, NULL, error, 256), -EINVAL);
+    unsetenv("CPROF_OUTPUT");
+    assert_ptr_equal(strstr(error, "CPROF_OUTPUT: '/no/such/folder/x.html': "), error);
     start(NULL, 100);
     assert_true(cprof_is_running());
-    assert_int_equal(cprof_start(NULL, NULL, error, sizeof error), -EALREADY);
     assert_int_equal(cprof_flush(5), 0);
     assert_int_equal(cprof_stop(5), 0);
 }
@@ -580,15 +692,18 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         TEST(errno_is_never_changed),
         TEST(a_program_keeps_its_own_profiling_timer),
-        TEST(a_program_that_takes_our_signal_lives_on_unsampled),
+        TEST(a_second_start_joins_the_running_one),
+        TEST(the_end_of_a_program_stops_what_was_started_twice),
         TEST(a_stack_too_deep_keeps_its_leaves_under_a_truncated_root),
         TEST(interpreted_frames_replace_the_loop),
         TEST(plumbing_is_not_shown_where_it_is_inlined),
         TEST(names_that_come_later_are_waited_for),
+        TEST(a_block_has_what_ran_in_it_with_names_or_without),
         TEST(names_that_never_come_are_given_up),
         TEST(a_handler_at_work_is_waited_for_but_not_for_ever),
         TEST(a_loop_without_a_symbol_is_told_by_its_address),
         TEST(every_profile_carries_the_counts),
+        TEST(what_a_series_can_do_without_is_left_out_on_request),
         TEST(past_the_memory_limit_samples_count_as_overflow),
         TEST(wrong_calls_are_refused),
         TEST(flush_delivers_what_is_there),

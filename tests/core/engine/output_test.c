@@ -14,6 +14,7 @@
 
 static char folder[] = "/tmp/cprof-output-XXXXXX";
 static char path[128];
+static struct output_claim claim;
 
 /* What a process of its own is to write for a pattern. */
 static void claimed_elsewhere(const char *pattern, char *answer, size_t size, pid_t *pid)
@@ -22,8 +23,8 @@ static void claimed_elsewhere(const char *pattern, char *answer, size_t size, pi
     assert_int_equal(pipe(ends), 0);
     *pid = fork();
     if (*pid == 0) {
-        output_fork_child();
-        char *own = output_claim(pattern);
+        output_release(&claim);
+        char *own = output_claim(&claim, pattern);
         if (write(ends[1], own, strlen(own)) < 0)
             _exit(1);
         _exit(0);
@@ -38,7 +39,7 @@ static void claimed_elsewhere(const char *pattern, char *answer, size_t size, pi
 
 static void assert_claims(const char *pattern, const char *expected)
 {
-    char *own = output_claim(pattern);
+    char *own = output_claim(&claim, pattern);
     assert_string_equal(own, expected);
     free(own);
 }
@@ -79,6 +80,23 @@ static void the_same_process_may_write_its_file_again(void **state)
     (void)state;
     assert_claims(path, path);
     assert_claims(path, path);
+}
+
+static void two_profiles_of_one_process_do_not_write_over_each_other(void **state)
+{
+    (void)state;
+    struct output_claim other = {0};
+    char expected[256];
+    assert_claims(path, path);
+    char *beside = output_claim(&other, path);
+    snprintf(expected, sizeof expected, "%s/out.%ld.pb.gz", folder, (long)getpid());
+    assert_string_equal(beside, expected);
+    free(beside);
+    output_release(&claim);
+    char *free_again = output_claim(&other, path);
+    assert_string_equal(free_again, path);
+    free(free_again);
+    output_release(&other);
 }
 
 static void a_file_whose_writer_has_ended_may_be_replaced(void **state)
@@ -124,7 +142,7 @@ static void a_descriptor_that_the_program_has_made_its_own_is_not_closed(void **
         close(fd);
     while ((mine = dup(0)) < 32)
         ;
-    output_fork_child();
+    output_release(&claim);
     for (int fd = 3; fd <= mine; fd++)
         assert_int_equal(close(fd), 0);
 }
@@ -135,6 +153,7 @@ int main(void)
         cmocka_unit_test(a_child_does_not_write_over_its_parents_file),
         cmocka_unit_test(a_file_that_a_living_process_writes_is_left_to_it),
         cmocka_unit_test(the_same_process_may_write_its_file_again),
+        cmocka_unit_test(two_profiles_of_one_process_do_not_write_over_each_other),
         cmocka_unit_test(a_file_whose_writer_has_ended_may_be_replaced),
         cmocka_unit_test(another_way_to_spell_the_path_is_the_same_file),
         cmocka_unit_test(a_pattern_with_the_pid_is_never_taken),

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "format/format.h"
+#include "rest.h"
 
 char directory[32] = "/tmp/cprof-engine-XXXXXX";
 char output[96], error[256];
@@ -15,7 +16,7 @@ volatile uint64_t sink;
 int make_directory(void **state)
 {
     (void)state;
-    return mkdtemp(directory) == NULL;
+    return mkdtemp(directory) == NULL || rest_at_forks() != 0;
 }
 
 int remove_directory(void **state)
@@ -99,6 +100,19 @@ bool has_frame(const struct profile *p, profile_id stack, const char *name)
         if (location_is(p, s.locations[i], name))
             return true;
     return false;
+}
+
+double total(const struct profile *p, const char *column, const char *frame)
+{
+    int number = profile_value_column(p, column);
+    assert_true(number >= 0);
+    double sum = 0;
+    for (size_t i = 0; i < profile_sample_count(p); i++) {
+        const struct profile_sample sample = profile_get_sample(p, i);
+        if (frame == NULL || has_frame(p, sample.stack, frame))
+            sum += (double)profile_value(p, &sample, (size_t)number);
+    }
+    return sum;
 }
 
 double seconds_in(const struct profile *p, const char *frame, const char *key,

@@ -60,6 +60,9 @@ struct profile *stop_and_read(void);
 bool location_is(const struct profile *p, profile_id id, const char *name);
 bool has_frame(const struct profile *p, profile_id stack, const char *name);
 
+/* What a column says of samples that have the frame (NULL: of all). */
+double total(const struct profile *p, const char *column, const char *frame);
+
 /* Seconds of CPU in samples that have the frame (NULL: all) and the label (NULL: any). */
 double seconds_in(const struct profile *p, const char *frame, const char *key,
                   const char *value);

@@ -186,6 +186,11 @@ static void passing_trouble_is_retried_until_the_profile_is_delivered(void **sta
     }
 }
 
+#define EIGHT_LABELS                                                                           \
+    "k8s.pod.name=a, host.name=b, os.type=c, "                                                 \
+    "service.version=d, k8s.pod.uid=e, region=f, process.pid=g, a=h"
+#define MANY_LABELS EIGHT_LABELS ", " EIGHT_LABELS ", " EIGHT_LABELS ", " EIGHT_LABELS
+
 static void refusals_are_counted_and_never_retried(void **state)
 {
     (void)state;
@@ -203,6 +208,17 @@ static void refusals_are_counted_and_never_retried(void **state)
               "18\r\n\r\n404 page not found"),
          "--feature-gates=service.profilesSupport"},
         {SEND("HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n"), "larger than"},
+        /* As Pyroscope says it, the labels themselves before what is wrong with them. */
+        {SEND("HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n"
+              "Content-Length: 462\r\n\r\n"
+              "profile series '{" MANY_LABELS "}' has 34 label names; limit 30"),
+         "has 34 label names; limit 30 (send fewer: no CPROF_RESOURCE=full"},
+        {SEND("HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n"
+              "Content-Length: 22\r\n\r\nMAXIMUM depth exceeded"),
+         "depth exceeded (raise that limit in the server"},
+        {SEND("HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n"
+              "Content-Length: 17\r\n\r\nprofile too large"),
+         "profile too large (raise that limit in the server"},
         {SEND("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"), "HTTP 500"},
         {SEND("HTTP/1.1 301 Moved\r\nLocation: https://me:secret@elsewhere/x?key=secret\r\n"
               "Content-Length: 0\r\n\r\n"),
@@ -237,6 +253,118 @@ static void refusals_are_counted_and_never_retried(void **state)
         free(told);
         server_stop(server);
     }
+}
+
+static struct profile *profile_of_a_pod(void)
+{
+    static const char *const attributes[] = {"service.name", "service.version", "k8s.pod.name",
+                                             "k8s.pod.uid",  "cloud.region",    "host.name"};
+    struct profile *profile = make_profile(3, NULL);
+    for (size_t i = 0; i < COUNT(attributes); i++)
+        profile_set_text(profile, PROFILE_RESOURCE, attributes[i], "x");
+    for (int64_t thread = 1; thread <= 2; thread++) {
+        const struct profile_label labels[] = {
+            {.key = profile_string(profile, "thread.id"), .number = thread, .is_number = true},
+            {.key = profile_string(profile, "endpoint"), .text = profile_string(profile, "/")},
+        };
+        profile_add(profile, 0, 0, 0, profile_labels(profile, labels, 2),
+                    (int64_t[]){4, 40000000});
+    }
+    return profile;
+}
+
+/* Which of these names stand in a request. */
+static void assert_names(const struct request *request, const char *const *names, size_t count,
+                         bool there)
+{
+    for (size_t i = 0; i < count; i++)
+        if ((memmem(request->body, request->body_size, names[i], strlen(names[i])) != NULL) !=
+            there)
+            fail_msg("%s is %s", names[i], there ? "missing" : "still there");
+}
+
+/* As Pyroscope has it, which tells the names of one series at a time. */
+static void a_server_of_few_label_names_gets_those_that_tell_most(void **state)
+{
+    (void)state;
+    static const struct reply script[] = {
+        SEND("HTTP/1.1 400 Bad Request\r\nContent-Length: 35\r\n\r\n"
+             "x '{}' has 32 label names; limit 30"),
+        SEND("HTTP/1.1 400 Bad Request\r\nContent-Length: 35\r\n\r\n"
+             "y '{}' has 31 label names; limit 30"),
+        OK_REPLY,
+    };
+    static const char *const left[] = {"thread.id", "k8s.pod.uid", "host.name"};
+    static const char *const kept[] = {"service.name", "service.version", "k8s.pod.name",
+                                       "cloud.region", "endpoint"};
+    struct server *server = server_start(script, COUNT(script));
+    struct exporter_options options = options_for(server_url(server));
+    options.otlp.packing = PACK_NONE;
+    struct exporter *exporter = start_exporter(&options);
+    struct exporter_stats stats;
+    capture_errors();
+    for (size_t profile = 1; profile <= 2; profile++) {
+        exporter_submit(exporter, profile_of_a_pod());
+        assert_int_equal(exporter_flush(exporter, 10), 0);
+        assert_int_equal(server_requests(server), 2 + profile); /* what was learnt stays */
+        const struct request *taken = server_request(server, 1 + profile);
+        assert_names(taken, left, COUNT(left), false);
+        assert_names(taken, kept, COUNT(kept), true);
+        assert_int_equal(encoded_total(taken->body, taken->body_size), 11);
+    }
+    assert_int_equal(exporter_stop(exporter, 5, &stats), 0);
+    char *told = captured_errors();
+    assert_string_equal(told,
+                        "cprof: otlp: the server takes 30 label names a series: 3 are left "
+                        "off from now on: thread.id, k8s.pod.uid, host.name\n");
+    assert_int_equal(stats.exported, 2);
+    assert_int_equal(stats.failed + stats.dropped, 0);
+    free(told);
+    server_stop(server);
+}
+
+/* Numbers that make no sense, or names that are all needed, end in the refusal as it was. */
+static void a_refusal_for_label_names_may_be_the_last_word(void **state)
+{
+    (void)state;
+    static const struct reply script[] = {
+        SEND("HTTP/1.1 400 Bad Request\r\nContent-Length: 34\r\n\r\n"
+             "x '{}' has 30 label names; limit 0"),
+        SEND("HTTP/1.1 400 Bad Request\r\nContent-Length: 45\r\n\r\n"
+             "x has 99999999999999999999 label names; limit"),
+        SEND("HTTP/1.1 400 Bad Request\r\nContent-Length: 34\r\n\r\n"
+             "x '{}' has 90 label names; limit 3"),
+    };
+    for (size_t i = 0; i < COUNT(script); i++) {
+        struct server *server = server_start(&script[i], 1);
+        struct exporter *exporter = start_for(server);
+        capture_errors();
+        exporter_submit(exporter, profile_of_a_pod());
+        assert_int_equal(exporter_flush(exporter, 10), -EIO);
+        assert_int_equal(exporter_stop(exporter, 5, NULL), 0);
+        char *told = captured_errors();
+        assert_non_null(strstr(told, "a profile is lost: HTTP 400"));
+        assert_non_null(strstr(told, "CPROF_THREAD_LABELS=off"));
+        assert_int_equal(server_requests(server), 1);
+        free(told);
+        server_stop(server);
+    }
+}
+
+/* Whoever stops without a flush before is told as well. */
+static void a_stop_says_that_the_only_profile_was_refused(void **state)
+{
+    (void)state;
+    static const struct reply script[] = {
+        SEND("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")};
+    struct server *server = server_start(script, 1);
+    struct exporter *exporter = start_for(server);
+    capture_errors();
+    exporter_submit(exporter, make_profile(3, NULL));
+    int stopped = exporter_stop(exporter, 5, NULL);
+    free(captured_errors());
+    assert_int_equal(stopped, -EIO);
+    server_stop(server);
 }
 
 static void odd_successes_are_successes(void **state)
@@ -495,6 +623,9 @@ int main(void)
         cmocka_unit_test(a_unix_socket_is_a_server_too),
         cmocka_unit_test(passing_trouble_is_retried_until_the_profile_is_delivered),
         cmocka_unit_test(refusals_are_counted_and_never_retried),
+        cmocka_unit_test(a_server_of_few_label_names_gets_those_that_tell_most),
+        cmocka_unit_test(a_refusal_for_label_names_may_be_the_last_word),
+        cmocka_unit_test(a_stop_says_that_the_only_profile_was_refused),
         cmocka_unit_test(odd_successes_are_successes),
         cmocka_unit_test(a_warning_in_a_success_is_told_once),
         cmocka_unit_test(the_servers_retry_after_is_kept),

@@ -183,7 +183,7 @@ static struct profile *new_code(int interval, struct budget *budget)
         const struct profile_line line = {.function = profile_function(p, &function)};
         profile_id location =
             profile_location(p, &(struct profile_location){.line_count = 1, .lines = &line});
-        profile_add(p, profile_stack(p, &location, 1), 0, 0, (int64_t[]){1});
+        profile_add(p, 0, profile_stack(p, &location, 1), 0, 0, (int64_t[]){1});
     }
     return p;
 }
@@ -216,6 +216,29 @@ static void a_run_without_end_leaves_room_for_each_interval(void **state)
     unlink(path);
 }
 
+static void a_run_is_written_though_all_memory_is_taken_before_its_first_interval(void **state)
+{
+    (void)state;
+    char error[256];
+    struct budget budget;
+    budget_init(&budget, 1 << 20);
+    const char *path = in_folder("run.otlp");
+    const struct exporter_options options = {.output = path, .budget = &budget};
+    struct exporter *exporter = exporter_new(&options, error, sizeof error);
+    struct profile *interval = new_code(0, &budget);
+    size_t taken = budget.limit;
+    while (taken > 0 && !budget_take(&budget, taken))
+        taken -= taken > 64 ? 64 : taken;
+    assert_int_not_equal(taken, 0);
+    assert_false(budget_take(&budget, 64));
+    exporter_submit(exporter, interval);
+    assert_int_equal(exporter_stop(exporter, 10, NULL), 0);
+    assert_int_equal(file_total(path), 301);
+    budget_give(&budget, taken);
+    assert_int_equal(budget_used(&budget), 0);
+    unlink(path);
+}
+
 static void all_memory_comes_back(void **state)
 {
     (void)state;
@@ -243,6 +266,7 @@ int main(void)
         cmocka_unit_test(the_run_is_rescued_when_its_folder_vanishes),
         cmocka_unit_test(an_interval_that_cannot_be_written_is_counted),
         cmocka_unit_test(a_run_without_end_leaves_room_for_each_interval),
+        cmocka_unit_test(a_run_is_written_though_all_memory_is_taken_before_its_first_interval),
         cmocka_unit_test(all_memory_comes_back),
     };
     if (mkdtemp(folder) == NULL)

@@ -341,7 +341,7 @@ static void too_large_a_message_arrives_in_pieces(void **state)
     for (size_t i = 0; i < 20000; i++) {
         const struct profile_location location = {.address = i + 1};
         profile_id frame = profile_location(p, &location);
-        profile_add(p, profile_stack(p, &frame, 1), 0, 0, &one);
+        profile_add(p, 0, profile_stack(p, &frame, 1), 0, 0, &one);
     }
     exporter_submit(exporter, p);
     assert_int_equal(exporter_flush(exporter, 30), 0);

@@ -384,7 +384,7 @@ static struct profile *make_large(size_t stacks)
     for (size_t i = 0; i < stacks; i++) {
         const struct profile_location location = {.address = i + 1};
         profile_id frame = profile_location(p, &location);
-        profile_add(p, profile_stack(p, &frame, 1), 0, 0, &one);
+        profile_add(p, 0, profile_stack(p, &frame, 1), 0, 0, &one);
     }
     return p;
 }
@@ -394,7 +394,10 @@ static void a_profile_that_is_too_large_arrives_in_pieces(void **state)
     (void)state;
     static const struct reply script[] = {
         SEND("HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n"),
-        SEND("HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n"), OK_REPLY};
+        SEND(
+            "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 34\r\n\r\n"
+            "the profile exceeds the size limit"),
+        OK_REPLY};
     for (int spool = 0; spool < 2; spool++) {
         struct server *server = server_start(script, 3);
         struct exporter *exporter = start_for(server_url(server), spool, 64 << 20);
@@ -425,7 +428,7 @@ static struct profile *make_huge(void)
         const struct profile_line line = {.function = profile_function(p, &function)};
         const struct profile_location location = {.line_count = 1, .lines = &line};
         profile_id frame = profile_location(p, &location);
-        profile_add(p, profile_stack(p, &frame, 1), 0, 0, &one);
+        profile_add(p, 0, profile_stack(p, &frame, 1), 0, 0, &one);
     }
     free(name);
     return p;

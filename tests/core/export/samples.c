@@ -25,18 +25,16 @@ static profile_id frame(struct profile *p, const char *name)
 struct profile *make_profile(int64_t count, struct budget *budget)
 {
     struct profile *p = profile_new(budget);
-    profile_add_value_type(p, "samples", "count");
+    profile_add_value_type(p, 0, "samples", "count");
     profile_set_text(p, PROFILE_RESOURCE, "service.name", "test");
     struct profile_header *header = profile_header(p);
     header->time_ns = 1700000000000000000;
     header->duration_ns = 10000000000;
-    header->period = 10000000;
-    header->period_type.type = profile_string(p, "cpu");
-    header->period_type.unit = profile_string(p, "nanoseconds");
+    profile_set_period(p, 0, "cpu", "nanoseconds", 10000000);
     header->scope_name = profile_string(p, "cprof");
     memset(header->profile_id, (int)count | 1, sizeof header->profile_id);
     const profile_id stack[] = {frame(p, "work"), frame(p, "main")};
-    profile_add(p, profile_stack(p, stack, 2), 0, 0, &count);
+    profile_add(p, 0, profile_stack(p, stack, 2), 0, 0, &count);
     return p;
 }
 
@@ -82,14 +80,14 @@ int64_t arrived_since(struct server *server, size_t first)
 
 uint64_t told_since(struct server *server, size_t first)
 {
-    struct untold told = {0};
+    struct unreported told = {0};
     for (size_t i = first; i < server_requests(server); i++) {
         const struct request *request = server_request(server, i);
         char error[FORMAT_ERROR_SIZE];
         struct profile *profile =
             format_read(&format_otlp, request->body, request->body_size, error);
         if (profile)
-            untold_lost(&told, profile);
+            unreported_lost(&told, profile);
         profile_free(profile);
     }
     return told.dropped;

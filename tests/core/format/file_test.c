@@ -56,11 +56,20 @@ static void the_ending_picks_the_format(void **state)
         {"a.pb.gz", &format_pprof},
         {"a.pprof", &format_pprof},
         {"dir.d/x.otlp", &format_otlp},
+        {"x.otlp.gz", &format_otlp},
+        {"x.folded.gz", &format_collapsed},
+        {"x.gz", NULL},
         {"a.collapsed", &format_collapsed},
         {"a.folded", &format_collapsed},
         {"a.txt", &format_collapsed},
         {"a.html", &format_html},
         {"a.speedscope.json", &format_speedscope},
+        {"a.cpuprofile", &format_cpuprofile},
+        {"a.firefox.json", &format_gecko},
+        {"a.callgrind", &format_callgrind},
+        {"a.pstats", &format_pstats},
+        {"a.heapprofile", NULL}, /* is read only, by its bytes */
+        {"cprof-1.block", &format_block},
         {"a.json", NULL},
         {"pprof", NULL},
         {".pprof", NULL},
@@ -73,8 +82,9 @@ static void the_ending_picks_the_format(void **state)
 static void every_format_writes_a_file_for_its_owner_only(void **state)
 {
     (void)state;
-    static const char *const names[] = {"p.pb.gz", "p.otlp", "p.collapsed", "p.speedscope.json",
-                                        "p.html"};
+    static const char *const names[] = {"p.pb.gz",           "p.otlp",      "p.collapsed",
+                                        "p.speedscope.json", "p.html",      "p.cpuprofile",
+                                        "p.firefox.json",    "p.callgrind", "p.pstats"};
     struct profile *p = cpu_profile(NULL);
     add_random_samples(p, 1, 100);
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
@@ -134,7 +144,7 @@ static void a_refusal_names_the_file_and_the_reason(void **state)
     } cases[] = {
         {"empty", "", 0, "is empty"},
         {"noise", "\x7f\x45LF\x02\x01", 6, "no format that cprof knows"},
-        {"x.html", "<html>", 6, "written only"},
+        {"x.html", "<html>", 6, "no page that cprof made"},
         {"x.pb.gz", "\x1f\x8bgarbage", 9, "damaged gzip data"},
         {"x.otlp", "\x0a\x00", 2, "no dictionary"},
         {"x.pprof", "\xff\xff\xff\xff", 4, "not a valid pprof.Profile"},
@@ -196,9 +206,9 @@ static void go_tool_pprof_reads_our_files(void **state)
     }
     struct profile *p = cpu_profile(NULL);
     profile_id leaf = named_location(p, "Cart.total", 7);
-    profile_add(p, profile_stack(p, &leaf, 1), 0, 0, (int64_t[]){75, 750000000});
+    profile_add(p, 0, profile_stack(p, &leaf, 1), 0, 0, (int64_t[]){75, 750000000});
     leaf = named_location(p, "Cart.render", 9);
-    profile_add(p, profile_stack(p, &leaf, 1), 0, 0, (int64_t[]){25, 250000000});
+    profile_add(p, 0, profile_stack(p, &leaf, 1), 0, 0, (int64_t[]){25, 250000000});
     assert_int_equal(format_write_file(p, path_of("go.pb.gz"), error), 0);
     snprintf(command, sizeof(command), "%s; go tool pprof -top %s 2>&1", go,
              path_of("go.pb.gz"));

@@ -292,9 +292,10 @@ static void collapsed_is_read_as_others_write_it(void **state)
     static const char text[] = "# a comment\r\n"
                                "main;work (app.py:12) 5\r\n"
                                "\n"
-                               "main;no count\n"
-                               "main;fraction 2.6\n"
-                               "  main;padded 3  \n"
+                               "main;tab\t2\n"
+                               "main;whole 2.0\n"
+                               "main;name 7 6\n"
+                               "  main;padded   3  \n"
                                "main;;x 1\n"
                                "main;last 4";
     char error[FORMAT_ERROR_SIZE];
@@ -303,14 +304,91 @@ static void collapsed_is_read_as_others_write_it(void **state)
     static const struct {
         const char *leaf;
         int64_t count;
-    } expected[] = {{"work", 5},   {"no count", 1}, {"fraction", 3},
-                    {"padded", 3}, {"x", 1},        {"last", 4}};
+    } expected[] = {{"work", 5},   {"tab", 2}, {"whole", 2}, {"name 7", 6},
+                    {"padded", 3}, {"x", 1},   {"last", 4}};
     assert_non_null(p);
     assert_int_equal(profile_sample_count(p), sizeof(expected) / sizeof(*expected));
     for (size_t i = 0; i < profile_sample_count(p); i++) {
         assert_string_equal(leaf_name(p, i), expected[i].leaf);
         assert_int_equal(profile_get_sample(p, i).values[0], expected[i].count);
     }
+    profile_free(p);
+}
+
+static struct profile *read_text(const char *text, char error[FORMAT_ERROR_SIZE])
+{
+    return format_read(&format_collapsed, (const unsigned char *)text, strlen(text), error);
+}
+
+/* Any text could be meant, so that nothing but stacks with counts is taken for them. */
+static void text_that_is_no_stacks_is_refused_by_its_line(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *reason;
+    } cases[] = {
+        {"hello\n", "line 1 is no stack with a count behind it: \"hello\""},
+        {"# x\n\na;b 5\n  a;b  \n", "line 4 is no stack with a count behind it: \"a;b\""},
+        {"5\n", "line 1 "},
+        {"a;b five\n", "line 1 "},
+        {"a;b 5x\n", "line 1 "},
+        {"a;b 1.2.3\n", "line 1 "},
+        {"a;b -\n", "line 1 "},
+        {"a;b .e\n", "line 1 "},
+        {"a;b inf\n", "line 1 "},
+        {"a;b 0x10\n", "line 1 "},
+        {"", "no stacks in it"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        char error[FORMAT_ERROR_SIZE] = "";
+        assert_null(read_text(cases[i].text, error));
+        if (strstr(error, cases[i].reason) == NULL)
+            fail_msg("\"%s\" gave \"%s\"", cases[i].text, error);
+    }
+}
+
+static void collapsed_fractions_keep_their_proportions(void **state)
+{
+    (void)state;
+    static const int64_t counts[] = {300000, 2600000, 4000000, 10, -250000, INT64_MAX};
+    char error[FORMAT_ERROR_SIZE];
+    struct buffer out = {0};
+    struct profile *p =
+        read_text("a 0.3\nb 2.6\nc 4\nd 1e-05\ne -.25\nf 9223372036854775807\n", error);
+    assert_non_null(p);
+    assert_string_equal(profile_unit(p, 0), "millionths");
+    for (size_t i = 0; i < sizeof(counts) / sizeof(*counts); i++)
+        assert_int_equal(profile_get_sample(p, i).values[0], counts[i]);
+    assert_int_equal(format_collapsed.write(p, &out), 0);
+    buffer_append(&out, "", 1);
+    assert_string_equal(out.data, "a 0.300000\nb 2.600000\nc 4\nd 0.000010\ne -0.250000\n"
+                                  "f 9223372036854.775807\n");
+    buffer_free(&out);
+    profile_free(p);
+}
+
+/* difffolded.pl's files: a count before, a count now. */
+static void two_counts_in_every_line_are_two_columns(void **state)
+{
+    (void)state;
+    char error[FORMAT_ERROR_SIZE];
+    struct profile *p = read_text("\xef\xbb\xbf"
+                                  "a;b 10 12\na;c 0\t3\n",
+                                  error);
+    assert_non_null(p);
+    assert_int_equal(profile_value_count(p), 2);
+    assert_int_equal(profile_value_column(p, "samples"), 0);
+    assert_int_equal(profile_value_column(p, "before"), 1);
+    assert_string_equal(profile_text(p, profile_header_const(p)->default_type), "samples");
+    assert_int_equal(column_total(p, 0), 15);
+    assert_int_equal(column_total(p, 1), 10);
+    assert_string_equal(leaf_name(p, 0), "b");
+    profile_free(p);
+    p = read_text("a;b 10 12\na;c 3\n", error); /* not in every line: part of the name */
+    assert_string_equal(leaf_name(p, 0), "b 10");
+    profile_free(p);
+    p = read_text("a;c 3\na;b 10 12\n", error);
+    assert_int_equal(profile_value_count(p), 1);
     profile_free(p);
 }
 
@@ -399,6 +477,9 @@ int main(void)
         cmocka_unit_test(otlp_references_and_times_are_read),
         cmocka_unit_test(a_small_input_does_not_unfold_into_a_large_tree),
         cmocka_unit_test(collapsed_is_read_as_others_write_it),
+        cmocka_unit_test(text_that_is_no_stacks_is_refused_by_its_line),
+        cmocka_unit_test(collapsed_fractions_keep_their_proportions),
+        cmocka_unit_test(two_counts_in_every_line_are_two_columns),
         cmocka_unit_test(names_of_other_profilers_are_taken_apart),
         cmocka_unit_test(collapsed_of_any_size_is_read_in_bounds),
     };

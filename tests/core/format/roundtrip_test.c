@@ -102,7 +102,7 @@ static void pprof_keeps_its_header_and_comments(void **state)
     h->drop_frames = profile_string(p, "malloc|free");
     h->keep_frames = profile_string(p, "main");
     profile_set_text(p, PROFILE_COMMENTS, "", "no attribute: x = 1");
-    profile_add(p, 0, 0, 0, (int64_t[]){1, -1});
+    profile_add(p, 0, 0, 0, 0, (int64_t[]){1, -1});
     struct profile *read = through(&format_pprof, p);
     const struct profile_header *r = profile_header_const(read);
     assert_string_equal(profile_text(read, r->default_type), "cpu");
@@ -111,7 +111,7 @@ static void pprof_keeps_its_header_and_comments(void **state)
     assert_string_equal(profile_text(read, r->keep_frames), "main");
     assert_int_equal(r->time_ns, h->time_ns);
     assert_int_equal(r->duration_ns, h->duration_ns);
-    assert_int_equal(r->period, h->period);
+    assert_int_equal(profile_period_const(read, 0)->value, profile_period_const(p, 0)->value);
     assert_int_equal(profile_attribute_count(read, PROFILE_COMMENTS), 1);
     assert_int_equal(profile_attribute_count(read, PROFILE_RESOURCE), 0);
     assert_int_equal(profile_get_sample(read, 0).values[1], -1);
@@ -125,7 +125,7 @@ static void columns_that_no_period_explains_are_profiles_of_their_own_in_otlp(vo
     struct profile *p = cpu_profile(NULL);
     add_random_samples(p, 3, 50);
     profile_id location = named_location(p, "odd", 1), stack = profile_stack(p, &location, 1);
-    profile_add(p, stack, 0, 0, (int64_t[]){3, 7}); /* not 3 periods */
+    profile_add(p, 0, stack, 0, 0, (int64_t[]){3, 7}); /* not 3 periods */
     struct profile *read = through(&format_otlp, p);
     assert_int_equal(profile_value_count(read), 2);
     assert_int_equal(column_total(read, 0), column_total(p, 0));
@@ -141,10 +141,10 @@ static void many_columns_go_through_otlp(void **state)
                                         "inuse_space"};
     struct profile *p = profile_new(NULL);
     for (int i = 0; i < 4; i++)
-        profile_add_value_type(p, types[i], i % 2 ? "bytes" : "count");
+        profile_add_value_type(p, 0, types[i], i % 2 ? "bytes" : "count");
     for (int i = 0; i < 20; i++) {
         profile_id location = named_location(p, "f", i), stack = profile_stack(p, &location, 1);
-        profile_add(p, stack, 0, 0, (int64_t[]){i, i * 100, i % 3, (i % 3) * 100});
+        profile_add(p, 0, stack, 0, 0, (int64_t[]){i, i * 100, i % 3, (i % 3) * 100});
     }
     struct profile *read = through(&format_otlp, p);
     assert_int_equal(profile_value_count(read), 4);
@@ -174,7 +174,7 @@ static void collapsed_keeps_separators_out_of_names(void **state)
     (void)state;
     struct profile *p = cpu_profile(NULL);
     profile_id frames[] = {named_location(p, "leaf\nline", 1), named_location(p, "a;b c", 2)};
-    profile_add(p, profile_stack(p, frames, 2), 0, 0, (int64_t[]){5, 50});
+    profile_add(p, 0, profile_stack(p, frames, 2), 0, 0, (int64_t[]){5, 50});
     struct buffer out = {0};
     assert_int_equal(format_collapsed.write(p, &out), 0);
     buffer_append(&out, "", 1);
@@ -209,10 +209,10 @@ static struct profile *profile_of_a_seed(uint64_t seed)
 static struct profile *with_columns(const char *first, const char *second)
 {
     struct profile *p = profile_new(NULL);
-    profile_add_value_type(p, first, "count");
-    profile_add_value_type(p, second, "bytes");
+    profile_add_value_type(p, 0, first, "count");
+    profile_add_value_type(p, 0, second, "bytes");
     profile_id location = named_location(p, first, 1), stack = profile_stack(p, &location, 1);
-    profile_add(p, stack, 0, 0, (int64_t[]){3, 500});
+    profile_add(p, 0, stack, 0, 0, (int64_t[]){3, 500});
     return p;
 }
 
@@ -255,7 +255,7 @@ static void text_that_is_not_utf8_is_mended(void **state)
     (void)state;
     struct profile *p = cpu_profile(NULL);
     profile_id location = named_location(p, "caf\xe9 \xed\xa0\x80 \xc3\xa9", 1);
-    profile_add(p, profile_stack(p, &location, 1), 0, 0, (int64_t[]){1, 10000000});
+    profile_add(p, 0, profile_stack(p, &location, 1), 0, 0, (int64_t[]){1, 10000000});
     static const struct format *const formats[] = {&format_pprof, &format_otlp};
     for (int i = 0; i < 2; i++) {
         struct profile *read = through(formats[i], p);
@@ -269,12 +269,38 @@ static void text_that_is_not_utf8_is_mended(void **state)
     profile_free(p);
 }
 
+/* The file and build id that go tool pprof names above every table. */
+static void pprof_begins_with_the_programs_own_mapping(void **state)
+{
+    (void)state;
+    static const char *const files[] = {"/lib/libpython3.so", "/bin/shop"};
+    struct profile *p = cpu_profile(NULL);
+    profile_header(p)->program = profile_string(p, files[1]);
+    for (uint64_t i = 0; i < 2; i++) {
+        struct profile_mapping mapping = {.start = 4096 * (i + 1),
+                                          .limit = 4096 * (i + 2),
+                                          .filename = profile_string(p, files[i])};
+        struct profile_location location = {.mapping = profile_mapping(p, &mapping),
+                                            .address = mapping.start,
+                                            .type = CPROF_FRAME_NATIVE};
+        profile_id id = profile_location(p, &location);
+        profile_add(p, 0, profile_stack(p, &id, 1), 0, 0, (int64_t[]){1, 1});
+    }
+    struct profile *read = through(&format_pprof, p);
+    assert_int_equal(profile_mapping_count(read), 3);
+    const struct profile_mapping *first = profile_get_mapping(read, 1);
+    assert_string_equal(profile_text(read, first->filename), "/bin/shop");
+    profile_free(read);
+    profile_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(otlp_gives_back_what_it_got),
         cmocka_unit_test(pprof_gives_back_what_it_got),
         cmocka_unit_test(pprof_keeps_its_header_and_comments),
+        cmocka_unit_test(pprof_begins_with_the_programs_own_mapping),
         cmocka_unit_test(columns_that_no_period_explains_are_profiles_of_their_own_in_otlp),
         cmocka_unit_test(many_columns_go_through_otlp),
         cmocka_unit_test(collapsed_gives_back_names_and_counts),

@@ -19,7 +19,7 @@ static struct profile *random_profile(uint64_t seed)
     struct profile_header *h = profile_header(p);
     h->time_ns += next_random(&random, 100000);
     h->duration_ns += next_random(&random, 100000);
-    h->period = next_random(&random, 3) ? 10000000 : 5000000;
+    profile_period(p, 0)->value = next_random(&random, 3) ? 10000000 : 5000000;
     char text[32];
     snprintf(text, sizeof(text), "host-%u", next_random(&random, 2));
     profile_set_text(p, PROFILE_RESOURCE, "host.name", text);
@@ -30,11 +30,12 @@ static struct profile *random_profile(uint64_t seed)
         profile_set_number(p, PROFILE_ATTRIBUTES, "cprof.samples", next_random(&random, 500));
         profile_set_number(p, PROFILE_ATTRIBUTES, "cprof.stacks", next_random(&random, 50));
     }
+    static const char *const units[] = {"bytes", "kB", "MiB"};
     if (next_random(&random, 3) == 0)
-        profile_add_value_type(p, "alloc", "bytes");
+        profile_add_value_type(p, 0, "alloc", units[next_random(&random, 3)]);
     for (size_t i = profile_value_count(p); i > 2; i--) {
         profile_id location = named_location(p, "malloc", 1);
-        profile_add(p, profile_stack(p, &location, 1), 0, 0, (int64_t[]){0, 0, 4096});
+        profile_add(p, 0, profile_stack(p, &location, 1), 0, 0, (int64_t[]){0, 0, 4096});
     }
     if (profile_value_count(p) == 2)
         add_random_samples(p, seed, next_random(&random, 200));
@@ -134,18 +135,94 @@ static void merged_totals_are_right_under_a_tiny_budget(void **state)
     profile_free(source);
 }
 
+/* One column of `value`, which is also the period. */
+static struct profile *in_unit(const char *type, const char *unit, int64_t value)
+{
+    struct profile *p = profile_new(NULL);
+    profile_add_value_type(p, 0, type, unit);
+    profile_period(p, 0)->type = profile_value_type(p, 0);
+    profile_period(p, 0)->value = value;
+    profile_add(p, 0, 0, 0, 0, &value);
+    return p;
+}
+
+static void units_of_one_kind_are_one_column(void **state)
+{
+    (void)state;
+    const struct {
+        const char *a, *b;
+        int64_t of_a, of_b;
+        const char *sum; /* NULL: two columns */
+    } cases[] = {
+        {"nanoseconds", "microseconds", 10000, 10, "nanoseconds"},
+        {"ns", "nanoseconds", 7, 7, "nanoseconds"},
+        {"ms", "seconds", 2000, 2, "milliseconds"},
+        {"hours", "min", 1, 60, "minutes"},
+        {"kB", "MiB", 2048, 2, "kilobytes"},
+        {"bytes", "TB", INT64_C(1) << 40, 1, "bytes"},
+        {"us", "us", 5, 5, "us"},
+        {"cycles", "cycles", 5, 5, "cycles"},
+        {"cycles", "count", 5, 5, NULL},
+        {"nanoseconds", "bytes", 5, 5, NULL},
+    };
+    for (size_t i = 0; i < 2 * sizeof(cases) / sizeof(*cases); i++) {
+        struct profile *both[] = {in_unit("work", cases[i / 2].a, cases[i / 2].of_a),
+                                  in_unit("work", cases[i / 2].b, cases[i / 2].of_b)};
+        struct profile *to = both[i % 2], *from = both[1 - i % 2];
+        const int64_t a = cases[i / 2].of_a, b = cases[i / 2].of_b, finer = a > b ? a : b;
+        const bool one = cases[i / 2].sum != NULL;
+        assert_int_equal(profile_merge(to, from), 0);
+        assert_int_equal(profile_value_count(to), one ? 1 : 2);
+        assert_int_equal(column_total(to, 0), one ? 2 * finer : 5);
+        assert_int_equal(profile_sheet_count(to), one ? 1 : 2);
+        assert_int_equal(profile_period(to, 0)->value, one ? finer : 5);
+        if (one)
+            assert_string_equal(profile_unit(to, 0), cases[i / 2].sum);
+        profile_free(to);
+        profile_free(from);
+    }
+}
+
+/* A profile that tells two units of one type apart itself keeps them apart. */
+static void both_units_of_one_profile_stay(void **state)
+{
+    (void)state;
+    struct profile *both = in_unit("cpu", "ms", 3), *one = in_unit("cpu", "us", 4000);
+    profile_add_value_type(both, 0, "cpu", "us");
+    profile_add(both, 0, 0, 0, 0, (int64_t[]){0, 5});
+    assert_int_equal(profile_merge(both, one), 0);
+    assert_int_equal(profile_value_count(both), 2);
+    assert_int_equal(column_total(both, 0), 3);
+    assert_int_equal(column_total(both, 1), 4005);
+    assert_int_equal(profile_merge(one, both), 0);
+    assert_int_equal(column_total(one, 0), 8005);
+    assert_int_equal(column_total(one, 1), 3);
+    profile_free(both);
+    profile_free(one);
+}
+
+static void scaled_values_stay_within_their_type(void **state)
+{
+    (void)state;
+    struct profile *a = in_unit("cpu", "hours", INT64_MAX / 2), *b = in_unit("cpu", "ns", 1);
+    assert_int_equal(profile_merge(a, b), 0);
+    assert_true(column_total(a, 0) == INT64_MAX);
+    profile_free(a);
+    profile_free(b);
+}
+
 static void a_period_or_attribute_that_differs_becomes_unknown(void **state)
 {
     (void)state;
     struct profile *a = cpu_profile(NULL), *b = cpu_profile(NULL);
-    profile_header(b)->period = 1;
+    profile_period(b, 0)->value = 1;
     profile_header(b)->time_ns += 5000000000ULL;
     profile_set_text(a, PROFILE_RESOURCE, "service.name", "x");
     profile_set_text(b, PROFILE_RESOURCE, "service.name", "x");
     profile_set_number(a, PROFILE_RESOURCE, "process.pid", 1);
     profile_set_number(b, PROFILE_RESOURCE, "process.pid", 2);
     assert_int_equal(profile_merge(a, b), 0);
-    assert_int_equal(profile_header(a)->period, 0);
+    assert_int_equal(profile_period(a, 0)->value, 0);
     assert_int_equal(profile_header(a)->duration_ns, 15000000000ULL);
     assert_int_equal(profile_attribute_count(a, PROFILE_RESOURCE), 1);
     profile_free(a);
@@ -259,9 +336,9 @@ static void too_many_columns_are_refused_with_nothing_added(void **state)
     char name[16];
     for (int i = 0; i < PROFILE_MAX_VALUES; i++) {
         snprintf(name, sizeof(name), "t%d", i);
-        profile_add_value_type(b, name, "count");
+        profile_add_value_type(b, 0, name, "count");
     }
-    profile_add(b, 0, 0, 0, (int64_t[PROFILE_MAX_VALUES]){1});
+    profile_add(b, 0, 0, 0, 0, (int64_t[PROFILE_MAX_VALUES]){1});
     assert_int_equal(profile_merge(a, b), -ENOSPC);
     assert_int_equal(profile_sample_count(a), samples);
     profile_free(a);
@@ -315,8 +392,8 @@ static void selects_by_trace_span_and_label(void **state)
     struct profile_label label = {
         .key = profile_string(p, "n"), .number = 7, .is_number = true};
     profile_id link = profile_link(p, &(struct profile_link){{0xab}, {0xcd}});
-    profile_add(p, 0, link, 0, (int64_t[]){1, 0});
-    profile_add(p, 0, 0, profile_labels(p, &label, 1), (int64_t[]){2, 0});
+    profile_add(p, 0, 0, link, 0, (int64_t[]){1, 0});
+    profile_add(p, 0, 0, 0, profile_labels(p, &label, 1), (int64_t[]){2, 0});
     const struct {
         struct profile_filter filter;
         int64_t total;
@@ -373,6 +450,9 @@ int main(void)
         cmocka_unit_test(merging_into_a_blank_profile_copies),
         cmocka_unit_test(merged_totals_are_the_sums),
         cmocka_unit_test(merged_totals_are_right_under_a_tiny_budget),
+        cmocka_unit_test(units_of_one_kind_are_one_column),
+        cmocka_unit_test(both_units_of_one_profile_stay),
+        cmocka_unit_test(scaled_values_stay_within_their_type),
         cmocka_unit_test(a_period_or_attribute_that_differs_becomes_unknown),
         cmocka_unit_test(metrics_of_several_intervals_tell_of_all_of_them),
         cmocka_unit_test(equal_metrics_add_up_too),

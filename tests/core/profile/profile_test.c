@@ -71,8 +71,8 @@ static void samples_of_one_stack_link_and_labels_add_up(void **state)
     profile_id location = named_location(p, "f", 1), stack = profile_stack(p, &location, 1);
     profile_id link = profile_link(p, &(struct profile_link){{1}, {2}});
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(profile_add(p, stack, 0, 0, (int64_t[]){1, 10}), 0);
-        assert_int_equal(profile_add(p, stack, link, 0, (int64_t[]){2, 20}), 0);
+        assert_int_equal(profile_add(p, 0, stack, 0, 0, (int64_t[]){1, 10}), 0);
+        assert_int_equal(profile_add(p, 0, stack, link, 0, (int64_t[]){2, 20}), 0);
     }
     assert_int_equal(profile_sample_count(p), 2);
     assert_int_equal(profile_get_sample(p, 0).values[1], 30);
@@ -84,8 +84,8 @@ static void sums_stop_at_the_ends_of_their_type(void **state)
 {
     (void)state;
     struct profile *p = cpu_profile(NULL);
-    profile_add(p, 0, 0, 0, (int64_t[]){INT64_MAX, INT64_MIN});
-    profile_add(p, 0, 0, 0, (int64_t[]){1, -1});
+    profile_add(p, 0, 0, 0, 0, (int64_t[]){INT64_MAX, INT64_MIN});
+    profile_add(p, 0, 0, 0, 0, (int64_t[]){1, -1});
     assert_int_equal(profile_get_sample(p, 0).values[0], INT64_MAX);
     assert_int_equal(profile_get_sample(p, 0).values[1], INT64_MIN);
     profile_free(p);
@@ -116,8 +116,8 @@ static void a_column_added_late_is_zero_in_earlier_samples(void **state)
     add_random_samples(p, 1, 100);
     size_t samples = profile_sample_count(p);
     int64_t total = column_total(p, 1);
-    assert_int_equal(profile_add_value_type(p, "alloc", "bytes"), 0);
-    assert_int_equal(profile_add_value_type(p, "alloc", "bytes"), -EEXIST);
+    assert_int_equal(profile_add_value_type(p, 0, "alloc", "bytes"), 0);
+    assert_int_equal(profile_add_value_type(p, 0, "alloc", "bytes"), -EEXIST);
     assert_int_equal(profile_value_column(p, "alloc"), 2);
     assert_int_equal(profile_sample_count(p), samples);
     assert_int_equal(column_total(p, 1), total);
@@ -132,9 +132,9 @@ static void there_is_a_most_of_columns(void **state)
     char name[16];
     for (int i = 0; i < PROFILE_MAX_VALUES; i++) {
         snprintf(name, sizeof(name), "t%d", i);
-        assert_int_equal(profile_add_value_type(p, name, "count"), 0);
+        assert_int_equal(profile_add_value_type(p, 0, name, "count"), 0);
     }
-    assert_int_equal(profile_add_value_type(p, "more", "count"), -ENOSPC);
+    assert_int_equal(profile_add_value_type(p, 0, "more", "count"), -ENOSPC);
     profile_free(p);
 }
 
@@ -213,20 +213,20 @@ static void known_stacks_are_counted_when_memory_is_spent(void **state)
     budget_init(&budget, 0);
     struct profile *p = cpu_profile(&budget);
     profile_id location = named_location(p, "known", 1), stack = profile_stack(p, &location, 1);
-    assert_int_equal(profile_add(p, stack, 0, 0, (int64_t[]){1, 1}), 0);
+    assert_int_equal(profile_add(p, 0, stack, 0, 0, (int64_t[]){1, 1}), 0);
     budget.limit = budget_used(&budget);
     char name[32];
     int status = 0;
     for (int i = 0; i < 1000 && status == 0; i++) {
         snprintf(name, sizeof(name), "new%d", i);
         profile_id other = named_location(p, name, i);
-        status = profile_add(p, profile_stack(p, &other, 1), 0, 0, (int64_t[]){1, 1});
+        status = profile_add(p, 0, profile_stack(p, &other, 1), 0, 0, (int64_t[]){1, 1});
     }
     assert_int_equal(status, -ENOMEM);
     assert_int_equal(profile_error(p), -ENOMEM);
     location = named_location(p, "known", 1);
     assert_int_equal(profile_stack(p, &location, 1), stack);
-    assert_int_equal(profile_add(p, stack, 0, 0, (int64_t[]){1, 1}), 0);
+    assert_int_equal(profile_add(p, 0, stack, 0, 0, (int64_t[]){1, 1}), 0);
     assert_int_equal(profile_get_sample(p, 0).values[0], 2);
     assert_int_equal(profile_error(p), -ENOMEM);
     profile_free(p);
@@ -238,10 +238,10 @@ static void a_stack_with_a_refused_frame_is_not_a_shorter_stack(void **state)
     struct profile *p = cpu_profile(NULL);
     profile_id frames[] = {named_location(p, "a", 1), 0, named_location(p, "b", 1)};
     assert_int_equal(profile_stack(p, frames, 3), 0);
-    assert_int_equal(profile_add(p, 0, 0, 0, (int64_t[]){1, 1}), -ENOMEM);
+    assert_int_equal(profile_add(p, 0, 0, 0, 0, (int64_t[]){1, 1}), -ENOMEM);
     assert_int_equal(profile_sample_count(p), 1);
     assert_int_not_equal(profile_get_sample(p, 0).stack, 0);
-    assert_int_equal(profile_add(p, 0, 0, 0, (int64_t[]){1, 1}), 0);
+    assert_int_equal(profile_add(p, 0, 0, 0, 0, (int64_t[]){1, 1}), 0);
     profile_free(p);
 }
 
@@ -275,9 +275,10 @@ static void samples_added_together_are_those_added_one_by_one(void **state)
     size_t count = make_entries(one, frames, entries, 1000);
     make_entries(many, frames, entries, 1000);
     for (size_t i = 0; i < count; i++)
-        profile_add(one, profile_stack(one, entries[i].stack.locations, entries[i].stack.depth),
-                    0, 0, entries[i].values);
-    assert_int_equal(profile_add_entries(many, entries, count), 0);
+        profile_add(one, 0,
+                    profile_stack(one, entries[i].stack.locations, entries[i].stack.depth), 0,
+                    0, entries[i].values);
+    assert_int_equal(profile_add_entries(many, 0, entries, count), 0);
     assert_int_equal(profile_sample_count(many), profile_sample_count(one));
     for (size_t i = 0; i < profile_sample_count(one); i++) {
         struct profile_sample x = profile_get_sample(one, i), y = profile_get_sample(many, i);
@@ -303,7 +304,7 @@ static void totals_of_samples_added_together_are_right_whatever_the_budget(void 
         budget.limit = budget_used(&budget) + limit;
         entries[77].stack.depth = 1;
         frames[77][0] = limit % 2 ? frames[78][0] : 0; /* a location that had no room */
-        int status = profile_add_entries(p, entries, count);
+        int status = profile_add_entries(p, 0, entries, count);
         assert_true(status == 0 || status == -ENOMEM);
         assert_int_equal(status == 0, profile_error(p) == 0);
         assert_int_equal(column_total(p, 0), 300 * 299 / 2);
@@ -329,7 +330,7 @@ static void a_unique_stack_of_30_frames_takes_less_than_318_bytes(void **state)
     for (int i = 0; i < 5000; i++) {
         for (int k = 0; k < 30; k++)
             frames[k] = locations[next_random(&random, 300)];
-        profile_add(p, profile_stack(p, frames, 30), 0, 0, (int64_t[]){1, 1});
+        profile_add(p, 0, profile_stack(p, frames, 30), 0, 0, (int64_t[]){1, 1});
     }
     assert_int_equal(profile_sample_count(p), 5000);
     assert_true((profile_memory(p) - before) / 5000 < 318);

@@ -15,14 +15,12 @@ struct profile *cpu_profile(struct budget *budget)
     struct profile *p = profile_new(budget);
     if (p == NULL)
         return NULL;
-    profile_add_value_type(p, "samples", "count");
-    profile_add_value_type(p, "cpu", "nanoseconds");
+    profile_add_value_type(p, 0, "samples", "count");
+    profile_add_value_type(p, 0, "cpu", "nanoseconds");
     struct profile_header *h = profile_header(p);
     h->time_ns = 1700000000000000000ULL;
     h->duration_ns = 10000000000ULL;
-    h->period_type.type = profile_string(p, "cpu");
-    h->period_type.unit = profile_string(p, "nanoseconds");
-    h->period = PERIOD;
+    profile_set_period(p, 0, "cpu", "nanoseconds", PERIOD);
     return p;
 }
 
@@ -124,14 +122,16 @@ void add_random_samples(struct profile *p, uint64_t seed, size_t count)
         profile_id link = random_link(p, &state);
         profile_id labels = random_labels(p, &state);
         int64_t samples = (int64_t)next_random(&state, 5);
-        profile_add(p, stack, link, labels, (int64_t[]){samples, samples * PERIOD});
+        profile_add(p, 0, stack, link, labels, (int64_t[]){samples, samples * PERIOD});
     }
 }
 
 int64_t column_total(const struct profile *p, size_t column)
 {
     int64_t total = 0;
-    for (size_t i = 0; i < profile_sample_count(p); i++)
-        total += profile_get_sample(p, i).values[column];
+    for (size_t i = 0; i < profile_sample_count(p); i++) {
+        struct profile_sample sample = profile_get_sample(p, i);
+        total += profile_value(p, &sample, column);
+    }
     return total;
 }

@@ -94,13 +94,60 @@ static void requests_are_taken_by_their_letter(void **state)
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct pull_request request;
         size_t size = strlen(cases[i].head);
-        assert_true(pull_request_parse(cases[i].head, size, true, &request));
+        assert_true(pull_request_parse(cases[i].head, size, PULL_LOCAL, &request));
         assert_int_equal(request.error, cases[i].error);
         assert_int_equal(request.page, cases[i].page);
         assert_true(request.seconds == cases[i].seconds);
         for (size_t part = 0; part + 1 < size; part++) /* comes in any pieces */
             if (memcmp(cases[i].head, "\r\n", 2) != 0)
-                assert_false(pull_request_parse(cases[i].head, part, true, &request));
+                assert_false(pull_request_parse(cases[i].head, part, PULL_LOCAL, &request));
+    }
+}
+
+static void what_changes_something_is_the_owners_alone(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *head;
+        int error, elsewhere; /* for the owner; for others */
+        enum pull_page page;
+    } cases[] = {
+        {"GET /cprof/status HTTP/1.0\r\n\r\n", 0, 404, PULL_STATUS},
+        {"POST /cprof/stop HTTP/1.0\r\n\r\n", 0, 405, PULL_STOP},
+        {"POST /cprof/start?types=cpu%40200hz&rate=7&output=/a%20b HTTP/1.0\r\n\r\n", 0, 405,
+         PULL_START},
+        {"GET /cprof/stop HTTP/1.0\r\n\r\n", 405, 404, PULL_INDEX},
+        {"POST /cprof/status HTTP/1.0\r\n\r\n", 405, 405, PULL_INDEX},
+        {"POST /cprof/start?types=%4 HTTP/1.0\r\n\r\n", 400, 405, PULL_START},
+        {"POST /cprof/start?types=%00 HTTP/1.0\r\n\r\n", 400, 405, PULL_START},
+        {"POST /cprof/start?rate=-1 HTTP/1.0\r\n\r\n", 400, 405, PULL_START},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct pull_request request;
+        size_t size = strlen(cases[i].head);
+        assert_true(pull_request_parse(cases[i].head, size, PULL_LOCAL, &request));
+        assert_int_equal(request.error, cases[i].elsewhere);
+        assert_true(pull_request_parse(cases[i].head, size, PULL_OWNER, &request));
+        assert_int_equal(request.error, cases[i].error);
+        assert_int_equal(request.page, cases[i].page);
+        if (request.page == PULL_START && request.error == 0) {
+            assert_string_equal(request.types, "cpu@200hz");
+            assert_string_equal(request.output, "/a b");
+            assert_int_equal(request.rate, 7);
+        }
+    }
+}
+
+static void a_text_has_its_length(void **state)
+{
+    (void)state;
+    char head[PULL_TYPES_SIZE + 64];
+    struct pull_request request;
+    for (int length = PULL_TYPES_SIZE - 1; length <= PULL_TYPES_SIZE; length++) {
+        int size = snprintf(head, sizeof head, "POST /cprof/start?types=%0*d HTTP/1.0\r\n\r\n",
+                            length, 0);
+        assert_true(pull_request_parse(head, (size_t)size, PULL_OWNER, &request));
+        assert_int_equal(request.error, length < PULL_TYPES_SIZE ? 0 : 400);
     }
 }
 
@@ -109,7 +156,7 @@ static void a_server_for_other_hosts_takes_any_name(void **state)
     (void)state;
     static const char head[] = "GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n";
     struct pull_request request;
-    assert_true(pull_request_parse(head, sizeof head - 1, false, &request));
+    assert_true(pull_request_parse(head, sizeof head - 1, PULL_PUBLIC, &request));
     assert_int_equal(request.error, 0);
 }
 
@@ -119,8 +166,8 @@ static void a_head_without_end_is_refused(void **state)
     static char head[PULL_MAX_HEAD];
     memset(head, 'a', sizeof head);
     struct pull_request request;
-    assert_false(pull_request_parse(head, sizeof head - 1, true, &request));
-    assert_true(pull_request_parse(head, sizeof head, true, &request));
+    assert_false(pull_request_parse(head, sizeof head - 1, PULL_LOCAL, &request));
+    assert_true(pull_request_parse(head, sizeof head, PULL_LOCAL, &request));
     assert_int_equal(request.error, 431);
 }
 
@@ -129,6 +176,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_this_host_may_connect_unless_told),
         cmocka_unit_test(requests_are_taken_by_their_letter),
+        cmocka_unit_test(what_changes_something_is_the_owners_alone),
+        cmocka_unit_test(a_text_has_its_length),
         cmocka_unit_test(a_server_for_other_hosts_takes_any_name),
         cmocka_unit_test(a_head_without_end_is_refused),
     };

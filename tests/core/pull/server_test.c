@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,13 +24,15 @@
 
 static char path[64];
 static atomic_int recordings;
+static const char *body = BODY;
 
-static void *begin(void *context)
+static void *begin(void *context, const struct pull_request *request, char why[PULL_WHY_SIZE])
 {
-    (void)context;
+    (void)context, (void)request;
     if (atomic_fetch_add(&recordings, 1) < 2)
         return &recordings;
     atomic_fetch_sub(&recordings, 1);
+    snprintf(why, PULL_WHY_SIZE, "other profiles are being taken; try again");
     return NULL;
 }
 
@@ -39,7 +42,7 @@ static int end(void *context, void *recording, struct buffer *out)
     assert_ptr_equal(recording, &recordings);
     atomic_fetch_sub(&recordings, 1);
     if (out != NULL)
-        buffer_append(out, BODY, sizeof BODY - 1);
+        buffer_append(out, body, strlen(body));
     return 0;
 }
 
@@ -53,17 +56,21 @@ static struct pull_server *start_at(const struct pull_address *address,
                                     const struct pull_source *source, int *error)
 {
     struct pull_server *server = pull_new(source);
-    *error = pull_start(server, address, start_thread);
+    *error = pull_open(server, address);
+    if (*error == 0)
+        *error = pull_run(server, start_thread);
     if (*error == 0)
         return server;
-    pull_stop(server); /* is nothing */
+    pull_rest(server); /* is nothing */
+    pull_close(server);
     pull_free(server);
     return NULL;
 }
 
 static void end_of(struct pull_server *server)
 {
-    pull_stop(server);
+    pull_rest(server);
+    pull_close(server);
     pull_free(server);
 }
 
@@ -259,7 +266,7 @@ static void what_a_program_opens_after_it_closed_everything_stays_its_own(void *
 #endif
     struct pull_server *server = start_well();
     int ours[2 * PULL_CONNECTIONS], status;
-    assert_int_equal(close_range(3, ~0U, 0), 0);
+    assert_int_equal(syscall(__NR_close_range, 3, ~0U, 0), 0);
     for (int i = 0; i < 2 * PULL_CONNECTIONS; i += 2)
         assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ours + i), 0);
     pid_t child = fork();
@@ -310,6 +317,124 @@ static void a_program_without_descriptors_left_does_not_spin(void **state)
     end_of(server);
 }
 
+/* ---- processes with one port ---- */
+
+/* A port that is free, of which a listener stays open if wanted. */
+static unsigned free_port(int *listener)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof at;
+    *listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(*listener, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(*listener, 1), 0);
+    assert_int_equal(getsockname(*listener, (struct sockaddr *)&at, &size), 0);
+    return ntohs(at.sin_port);
+}
+
+static struct pull_server *start_on(unsigned port, int *error)
+{
+    const struct pull_source source = {.begin = begin, .end = end};
+    struct pull_address address;
+    char text[32];
+    snprintf(text, sizeof text, "127.0.0.1:%u", port);
+    assert_null(pull_address_parse(text, false, &address));
+    return start_at(&address, &source, error);
+}
+
+static const char *ask_port(unsigned port, const char *target, long process)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                             .sin_port = htons((in_port_t)port)};
+    char request[128];
+    int length = snprintf(request, sizeof request, "GET /debug/pprof/%s%ld HTTP/1.0\r\n\r\n",
+                          target, process);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    assert_int_equal(write(fd, request, (size_t)length), length);
+    return receive(fd);
+}
+
+/* Another process with that port, which serves until it reads something. */
+static pid_t start_sibling(unsigned port, int *input)
+{
+    int ends[2], ready[2], error;
+    char byte;
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(pipe(ready), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        close(ends[1]);
+        body = "what a sibling sampled";
+        struct pull_server *server = start_on(port, &error);
+        bool sibling = server != NULL && pull_is_sibling(server);
+        byte = sibling ? 's' : 'x';
+        sibling &= write(ready[1], &byte, 1) == 1 && read(ends[0], &byte, 1) == 1;
+        if (server != NULL)
+            end_of(server);
+        _exit(sibling ? 0 : 1);
+    }
+    close(ends[0]);
+    close(ready[1]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    assert_int_equal(byte, 's');
+    close(ready[0]);
+    *input = ends[1];
+    return child;
+}
+
+static void end_sibling(pid_t child, int input)
+{
+    int status;
+    assert_int_equal(write(input, "", 1), 1);
+    close(input);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+#define QUICK "profile?seconds=0.2&pid="
+
+static void who_has_the_port_lists_its_siblings_and_hands_them_their_clients(void **state)
+{
+    int listener, error, inputs[2];
+    unsigned port = free_port(&listener);
+    pid_t children[2];
+    char link[64];
+    (void)state;
+#ifdef __SANITIZE_THREAD__
+    print_message("SKIP ThreadSanitizer lets no thread begin in a forked child\n");
+    skip();
+#endif
+    close(listener);
+    struct pull_server *server = start_on(port, &error);
+    assert_non_null(server);
+    assert_false(pull_is_sibling(server));
+    for (int i = 0; i < 2; i++)
+        children[i] = start_sibling(port, &inputs[i]);
+    for (int i = 0; i < 2; i++) {
+        snprintf(link, sizeof link, "profile?pid=%ld&amp;", (long)children[i]);
+        assert_non_null(strstr(ask_port(port, "?", 1), link));
+        assert_non_null(strstr(ask_port(port, QUICK, children[i]), "what a sibling sampled"));
+    }
+    assert_non_null(strstr(ask_port(port, QUICK, getpid()), BODY));
+    end_sibling(children[0], inputs[0]);
+    assert_int_equal(strncmp(ask_port(port, QUICK, children[0]), "HTTP/1.0 404 ", 13), 0);
+    assert_non_null(strstr(ask_port(port, QUICK, children[1]), "what a sibling sampled"));
+    assert_int_equal(strncmp(ask_port(port, QUICK, -1), "HTTP/1.0 400 ", 13), 0);
+    end_sibling(children[1], inputs[1]);
+    end_of(server);
+}
+
+static void a_port_that_is_no_sibling_s_is_taken(void **state)
+{
+    int listener, error;
+    unsigned port = free_port(&listener);
+    (void)state;
+    assert_null(start_on(port, &error));
+    assert_int_equal(error, -EADDRINUSE);
+    close(listener);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -322,6 +447,8 @@ int main(void)
         cmocka_unit_test(a_forked_child_holds_nothing_of_its_parents),
         cmocka_unit_test(a_program_without_descriptors_left_does_not_spin),
         cmocka_unit_test(what_a_program_opens_after_it_closed_everything_stays_its_own),
+        cmocka_unit_test(who_has_the_port_lists_its_siblings_and_hands_them_their_clients),
+        cmocka_unit_test(a_port_that_is_no_sibling_s_is_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,6 +27,62 @@ static void cxx_names_become_readable(void **state)
                     "sum<int>(std::vector<int, std::allocator<int> > const&)");
 }
 
+static void cython_s_names_are_python_s(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *expected;
+    } names[] = {
+        {"__pyx_pw_4shop_1first", "shop.first"},
+        {"__pyx_pw_4shop_3get_users", "shop.get_users"}, /* a number, not a length */
+        {"__pyx_pf_4shop_2get_users", "shop.get_users"},
+        {"__pyx_pf_4shop_first", "shop.first"},
+        {"__pyx_pw_5pkg_a_7sub_mod_15total_all", "pkg_a.sub_mod.total_all"},
+        {"__pyx_pf_5pkg_a_7sub_mod_first", "pkg_a.sub_mod.first"},
+        {"__pyx_pw_4shop_4Cart_13total", "shop.Cart.total"},
+        {"__pyx_pw_4shop_4Cart_1__init__", "shop.Cart.__init__"},
+        {"__pyx_pf_4shop_4cart___init__", "shop.cart.__init__"},
+        {"__pyx_pf_4shop_4Cart_total", "shop.Cart.total"},
+        {"__pyx_pf_4shop_5outer_inner_one.constprop.0", "shop.outer.inner_one"},
+        {"__pyx_f_4shop_area", "shop.area"},
+        {"__pyx_f_4shop_4Cart_c_area", "shop.Cart.c_area"},
+        {"__pyx_fuse_1__pyx_pw_4shop_24fus", "shop.fus"},
+        {"__pyx_pw_4shop_5outer_2__pyx_lambda_funcdef_lambda", "shop.outer.<lambda>"},
+        {"__pyx_pf_4shop_5outer_4genexpr", "shop.outer.<genexpr>"},
+        {"__pyx_gb_4shop_5outer_5generator3", "shop.outer.<generator>"},
+        {"__pyx_getprop_4shop_4Cart_price", "shop.Cart.price"},
+        {"__pyx_pw_4shop_4Cart_5price_1__get__", "shop.Cart.price"},
+        {"__pyx_pf_4shop_4Cart_5price___get__", "shop.Cart.price"},
+        {"__pyx_tp_dealloc_4shop_Cart", "shop.Cart.__dealloc__"},
+        {"__pyx_pymod_exec_shop", "shop.<module>"},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        assert_readable(names[i].name, names[i].expected);
+}
+
+static void names_that_only_begin_like_cython_s_stay_as_they_are(void **state)
+{
+    (void)state;
+    static const char *const names[] = {
+        "__pyx_pw_",
+        "__pyx_pw_4shop_",
+        "__pyx_pw_4shop_13",
+        "__pyx_pw_total",
+        "__pyx_pf_99999999999999999999shop_total",
+        "__pyx_pf_9shop_total",
+        "__pyx_fuse_1",
+        "__pyx_pymod_exec_",
+        "__pyx_tp_new_4shop___pyx_scope_struct_1_co_work",
+        "__Pyx_PyObject_Call",
+        "__pyx_pymod_create",
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        assert_readable(names[i], names[i]);
+    char tiny[6];
+    demangle("__pyx_pw_4shop_1first", tiny, sizeof tiny);
+    assert_string_equal(tiny, "shop.");
+}
+
 static void rust_names_lose_their_hash(void **state)
 {
     (void)state;
@@ -128,6 +184,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cxx_names_become_readable),
+        cmocka_unit_test(cython_s_names_are_python_s),
+        cmocka_unit_test(names_that_only_begin_like_cython_s_stay_as_they_are),
         cmocka_unit_test(rust_names_lose_their_hash),
         cmocka_unit_test(parts_and_copies_of_a_function_have_its_name),
         cmocka_unit_test(other_names_stay_as_they_are),

@@ -93,6 +93,28 @@ static void lines_come_from_the_file_itself(void **state)
     dlclose(library.handle);
 }
 
+/* As Cython makes them: the body, and around it what Python calls. */
+static void the_parts_of_one_function_of_cython_are_one_frame(void **state)
+{
+    struct library library;
+    struct symbol symbol;
+    bool in_body = false;
+    (void)state;
+    build("cython",
+          "flags='-g -Dinlined=__pyx_pf_4shop_total -Dhidden=__pyx_pw_4shop_1total'; " COMPILE,
+          &library);
+    struct symbolizer *symbolizer = symbolizer_new(NULL);
+    for (uintptr_t at = library.hidden; at < library.hidden + 12; at++) {
+        look_up(symbolizer, &library.module, at, &symbol);
+        assert_int_equal(symbol.count, 1);
+        assert_string_equal(symbol.lines[0].name, "shop.total");
+        in_body |= symbol.lines[0].line < 10;
+    }
+    assert_true(in_body); /* the inner one's line */
+    symbolizer_free(symbolizer);
+    dlclose(library.handle);
+}
+
 static void a_debug_file_is_found_by_its_link_beside_the_library(void **state)
 {
     struct library library;
@@ -444,6 +466,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(static_functions_are_named_from_symtab),
         cmocka_unit_test(lines_come_from_the_file_itself),
+        cmocka_unit_test(the_parts_of_one_function_of_cython_are_one_frame),
         cmocka_unit_test(a_debug_file_is_found_by_its_link_beside_the_library),
         cmocka_unit_test(a_debug_file_is_found_in_the_dot_debug_folder),
         cmocka_unit_test(a_debug_file_without_build_ids_must_have_the_right_checksum),

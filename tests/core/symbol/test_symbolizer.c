@@ -128,6 +128,73 @@ static void generated_code_is_named_by_the_perf_map(void **state)
     unlink(path);
 }
 
+/* A record of a jitdump: one function of 0x40 bytes, with as many bytes of code. */
+static void write_load(FILE *dump, uint64_t start, const char *name)
+{
+    const char code[0x40] = {0};
+    struct {
+        uint32_t id, size;
+        uint64_t time;
+        uint32_t pid, tid;
+        uint64_t unused, start, code_size, index;
+    } load = {.start = start, .code_size = sizeof code};
+    load.size = (uint32_t)(sizeof load + strlen(name) + 1 + sizeof code);
+    fwrite(&load, sizeof load, 1, dump);
+    fwrite(name, strlen(name) + 1, 1, dump);
+    fwrite(code, sizeof code, 1, dump);
+    fflush(dump);
+}
+
+static void generated_code_is_named_by_a_jitdump_that_is_mapped(void **state)
+{
+    char directory[] = "/tmp/cprof-jitdump-XXXXXX", path[64];
+    const uint32_t header[10] = {0x4A695444, 1, sizeof header};
+    const struct {
+        uint32_t id, size;
+        uint64_t time, body;
+    } other = {.id = 2, .size = sizeof other};
+    struct symbol symbol;
+    struct module module = {.start = 0x1000, .limit = 0x9000, .path = "", .serial = 901};
+    (void)state;
+    symbolizer_rest(symbolizer); /* the last test's file is gone */
+    assert_non_null(mkdtemp(directory));
+    snprintf(path, sizeof path, "%s/jit-%d.dump", directory, (int)getpid());
+    struct module dump_module = {.start = 0xa000, .limit = 0xb000, .path = path, .serial = 902};
+    const struct module *list[] = {&module, &dump_module};
+    symbolizer_keep(symbolizer, &(struct module_map){.count = 2, .modules = list});
+    FILE *dump = fopen(path, "w");
+    fwrite(header, sizeof header, 1, dump);
+    write_load(dump, 0x1000, "first");
+    fwrite(&other, sizeof other, 1, dump);
+    write_load(dump, 0x2000, "module.function[abi:v1]");
+    fwrite(&other, 8, 1, dump); /* a record that is still being written */
+    fflush(dump);
+    look_up(symbolizer, &module, 0x1010, &symbol);
+    assert_string_equal(symbol.lines[0].name, "first");
+    look_up(symbolizer, &module, 0x203f, &symbol);
+    assert_string_equal(symbol.lines[0].name, "module.function[abi:v1]");
+    look_up(symbolizer, &module, 0x2040, &symbol);
+    assert_string_equal(symbol.lines[0].name, "[anonymous]");
+
+    fwrite((const char *)&other + 8, sizeof other - 8, 1, dump);
+    write_load(dump, 0x1000, "second");
+    fclose(dump);
+    symbolizer_rest(symbolizer);
+    look_up(symbolizer, &module, 0x1010, &symbol);
+    assert_string_equal(symbol.lines[0].name, "second"); /* the later one counts */
+
+    dump = fopen(path, "r+"); /* what follows makes no sense */
+    fseek(dump, 0, SEEK_END);
+    for (int i = 0; i < 100; i++)
+        fwrite("\0\0\0\0\1", 5, 1, dump);
+    fclose(dump);
+    symbolizer_rest(symbolizer);
+    look_up(symbolizer, &module, 0x1010, &symbol);
+    assert_string_equal(symbol.lines[0].name, "second");
+    unlink(path);
+    rmdir(directory);
+}
+
 static void identity_is_the_build_id_and_the_hash_of_the_file(void **state)
 {
     struct module module;
@@ -222,6 +289,7 @@ int main(void)
         cmocka_unit_test(the_vdso_has_names_too),
         cmocka_unit_test(an_address_of_no_module_is_unknown),
         cmocka_unit_test(generated_code_is_named_by_the_perf_map),
+        cmocka_unit_test(generated_code_is_named_by_a_jitdump_that_is_mapped),
         cmocka_unit_test(identity_is_the_build_id_and_the_hash_of_the_file),
         cmocka_unit_test(without_budget_code_is_named_by_its_module),
         cmocka_unit_test(a_forgotten_module_gives_its_memory_back),

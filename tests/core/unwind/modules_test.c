@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <cmocka.h>
 
+#include "unwind/entries.h"
 #include "unwind/modules.h"
 #include "unwind/table.h"
 #include "compile_all.h"
@@ -53,36 +54,70 @@ static void program_libraries_and_vdso_have_tables(void **state)
     const struct module *libc = at(modules, (const void *)(uintptr_t)gnu_get_libc_version);
     const struct module *vdso = at(modules, (const void *)getauxval(AT_SYSINFO_EHDR));
     assert_non_null(program);
-    assert_non_null(module_table(program));
+    assert_non_null(module_table(program, (uintptr_t)open_plugin));
     assert_non_null(strstr(program->path, "unwind_modules_test"));
     assert_non_null(libc);
-    assert_non_null(module_table(libc));
+    assert_non_null(module_table(libc, (uintptr_t)gnu_get_libc_version));
     assert_non_null(strstr(libc->path, "libc.so"));
     assert_non_null(vdso);
-    assert_non_null(module_table(vdso));
+    assert_non_null(module_table(vdso, vdso->start));
     assert_string_equal(vdso->path, "[vdso]");
     assert_int_equal(modules_without_table(modules), 0);
     modules_free(modules);
 }
 
-static void only_modules_that_were_met_are_compiled(void **state)
+static void only_parts_that_were_met_are_compiled(void **state)
 {
     (void)state;
+    uintptr_t met = (uintptr_t)gnu_get_libc_version;
     struct modules *modules = modules_new(NULL);
     assert_int_equal(modules_refresh(modules, readers, NULL), 1);
     const struct module *libc = at(modules, (const void *)(uintptr_t)gnu_get_libc_version);
     const struct module *program = at(modules, (const void *)(uintptr_t)open_plugin);
     assert_false(modules_compile(modules));
-    assert_null(module_table(libc));
-    module_meet(libc);
-    bool more = modules_compile(modules);
-    assert_true(more); /* libc has more entries than one slice takes */
-    assert_null(module_table(libc));
-    while (modules_compile(modules))
-        ;
-    assert_non_null(module_table(libc));
-    assert_null(module_table(program));
+    assert_false(module_compiled(libc));
+    module_meet(libc, met);
+    assert_false(modules_compile(modules)); /* that was all */
+    assert_non_null(module_table(libc, met));
+    assert_non_null(unwind_table_find(module_table(libc, met), met));
+    size_t compiled = 0;
+    for (uintptr_t pc = libc->start; pc < libc->limit; pc += 1u << libc->part_shift)
+        compiled += module_table(libc, pc) != NULL;
+    assert_int_equal(compiled, 1);
+    assert_false(module_compiled(program));
+    module_meet(libc, met); /* again */
+    assert_false(modules_compile(modules));
+    meet_all(libc);
+    assert_true(modules_compile(modules)); /* libc has more parts than one slice takes */
     modules_free(modules);
+}
+
+/* Its search table has been fetched, then the module goes: that is no code without rules. */
+static void entries_that_are_gone_are_told_from_none(void **state)
+{
+    (void)state;
+    enum { SIZE = 1 << 16 };
+    unsigned char *memory =
+        mmap(NULL, SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    assert_ptr_not_equal(memory, MAP_FAILED);
+    assert_int_equal(mprotect(memory, SIZE / 2, PROT_READ | PROT_WRITE), 0);
+    const struct cfi_pair pair = {.pc = -SIZE, .entry = SIZE / 2 + 16};
+    memcpy(memory + 16, &pair, sizeof(pair));
+    const struct mapped_unwind mapped = {.start = (uintptr_t)memory,
+                                         .limit = (uintptr_t)memory + SIZE,
+                                         .base = (uintptr_t)memory,
+                                         .pairs = (uintptr_t)memory + 16,
+                                         .count = 1};
+    static struct entries entries;
+    struct cfi_entry entry;
+    entries_open(&entries, &mapped);
+    assert_int_equal(entries_seek(&entries, (uintptr_t)memory), 0);
+    assert_int_equal(entries_next(&entries, (uintptr_t)memory, &entry), -EFAULT);
+    assert_int_equal(mprotect(memory, SIZE, PROT_READ), 0); /* there, but zeros: nonsense */
+    entries_open(&entries, &mapped);
+    assert_int_equal(entries_seek(&entries, (uintptr_t)memory), 0);
+    assert_int_equal(entries_next(&entries, (uintptr_t)memory, &entry), 0);
+    munmap(memory, SIZE);
 }
 
 static void module_may_go_while_its_table_is_being_compiled(void **state)
@@ -93,34 +128,43 @@ static void module_may_go_while_its_table_is_being_compiled(void **state)
     struct modules *modules = modules_new(&budget);
     void *plugin = open_plugin();
     assert_int_equal(modules_refresh(modules, readers, NULL), 1);
-    module_meet(at(modules, (const void *)(uintptr_t)gnu_get_libc_version));
+    meet_all(at(modules, (const void *)(uintptr_t)gnu_get_libc_version));
     assert_true(modules_compile(modules)); /* libc has begun */
-    module_meet(at(modules, dlsym(plugin, "plugin_call")));
+    meet_all(at(modules, dlsym(plugin, "plugin_call")));
     dlclose(plugin); /* before its turn */
     while (modules_compile(modules))
         ;
     assert_int_equal(modules_without_table(modules), 1);
     assert_int_equal(modules_refresh(modules, readers, NULL), 1);
     assert_int_equal(modules_without_table(modules), 0);
-    module_meet(at(modules, (const void *)(uintptr_t)open_plugin));
+    meet_all(at(modules, (const void *)(uintptr_t)open_plugin));
     modules_compile(modules);
-    modules_free(modules); /* perhaps amid a table */
+    modules_free(modules); /* perhaps amid a module */
     assert_int_equal(budget_used(&budget), 0);
+}
+
+static void check_look_up(const struct module *module, uintptr_t pc)
+{
+    static struct mapped_scratch scratch;
+    const struct unwind_rule *rule = unwind_table_find(module_table(module, pc), pc);
+    struct unwind_rule found;
+    assert_int_equal(mapped_find(&module->mapped, &scratch, pc, &found), rule != NULL);
+    if (rule)
+        assert_memory_equal(rule, &found, sizeof(*rule));
 }
 
 static void check_look_ups(const struct module *libc)
 {
-    static struct mapped_scratch scratch;
-    const struct unwind_table *table = module_table(libc);
-    assert_true(table->rows > 10000);
-    for (size_t i = 0; i < table->rows; i++) {
-        uintptr_t pc = table->start + table->offsets[i];
-        const struct unwind_rule *rule = unwind_table_find(table, pc);
-        struct unwind_rule found;
-        assert_int_equal(mapped_find(&libc->mapped, &scratch, pc, &found), rule != NULL);
-        if (rule)
-            assert_memory_equal(rule, &found, sizeof(*rule));
+    size_t part = (size_t)1 << libc->part_shift;
+    size_t rows = 0;
+    for (uintptr_t pc = libc->start; pc < libc->limit; pc += part) {
+        const struct unwind_table *table = module_table(libc, pc);
+        rows += table->rows;
+        for (size_t i = 0; i < table->rows; i++)
+            check_look_up(libc, table->start + table->offsets[i]);
+        check_look_up(libc, table->start + table->span - 1);
     }
+    assert_true(rows > 10000);
 }
 
 static void look_ups_agree_with_the_table_in_every_row(void **state)
@@ -192,9 +236,9 @@ static void library_comes_and_goes_while_others_stay_the_same(void **state)
     assert_int_equal(modules_refresh(modules, readers, NULL), 1);
     assert_non_null(at(modules, function));
     assert_true(at(modules, function)->mapped.count > 0);
-    assert_null(module_table(at(modules, function)));
+    assert_false(module_compiled(at(modules, function)));
     compile_all(modules);
-    assert_non_null(module_table(at(modules, function)));
+    assert_non_null(module_table(at(modules, function), (uintptr_t)function));
     assert_ptr_equal(at(modules, (const void *)(uintptr_t)gnu_get_libc_version), libc);
     dlclose(plugin);
     assert_int_equal(modules_refresh(modules, readers, NULL), 1);
@@ -232,7 +276,7 @@ static void snapshot_lives_while_a_reader_holds_it(void **state)
     size_t used = budget_used(&budget);
     const struct module *module = module_find(held, function);
     assert_non_null(module);
-    assert_non_null(unwind_table_find(module_table(module), function));
+    assert_non_null(unwind_table_find(module_table(module, function), function));
     modules_leave(&reader);
     assert_int_equal(modules_refresh(modules, readers, NULL), 0);
     assert_true(budget_used(&budget) < used);
@@ -250,16 +294,19 @@ static void budget_gets_every_byte_back(void **state)
     assert_int_equal(budget_used(&budget), 0);
 }
 
-static void module_too_big_for_the_budget_is_there_without_table_and_counted(void **state)
+static void
+code_for_which_the_budget_has_no_room_is_there_without_table_and_counted(void **state)
 {
     (void)state;
     struct budget budget;
-    budget_init(&budget, 300000); /* a quarter is less than libc's table */
+    budget_init(&budget, 300000); /* half of it is less than libc's tables */
     struct modules *modules = refreshed(&budget);
     const struct module *libc = at(modules, (const void *)(uintptr_t)gnu_get_libc_version);
     assert_non_null(libc);
-    assert_null(module_table(libc));
-    assert_non_null(module_table(at(modules, (const void *)(uintptr_t)open_plugin)));
+    assert_null(module_table(libc, libc->limit - 1));
+    uintptr_t program = (uintptr_t)open_plugin;
+    assert_non_null(module_table(at(modules, (const void *)program), program));
+    assert_true(budget_used(&budget) <= 150000);
     assert_true(modules_without_table(modules) >= 1);
     modules_free(modules);
 }
@@ -276,7 +323,7 @@ static void code_without_a_file_is_found_after_a_miss(void **state)
     const struct module *module = at(modules, code);
     assert_non_null(module);
     assert_string_equal(module->path, "");
-    assert_null(module_table(module));
+    assert_false(module_compiled(module));
     assert_int_equal(modules_without_table(modules), 0);
     modules_miss(modules); /* again, but within the same second */
     munmap(code, 8192);
@@ -288,7 +335,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(program_libraries_and_vdso_have_tables),
-        cmocka_unit_test(only_modules_that_were_met_are_compiled),
+        cmocka_unit_test(only_parts_that_were_met_are_compiled),
+        cmocka_unit_test(entries_that_are_gone_are_told_from_none),
         cmocka_unit_test(module_may_go_while_its_table_is_being_compiled),
         cmocka_unit_test(look_ups_agree_with_the_table_in_every_row),
         cmocka_unit_test(look_ups_in_a_mapping_that_is_gone_find_nothing),
@@ -298,7 +346,8 @@ int main(void)
         cmocka_unit_test(library_loaded_again_is_another_module),
         cmocka_unit_test(snapshot_lives_while_a_reader_holds_it),
         cmocka_unit_test(budget_gets_every_byte_back),
-        cmocka_unit_test(module_too_big_for_the_budget_is_there_without_table_and_counted),
+        cmocka_unit_test(
+            code_for_which_the_budget_has_no_room_is_there_without_table_and_counted),
         cmocka_unit_test(code_without_a_file_is_found_after_a_miss),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -81,6 +81,9 @@ static size_t frames_in(const void *start, const void *stop)
 #define COUNTED(name) __attribute__((noinline, section("code_" #name)))
 #define FRAMES_OF(name) frames_in(__start_code_##name, __stop_code_##name)
 extern const char __start_code_sample_here[], __stop_code_sample_here[];
+#ifdef __x86_64__
+extern const char __start_code_call_code[], __stop_code_call_code[];
+#endif
 extern const char __start_code_recurse[], __stop_code_recurse[];
 extern const char __start_code_recurse_wide[], __stop_code_recurse_wide[];
 
@@ -137,34 +140,91 @@ static void call_through_null_shows_its_caller(void **state)
 }
 
 #ifdef __x86_64__
-/* int f(int (*function)(int), int value) { return function(value); }, with a frame pointer. */
-static const unsigned char jitted[] = {0x55, 0x48, 0x89, 0xe5, 0x48, 0x89, 0xf8,
-                                       0x89, 0xf7, 0xff, 0xd0, 0x5d, 0xc3};
+/* int f(int (*function)(int), int value) { return function(value); }, with a frame pointer. The
+ * jump after the call leads to the next instruction: the code is not to be read as straight. */
+static const unsigned char jitted[] = {0x55, 0x48, 0x89, 0xe5, 0x48, 0x89, 0xf8, 0x89,
+                                       0xf7, 0xff, 0xd0, 0xeb, 0x00, 0x5d, 0xc3};
 
-static void *make_code(void)
+/* The same with the frame pointer put to other use, and 64 bytes of the stack that it leaves as
+ * they are. */
+static const unsigned char frameless[] = {0x55, 0x48, 0x83, 0xec, 0x40, 0x48, 0x89, 0xf8, 0x89,
+                                          0xf7, 0xbd, 0x01, 0x00, 0x00, 0x00, 0xff, 0xd0, 0xeb,
+                                          0x00, 0x48, 0x83, 0xc4, 0x40, 0x5d, 0xc3};
+
+static void *map_code(const unsigned char *bytes, size_t size)
 {
     void *code = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     assert_true(code != MAP_FAILED);
-    memcpy(code, jitted, sizeof(jitted));
+    memcpy(code, bytes, size);
     mprotect(code, 4096, PROT_READ | PROT_EXEC);
     return code;
 }
 
-static void new_code_cuts_a_stack_until_it_is_known_and_walked_by_frame_pointer(void **state)
+static void *make_code(void)
 {
-    void *code = make_code();
-    (void)state;
+    return map_code(jitted, sizeof(jitted));
+}
+
+static void walk_through(void *code)
+{
     ((int (*)(int (*)(int), int))code)(sample_here, 3);
-    assert_int_equal(taken.result.end, WALK_NO_MODULE);
-    assert_true(taken.result.missed);
-    assert_int_equal(frames_in(code, (char *)code + sizeof(jitted)), 1);
-    modules_miss(taken.modules);
-    assert_int_equal(modules_refresh(taken.modules, no_readers, NULL), 1);
-    ((int (*)(int (*)(int), int))code)(sample_here, 3);
-    assert_int_equal(taken.result.end, WALK_COMPLETE);
-    assert_false(taken.result.missed);
     assert_int_equal(frames_in(code, (char *)code + sizeof(jitted)), 1);
     assert_int_equal(FRAMES_OF(sample_here), 1);
+}
+
+static void new_code_is_walked_by_frame_pointer_before_it_is_known(void **state)
+{
+    (void)state;
+    if (!modules_current(taken.modules)->find)
+        skip(); /* of a file, as far as we can see */
+    void *code = make_code();
+    walk_through(code);
+    assert_int_equal(taken.result.end, WALK_COMPLETE);
+    assert_true(taken.result.missed);
+    munmap(code, 4096);
+}
+
+static void without_the_loader_s_word_new_code_cuts_a_stack_until_it_is_known(void **state)
+{
+    struct module_map *map = (struct module_map *)(uintptr_t)modules_current(taken.modules);
+    loader_find *find = map->find;
+    void *code = make_code();
+    (void)state;
+    map->find = NULL;
+    walk_through(code);
+    assert_int_equal(taken.result.end, WALK_NO_MODULE);
+    assert_true(taken.result.missed);
+    map->find = find;
+    modules_miss(taken.modules);
+    assert_int_equal(modules_refresh(taken.modules, no_readers, NULL), 1);
+    walk_through(code);
+    assert_int_equal(taken.result.end, WALK_COMPLETE);
+    assert_false(taken.result.missed);
+    munmap(code, 4096);
+}
+
+COUNTED(call_code) static int call_code(void *code, int value)
+{
+    volatile int kept = value;
+    return kept + ((int (*)(int (*)(int), int))code)(sample_here, value);
+}
+
+static void
+code_without_frames_is_left_for_the_caller_that_the_whole_stack_confirms(void **state)
+{
+    (void)state;
+    void *code = map_code(frameless, sizeof frameless);
+    modules_miss(taken.modules);
+    assert_int_equal(modules_refresh(taken.modules, no_readers, NULL), 1);
+    for (int depth = 0; depth < 40; depth++) {
+        recurse(depth); /* its return addresses lie where the code's frame is going to be */
+        call_code(code, 3);
+        assert_int_equal(taken.result.end, WALK_COMPLETE);
+        assert_int_equal(frames_in(code, (char *)code + sizeof frameless), 1);
+        assert_int_equal(FRAMES_OF(sample_here), 1);
+        assert_int_equal(FRAMES_OF(call_code), 1);
+        assert_int_equal(FRAMES_OF(recurse), 0);
+    }
     munmap(code, 4096);
 }
 
@@ -387,7 +447,9 @@ int main(void)
         WALK_TEST(walk_ends_when_capacity_is_reached),
         WALK_TEST(call_through_null_shows_its_caller),
 #ifdef __x86_64__
-        WALK_TEST(new_code_cuts_a_stack_until_it_is_known_and_walked_by_frame_pointer),
+        WALK_TEST(code_without_frames_is_left_for_the_caller_that_the_whole_stack_confirms),
+        WALK_TEST(new_code_is_walked_by_frame_pointer_before_it_is_known),
+        WALK_TEST(without_the_loader_s_word_new_code_cuts_a_stack_until_it_is_known),
         WALK_TEST(runtime_steps_through_its_own_frames),
 #endif
         WALK_TEST(fiber_is_walked_to_its_first_function),

@@ -25,5 +25,5 @@ test('handler code calls only what it may', {
   assert.strictEqual(check(...objects).stdout, '')
   assert.strictEqual(check(...objects).status, 0)
   const others = check(path.join(build, 'context_probe.c.o')) // the check does see what is not allowed
-  assert.match(others.stdout, /context_probe.c.o calls getpid, which is not allowed in a signal handler/)
+  assert.match(others.stdout, /context_probe.c.o calls context_of, which is not allowed in a signal handler/)
 })

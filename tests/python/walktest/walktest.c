@@ -15,11 +15,13 @@
 #include <time.h>
 
 #include "cprof/context.h"
+#include "cprof/cprof.h"
 #include "cprof/labels.h"
 #include "graves.h"
 #include "labels.h"
 #include "names.h"
 #include "qualnames.h"
+#include "span_hooks.h"
 #include "spans.h"
 #include "walk.h"
 #include "walk_context.h"
@@ -39,7 +41,23 @@ static _Atomic uint64_t taken, dropped, incomplete, named, unnamed, misplaced;
 static _Atomic bool naming;
 static pthread_t namer;
 
-/* What the binding tells the core of a context. */
+/* What the binding asks of the core, and tells it of a context. */
+bool cprof_memory_take(size_t bytes)
+{
+    (void)bytes;
+    return true;
+}
+
+void cprof_memory_give(size_t bytes)
+{
+    (void)bytes;
+}
+
+void cprof_say(const char *line)
+{
+    (void)line;
+}
+
 bool cprof_context_shared(void)
 {
     return false;
@@ -303,7 +321,7 @@ static PyMethodDef methods[] = {
     {"sample", sample, METH_VARARGS, NULL},
     {"cost", cost, METH_O, NULL},
     {"context_cost", context_cost, METH_O, NULL},
-    {"follow_spans", spans_follow, METH_VARARGS, NULL},
+    {"follow_spans", span_hooks_follow, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
@@ -314,7 +332,8 @@ PyMODINIT_FUNC PyInit__walktest(void)
 {
     PyObject *self = PyModule_Create(&module);
 
-    if (self != NULL && (labels_init(self) < 0 || spans_init(self) < 0))
+    if (self != NULL &&
+        (labels_init(self) < 0 || spans_init(self) < 0 || span_hooks_init() < 0))
         Py_CLEAR(self);
     walk_context_enable();
     return self;

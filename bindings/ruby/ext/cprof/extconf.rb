@@ -15,6 +15,8 @@ require "tmpdir"
 OUTPUT = File.join(Dir.pwd, "cprof-output")
 HEADERS = RbConfig::CONFIG.values_at("rubyhdrdir", "rubyarchhdrdir").compact.freeze # none on JRuby
 
+LACKS = "the build lacks what Debian has as: apt install"
+
 def tell(what)
   puts "cprof: #{what}"
   false
@@ -23,6 +25,8 @@ end
 def run(*command)
   puts command.join(" ")
   done = system(*command)
+  return tell("#{LACKS} cmake") if done.nil? && command.first == "cmake"
+
   done || tell("#{command.first} #{done.nil? ? "is not there" : "failed"}")
 end
 
@@ -35,7 +39,7 @@ end
 def build(tree)
   return tell("CPROF_SKIP_BUILD is set") if ENV.key?("CPROF_SKIP_BUILD")
   return tell("it is for CRuby, and this is #{RUBY_ENGINE}") unless RUBY_ENGINE == "ruby"
-  return tell("there is no ruby.h in #{HEADERS.first}") unless File.exist?(File.join(HEADERS.first.to_s, "ruby.h"))
+  return tell("there is no ruby.h in #{HEADERS.first}: #{LACKS} ruby-dev") unless File.exist?(File.join(HEADERS.first.to_s, "ruby.h"))
 
   run("cmake", "-S", __dir__, "-B", tree, *generator, "-DCMAKE_BUILD_TYPE=RelWithDebInfo",
       "-DCPROF_RUBY_INCLUDE=#{HEADERS.join(";")}", "-DCPROF_RUBY_SUFFIX=.#{RbConfig::CONFIG["DLEXT"]}",

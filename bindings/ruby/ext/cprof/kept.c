@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "layout.h"
+#include "original.h"
 #include "threads.h"
 #include "walk.h"
 
@@ -46,13 +47,13 @@ static const rb_data_type_t kept_type = {.wrap_struct_name = "cprof/kept",
 
 static void keep_older(void)
 {
-    VALUE threads = rb_funcall(rb_cThread, rb_intern("list"), 0);
+    VALUE threads = original_thread_list();
     rb_gc_register_mark_object(threads);
     struct walk_thread *older = calloc((size_t)RARRAY_LEN(threads), sizeof *older);
     size_t count = 0;
     for (long i = 0; older != NULL && i < RARRAY_LEN(threads); i++) {
         VALUE thread = RARRAY_AREF(threads, i);
-        VALUE tid = rb_funcall(thread, rb_intern("native_thread_id"), 0);
+        VALUE tid = original_thread_native_id(thread);
         if (RB_FIXNUM_P(tid))
             older[count++] =
                 (struct walk_thread){.tid = FIX2INT(tid), .thread = layout_thread(thread)};

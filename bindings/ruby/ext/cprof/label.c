@@ -8,8 +8,9 @@
 
 #include <ruby/debug.h>
 
+#include <cprof/readable.h>
+
 #include "layout.h"
-#include "peek.h"
 
 /* Removes every ":0x…" from `#<Class:0x00007f…>`. */
 static void remove_addresses(char *text)
@@ -60,7 +61,7 @@ static bool is_string(VALUE value)
 static VALUE refinement_of(VALUE method)
 {
     VALUE owner;
-    if (!peek_word(method + METHOD_OWNER, &owner) || !RB_TYPE_P(owner, T_MODULE))
+    if (!cprof_read_alive_word(method + METHOD_OWNER, &owner) || !RB_TYPE_P(owner, T_MODULE))
         return Qnil;
     VALUE refined = rb_attr_get(owner, rb_intern("__refined_class__"));
     VALUE place = rb_attr_get(owner, rb_intern("__defined_at__"));
@@ -68,6 +69,16 @@ static VALUE refinement_of(VALUE method)
         return Qnil;
     return rb_sprintf("#<refinement:%" PRIsVALUE "@%" PRIsVALUE ">", rb_class_path(refined),
                       rb_class_path(place));
+}
+
+/* Whether it is a method of one object. Ruby 3.3 says so as well of what a module has that
+ * another was prepended to: it asks the module's stand-in for a flag that means something else
+ * there. Only a class can be an object's own. */
+static bool is_singleton(VALUE method)
+{
+    VALUE class;
+    return RTEST(rb_profile_frame_singleton_method_p(method)) &&
+           cprof_read_alive_word(method + METHOD_CLASS, &class) && RB_TYPE_P(class, T_CLASS);
 }
 
 /* `Foo#` or `Foo.` for a method entry; empty when its class is not known. */
@@ -80,8 +91,7 @@ static VALUE class_prefix(VALUE method)
         VALUE refined = refinement_of(method);
         path = is_string(refined) ? refined : path;
     }
-    return rb_sprintf("%" PRIsVALUE "%s", path,
-                      RTEST(rb_profile_frame_singleton_method_p(method)) ? "." : "#");
+    return rb_sprintf("%" PRIsVALUE "%s", path, is_singleton(method) ? "." : "#");
 }
 
 /* `block in bar` → `block in Foo#bar`: an iseq's label ends with that of its method. */

@@ -7,8 +7,9 @@
 #include <ruby/thread.h>
 #include <ruby/version.h>
 
+#include <cprof/readable.h>
+
 #include "names.h"
-#include "peek.h"
 #include "walk.h"
 
 #define CHECK_FRAMES_MAX 64
@@ -49,9 +50,9 @@ static bool check_context(void)
     VALUE current = rb_thread_current();
     uintptr_t thread = (uintptr_t)layout_thread(current);
     uintptr_t self, ec, back;
-    return peek_word(thread + THREAD_SELF, &self) && self == current &&
-           peek_word(thread + layout.thread_ec, &ec) && peek_word(ec + EC_THREAD, &back) &&
-           back == thread;
+    return cprof_read_alive_word(thread + THREAD_SELF, &self) && self == current &&
+           cprof_read_alive_word(thread + layout.thread_ec, &ec) &&
+           cprof_read_alive_word(ec + EC_THREAD, &back) && back == thread;
 }
 
 /* A Ractor keeps the context that runs right before its main thread. From 3.3 on that may be
@@ -67,7 +68,7 @@ static void find_running(void)
     for (uintptr_t at = layout.main_ractor; at < layout.main_ractor + RACTOR_SIZE;
          at += sizeof at) {
         uintptr_t found[2];
-        if (!peek(at, found, sizeof found))
+        if (!cprof_read_alive(found, at, sizeof found))
             return;
         if (found[0] == ec && found[1] == thread) {
             layout.main_runs = at;
@@ -76,8 +77,7 @@ static void find_running(void)
     }
 }
 
-/* Called by layout_probe() in Ruby, right below an interpreter loop: its tag is the innermost.
- */
+/* Right below an interpreter loop: its tag is the innermost. */
 static void learn_loop(void)
 {
 #ifdef TAG_RESUME

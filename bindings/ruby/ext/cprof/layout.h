@@ -53,7 +53,14 @@
 #define IMEMO_METHOD 6
 #define IMEMO_ISEQ 7
 #define SVAR_METHOD 8
+#define METHOD_CLASS 8
+#define METHOD_DEFINITION 16
 #define METHOD_OWNER 32
+
+/* rb_method_definition_t: its type in the low bits, then what is particular to the type */
+#define DEFINITION_TYPE_MASK 0xf
+#define DEFINITION_CFUNC 1
+#define DEFINITION_FUNCTION 8
 
 /* struct rb_vm_tag: one on the C stack of every running rb_vm_exec() (and of others). The
  * setjmp buffer holds the address to resume at, perhaps mangled, but alike for one place. */
@@ -98,8 +105,9 @@ static inline uintptr_t word_at(uintptr_t base, ptrdiff_t offset)
     return *(const uintptr_t *)(base + (uintptr_t)offset);
 }
 
-/* Under the GVL, on a thread with Ruby frames. Fills `layout`. Returns false, with a line in
- * `why`, when this Ruby cannot be walked. */
+/* Under the GVL, in a C method that Ruby code has called (its interpreter loop has the
+ * innermost tag). Fills `layout`. Returns false, with a line in `why`, when this Ruby cannot be
+ * walked. */
 bool layout_check(char *why, size_t size);
 
 /* The rb_thread_t of a Thread object. */

@@ -1,14 +1,18 @@
 /*
- * cprof/native: the extension behind the gem. It checks types and passes on; what arguments
- * mean and how they are spelled is the business of lib/cprof.rb.
+ * cprof/native: the extension behind the gem. lib/cprof.rb says what there is and passes it on,
+ * without calling anything that a program may have redefined.
  */
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <ruby.h>
 #include <ruby/debug.h>
+#include <ruby/ractor.h>
 #include <ruby/thread.h>
 #include <ruby/version.h>
 
@@ -17,14 +21,22 @@
 #include <cprof/runtime.h>
 
 #include "context.h"
+#include "hooks.h"
 #include "jit.h"
 #include "labels.h"
 #include "layout.h"
+#include "module.h"
 #include "names.h"
+#include "options.h"
+#include "orders.h"
+#include "original.h"
 #include "roles.h"
 #include "spans.h"
 #include "threads.h"
 #include "walk.h"
+
+/* How long a block's end waits for its file. */
+#define CAPTURE_SECONDS 5.0
 
 static bool has_jit; /* this Ruby was built with it, whether or not it is on */
 
@@ -56,6 +68,7 @@ static const struct cprof_runtime runtime = {
     .resolve = code_resolve,
     .role = roles_of,
     .role_at = roles_at,
+    .native_start = roles_function_at,
     .labels = cprof_labels_of,
     .drained = drained,
     .fork_lock = fork_lock,
@@ -114,30 +127,6 @@ static void prepare_asking(void)
 }
 #endif
 
-/* Pairs out of an Array of Arrays of two Strings. The keeper also holds the strings: what lies
- * in it stays where it is, while an array's strings may be moved. */
-static const struct cprof_pair *pairs_of(VALUE array, VALUE *keeper)
-{
-    long count = RARRAY_LEN(array);
-    struct cprof_pair *pairs =
-        rb_alloc_tmp_buffer(keeper, (count + 1) * (long)(sizeof *pairs + 2 * sizeof(VALUE)));
-    VALUE *strings = (VALUE *)(pairs + count + 1);
-    for (long i = 0; i < count; i++) {
-        VALUE pair = rb_check_array_type(RARRAY_AREF(array, i));
-        VALUE *key = strings + 2 * i, *value = key + 1;
-        *key = rb_ary_entry(pair, 0);
-        *value = rb_ary_entry(pair, 1);
-        pairs[i] =
-            (struct cprof_pair){.key = StringValueCStr(*key), .value = StringValueCStr(*value)};
-    }
-    return pairs;
-}
-
-static const char *string_or_null(VALUE value)
-{
-    return NIL_P(value) ? NULL : StringValueCStr(value);
-}
-
 /* What is done without the GVL. */
 struct work {
     void (*function)(struct work *);
@@ -158,19 +147,33 @@ static _Atomic unsigned working; /* threads in without_gvl() */
  * waits: the caller has more to do, and then calls rb_thread_check_ints(). */
 static void without_gvl(struct work *work)
 {
-    for (;;) {
+    while (!work->done) {
         atomic_fetch_add(&working, 1);
         rb_thread_call_without_gvl2(do_work, work, NULL, NULL);
         atomic_fetch_sub(&working, 1);
-        if (work->done)
-            return;
-        rb_thread_check_ints();
+        if (!work->done)
+            rb_thread_check_ints();
     }
 }
+
+static const void *main_ractor_key; /* its address is the value */
+static rb_ractor_local_key_t main_ractor;
+
+static void mark_main_ractor(void)
+{
+    static const struct rb_ractor_local_storage_type plain;
+    main_ractor = rb_ractor_local_storage_ptr_newkey(&plain);
+    rb_ractor_local_storage_ptr_set(main_ractor, &main_ractor_key);
+}
+
+/* ---- start, profile ---- */
 
 struct start {
     struct work work;
     struct cprof_options options;
+    const char *origin;
+    VALUE captures; /* an Array, for its number; nil: it is none */
+    uint64_t capture;
     char error[512];
     int result;
 };
@@ -181,57 +184,142 @@ static void start_engine(struct work *work)
     start->result = cprof_start(&start->options, &runtime, start->error, sizeof start->error);
 }
 
-/* start(service_name, types, rate, interval, exporter, endpoint, output, headers, labels,
- * native, resource, library_directory): nil, or why it did not start. */
-static VALUE native_start(int count, VALUE *v, VALUE self)
+static void begin_capture(struct work *work)
 {
-    (void)self;
-    rb_check_arity(count, 12, 12);
-    VALUE keepers[3];
-    struct start start = {
-        .work = {.function = start_engine},
-        .options =
-            {
-                .service_name = string_or_null(v[0]),
-                .types = string_or_null(v[1]),
-                .rate = NIL_P(v[2]) ? 0 : NUM2UINT(v[2]),
-                .interval = NIL_P(v[3]) ? 0 : NUM2DBL(v[3]),
-                .exporter = string_or_null(v[4]),
-                .endpoint = string_or_null(v[5]),
-                .output = string_or_null(v[6]),
-                .headers = pairs_of(v[7], &keepers[0]),
-                .header_count = (size_t)RARRAY_LEN(v[7]),
-                .labels = pairs_of(v[8], &keepers[1]),
-                .label_count = (size_t)RARRAY_LEN(v[8]),
-                .native = string_or_null(v[9]),
-                .resource = pairs_of(v[10], &keepers[2]),
-                .resource_count = (size_t)RARRAY_LEN(v[10]),
-                .library_directory = string_or_null(v[11]),
-            },
-    };
+    struct start *start = (struct start *)work;
+    start->result = cprof_capture_begin(&start->options, &runtime, &start->capture,
+                                        start->error, sizeof start->error);
+}
+
+static char *library; /* where libcprof_*.so lie; NULL: nobody knows */
+
+/* Why only native frames show; "": they don't. */
+static char why_native[160];
+
+static void learn_roles(void *native)
+{
+    roles_learn(*(VALUE *)native);
+}
+
+/* prepare(folder): called once, when all is loaded, with the extension's folder. Probes run
+ * Ruby's methods, which nobody has redefined by then. */
+static VALUE native_prepare(VALUE self, VALUE folder)
+{
+    library = NIL_P(folder) ? NULL : strdup(StringValueCStr(folder));
+    prepare_asking();
+    code_init();
+    context_init();
+    if (!layout_check(why_native, sizeof why_native))
+        return Qnil;
+    original_uninterrupted(learn_roles, &self);
+    has_jit =
+        rb_const_defined(rb_const_get(rb_cObject, rb_intern("RubyVM")), rb_intern("YJIT"));
+    return Qnil;
+}
+
+void module_prepare(void)
+{
+    static bool begun;
+    if (begun)
+        return;
+    begun = true;
+    if (why_native[0] != '\0')
+        cprof_say(why_native);
+    hooks_install();
+}
+
+/* The engine has been started, and not just joined. */
+static void follow_all(void)
+{
+    threads_started();
+    threads_tell_names();
+    spans_start();
+    spans_find();
+    context_renew();
+    context_reload();
+}
+
+static void run_prepared(void *argument)
+{
+    struct start *start = argument;
+    hooks_stop_at_exit();
+    module_prepare();
     if (has_jit)
         jit_find();
     threads_follow();
-    without_gvl(&start.work);
-    for (size_t i = 0; i < sizeof keepers / sizeof *keepers; i++)
-        rb_free_tmp_buffer(&keepers[i]);
-    if (start.result == 0) {
-        threads_started();
-        spans_start();
-        spans_find();
-        context_renew();
-        context_reload();
-        rb_thread_check_ints();
-        return Qnil;
-    }
-    const char *why = start.error[0] != '\0' ? start.error : strerror(-start.result);
-    return rb_ary_new_from_args(2, INT2NUM(-start.result), rb_str_new_cstr(why));
+    without_gvl(&start->work);
+    if (start->result >= 0 && !NIL_P(start->captures))
+        rb_ary_push(start->captures, ULL2NUM(start->capture));
+    if (start->result == 0)
+        follow_all();
 }
+
+/* Reads the options and does the work, with what belongs to it whatever other threads raise
+ * meanwhile (Timeout). The caller says what comes of it. */
+static void run_start(struct start *start, VALUE keywords)
+{
+    if (rb_ractor_local_storage_ptr(main_ractor) == NULL)
+        options_raise("Cprof.start: only in the main Ractor");
+    VALUE keeper = options_read(keywords, &start->options);
+    start->options.library_directory = library;
+    start->options.origin = start->origin;
+    original_uninterrupted(run_prepared, start);
+    RB_GC_GUARD(keeper);
+}
+
+static const char *why_not(const struct start *start)
+{
+    return start->error[0] != '\0' ? start->error : strerror(-start->result);
+}
+
+VALUE module_start(const char *origin, VALUE keywords)
+{
+    struct start start = {
+        .work = {.function = start_engine}, .origin = origin, .captures = Qnil};
+    run_start(&start, keywords);
+    if (start.result == -EBUSY) /* another copy of cprof: no mistake of the caller's */
+        cprof_say(why_not(&start));
+    else if (start.result < 0 && start.result != -ECANCELED)
+        options_raise("%s", why_not(&start));
+    return start.result >= 0 ? Qtrue : Qfalse;
+}
+
+/* start(keywords): false where the environment forbids it. */
+static VALUE native_start(VALUE self, VALUE keywords)
+{
+    (void)self;
+    return module_start(NULL, keywords);
+}
+
+/* begin_capture(captures, keywords, output): adds it to the Array, for end_captures(),
+ * before anything can be raised. A block that can't be captured runs all the same, except where
+ * what it asks for makes no sense. */
+static VALUE native_begin_capture(VALUE self, VALUE captures, VALUE keywords, VALUE output)
+{
+    (void)self;
+    struct start start = {.work = {.function = begin_capture}, .captures = captures};
+    rb_hash_aset(keywords, ID2SYM(rb_intern("output")), output);
+    run_start(&start, keywords);
+    if (start.result == -EBUSY || start.result == -ENOMEM || start.result == -ETIMEDOUT)
+        cprof_say(why_not(&start));
+    else if (start.result < 0 && start.result != -ECANCELED)
+        options_raise("%s", why_not(&start));
+    return Qnil;
+}
+
+void module_forked(void)
+{
+    atomic_store(&working, 0);
+}
+
+/* ---- flush, stop ---- */
 
 struct finish {
     struct work work;
     int (*function)(double timeout);
+    uint64_t capture;
     double timeout;
+    char error[512];
     int result;
 };
 
@@ -241,34 +329,79 @@ static void run_finish(struct work *work)
     finish->result = finish->function(finish->timeout);
 }
 
-/* Whatever was sampled so far gets its names first: nobody else can give them meanwhile. */
-static int finish(int (*function)(double timeout), VALUE timeout)
+static void end_capture(struct work *work)
 {
-    struct finish finish = {
-        .work = {.function = run_finish}, .function = function, .timeout = NUM2DBL(timeout)};
-    code_give_names();
-    without_gvl(&finish.work);
-    return finish.result;
-}
-
-static VALUE native_flush(VALUE self, VALUE timeout)
-{
-    (void)self;
-    int result = finish(cprof_flush, timeout);
-    rb_thread_check_ints();
-    return result == 0 ? Qtrue : Qfalse;
+    struct finish *finish = (struct finish *)work;
+    finish->result = cprof_capture_end(finish->capture, finish->timeout, finish->error,
+                                       sizeof finish->error);
 }
 
 /* The names stay where the engine may need them: it did not end in time, or another thread has
  * started it since, or is about to. The next stop lets go of them then. */
+static void forget_names(int result)
+{
+    bool ended = result == 0 || result == -EIO;
+    if (ended && atomic_load(&working) == 0 && !cprof_is_running())
+        code_forget();
+}
+
+/* Whatever was sampled so far gets its names first: nobody else can give them meanwhile. */
+static VALUE native_flush(VALUE self, VALUE timeout)
+{
+    (void)self;
+    struct finish finish = {.work = {.function = run_finish},
+                            .function = cprof_flush,
+                            .timeout = options_seconds(timeout)};
+    code_give_names();
+    without_gvl(&finish.work);
+    rb_thread_check_ints();
+    return finish.result == 0 ? Qtrue : Qfalse;
+}
+
+static void finish_all(void *argument)
+{
+    struct finish *finish = argument;
+    code_give_names();
+    without_gvl(&finish->work);
+    forget_names(finish->result);
+}
+
+int module_stop(int (*function)(double timeout), double timeout)
+{
+    struct finish finish = {
+        .work = {.function = run_finish}, .function = function, .timeout = timeout};
+    finish_all(&finish);
+    return finish.result;
+}
+
 static VALUE native_stop(VALUE self, VALUE timeout)
 {
     (void)self;
-    int result = finish(cprof_stop, timeout);
-    if (result == 0 && atomic_load(&working) == 0 && !cprof_is_running())
-        code_forget();
+    int status = module_stop(cprof_stop, options_seconds(timeout));
     rb_thread_check_ints();
-    return result == 0 ? Qtrue : Qfalse;
+    return status == 0 ? Qtrue : Qfalse;
+}
+
+void module_end(void)
+{
+    struct finish finish = {
+        .work = {.function = run_finish}, .function = cprof_end, .timeout = -1};
+    original_uninterrupted(finish_all, &finish);
+}
+
+/* end_captures(captures): that of begin_capture(), if there is one. */
+static VALUE native_end_captures(VALUE self, VALUE captures)
+{
+    (void)self;
+    for (long i = 0; i < RARRAY_LEN(captures); i++) {
+        struct finish finish = {.work = {.function = end_capture},
+                                .capture = NUM2ULL(rb_ary_entry(captures, i)),
+                                .timeout = CAPTURE_SECONDS};
+        original_uninterrupted(finish_all, &finish);
+        if (finish.result != 0 && finish.result != -ENOENT)
+            cprof_say(finish.error);
+    }
+    return Qnil;
 }
 
 static VALUE native_is_running(VALUE self)
@@ -283,7 +416,7 @@ static VALUE native_stats(VALUE self)
     struct cprof_stats stats;
     cprof_stats(&stats);
     VALUE result = rb_hash_new();
-#define ADD(field) rb_hash_aset(result, ID2SYM(rb_intern(#field)), ULL2NUM(stats.field));
+#define ADD(field, kind) rb_hash_aset(result, ID2SYM(rb_intern(#field)), ULL2NUM(stats.field));
     CPROF_STATS_FIELDS(ADD)
 #undef ADD
     return result;
@@ -296,74 +429,103 @@ static VALUE native_watch_for_spans(VALUE self)
     return Qnil;
 }
 
-static VALUE native_describe_thread(VALUE self, VALUE tid, VALUE name)
+static bool is_word(const char *text, const char *const *words)
 {
-    (void)self;
-    cprof_thread_describe(NUM2INT(tid), NUM2ULL(tid), StringValueCStr(name));
-    return Qnil;
+    for (; *words != NULL; words++)
+        if (strcasecmp(text, *words) == 0)
+            return true;
+    return false;
 }
 
-static VALUE native_fork_prepare(VALUE self)
+static VALUE start_by_environment(VALUE keywords)
 {
-    (void)self;
-    cprof_fork_prepare();
-    return Qnil;
+    return module_start("CPROF_ENABLED", keywords);
 }
 
-static VALUE native_fork_parent(VALUE self)
+enum enabled { OFF, ON, STANDBY };
+
+/* An empty one says nothing; one that makes no sense is told, once, and means no. */
+static enum enabled read_enabled(bool unasked)
 {
-    (void)self;
-    cprof_fork_parent();
-    return Qnil;
+    static const char *const yes[] = {"1", "true", "on", "yes", NULL};
+    static const char *const no[] = {"0", "false", "off", "no", NULL};
+    static const char *const standby[] = {"standby", NULL};
+    static bool told;
+    const char *value = getenv("CPROF_ENABLED");
+    if (value == NULL || value[0] == '\0')
+        return unasked ? ON : OFF;
+    if (is_word(value, yes) || is_word(value, no))
+        return is_word(value, yes) ? ON : OFF;
+    if (is_word(value, standby))
+        return STANDBY;
+    char line[128];
+    snprintf(line, sizeof line,
+             "CPROF_ENABLED=%.40s: must be on, standby or off; the program runs on unprofiled",
+             value);
+    if (!told)
+        cprof_say(line);
+    told = true;
+    return OFF;
 }
 
-static VALUE native_fork_child(VALUE self)
+/* start_with_program(unasked): what CPROF_ENABLED says, once, when the library is loaded;
+ * `unasked` is what holds where it says nothing. Whether it runs. */
+static VALUE native_start_with_program(VALUE self, VALUE unasked)
 {
     (void)self;
-    walk_older_count = 0;      /* the parent's */
-    atomic_store(&working, 0); /* its threads */
-    cprof_fork_child();
-    if (cprof_is_running()) {
-        threads_enter_current();
-        context_reload();
-    }
-    return Qnil;
+    static bool started, asked;
+    enum enabled enabled = started ? OFF : read_enabled(RTEST(unasked));
+    if (enabled != OFF && !asked && getenv("CPROF_ENABLED") != NULL)
+        orders_open(enabled == STANDBY);
+    asked |= enabled != OFF;
+    if (enabled != ON)
+        return started ? Qtrue : Qfalse;
+    started = true;
+    int failed = 0;
+    VALUE pending = rb_errinfo(); /* the program's $! */
+    VALUE runs = rb_protect(start_by_environment, rb_hash_new(), &failed);
+    if (!failed)
+        return runs;
+    VALUE error = rb_errinfo();
+    rb_set_errinfo(pending);
+    VALUE text = rb_sprintf("%" PRIsVALUE "; the program runs on unprofiled",
+                            rb_attr_get(error, rb_intern("mesg")));
+    cprof_say(StringValueCStr(text));
+    return Qfalse;
 }
 
-/* Called once, from Ruby code, before anything else: nil, or why only native frames show. */
-static VALUE native_prepare(VALUE self)
+/* Of another Ruby's layout nothing may be read: one of another version has this file's name. */
+static void check_version(void)
 {
-    char why[160] = "";
-    prepare_asking();
-    code_init();
-    context_init();
-    if (!layout_check(why, sizeof why))
-        return rb_str_new_cstr(why);
-    roles_learn(self);
-    has_jit =
-        rb_const_defined(rb_const_get(rb_cObject, rb_intern("RubyVM")), rb_intern("YJIT"));
-    return Qnil;
+    if (ruby_api_version[0] != RUBY_API_VERSION_MAJOR ||
+        ruby_api_version[1] != RUBY_API_VERSION_MINOR)
+        rb_raise(rb_eLoadError, "it was built for Ruby %d.%d, and this is %d.%d",
+                 RUBY_API_VERSION_MAJOR, RUBY_API_VERSION_MINOR, ruby_api_version[0],
+                 ruby_api_version[1]);
 }
 
 void Init_native(void);
 
 __attribute__((visibility("default"))) void Init_native(void)
 {
+    check_version();
 #ifdef HAVE_RB_EXT_RACTOR_SAFE
     rb_ext_ractor_safe(true);
 #endif
     VALUE cprof = rb_define_module("Cprof");
     VALUE native = rb_define_module_under(cprof, "Native");
+    mark_main_ractor();
+    original_init();
     labels_init(native);
-    rb_define_singleton_method(native, "prepare", native_prepare, 0);
-    rb_define_singleton_method(native, "start", native_start, -1);
+    hooks_init(native);
+    rb_define_singleton_method(native, "prepare", native_prepare, 1);
+    rb_define_singleton_method(native, "start", native_start, 1);
+    rb_define_singleton_method(native, "start_with_program", native_start_with_program, 1);
+    rb_define_singleton_method(native, "begin_capture", native_begin_capture, 3);
+    rb_define_singleton_method(native, "end_captures", native_end_captures, 1);
     rb_define_singleton_method(native, "flush", native_flush, 1);
     rb_define_singleton_method(native, "stop", native_stop, 1);
     rb_define_singleton_method(native, "running?", native_is_running, 0);
     rb_define_singleton_method(native, "stats", native_stats, 0);
     rb_define_singleton_method(native, "watch_for_spans", native_watch_for_spans, 0);
-    rb_define_singleton_method(native, "describe_thread", native_describe_thread, 2);
-    rb_define_singleton_method(native, "fork_prepare", native_fork_prepare, 0);
-    rb_define_singleton_method(native, "fork_parent", native_fork_parent, 0);
-    rb_define_singleton_method(native, "fork_child", native_fork_child, 0);
 }

@@ -9,14 +9,16 @@
 #include <ruby.h>
 #include <ruby/debug.h>
 
+#include <cprof/cprof.h>
+#include <cprof/readable.h>
+
 #include "label.h"
 #include "layout.h"
-#include "peek.h"
 #include "walk.h"
 
 #define KEEP_SECONDS 60
 #define TIDY_SECONDS 10
-#define CODES 4096 /* buckets, a power of two */
+#define CODES 32768 /* buckets, a power of two */
 /* Rounds of tidying after which no sample can refer to code whose slot was freed: one that a
  * handler was still at, one that closes the time in question, one that tells of it. */
 #define LAST_ROUNDS 3
@@ -36,10 +38,12 @@ struct code {
     char *name; /* NULL: it was found to be nothing that has one */
     char *file; /* NULL for C functions */
     int64_t start_line;
+    uintptr_t native;  /* of a method entry: the C function; 0 = not known */
     uintptr_t encoded; /* of an iseq: its instruction words */
     uint32_t size;
     uint32_t run_count;
     struct line_run *runs;
+    size_t bytes;         /* drawn from CPROF_MEMORY_LIMIT */
     unsigned rounds_left; /* until it is freed; 0 = its slot is in use */
 };
 
@@ -51,6 +55,7 @@ static _Atomic bool giving;
 static void free_code(struct code *code)
 {
     if (code != NULL) {
+        cprof_memory_give(code->bytes);
         free(code->name);
         free(code->file);
         free(code->runs);
@@ -74,15 +79,16 @@ static struct code *find_code(uint64_t id)
 static bool iseq_bounds(uintptr_t iseq, uintptr_t *encoded, uint32_t *size)
 {
     uintptr_t body;
-    return peek_word(iseq + ISEQ_BODY, &body) && peek(body + BODY_SIZE, size, sizeof *size) &&
-           peek_word(body + BODY_ENCODED, encoded);
+    return cprof_read_alive_word(iseq + ISEQ_BODY, &body) &&
+           cprof_read_alive(size, body + BODY_SIZE, sizeof *size) &&
+           cprof_read_alive_word(body + BODY_ENCODED, encoded);
 }
 
 static int kind_of(uintptr_t object)
 {
     uintptr_t flags;
-    if (object % sizeof(uintptr_t) != 0 || object < 4096 || !peek_word(object, &flags) ||
-        (flags & RUBY_T_MASK) != IMEMO_TYPE)
+    if (object % sizeof(uintptr_t) != 0 || object < 4096 ||
+        !cprof_read_alive_word(object, &flags) || (flags & RUBY_T_MASK) != IMEMO_TYPE)
         return -1;
     return (int)IMEMO_KIND(flags);
 }
@@ -91,9 +97,21 @@ static int kind_of(uintptr_t object)
  * of a frame that uses $~. 0 for frames outside of methods. */
 static VALUE method_entry(uintptr_t object)
 {
-    if (kind_of(object) == IMEMO_SVAR && !peek_word(object + SVAR_METHOD, &object))
+    if (kind_of(object) == IMEMO_SVAR && !cprof_read_alive_word(object + SVAR_METHOD, &object))
         return 0;
     return kind_of(object) == IMEMO_METHOD ? (VALUE)object : 0;
+}
+
+/* The C function of a method, or 0. */
+static uintptr_t native_of(uintptr_t method)
+{
+    uintptr_t definition, type, function;
+    if (!cprof_read_alive_word(method + METHOD_DEFINITION, &definition) ||
+        !cprof_read_alive_word(definition, &type) ||
+        (type & DEFINITION_TYPE_MASK) != DEFINITION_CFUNC ||
+        !cprof_read_alive_word(definition + DEFINITION_FUNCTION, &function))
+        return 0;
+    return function;
 }
 
 /* The runs of equal lines among an iseq's instruction words. */
@@ -162,7 +180,9 @@ static bool name_slot(const struct code_slot *slot, uintptr_t object, struct cod
         if (!iseq_bounds(object, &code->encoded, &code->size))
             return false;
         *method = naming.method = method_entry(atomic_load(&slot->method));
-    } else if (kind != IMEMO_METHOD || slot->pc != 0) {
+    } else if (kind == IMEMO_METHOD && slot->pc == 0) {
+        code->native = native_of(object);
+    } else {
         return false;
     }
     int failed = 0;
@@ -174,11 +194,103 @@ static bool name_slot(const struct code_slot *slot, uintptr_t object, struct cod
 }
 
 /* Nobody may find the slot any more when its object is no longer kept alive. */
-static void free_slot(size_t i)
+static void free_slot(struct code_table *table, size_t i)
 {
-    atomic_store(&code_slots[i].key, CODE_KEY_CLAIMED);
-    atomic_fetch_and(&code_used[i / 64], ~(UINT64_C(1) << i % 64));
-    atomic_store(&code_slots[i].key, CODE_KEY_GONE);
+    atomic_store(&table->slots[i].key, CODE_KEY_CLAIMED);
+    atomic_fetch_and(&table->used[i / 64], ~(UINT64_C(1) << i % 64));
+    atomic_fetch_and(&table->met[i / 64], ~(UINT64_C(1) << i % 64));
+    atomic_fetch_sub(&table->taken, 1);
+    atomic_store(&table->slots[i].key, CODE_KEY_GONE);
+}
+
+/* Calls `each` for the slots of all tables that have their bit set in `bits`. */
+static void each_slot(_Atomic uint64_t *(*bits)(const struct code_table *),
+                      void (*each)(struct code_table *table, size_t i, uintptr_t argument),
+                      uintptr_t argument)
+{
+    size_t count = atomic_load(&code_table_count);
+    for (size_t t = 0; t < count; t++) {
+        struct code_table *table = &code_tables[t];
+        for (size_t word = 0; word < table->count / 64; word++) {
+            uint64_t set = atomic_load(&bits(table)[word]);
+            for (; set != 0; set &= set - 1)
+                each(table, word * 64 + (size_t)__builtin_ctzll(set), argument);
+        }
+    }
+}
+
+static _Atomic uint64_t *used(const struct code_table *table)
+{
+    return table->used;
+}
+
+static _Atomic uint64_t *met(const struct code_table *table)
+{
+    return table->met;
+}
+
+/* ---- room ---- */
+
+/* Said once a run: nothing of it is wrong before, and everything new afterwards. */
+static _Atomic bool told_full;
+
+static void tell_full(void)
+{
+    if (!atomic_exchange(&told_full, true))
+        cprof_say(
+            "CPROF_MEMORY_LIMIT has no room for the names of further Ruby methods: new ones "
+            "are [unknown]");
+}
+
+static bool make_table(struct code_table *table, size_t count)
+{
+    size_t bytes = count * sizeof *table->slots + 2 * (count / 8);
+    if (!cprof_memory_take(bytes))
+        return false;
+    *table = (struct code_table){
+        .slots = aligned_alloc(_Alignof(struct code_slot), count * sizeof *table->slots),
+        .count = count,
+        .used = calloc(count / 64, sizeof *table->used),
+        .met = calloc(count / 64, sizeof *table->met)};
+    if (table->slots != NULL && table->used != NULL && table->met != NULL) {
+        memset(table->slots, 0, count * sizeof *table->slots);
+        return true;
+    }
+    free(table->slots);
+    free(table->used);
+    free(table->met);
+    cprof_memory_give(bytes);
+    return false;
+}
+
+/* Adds a table when the last one is half full. Tables stay for the life of the process: a
+ * handler may be in any. */
+static void grow(void)
+{
+    pthread_mutex_lock(&lock);
+    size_t count = atomic_load(&code_table_count);
+    const struct code_table *last = &code_tables[count - 1];
+    size_t taken = atomic_load(&last->taken);
+    bool wanted = taken > last->count / 2;
+    bool grown =
+        wanted && count < CODE_TABLES && make_table(&code_tables[count], 2 * last->count);
+    if (grown)
+        atomic_store(&code_table_count, count + 1);
+    pthread_mutex_unlock(&lock);
+    if (!grown && taken > last->count / 4 * 3)
+        tell_full();
+}
+
+/* What a code's name takes. False: there is no room. */
+static bool take_bytes(struct code *code)
+{
+    size_t bytes = sizeof *code + strlen(code->name) + 1 +
+                   (code->file != NULL ? strlen(code->file) + 1 : 0) +
+                   code->run_count * sizeof *code->runs;
+    if (!cprof_memory_take(bytes))
+        return false;
+    code->bytes = bytes;
+    return true;
 }
 
 /* Whether what is known of the code under one method entry says all: a handler can't tell its
@@ -208,22 +320,27 @@ static void settle(struct code_slot *slot, uintptr_t object, const struct code *
         atomic_store(&slot->method, 0);
 }
 
-static void give_name(size_t i)
+static void give_name(struct code_table *table, size_t i)
 {
-    struct code_slot *slot = &code_slots[i];
-    uintptr_t object = atomic_load(&code_slots[i].key) & ~CODE_KEY_VARIANT;
+    struct code_slot *slot = &table->slots[i];
+    uintptr_t object = atomic_load(&slot->key) & ~CODE_KEY_VARIANT;
     VALUE method = 0;
     struct code *code = calloc(1, sizeof *code);
     if (code == NULL)
         return; /* perhaps next time */
     code->id = atomic_load(&slot->id);
     bool named = !may_have_moved(slot) && name_slot(slot, object, code, &method);
+    if (named && !take_bytes(code)) {
+        tell_full();
+        named = false;
+    }
     if (named)
         settle(slot, object, code, method);
     atomic_store(&slot->state, CODE_NAMED);
+    atomic_fetch_and(&table->met[i / 64], ~(UINT64_C(1) << i % 64));
     atomic_fetch_sub(&code_met, 1);
     if (!named) { /* whoever meets this address again starts afresh */
-        free_slot(i);
+        free_slot(table, i);
         free(code->name);
         code->name = NULL;
         code->rounds_left = LAST_ROUNDS;
@@ -234,22 +351,23 @@ static void give_name(size_t i)
     pthread_mutex_unlock(&lock);
 }
 
-static void name_all(uintptr_t variant)
+static void name_one(struct code_table *table, size_t i, uintptr_t variant)
 {
-    for (size_t i = 0; i < CODE_SLOTS; i++) {
-        uintptr_t key = atomic_load(&code_slots[i].key);
-        if (key >= CODE_KEY_FIRST && (key & CODE_KEY_VARIANT) == variant &&
-            atomic_load(&code_slots[i].state) == CODE_MET)
-            give_name(i);
-    }
+    const struct code_slot *slot = &table->slots[i];
+    uintptr_t key = atomic_load(&slot->key);
+    if (key >= CODE_KEY_FIRST && (key & CODE_KEY_VARIANT) == variant &&
+        atomic_load(&slot->state) == CODE_MET)
+        give_name(table, i);
 }
 
 void code_give_names(void)
 {
     if (atomic_load(&code_met) == 0 || atomic_exchange(&giving, true))
         return;
-    name_all(0);
-    name_all(CODE_KEY_VARIANT); /* by then what they are variants of has its name */
+    grow();
+    each_slot(met, name_one, 0);
+    each_slot(met, name_one,
+              CODE_KEY_VARIANT); /* by then what they are variants of has its name */
     atomic_store(&giving, false);
 }
 
@@ -290,25 +408,23 @@ int code_resolve(const struct cprof_frame *frame, struct cprof_function *functio
     function->name = code->name;
     function->file = code->file;
     function->start_line = code->start_line;
+    function->native = code->native;
     function->line = code->encoded != 0 ? line_at(code, frame->position) : 0;
     return 0;
 }
 
-/* Frees the slots of code that has not been sampled for long: from then on Ruby may let it die
+/* Frees the slot of code that has not been sampled for long: from then on Ruby may let it die
  * or move it. */
-static void let_go(uint32_t now)
+static void let_go(struct code_table *table, size_t i, uintptr_t now)
 {
-    for (size_t i = 0; i < CODE_SLOTS; i++) {
-        struct code_slot *slot = &code_slots[i];
-        uintptr_t key = atomic_load(&code_slots[i].key);
-        if (key < CODE_KEY_FIRST || atomic_load(&slot->state) != CODE_NAMED ||
-            now - atomic_load(&slot->last_seen) < KEEP_SECONDS)
-            continue;
-        struct code *code = find_code(atomic_load(&slot->id));
-        free_slot(i);
-        if (code != NULL)
-            code->rounds_left = LAST_ROUNDS;
-    }
+    struct code_slot *slot = &table->slots[i];
+    if (atomic_load(&slot->key) < CODE_KEY_FIRST || atomic_load(&slot->state) != CODE_NAMED ||
+        (uint32_t)now - atomic_load(&slot->last_seen) < KEEP_SECONDS)
+        return;
+    struct code *code = find_code(atomic_load(&slot->id));
+    free_slot(table, i);
+    if (code != NULL)
+        code->rounds_left = LAST_ROUNDS;
 }
 
 /* Frees the names that no sample can refer to any more. */
@@ -338,19 +454,25 @@ bool code_drained(void)
     let_go_at = now;
     pthread_mutex_lock(&lock);
     forget_old();
-    let_go(now);
+    each_slot(used, let_go, now);
     pthread_mutex_unlock(&lock);
     return true;
+}
+
+static void forget_slot(struct code_table *table, size_t i, uintptr_t unused)
+{
+    (void)unused;
+    if (atomic_load(&table->slots[i].key) >= CODE_KEY_FIRST)
+        free_slot(table, i);
 }
 
 void code_forget(void)
 {
     if (atomic_load(&giving))
         return;
-    for (size_t i = 0; i < CODE_SLOTS; i++)
-        if (atomic_load(&code_slots[i].key) >= CODE_KEY_FIRST)
-            free_slot(i);
+    each_slot(used, forget_slot, 0);
     atomic_store(&code_met, 0);
+    atomic_store(&told_full, false);
     pthread_mutex_lock(&lock);
     for (size_t i = 0; i < CODES; i++)
         for (struct code *code = codes[i], *next; code != NULL; code = next) {
@@ -361,13 +483,15 @@ void code_forget(void)
     pthread_mutex_unlock(&lock);
 }
 
-static void mark_slot(size_t i)
+static void mark_slot(struct code_table *table, size_t i, uintptr_t unused)
 {
-    uintptr_t key = atomic_load(&code_slots[i].key);
+    struct code_slot *slot = &table->slots[i];
+    uintptr_t key = atomic_load(&slot->key);
+    (void)unused;
     if (key < CODE_KEY_FIRST)
         return;
-    uintptr_t object = key & ~CODE_KEY_VARIANT, method = atomic_load(&code_slots[i].method);
-    if (atomic_load(&code_slots[i].state) == CODE_NAMED) {
+    uintptr_t object = key & ~CODE_KEY_VARIANT, method = atomic_load(&slot->method);
+    if (atomic_load(&slot->state) == CODE_NAMED) {
         rb_gc_mark((VALUE)object);
         if (method != 0)
             rb_gc_mark((VALUE)method);
@@ -389,11 +513,7 @@ static void mark(void *unused)
 {
     (void)unused;
     walk_objects(layout_thread(rb_thread_current()), pin);
-    for (size_t i = 0; i < CODE_SLOTS / 64; i++) {
-        uint64_t used = atomic_load(&code_used[i]);
-        for (; used != 0; used &= used - 1)
-            mark_slot(i * 64 + (size_t)__builtin_ctzll(used));
-    }
+    each_slot(used, mark_slot, 0);
 }
 
 /* Objects have moved in this garbage collection. */
@@ -417,7 +537,7 @@ void code_init(void)
     clock_gettime(CLOCK_MONOTONIC_COARSE, &time);
     atomic_store(&walk_tick, (uint32_t)time.tv_sec);
     rb_gc_register_address(&keeper);
-    keeper = TypedData_Wrap_Struct(0, &keeper_type, code_slots);
+    keeper = TypedData_Wrap_Struct(0, &keeper_type, code_tables);
 }
 
 void code_fork_prepare(void)

@@ -22,5 +22,6 @@ void roles_learn(VALUE native);
 /* [collector] The runtime's entries. */
 enum cprof_role roles_of(const char *symbol, const char *module);
 enum cprof_role roles_at(uintptr_t pc);
+uintptr_t roles_function_at(uintptr_t pc); /* where its function begins, or 0 */
 
 #endif

@@ -2,6 +2,7 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <ruby.h>
@@ -14,6 +15,7 @@
 #include "context.h"
 #include "kept.h"
 #include "layout.h"
+#include "original.h"
 
 __thread bool threads_over;
 __thread void *threads_running;
@@ -29,7 +31,7 @@ static void enter(VALUE thread, const char *name)
     threads_running = layout_thread(thread);
     told_in = __atomic_load_n(&starts, __ATOMIC_RELAXED);
     context_enter(thread);
-    cprof_thread_enter((uint64_t)gettid(), name);
+    cprof_thread_enter((uint64_t)syscall(SYS_gettid), name);
     atomic_signal_fence(memory_order_seq_cst);
     threads_over = false;
 }
@@ -45,22 +47,30 @@ static void leave(VALUE thread)
     cprof_thread_leave();
 }
 
-/* What Thread says, and not a subclass that means something else by it. */
-static VALUE name_of(VALUE thread)
-{
-    VALUE method =
-        rb_funcall(rb_cThread, rb_intern("instance_method"), 1, ID2SYM(rb_intern("name")));
-    return rb_funcall(method, rb_intern("bind_call"), 1, thread);
-}
-
 void threads_enter_current(void)
 {
     VALUE thread = rb_thread_current();
-    VALUE name = name_of(thread);
+    VALUE name = original_thread_name(thread);
     if (NIL_P(name) && thread == rb_thread_main())
         name = rb_str_new_cstr("main");
     enter(thread, NIL_P(name) ? NULL : StringValueCStr(name));
     RB_GC_GUARD(name);
+}
+
+void threads_tell_name(VALUE thread)
+{
+    VALUE id = original_thread_native_id(thread);
+    VALUE name = original_thread_name(thread);
+    if (!NIL_P(id) && !NIL_P(name))
+        cprof_thread_describe(NUM2INT(id), NUM2ULL(id), StringValueCStr(name));
+    RB_GC_GUARD(name);
+}
+
+void threads_tell_names(void)
+{
+    VALUE threads = original_thread_list();
+    for (long i = 0; i < RARRAY_LEN(threads); i++)
+        threads_tell_name(rb_ary_entry(threads, i));
 }
 
 #if RUBY_API_VERSION_CODE >= 30300

@@ -12,6 +12,8 @@
 
 #include <stdbool.h>
 
+#include <ruby.h>
+
 /* Under the GVL, before the first start, so that no thread is sampled that goes on unseen. From
  * then on threads are followed, also while the profiler is stopped: what a native thread ran
  * before that says nothing of it afterwards. */
@@ -22,6 +24,10 @@ void threads_started(void);
 
 /* Under the GVL: the calling thread. Also in a forked child. */
 void threads_enter_current(void);
+
+/* Under the GVL: the name that a thread has, or all that live. */
+void threads_tell_name(VALUE thread);
+void threads_tell_names(void);
 
 /* [handler] The rb_thread_t that the native thread is known to run; NULL: not known. */
 extern __thread void *threads_running __attribute__((tls_model("initial-exec")));

@@ -15,10 +15,15 @@ int ruby_thread_has_gvl_p(void);
 
 #define ENVIRONMENTS_MAX 64 /* blocks nested in one another */
 #define PROBES_MAX 32
+#define LOAD(count)                                                                            \
+    ((count) / 4 * 3) /* slots of a table that are taken while there is another */
 #define TAGS_MAX 16384
 
-struct code_slot code_slots[CODE_SLOTS];
-_Atomic uint64_t code_used[CODE_SLOTS / 64];
+static struct code_slot first_slots[CODE_SLOTS];
+static _Atomic uint64_t first_used[CODE_SLOTS / 64], first_met[CODE_SLOTS / 64];
+struct code_table code_tables[CODE_TABLES] = {
+    {.slots = first_slots, .count = CODE_SLOTS, .used = first_used, .met = first_met}};
+_Atomic size_t code_table_count = 1;
 _Atomic uint32_t walk_tick;
 _Atomic uint32_t code_met;
 void (*walk_ask_for_names)(void);
@@ -126,12 +131,20 @@ struct met {
     size_t gc_count;
 };
 
+/* A slot of a table; NULL: none. */
+struct place {
+    struct code_table *table;
+    size_t slot;
+};
+
 /* Tries to make the slot that of new code. False when somebody else was faster. */
-static bool claim(size_t i, uintptr_t found, const struct met *met)
+static bool claim(const struct place *place, uintptr_t found, const struct met *met)
 {
-    if (!atomic_compare_exchange_strong(&code_slots[i].key, &found, CODE_KEY_CLAIMED))
+    struct code_slot *slot = &place->table->slots[place->slot];
+    size_t word = place->slot / 64;
+    uint64_t bit = UINT64_C(1) << place->slot % 64;
+    if (!atomic_compare_exchange_strong(&slot->key, &found, CODE_KEY_CLAIMED))
         return false;
-    struct code_slot *slot = &code_slots[i];
     atomic_store(&slot->state, CODE_CLAIMED);
     atomic_store(&slot->id, atomic_fetch_add(&next_id, 1));
     atomic_store(&slot->last_seen, atomic_load(&walk_tick));
@@ -140,8 +153,10 @@ static bool claim(size_t i, uintptr_t found, const struct met *met)
     slot->pc = met->pc;
     slot->gc_count = met->gc_count;
     atomic_store(&slot->state, CODE_MET);
-    atomic_fetch_or(&code_used[i / 64], UINT64_C(1) << i % 64);
-    atomic_store(&code_slots[i].key, met->key);
+    atomic_fetch_or(&place->table->used[word], bit);
+    atomic_fetch_or(&place->table->met[word], bit);
+    atomic_fetch_add(&place->table->taken, 1);
+    atomic_store(&slot->key, met->key);
     atomic_fetch_add(&code_met, 1);
     return true;
 }
@@ -160,20 +175,40 @@ static size_t home_of(const struct met *met)
     return (size_t)(both * UINT64_C(0x9e3779b97f4a7c15) >> 40);
 }
 
-/* The slot of what was met; NULL: there is none, and with `room` where one could be. */
-static inline struct code_slot *find_slot(const struct met *met, size_t *room)
+/* The table's slot of what was met; NULL: there is none, and with `room`, unless that is known
+ * already, where one could be. */
+static inline struct code_slot *find_in(struct code_table *table, size_t home,
+                                        const struct met *met, struct place *room)
 {
-    size_t home = home_of(met);
-    *room = CODE_SLOTS;
     for (size_t probe = 0; probe < PROBES_MAX; probe++) {
-        size_t i = (home + probe) % CODE_SLOTS;
-        if (is_for(&code_slots[i], met))
-            return &code_slots[i];
-        uintptr_t found = atomic_load_explicit(&code_slots[i].key, memory_order_relaxed);
-        if (*room == CODE_SLOTS && found <= CODE_KEY_GONE)
-            *room = i;
+        size_t i = (home + probe) & (table->count - 1);
+        struct code_slot *slot = &table->slots[i];
+        if (is_for(slot, met))
+            return slot;
+        uintptr_t found = atomic_load_explicit(&slot->key, memory_order_relaxed);
+        if (room->table == NULL && found <= CODE_KEY_GONE)
+            *room = (struct place){table, i};
         if (found == CODE_KEY_FREE)
             break;
+    }
+    return NULL;
+}
+
+/* The same in all tables. What was met first, and so is met most, lies in the first. */
+static inline struct code_slot *find_slot(const struct met *met, struct place *room)
+{
+    size_t home = home_of(met);
+    size_t count = atomic_load_explicit(&code_table_count, memory_order_acquire);
+    *room = (struct place){0};
+    for (size_t t = 0; t < count; t++) {
+        struct code_table *table = &code_tables[t];
+        struct code_slot *slot = find_in(table, home, met, room);
+        if (slot != NULL)
+            return slot;
+        /* Full tables are slow to search. */
+        if (t + 1 < count && room->table == table &&
+            atomic_load_explicit(&table->taken, memory_order_relaxed) >= LOAD(table->count))
+            room->table = NULL;
     }
     return NULL;
 }
@@ -181,7 +216,7 @@ static inline struct code_slot *find_slot(const struct met *met, size_t *room)
 struct code_slot *code_first(uintptr_t object)
 {
     const struct met met = {.key = object};
-    size_t room;
+    struct place room;
     return find_slot(&met, &room);
 }
 
@@ -197,14 +232,15 @@ static inline uint64_t use_slot(struct code_slot *slot, const struct met *met)
     return is_for(slot, met) ? id : CODE_UNKNOWN;
 }
 
-static uint64_t claim_near(size_t room, const struct met *met)
+static uint64_t claim_at(const struct place *room, const struct met *met)
 {
-    if (room == CODE_SLOTS)
+    if (room->table == NULL)
         return CODE_UNKNOWN;
-    uintptr_t found = atomic_load(&code_slots[room].key);
+    struct code_slot *slot = &room->table->slots[room->slot];
+    uintptr_t found = atomic_load(&slot->key);
     if (found > CODE_KEY_GONE || !claim(room, found, met))
         return CODE_UNKNOWN;
-    return atomic_load(&code_slots[room].id);
+    return atomic_load(&slot->id);
 }
 
 /* The identity of the code. Two handlers that meet it at once when it is new may give it two:
@@ -213,10 +249,10 @@ static uint64_t identify(struct met *met)
 {
     if (met->key < CODE_KEY_FIRST || met->key % sizeof(uintptr_t) != 0)
         return CODE_UNKNOWN;
-    size_t room;
+    struct place room;
     struct code_slot *slot = find_slot(met, &room);
     if (slot == NULL)
-        return claim_near(room, met);
+        return claim_at(&room, met);
     uintptr_t method = atomic_load_explicit(&slot->method, memory_order_relaxed);
     uint64_t id = use_slot(slot, met);
     if (method == met->method || method == 0 || met->method == 0 || id == CODE_UNKNOWN ||
@@ -224,7 +260,7 @@ static uint64_t identify(struct met *met)
         return id;
     met->key |= CODE_KEY_VARIANT;
     slot = find_slot(met, &room);
-    return slot != NULL ? use_slot(slot, met) : claim_near(room, met);
+    return slot != NULL ? use_slot(slot, met) : claim_at(&room, met);
 }
 
 /* Tags lie on the native stack, the older the higher. */

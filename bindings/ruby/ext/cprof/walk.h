@@ -13,8 +13,9 @@
  * two turn out to have one name (a module's method has an entry for every class that includes
  * it), or entries can't be told apart, the code is not split any further.
  *
- * Any thread's handler may claim a slot at any time; slots are freed by the collector. When
- * there is no free slot near an address's place its frame gets CODE_UNKNOWN (counted as
+ * Any thread's handler may claim a slot at any time; slots are freed by the collector. Slots
+ * never move: where they get scarce names.c adds a table, twice as large as the last one. When
+ * there is no free slot near an address's place in any its frame gets CODE_UNKNOWN (counted as
  * failed).
  */
 #ifndef CPROF_RUBY_WALK_H
@@ -28,7 +29,8 @@
 
 #include <cprof/runtime.h>
 
-#define CODE_SLOTS 8192 /* a power of two */
+#define CODE_SLOTS 8192 /* of the first table, a power of two */
+#define CODE_TABLES 8
 
 /* Tokens. A step that shows nothing is 0. */
 enum { CODE_UNKNOWN = 1, CODE_GC = 2, CODE_FIRST = 16 };
@@ -63,10 +65,16 @@ struct code_slot {
     size_t gc_count; /* of the garbage collection that another thread did, else SIZE_MAX */
 };
 
-/* A bit for every slot in use: what a garbage collection has to look at. */
-extern _Atomic uint64_t code_used[CODE_SLOTS / 64];
+struct code_table {
+    struct code_slot *slots;
+    size_t count;           /* a power of two */
+    _Atomic uint64_t *used; /* a bit for every slot in use: what a collection has to look at */
+    _Atomic uint64_t *met;  /* … and for every one that waits for its name */
+    _Atomic size_t taken;
+};
 
-extern struct code_slot code_slots[CODE_SLOTS];
+extern struct code_table code_tables[CODE_TABLES];
+extern _Atomic size_t code_table_count; /* those before it are complete */
 
 /* The slot of the code as it was met first, or NULL. */
 struct code_slot *code_first(uintptr_t object);

@@ -1,18 +1,18 @@
 # frozen_string_literal: true
 
 module Cprof
-  # What has to be noticed of a process's life. Prepended once, at the first start.
+  # What has to be noticed of a process's life. Prepended once, before the first start. No method is called here
+  # that a program may have redefined: what there is to do is done by the extension.
   # @api private
   module Hooks
     # Around every fork of Ruby's: Process.fork, Kernel#fork, IO.popen("-").
     module Fork
       def _fork
-        Native.fork_prepare
+        Native.fork_begins
         child = nil
         child = super
       ensure
-        Hooks.in_child if child == 0
-        child == 0 ? Native.fork_child : Native.fork_parent
+        Native.fork_ends(child)
       end
     end
 
@@ -21,7 +21,7 @@ module Cprof
     # or Thread#raise comes meanwhile: what would rescue that is the parent's.
     module HardExit
       def exit!(...)
-        Hooks.deliver_in_child
+        Native.deliver_in_child
       ensure
         super
       end
@@ -32,7 +32,7 @@ module Cprof
       private
 
       def exit!(...)
-        Hooks.deliver_in_child
+        Native.deliver_in_child
       ensure
         super
       end
@@ -41,60 +41,21 @@ module Cprof
     # The parent is gone when it returns: only the child is left.
     module Daemon
       def daemon(...)
-        Native.fork_prepare
+        Native.fork_begins
         done = false
-        super.tap { done = true }
+        result = super
+        done = true
+        result
       ensure
-        done ? Native.fork_child : Native.fork_parent
+        Native.daemon_ends(done)
       end
     end
 
     # A thread is known by the name that it is given.
     module ThreadName
       def name=(name)
-        super.tap { Hooks.tell_name(self) }
-      end
-    end
-
-    # By what Thread says, and not a subclass that means something else by it. In any Ractor.
-    def self.tell_name(thread)
-      id = thread.native_thread_id
-      name = Thread.instance_method(:name).bind_call(thread)
-      Native.describe_thread(id, name) if id && name
-    end
-
-    def self.tell_names
-      Thread.list.each { |thread| tell_name(thread) }
-    end
-
-    def self.in_child
-      @child = true
-    end
-
-    def self.deliver_in_child
-      Cprof.stop(timeout: EXIT_SECONDS) if @child && Cprof.running?
-    end
-
-    def self.install
-      return if @installed
-
-      @installed = true
-      Process.singleton_class.prepend(Fork)
-      Process.singleton_class.prepend(Daemon)
-      Process.singleton_class.prepend(HardExit)
-      Kernel.singleton_class.prepend(HardExit)
-      Kernel.prepend(PrivateHardExit)
-      Thread.prepend(ThreadName)
-    end
-
-    # At the program's end; again where another at_exit has started the profiler after that.
-    def self.stop_at_exit
-      return if @stops
-
-      @stops = true
-      at_exit do
-        @stops = false
-        Cprof.stop(timeout: EXIT_SECONDS) if Cprof.running?
+        super
+        Native.tell_name(self)
       end
     end
   end

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require_relative "../cprof"
+require_relative "body"
 require_relative "routes"
 
 module Cprof
@@ -9,42 +10,6 @@ module Cprof
   #
   #   use Cprof::Middleware
   class Middleware
-    # Anything else a client may have thought up: no label is made of it.
-    METHODS = %w[CONNECT DELETE GET HEAD OPTIONS PATCH POST PUT TRACE].freeze
-    private_constant :METHODS
-
-    # A body that is made while the server asks for it: what that runs is the request's, too.
-    # @api private
-    class Body
-      # @yieldreturn [Hash] the labels
-      # @return [Array] the response with its body labelled, unless it is there already
-      def self.labelled(response)
-        return response unless response.is_a?(Array) && response.size == 3
-
-        status, headers, body = response
-        made = body.nil? || body.is_a?(Array) || body.respond_to?(:to_path)
-        made ? response : [status, headers, new(body, yield)]
-      end
-
-      # @param body [#each, #call]
-      # @param labels [Hash]
-      def initialize(body, labels)
-        @body = body
-        @labels = labels
-      end
-
-      # Answers to what the body answers to.
-      def respond_to_missing?(name, all = false)
-        @body.respond_to?(name, all)
-      end
-
-      # What is called on the body runs within the labels.
-      def method_missing(name, ...)
-        Cprof.labels(**@labels) { @body.public_send(name, ...) }
-      end
-    end
-    private_constant :Body
-
     @starting = Mutex.new
     @failed = false
 
@@ -75,18 +40,8 @@ module Cprof
       return @app.call(env) unless Cprof.running?
 
       Routes.follow
-      response = Cprof.labels(**labels_of(env)) { @app.call(env) }
-      Body.labelled(response) { labels_of(env) }
-    end
-
-    private
-
-    def labels_of(env)
-      method = env["REQUEST_METHOD"]
-      labels = { "http.request.method": METHODS.include?(method) ? method : "_OTHER" }
-      route = env[Routes::KEY] || Routes.of(env)
-      labels[:"http.route"] = route if route
-      labels
+      response = Cprof.labels(**Routes.labels_of(env)) { @app.call(env) }
+      Body.labelled(response) { Routes.labels_of(env) }
     end
   end
 end

@@ -13,6 +13,10 @@ module Cprof
     # In a request's environment: the route that its action ran with.
     KEY = "cprof.http_route"
 
+    # Anything else a client may have thought up: no label is made of it.
+    METHODS = %w[CONNECT DELETE GET HEAD OPTIONS PATCH POST PUT TRACE].freeze
+    private_constant :METHODS
+
     # Around the block of Sinatra's route.
     module Block
       private
@@ -22,13 +26,22 @@ module Cprof
       end
     end
 
+    # Around all that Sinatra does for a request. A body that is made later may be read by any middleware.
+    module Call
+      def call!(env)
+        response = super
+        Routes.body(response) { env }
+      end
+    end
+
     # Around all that a controller of Rails does for an action.
     module Dispatch
       def dispatch(*arguments, **options, &block)
         request = arguments[1]
-        Routes.labelled(-> { Routes.keep(request.env, Routes.of_request(request)) }) do
+        response = Routes.labelled(-> { Routes.keep(request.env, Routes.of_request(request)) }) do
           super(*arguments, **options, &block)
         end
+        Routes.body(response) { request.env }
       end
     end
 
@@ -68,6 +81,27 @@ module Cprof
         found ? Cprof.labels("http.route": found, &action) : yield
       end
 
+      # @param env [Hash] a request's environment
+      # @return [Hash] the labels of what it runs, as far as they are known
+      def labels_of(env)
+        method = env["REQUEST_METHOD"]
+        labels = { "http.request.method": METHODS.include?(method) ? method : "_OTHER" }
+        route = env[KEY] || of(env)
+        labels[:"http.route"] = route if route
+        labels
+      end
+
+      # @yieldreturn [Hash] the request's environment
+      # @return [Array] the response of an action, its body labelled with the action's route
+      def body(response)
+        return response unless Cprof.running?
+
+        Spans.harmless(method(:give_up)) do
+          env = yield
+          env[KEY] ? Body.labelled(response) { labels_of(env) } : response
+        end || response
+      end
+
       # Puts the module around a method of the class that the block names.
       def hook(with, name)
         Spans.harmless(method(:give_up)) do
@@ -97,6 +131,7 @@ module Cprof
       def follow_sinatra
         @sinatra = true
         hook(Block, :route_eval) { ::Sinatra::Base }
+        hook(Call, :call!) { ::Sinatra::Base } if ::Sinatra::Base.method_defined?(:call!)
       end
 
       def follow_rails

@@ -1,0 +1,214 @@
+#include "asleep.h"
+
+#include <string.h>
+
+#define PY_SSIZE_T_CLEAN
+#define Py_BUILD_CORE 1
+#include <Python.h>
+#include <internal/pycore_interp.h>
+#include <internal/pycore_runtime.h>
+#if PY_VERSION_HEX >= 0x030D0000
+#include <internal/pycore_ceval_state.h>
+#endif
+
+#include "copies.h"
+#include "walk.h"
+#include "walk_context.h"
+
+#ifdef WALK_UNSUPPORTED
+
+const struct cprof_asleep *asleep_enable(bool contexts)
+{
+    (void)contexts;
+    return NULL;
+}
+
+#else
+
+#define WALK_WITHOUT_AWAITERS
+#include "context_read.h"
+#include "walk_chain.h"
+
+/* ---- a thread's state ---- */
+
+enum { STATES_MAX = 4096 }; /* that a search goes through */
+
+_Static_assert(sizeof(PyThreadState) <= COPY_SIZE, "a copy holds a thread's state");
+
+/* Where the newest thread state of the interpreter hangs. */
+static PyThreadState *const *newest_state(void)
+{
+    const PyInterpreterState *interpreter =
+        atomic_load_explicit(&walk_interpreter, memory_order_relaxed);
+#if PY_VERSION_HEX < 0x030B0000
+    return (PyThreadState *const *)&interpreter->tstate_head;
+#else
+    return &interpreter->threads.head;
+#endif
+}
+
+/* What tells whose a state is. */
+static bool is_of(const PyThreadState *state, const struct cprof_sleeper *sleeper)
+{
+#if PY_VERSION_HEX < 0x030B0000
+    return state->thread_id == sleeper->id;
+#else
+    return state->native_thread_id == (unsigned long)sleeper->tid;
+#endif
+}
+
+/* The state at that address, if it is the thread's; NULL: it is not. */
+static PyThreadState *checked(PyThreadState *address, struct readable *memory)
+{
+    const PyThreadState *state = seen(memory, address, sizeof *state);
+    const void *interpreter = atomic_load_explicit(&walk_interpreter, memory_order_relaxed);
+
+    return state != NULL && state->interp == interpreter && is_of(state, memory->sleeper)
+               ? address
+               : NULL;
+}
+
+static PyThreadState *search(PyThreadState *newest, struct readable *memory)
+{
+    PyThreadState *address = newest;
+
+    for (int left = STATES_MAX; address != NULL && left > 0; left--) {
+        const PyThreadState *state = seen(memory, address, sizeof *state);
+        if (state == NULL)
+            return NULL;
+        if (is_of(state, memory->sleeper))
+            return checked(address, memory);
+        address = state->next;
+    }
+    return NULL;
+}
+
+/* The word that is kept is the state's address; with a bit, that of the newest one when the
+ * thread had none: it has none until there is a newer one. */
+static PyThreadState *state_of(struct readable *memory)
+{
+    const uintptr_t none = 1;
+    uintptr_t *kept = memory->sleeper->kept;
+    PyThreadState *const *newest = seen(memory, newest_state(), sizeof *newest);
+    PyThreadState *state = NULL, *first = newest != NULL ? *newest : NULL;
+
+    if (*kept == ((uintptr_t)first | none))
+        return NULL;
+    if (*kept != 0 && (*kept & none) == 0)
+        state = checked((PyThreadState *)*kept, memory);
+    if (state == NULL)
+        state = search(first, memory);
+    *kept = state != NULL ? (uintptr_t)state : (uintptr_t)first | none;
+    return state;
+}
+
+/* ---- the seam ---- */
+
+static size_t walk(const struct cprof_sleeper *sleeper, struct cprof_frame *frames,
+                   size_t capacity, bool *complete)
+{
+    struct readable memory;
+    PyThreadState *state;
+
+    copies_begin(&memory, sleeper);
+    state = state_of(&memory);
+    *complete = true;
+    return state != NULL ? walk_chain(state, &memory, frames, capacity, complete) : 0;
+}
+
+static bool context(const struct cprof_sleeper *sleeper, struct cprof_context *context)
+{
+    struct readable memory;
+    PyThreadState *state;
+
+    copies_begin(&memory, sleeper);
+    state = labels_variable != NULL && spans_variable != NULL ? state_of(&memory) : NULL;
+    return state != NULL && read_context(state, context, &memory);
+}
+
+/* ---- the GIL ---- */
+
+static const struct _gil_runtime_state *gil;
+
+/* Whoever asks for the GIL waits at its condition or its mutex, which lie in it. */
+static enum cprof_wait interpreter_lock(const struct cprof_sleeper *sleeper, pid_t *holder)
+{
+    struct readable memory;
+    PyThreadState *const *last;
+    const PyThreadState *state;
+
+    copies_begin(&memory, sleeper);
+    *holder = 0;
+    if (sleeper->futex - (uintptr_t)gil >= sizeof *gil)
+        return CPROF_WAIT_UNKNOWN;
+    last = seen(&memory, &gil->last_holder, sizeof *last);
+    state = last != NULL && *last != NULL ? seen(&memory, *last, sizeof *state) : NULL;
+#if PY_VERSION_HEX >= 0x030B0000
+    if (state != NULL && (pid_t)state->native_thread_id != sleeper->tid)
+        *holder = (pid_t)state->native_thread_id;
+#endif
+    (void)state;
+    return CPROF_WAIT_GIL;
+}
+
+static const struct _gil_runtime_state *find_gil(void)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    return PyInterpreterState_Get()->ceval.gil;
+#else
+    return &_PyRuntime.ceval.gil;
+#endif
+}
+
+/* ---- at rest ---- */
+
+/* Functions in which a thread without work waits, by name and the end of their file. One that
+ * has a caller waits there only if that one called it. */
+static const struct resting {
+    const char *name, *file, *caller;
+} resting[] = {
+    {"_worker", "concurrent/futures/thread.py", NULL},
+    {"EpollSelector.select", "selectors.py", "BaseEventLoop._run_once"},
+    {"_PollLikeSelector.select", "selectors.py", "BaseEventLoop._run_once"},
+    {"SelectSelector.select", "selectors.py", "BaseEventLoop._run_once"},
+    {"SelectSelector._select", "selectors.py", NULL},
+    {"EpollSelector.select", "selectors.py", "BaseServer.serve_forever"},
+    {"_PollLikeSelector.select", "selectors.py", "BaseServer.serve_forever"},
+    {"SelectSelector.select", "selectors.py", "BaseServer.serve_forever"},
+    {"Loop.run_forever", "uvloop/__init__.py", NULL},
+    {"socket.accept", "socket.py", NULL},
+    {"SyncWorker.wait", "gunicorn/workers/sync.py", NULL},
+    {"Arbiter.sleep", "gunicorn/arbiter.py", NULL},
+    {"Pool._handle_tasks", "multiprocessing/pool.py", NULL},
+    {"worker", "multiprocessing/pool.py", NULL},
+};
+
+static bool ends_with(const char *text, const char *end)
+{
+    const size_t length = strlen(text), size = strlen(end);
+
+    return length >= size && strcmp(text + length - size, end) == 0;
+}
+
+static bool at_rest(const struct cprof_function *inner, const struct cprof_function *outer)
+{
+    for (size_t i = 0; inner != NULL && i < sizeof resting / sizeof resting[0]; i++) {
+        const struct resting *row = &resting[i];
+        if (strcmp(inner->name, row->name) == 0 && ends_with(inner->file, row->file) &&
+            (row->caller == NULL || (outer != NULL && strcmp(outer->name, row->caller) == 0)))
+            return true;
+    }
+    return false;
+}
+
+static struct cprof_asleep asleep = {
+    .walk = walk, .interpreter_lock = interpreter_lock, .at_rest = at_rest};
+
+const struct cprof_asleep *asleep_enable(bool contexts)
+{
+    gil = find_gil();
+    asleep.context = contexts ? context : NULL;
+    return &asleep;
+}
+
+#endif

@@ -1,0 +1,224 @@
+#include "history.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "format/refuse.h"
+#include "load.h"
+#include "progress.h"
+#include "store/read.h"
+
+/* What is being added up. Without `intervals` it is one group. */
+struct gathering {
+    const struct history *history;
+    const struct profile_filter *filter;
+    struct span span;
+    struct profile *groups[LOAD_INTERVALS];
+    size_t count;
+    uint64_t from, to; /* what it covers, for the reader of a message */
+};
+
+uint64_t history_now(void)
+{
+    return clock_ns(CLOCK_REALTIME);
+}
+
+static int take_time(const struct command *command, const char *option, const char *argument,
+                     uint64_t *time)
+{
+    if (times_parse(argument, history_now(), time))
+        return GO_ON;
+    return wrong_usage(command,
+                       "%s needs a time such as -2h, 14:00, \"yesterday 14:00\", monday or "
+                       "2026-01-31T12:00, not \"%s\"",
+                       option, argument);
+}
+
+int history_take(struct history *history, const struct command *command, int option,
+                 const char *argument)
+{
+    switch (option) {
+    case OPTION_STORE:
+        history->folder = argument;
+        return GO_ON;
+    case OPTION_SERVICE:
+        history->service = argument;
+        return GO_ON;
+    case OPTION_FROM:
+        return take_time(command, "--from", argument, &history->span.from);
+    case OPTION_TO:
+        return take_time(command, "--to", argument, &history->span.to);
+    default:
+        return EXIT_USAGE;
+    }
+}
+
+int history_take_span(const struct command *command, const char *option, const char *argument,
+                      struct span *span)
+{
+    if (times_parse_span(argument, history_now(), span))
+        return GO_ON;
+    return wrong_usage(command,
+                       "%s needs a time such as \"monday 9:00..10:00\", yesterday or -2h..-1h, "
+                       "not \"%s\"",
+                       option, argument);
+}
+
+/* ---- adding up ---- */
+
+static struct profile **group_of(struct gathering *g, const struct profile *interval)
+{
+    uint64_t time = profile_header_const(interval)->time_ns;
+    uint64_t since = time > g->span.from ? time - g->span.from : 0;
+    double part = (double)since / (double)(g->span.to - g->span.from);
+    size_t index = (size_t)(part * (double)g->count);
+    return &g->groups[index < g->count ? index : g->count - 1];
+}
+
+static void note_cover(struct gathering *g, const struct profile *interval)
+{
+    const struct profile_header *header = profile_header_const(interval);
+    uint64_t end = header->time_ns + header->duration_ns;
+    g->from = g->to == 0 || header->time_ns < g->from ? header->time_ns : g->from;
+    g->to = end > g->to ? end : g->to;
+}
+
+/* Gives the interval to its group, or frees it. 0 or as profile_merge_apart(). */
+static int add(struct gathering *g, struct profile *interval)
+{
+    struct profile **group = group_of(g, interval);
+    note_cover(g, interval);
+    if (*group == NULL) {
+        *group = interval;
+        return 0;
+    }
+    int status = profile_merge_apart(group, interval);
+    profile_free(interval);
+    return status;
+}
+
+static int take(void *closure, struct profile *interval)
+{
+    struct gathering *g = closure;
+    progress_step();
+    if (g->filter == NULL)
+        return add(g, interval);
+    struct profile *selected = profile_select(interval, g->filter);
+    profile_free(interval);
+    return selected ? add(g, selected) : -ENOMEM;
+}
+
+static void tell_damaged(void *closure, const char *line)
+{
+    const struct gathering *g = closure;
+    fail("%s/%s", g->history->folder, line);
+}
+
+static void begin_again(void *closure)
+{
+    struct gathering *g = closure;
+    for (size_t i = 0; i < g->count; i++) {
+        profile_free(g->groups[i]);
+        g->groups[i] = NULL;
+    }
+    g->from = g->to = 0;
+}
+
+static struct profile *join(struct gathering *g)
+{
+    struct profile *sum = NULL;
+    int status = 0;
+    if (g->count == 1) {
+        sum = g->groups[0];
+        g->groups[0] = NULL;
+    }
+    for (size_t i = 0; status == 0 && g->count > 1 && i < g->count; i++)
+        if (g->groups[i] != NULL)
+            status = load_add_interval(&sum, g->groups[i]);
+    if (status == 0)
+        return sum;
+    char why[FORMAT_ERROR_SIZE] = "";
+    refuse_merge(why, status);
+    fail("%s: %s", g->history->folder, why);
+    profile_free(sum);
+    return NULL;
+}
+
+/* ---- the whole ---- */
+
+static struct profile *fail_empty(const struct gathering *g, const struct span *held)
+{
+    const struct history *h = g->history;
+    const char *of = h->service ? " of service " : "", *name = h->service ? h->service : "";
+    char from[TIMES_TEXT_SIZE], to[TIMES_TEXT_SIZE];
+    if (held->to == 0) {
+        fail("%s: holds no profiles%s%s", h->folder, of, name);
+        return NULL;
+    }
+    times_write(from, held->from);
+    times_write(to, held->to);
+    fail("%s: no profiles%s%s of that time; there are those from %s to %s", h->folder, of, name,
+         from, to);
+    return NULL;
+}
+
+/* What is old is kept by the minute or the hour: more is shown than was asked for. */
+static void tell_cover(const struct gathering *g)
+{
+    const uint64_t slack = 30 * NS_PER_SECOND;
+    char from[TIMES_TEXT_SIZE], to[TIMES_TEXT_SIZE];
+    if (g->history->span.to == 0 ||
+        (g->from + slack >= g->span.from && g->to <= g->span.to + slack))
+        return;
+    times_write(from, g->from);
+    times_write(to, g->to);
+    fail("%s: what is that old is kept coarser: this is %s to %s", g->history->folder, from,
+         to);
+}
+
+static struct profile *read_span(struct gathering *g, const struct span *held)
+{
+    char error[FORMAT_ERROR_SIZE];
+    const struct store_range range = {
+        .service = g->history->service, .from = g->span.from, .to = g->span.to};
+    const struct store_visitor visitor = {
+        .closure = g, .take = take, .damaged = tell_damaged, .again = begin_again};
+    progress_begin("reading", 0, g->history->folder);
+    int status = store_read(g->history->folder, &range, &visitor, error);
+    progress_end();
+    if (status != 0) {
+        fail("%s", error);
+        return NULL;
+    }
+    if (g->to == 0)
+        return fail_empty(g, held);
+    tell_cover(g);
+    return join(g);
+}
+
+struct profile *history_load(const struct history *history, bool intervals,
+                             const struct profile_filter *filter)
+{
+    char error[FORMAT_ERROR_SIZE];
+    struct span held;
+    if (store_extent(history->folder, history->service, &held.from, &held.to, error) != 0) {
+        fail("%s", error);
+        return NULL;
+    }
+    struct gathering g = {.history = history,
+                          .filter = filter,
+                          .span = history->span,
+                          .count = intervals ? LOAD_INTERVALS : 1};
+    if (g.span.to == 0)
+        g.span.to = held.to + 1;
+    if (g.span.from == 0)
+        g.span.from = held.from;
+    if (g.span.from >= g.span.to)
+        return fail_empty(&g, &held);
+    struct profile *sum = read_span(&g, &held);
+    begin_again(&g);
+    return sum;
+}

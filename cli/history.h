@@ -1,0 +1,57 @@
+/*
+ * Profiles from a store (CPROF_STORE_DIR) in the place of files: which folder, which service,
+ * which time; and their sum.
+ */
+#ifndef CPROF_CLI_HISTORY_H
+#define CPROF_CLI_HISTORY_H
+
+#include <stdbool.h>
+
+#include "command.h"
+#include "profile/combine.h"
+#include "times.h"
+
+/* What getopt_long() returns for them, above selection.h's. */
+enum history_option { OPTION_STORE = 1024, OPTION_SERVICE, OPTION_FROM, OPTION_TO };
+
+/* For a command's array of struct option. */
+#define HISTORY_RANGE_OPTIONS                                                                  \
+    {"service", required_argument, NULL, OPTION_SERVICE},                                      \
+        {"from", required_argument, NULL, OPTION_FROM},                                        \
+    {                                                                                          \
+        "to", required_argument, NULL, OPTION_TO                                               \
+    }
+#define HISTORY_OPTIONS {"store", required_argument, NULL, OPTION_STORE}, HISTORY_RANGE_OPTIONS
+
+#define HISTORY_RANGE_HELP                                                                     \
+    "  --service NAME  only this service's\n"                                                  \
+    "  --from TIME     since then, and\n"                                                      \
+    "  --to TIME       until then: -2h, 14:00, \"yesterday 14:00\", monday, "                  \
+    "2026-01-31T12:00\n"
+#define HISTORY_HELP                                                                           \
+    "  --store DIR     history in the place of files: of a folder of "                         \
+    "CPROF_STORE_DIR\n" HISTORY_RANGE_HELP
+
+struct history {
+    const char *folder;  /* NULL: files */
+    const char *service; /* NULL: all */
+    struct span span;    /* `to` 0: up to now */
+};
+
+/* Takes one option that getopt_long() returned. GO_ON, or EXIT_USAGE after having said why. */
+int history_take(struct history *history, const struct command *command, int option,
+                 const char *argument);
+
+/* Likewise of an option whose argument is a span of time. */
+int history_take_span(const struct command *command, const char *option, const char *argument,
+                      struct span *span);
+
+/* The current time in ns. */
+uint64_t history_now(void);
+
+/* The sum of what the folder has, and `filter` (NULL: all) selects. `intervals`: what was when
+ * is kept apart, as load.h tells. NULL after having said why; the caller frees. */
+struct profile *history_load(const struct history *history, bool intervals,
+                             const struct profile_filter *filter);
+
+#endif

@@ -1,0 +1,60 @@
+/*
+ * The live heap: what the blocks that are listed as live (sample/live.h) stand for, and where
+ * they were allocated. A sampled allocation comes here with its slot, and stays until its block
+ * is seen to be freed. When an interval ends, what is left is the sheet `heap` of its profile.
+ *
+ * Most blocks die in the interval that they were allocated in. The stacks of those that do not
+ * are taken along from profile to profile: into the closing one, whose sheet they are part of,
+ * and from there into one of our own, for the next. So nothing is kept that no live block
+ * needs.
+ *
+ * A list by slot, as large as the budget allows (a quarter of it at most): the bound of live
+ * blocks, sample/live.h says what happens there. Belongs to the collector's thread, and owns
+ * the table of live blocks from blocks_init() to blocks_free(). Stacks for which there is no
+ * room are
+ * "[overflow]".
+ */
+#ifndef CPROF_COLLECT_BLOCKS_H
+#define CPROF_COLLECT_BLOCKS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/budget.h"
+#include "profile/profile.h"
+
+struct block;
+
+struct blocks {
+    struct budget *budget;
+    const struct profile *model;
+    struct block *list; /* by slot; NULL: none are listed */
+    size_t slots;
+    struct profile *kept; /* has the stacks of those that are older than the interval */
+    uint64_t seen_freed;
+    uint64_t random;
+    uint8_t shift; /* see live_thin() */
+};
+
+/* Where a block of the running interval was allocated, and what it stands for. */
+struct allocated {
+    profile_id stack, link, labels; /* of the interval's profile */
+    uint32_t slot;
+    uint8_t shift;
+    int64_t objects, bytes;
+};
+
+/* Zero-initialised before. 0, or -ENOMEM: no blocks are listed. */
+int blocks_init(struct blocks *blocks, const struct profile *model, struct budget *budget);
+void blocks_free(struct blocks *blocks);
+
+void blocks_add(struct blocks *blocks, const struct allocated *allocated);
+
+/* Once a turn: forgets those that have been freed. */
+void blocks_tick(struct blocks *blocks);
+
+/* Adds what lives to a sheet of the interval's profile, that ends. `last`: nothing follows. */
+void blocks_close(struct blocks *blocks, struct profile *profile, size_t sheet, bool last);
+
+#endif

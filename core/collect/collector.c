@@ -1,0 +1,655 @@
+#include "collect/collector.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#include "base/clock.h"
+#include "base/deadline.h"
+#include "base/log.h"
+#include "base/own_thread.h"
+#include "base/random.h"
+#include "collect/loader_lock.h"
+#include "collect/metrics.h"
+#include "look/looks.h"
+#include "profile/combine.h"
+#include "sample/hook.h"
+#include "sample/threads.h"
+#include "sample/wake.h"
+
+#define TICK_NS (NS_PER_SECOND / 4)
+#define FOLLOWS_A_TICK 4                  /* see follow_modules() */
+#define TAP_WAIT 1.0                      /* seconds */
+#define NAME_WAIT_NS (2 * NS_PER_SECOND)  /* with a runtime that names a frame later */
+#define BUSY_DRAINS 20                    /* see handlers_done() */
+#define LAST_NAMES_NS (NS_PER_SECOND / 5) /* for the last of them: see drain_to_the_end() */
+
+struct collector {
+    struct collector_config config;
+    struct gather *gather;
+    struct looks_receiver receiver;
+    struct looks *looks; /* NULL: nobody asks for off-CPU time */
+    pthread_t thread;
+    pthread_mutex_t work;
+    pthread_mutex_t sampling; /* the handler and the timers are not taken away meanwhile */
+    bool quiet;               /* they are, or are going to be */
+    struct profile *taps[COLLECTOR_TAPS]; /* guarded by `work`; NULL: free */
+    _Atomic bool stopping;
+    _Atomic uint32_t wanted; /* flushes asked for */
+    _Atomic uint32_t done;   /* flushes done; a wake word */
+    _Atomic bool tapping;    /* the next flush is the begin or the end of what a tap is fed */
+    _Atomic bool uncut;      /* the last such flush found no memory */
+
+    /* The thread's own. */
+    uint64_t began;              /* of the interval: CLOCK_MONOTONIC */
+    uint64_t began_unix;         /* Unix time */
+    uint64_t cpu_seen;           /* the process's CPU clock at the last look around */
+    uint64_t allowed;            /* when allow_again() last did */
+    uint64_t threads, unsampled; /* the most of either in the interval */
+    unsigned followed;           /* times that modules were found new since */
+    unsigned busy_drains;        /* one after the other, at which handlers were at work */
+    bool more;                   /* tables to compile: no time to sleep */
+    bool hurried;                /* names are not waited for */
+    bool missed;                 /* a sample met code that no module covers */
+    bool rename;                 /* the interval is new: read threads' names again */
+    bool told_dropped, told_proc;
+    struct metrics metrics; /* at the last close */
+
+    /* What the thread last published. */
+    pthread_mutex_t published_lock;
+    struct {
+        struct gather_counts gathered;
+        uint64_t stacks, cpu_ns;
+        uint64_t profile_id[2]; /* of the running interval */
+    } published;
+};
+
+/* ---- draining ---- */
+
+/* Reads a thread's ring to its end; false when it had to stop at a sample that has no names
+ * yet, which stays where it is. Not where the ring runs full behind it: better a frame without
+ * its name than samples that are lost. */
+static bool drain_thread(struct collector *collector, struct thread_view *thread)
+{
+    const struct module_map *map = modules_current(collector->config.modules);
+    uint64_t now = clock_ns(CLOCK_MONOTONIC);
+    const struct record *record;
+    while (thread->ring != NULL && (record = ring_peek(thread->ring)) != NULL) {
+        bool may_wait = !atomic_load(&collector->stopping) && !collector->hurried &&
+                        now < record->time_ns + NAME_WAIT_NS && !ring_half_full(thread->ring);
+        /* Naming may take long, and the thread runs on and gets its name meanwhile. */
+        threads_look_again(thread);
+        int added = gather_add(collector->gather, thread, record, map, may_wait);
+        if (added == -EAGAIN)
+            return false;
+        collector->missed |= added > 0 || record->native_end == WALK_NO_MODULE;
+        ring_consume(thread->ring);
+    }
+    return true;
+}
+
+/* What is due of a thread besides its samples. */
+static void count_owed(struct collector *collector, const struct thread_view *thread)
+{
+    uint32_t owed = atomic_exchange(&thread->thread->owed, 0);
+    uint32_t blocked = atomic_exchange(&thread->thread->blocked, 0);
+    if (owed != 0)
+        gather_add_owed(collector->gather, thread, owed);
+    if (blocked != 0)
+        gather_add_blocked(collector->gather, thread, blocked);
+}
+
+/* What a handler at work has already read is not in its ring yet. One that the program's own
+ * signal handler has jumped out of will never be done: it is waited for a number of drains. */
+static bool handlers_done(struct collector *collector)
+{
+    collector->busy_drains = threads_busy() ? collector->busy_drains + 1 : 0;
+    return collector->busy_drains == 0 || collector->busy_drains > BUSY_DRAINS;
+}
+
+/* False: something is left that has no names yet. */
+static bool drain(struct collector *collector)
+{
+    struct thread_view thread;
+    bool whole = handlers_done(collector);
+    for (size_t cursor = 0; threads_next(&cursor, &thread);)
+        if (drain_thread(collector, &thread))
+            count_owed(collector, &thread);
+        else
+            whole = false;
+    const struct cprof_runtime *runtime = collector->config.gather.runtime;
+    if (whole && runtime != NULL && runtime->drained != NULL)
+        runtime->drained();
+    threads_supply();
+    return whole;
+}
+
+static void publish(struct collector *collector)
+{
+    pthread_mutex_lock(&collector->published_lock);
+    gather_count(collector->gather, &collector->published.gathered);
+    collector->published.stacks = gather_stacks(collector->gather);
+    collector->published.cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    pthread_mutex_unlock(&collector->published_lock);
+}
+
+/* ---- looks ---- */
+
+static int place(void *closure, const struct thread_view *thread, const struct record *record,
+                 const struct wait *wait, bool may_wait, struct thread_last *where)
+{
+    struct collector *collector = closure;
+    (void)thread;
+    collector->missed |= record->native_end == WALK_NO_MODULE;
+    return gather_place(collector->gather, record, wait,
+                        modules_current(collector->config.modules), may_wait, where);
+}
+
+static void waited(void *closure, const struct thread_view *thread,
+                   const struct thread_last *where, uint32_t microseconds)
+{
+    const struct collector *collector = closure;
+    gather_add_waited(collector->gather, thread, where, microseconds);
+}
+
+static void delayed(void *closure, const struct thread_view *thread, uint32_t microseconds)
+{
+    const struct collector *collector = closure;
+    gather_add_delayed(collector->gather, thread, microseconds);
+}
+
+/* False: no memory. */
+static bool prepare_looks(struct collector *collector)
+{
+    const struct gather_config *gather = &collector->config.gather;
+    uint64_t period = gather->sources->making[SOURCE_OFFCPU];
+    if (period == 0 || gather->sources->failed[SOURCE_OFFCPU])
+        return true;
+    collector->receiver = (struct looks_receiver){
+        .closure = collector, .place = place, .waited = waited, .delayed = delayed};
+    const struct looks_config config = {.looker = {.budget = gather->budget,
+                                                   .runtime = gather->runtime,
+                                                   .native = collector->config.native,
+                                                   .max_frames = gather->max_frames},
+                                        .period_ns = period,
+                                        .receiver = &collector->receiver};
+    collector->looks = looks_new(&config);
+    return collector->looks != NULL;
+}
+
+/* The threads are forgotten when sampling ends: what they waited at last is settled then. */
+static void look(struct collector *collector)
+{
+    pthread_mutex_lock(&collector->work);
+    pthread_mutex_lock(&collector->sampling);
+    if (!collector->quiet)
+        looks_round(collector->looks, modules_current(collector->config.modules));
+    pthread_mutex_unlock(&collector->sampling);
+    pthread_mutex_unlock(&collector->work);
+}
+
+/* ---- looking around ---- */
+
+/* What handlers may do once a tick, or so many times, as it costs us: wake us at a sample in
+ * code that no module covers, so that what was just loaded is known at the next; copy stacks.
+ * Some code stays unknown for ever, or beyond the rules. */
+static void allow_again(struct collector *collector)
+{
+    uint64_t now = clock_ns(CLOCK_MONOTONIC);
+    if (now - collector->allowed < TICK_NS)
+        return;
+    collector->allowed = now;
+    collector->followed = 0;
+    atomic_store_explicit(collector->config.unknown, false, memory_order_relaxed);
+    gather_tick(collector->gather);
+}
+
+/* Where the loader is locked for ever nothing is loaded any more, and what is known stays. A
+ * program that loads one library after the other, as at its start, may wake us for the next
+ * without waiting for the tick; one that never ends loading, a few times only. */
+static void follow_modules(struct collector *collector)
+{
+    struct modules *modules = collector->config.modules;
+    if (!loader_lock_is_usable(0))
+        return;
+    if (collector->missed)
+        modules_miss(modules);
+    collector->missed = false;
+    bool changed = modules_refresh(modules, threads_reader, NULL) == 1;
+    sources_follow(collector->config.gather.sources, changed);
+    if (!changed)
+        return;
+    naming_modules_changed(gather_naming(collector->gather), modules_current(modules));
+    if (++collector->followed < FOLLOWS_A_TICK)
+        atomic_store_explicit(collector->config.unknown, false, memory_order_relaxed);
+}
+
+static void follow_threads(struct collector *collector)
+{
+    int error = threads_scan(collector->rename);
+    collector->rename = false;
+    if (error != 0 && !collector->told_proc) {
+        collector->told_proc = true;
+        log_warn("can't list the threads in /proc/self/task (%s): only those that enter by "
+                 "themselves are sampled",
+                 strerror(-error));
+    }
+}
+
+/* For the profile, which is closed after the threads that it tells of have ended. */
+static void see_most_threads(struct collector *collector)
+{
+    struct threads_counts now;
+    threads_count(&now);
+    if (now.sampled > collector->threads)
+        collector->threads = now.sampled;
+    if (now.unsampled > collector->unsampled)
+        collector->unsampled = now.unsampled;
+}
+
+/* The CPU time of a process that has hardly run. */
+static uint64_t hardly(const struct collector *collector)
+{
+    uint64_t period = collector->config.gather.sources->making[SOURCE_CPU];
+    return period != 0 ? period : NS_PER_SECOND / 100;
+}
+
+static void look_around(struct collector *collector)
+{
+    collector->more = false;
+    if (atomic_load(&collector->stopping))
+        return;
+    pthread_mutex_lock(&collector->sampling);
+    if (!collector->quiet)
+        sources_tick(collector->config.gather.sources);
+    pthread_mutex_unlock(&collector->sampling);
+    collector->more = loader_lock_is_usable(0) && modules_compile(collector->config.modules);
+    /* A process that has hardly run since has no new threads or code worth looking for: but for
+     * looks, as those may wait. */
+    uint64_t cpu = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+    if (!collector->missed && !collector->rename &&
+        cpu - collector->cpu_seen < hardly(collector) &&
+        (collector->looks == NULL || !threads_differ()))
+        return;
+    collector->cpu_seen = cpu;
+    follow_modules(collector);
+    follow_threads(collector);
+    see_most_threads(collector);
+}
+
+/* ---- closing an interval ---- */
+
+static void begin_interval(struct collector *collector)
+{
+    collector->began = clock_ns(CLOCK_MONOTONIC);
+    collector->began_unix = clock_ns(CLOCK_REALTIME);
+    collector->rename = true;
+    collector->threads = collector->unsampled = 0;
+    uint64_t id[2];
+    random_words(id);
+    id[0] |= id[0] == 0; /* all zero would be none */
+    pthread_mutex_lock(&collector->published_lock);
+    memcpy(collector->published.profile_id, id, sizeof id);
+    pthread_mutex_unlock(&collector->published_lock);
+}
+
+/* What a profile that was lost had reported of others is to be reported again. */
+static void count_unreported(const struct collector *collector, struct cprof_stats *stats)
+{
+    struct exporter_stats sinks;
+    exporter_stats(collector->config.exporter, &sinks);
+    stats->profiles_failed += sinks.unreported.failed;
+    stats->profiles_dropped += sinks.unreported.dropped;
+}
+
+static void count_looks(const struct collector *collector, const struct gather_counts *gathered,
+                        struct metrics *now)
+{
+    struct looks_counts looks = {0};
+    if (collector->looks != NULL)
+        looks_count(collector->looks, &looks);
+    now->looks = looks.taken;
+    now->looks_unmoved = looks.unmoved;
+    now->looks_cut = gathered->looks_cut;
+    now->looks_torn = looks.torn;
+    now->looks_refused = looks.refused;
+    now->looks_skipped = looks.skipped;
+    now->looks_without_room = looks.without_room;
+    now->looks_cpu_ns = looks.cpu_ns;
+}
+
+static void attach_metrics(struct collector *collector, struct profile *profile)
+{
+    struct gather_counts gathered;
+    gather_count(collector->gather, &gathered);
+    struct metrics now = {.samples_unlinked = gathered.unlinked,
+                          .samples_unlabelled = gathered.unlabelled,
+                          .samples_blocked = gathered.blocked,
+                          .threads_unsampled = collector->unsampled};
+    count_looks(collector, &gathered, &now);
+    collector_stats(collector, &now.stats);
+    count_unreported(collector, &now.stats);
+    now.stats.threads = collector->threads;
+    metrics_attach(profile, &now, &collector->metrics);
+    if (now.stats.samples_dropped != 0 && !collector->told_dropped) {
+        collector->told_dropped = true;
+        log_warn("%llu samples were dropped: the buffers were full",
+                 (unsigned long long)now.stats.samples_dropped);
+    }
+}
+
+static void feed_taps(struct collector *collector, const struct profile *profile)
+{
+    for (size_t i = 0; i < COLLECTOR_TAPS; i++)
+        if (collector->taps[i] != NULL)
+            profile_merge_later(collector->taps[i],
+                                profile); /* what has no room is [overflow] */
+}
+
+/* How an interval's profile is handed on: an ordinary one goes on where there is no memory for
+ * the next one; a cut draws on what is spare then; the last has no next one. */
+typedef struct profile *closing(struct gather *gather);
+
+/* False: it goes on. */
+static bool close_interval(struct collector *collector, closing *close)
+{
+    threads_settle();
+    drain(collector);
+    if (collector->looks != NULL)
+        looks_settle(collector->looks, close == gather_end);
+    publish(collector);
+    struct profile *profile = close(collector->gather);
+    if (profile == NULL)
+        return false;
+    struct profile_header *header = profile_header(profile);
+    header->time_ns = collector->began_unix;
+    header->duration_ns = clock_ns(CLOCK_MONOTONIC) - collector->began;
+    collector_profile_id(collector, header->profile_id);
+    if (profile_sample_count(profile) > 0) /* else it is not sent, and would tell nobody */
+        attach_metrics(collector, profile);
+    feed_taps(collector, profile);
+    if (collector->config.closed != NULL)
+        collector->config.closed(profile);
+    exporter_submit(collector->config.exporter, profile);
+    begin_interval(collector);
+    return true;
+}
+
+/* ---- the thread ---- */
+
+static uint64_t interval_ns(const struct collector *collector)
+{
+    return (uint64_t)(collector->config.interval * (double)NS_PER_SECOND);
+}
+
+/* For what can't wait for a later drain. The runtime goes on meanwhile, and can still name what
+ * ran last; then the rest goes as it is. */
+static void drain_to_the_end(struct collector *collector)
+{
+    const struct timespec moment = {.tv_nsec = 2000000};
+    uint64_t deadline = clock_ns(CLOCK_MONOTONIC) + LAST_NAMES_NS;
+    while (!drain(collector) && clock_ns(CLOCK_MONOTONIC) < deadline)
+        nanosleep(&moment, NULL);
+    collector->hurried = true;
+    drain(collector);
+    collector->hurried = false;
+}
+
+/* One turn. False when it was the last. */
+static bool turn(struct collector *collector)
+{
+    bool stopping = atomic_load(&collector->stopping);
+    uint32_t wanted = atomic_load(&collector->wanted);
+    bool flush = wanted != atomic_load(&collector->done);
+    pthread_mutex_lock(&collector->work);
+    /* First, as naming what is drained may take longer than a tick. */
+    allow_again(collector);
+    if (!stopping)
+        follow_modules(collector);
+    bool cut = flush && atomic_exchange(&collector->tapping, false);
+    if (cut)
+        drain_to_the_end(collector);
+    else
+        drain(collector);
+    look_around(collector);
+    uint64_t age = clock_ns(CLOCK_MONOTONIC) - collector->began;
+    if (stopping || flush || age >= interval_ns(collector)) {
+        bool closed = close_interval(collector, stopping ? gather_end
+                                                : cut    ? gather_cut
+                                                         : gather_close);
+        if (cut)
+            atomic_store(&collector->uncut, !closed);
+    }
+    naming_rest(gather_naming(collector->gather));
+    publish(collector);
+    pthread_mutex_unlock(&collector->work);
+    if (flush) {
+        atomic_store(&collector->done, wanted);
+        wake_waiters(&collector->done);
+    }
+    return !stopping;
+}
+
+void collector_wind_up(struct collector *collector)
+{
+    exporter_hasten(collector->config.exporter);
+    pthread_mutex_lock(&collector->work);
+    drain_to_the_end(collector);
+    close_interval(collector, gather_cut);
+    pthread_mutex_unlock(&collector->work);
+}
+
+/* The first interval's profile was made before the model was complete. */
+static void begin(struct collector *collector)
+{
+    pthread_mutex_lock(&collector->work);
+    collector->config.begin();
+    profile_free(gather_close(collector->gather));
+    follow_threads(collector);
+    pthread_mutex_unlock(&collector->work);
+}
+
+/* Until the next turn, but for looks. */
+static void rest(struct collector *collector, uint32_t seen)
+{
+    _Atomic uint32_t *wake = collector->config.wake;
+    uint64_t now = clock_ns(CLOCK_MONOTONIC), end = now + TICK_NS;
+    do {
+        uint64_t until = end;
+        if (collector->looks != NULL && looks_due(collector->looks) <= now)
+            look(collector);
+        if (collector->looks != NULL && looks_due(collector->looks) < until)
+            until = looks_due(collector->looks);
+        now = clock_ns(CLOCK_MONOTONIC);
+        if (now < until)
+            wake_wait(wake, seen, until - now);
+        now = clock_ns(CLOCK_MONOTONIC);
+    } while (atomic_load(wake) == seen && now < end);
+}
+
+static void *run(void *argument)
+{
+    struct collector *collector = argument;
+    _Atomic uint32_t *wake = collector->config.wake;
+    bool again = true;
+    if (collector->config.begin != NULL)
+        begin(collector);
+    while (again) {
+        uint32_t seen = atomic_load(wake);
+        again = turn(collector);
+        if (again && collector->config.turned != NULL)
+            collector->config.turned(collector);
+        if (again && !collector->more)
+            rest(collector, seen);
+    }
+    return NULL;
+}
+
+int collector_start(const struct collector_config *config, struct collector **collector)
+{
+    struct collector *made = calloc(1, sizeof *made);
+    if (made == NULL)
+        return -ENOMEM;
+    *made = (struct collector){.config = *config,
+                               .work = PTHREAD_MUTEX_INITIALIZER,
+                               .sampling = PTHREAD_MUTEX_INITIALIZER,
+                               .published_lock = PTHREAD_MUTEX_INITIALIZER};
+    made->gather = gather_new(&config->gather);
+    int error = made->gather != NULL && prepare_looks(made) ? 0 : -ENOMEM;
+    if (error == 0) {
+        begin_interval(made);
+        error = own_thread_start(&made->thread, COLLECTOR_THREAD, run, made);
+    }
+    if (error != 0)
+        collector_free(made);
+    else
+        *collector = made;
+    return error;
+}
+
+int collector_flush(struct collector *collector, double timeout)
+{
+    uint64_t deadline = clock_ns(CLOCK_MONOTONIC) + (uint64_t)(timeout * (double)NS_PER_SECOND);
+    uint32_t number = atomic_fetch_add(&collector->wanted, 1) + 1;
+    wake_post(collector->config.wake);
+    for (;;) {
+        uint32_t done = atomic_load(&collector->done);
+        if ((int32_t)(done - number) >= 0)
+            return 0;
+        uint64_t now = clock_ns(CLOCK_MONOTONIC);
+        if (now >= deadline)
+            return -ETIMEDOUT;
+        wake_wait(&collector->done, done, deadline - now);
+    }
+}
+
+/* Closes the interval at the begin or the end of what a tap is fed: what ran before goes before
+ * it, with its names or without. */
+static int flush_for_tap(struct collector *collector)
+{
+    atomic_store(&collector->tapping, true);
+    int status = collector_flush(collector, TAP_WAIT);
+    return status == 0 && atomic_load(&collector->uncut) ? -ENOMEM : status;
+}
+
+/* Puts `new` where `old` is. 0, -EBUSY when that is nowhere, -ETIMEDOUT. */
+static int change_tap(struct collector *collector, struct profile *old, struct profile *new)
+{
+    int status = -EBUSY;
+    if (!lock_within(&collector->work, TAP_WAIT))
+        return -ETIMEDOUT;
+    for (size_t i = 0; i < COLLECTOR_TAPS && status != 0; i++) {
+        if (collector->taps[i] == old) {
+            collector->taps[i] = new;
+            status = 0;
+        }
+    }
+    pthread_mutex_unlock(&collector->work);
+    return status;
+}
+
+int collector_tap(struct collector *collector, struct budget *budget, bool exact,
+                  struct profile **profile)
+{
+    struct profile *made = profile_new(budget);
+    if (made == NULL)
+        return -ENOMEM;
+    int status = exact ? flush_for_tap(collector) : 0;
+    if (status == 0)
+        status = change_tap(collector, NULL, made);
+    if (status == 0)
+        *profile = made;
+    else
+        profile_free(made);
+    return status;
+}
+
+int collector_untap(struct collector *collector, struct profile *profile, bool complete)
+{
+    int flushed = complete ? flush_for_tap(collector) : 0;
+    if (change_tap(collector, profile, NULL) != 0)
+        return -ETIMEDOUT;
+    return flushed == 0 ? 0 : -EIO;
+}
+
+void collector_quiet(struct collector *collector)
+{
+    pthread_mutex_lock(&collector->sampling);
+    collector->quiet = true;
+    pthread_mutex_unlock(&collector->sampling);
+}
+
+int collector_stop(struct collector *collector, double timeout)
+{
+    atomic_store(&collector->stopping, true);
+    wake_post(collector->config.wake);
+    const struct timespec until = time_in(timeout > 1 ? timeout : 1);
+    int error = pthread_timedjoin_np(collector->thread, NULL, &until);
+    if (error != 0)
+        pthread_detach(collector->thread);
+    return -error;
+}
+
+/* Taps are left over where the listener gave one up, and in the child of a fork. */
+void collector_free(struct collector *collector)
+{
+    for (size_t i = 0; i < COLLECTOR_TAPS; i++)
+        profile_free(collector->taps[i]);
+    looks_free(collector->looks);
+    gather_free(collector->gather);
+    free(collector);
+}
+
+void collector_profile_id(struct collector *collector, uint8_t id[16])
+{
+    pthread_mutex_lock(&collector->published_lock);
+    memcpy(id, collector->published.profile_id, sizeof collector->published.profile_id);
+    pthread_mutex_unlock(&collector->published_lock);
+}
+
+static uint64_t lost_by_hooks(void)
+{
+    uint64_t lost = 0;
+    for (int event = 0; event < CPROF_EVENTS; event++)
+        lost += hook_counts((enum cprof_event)event).lost;
+    return lost;
+}
+
+void collector_stats(struct collector *collector, struct cprof_stats *stats)
+{
+    struct threads_counts threads;
+    threads_count(&threads);
+    struct exporter_stats sinks;
+    exporter_stats(collector->config.exporter, &sinks);
+    pthread_mutex_lock(&collector->published_lock);
+    *stats = (struct cprof_stats){
+        .samples = collector->published.gathered.samples,
+        .samples_dropped = threads.dropped + lost_by_hooks(),
+        .samples_truncated = collector->published.gathered.truncated,
+        .samples_failed = collector->published.gathered.failed,
+        .timer_overruns = threads.overruns,
+        .threads = threads.sampled,
+        .stacks = collector->published.stacks,
+        .memory_bytes = budget_used(collector->config.gather.budget),
+        .profiles_exported = sinks.exported,
+        .profiles_failed = sinks.failed,
+        .profiles_dropped = sinks.dropped,
+        .bytes_sent = sinks.bytes_sent,
+        .handler_ns_mean = threads.signals != 0 ? threads.handler_ns / threads.signals : 0,
+        .handler_ns_max = threads.handler_ns_max,
+        .collector_cpu_ns = collector->published.cpu_ns + sinks.cpu_ns,
+    };
+    pthread_mutex_unlock(&collector->published_lock);
+}
+
+bool collector_pause(struct collector *collector, double seconds)
+{
+    return lock_within(&collector->work, seconds);
+}
+
+void collector_resume(struct collector *collector)
+{
+    pthread_mutex_unlock(&collector->work);
+}

@@ -1,0 +1,414 @@
+#include "collect/gather.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "collect/blocks.h"
+#include "collect/labelling.h"
+#include "collect/recall.h"
+#include "collect/stacks.h"
+#include "collect/takeover.h"
+#include "cprof/asleep.h"
+
+#define PROFILE_SHARE 2 /* an interval's profile may take 1/PROFILE_SHARE of the budget */
+
+struct gather {
+    struct gather_config config;
+    struct naming *naming;
+    struct stacks stacks;
+    struct labelling labelling;
+    struct takeover takeover;
+    struct recall recall;
+    struct blocks blocks; /* the live ones, where the source heap is asked for */
+    struct profile *profile;
+    uint64_t interval; /* its serial, from 1 */
+    struct gather_counts counts;
+};
+
+/* ---- life ---- */
+
+/* What is full is handed on, and its receiver needs room to take it over. */
+static struct profile *new_profile(const struct gather_config *config, struct budget *budget)
+{
+    struct profile *profile = profile_new_like(config->model, budget);
+    if (profile != NULL && config->budget != NULL)
+        profile_bound(profile, config->budget->limit / PROFILE_SHARE);
+    return profile;
+}
+
+static void begin_interval(struct gather *gather, struct profile *profile)
+{
+    gather->profile = profile;
+    gather->interval++;
+    labelling_forget(&gather->labelling);
+    takeover_forget(&gather->takeover);
+    recall_forget(&gather->recall);
+}
+
+static bool allocate(struct gather *gather)
+{
+    const struct gather_config *config = &gather->config;
+    gather->naming = naming_new(config->budget, config->runtime);
+    gather->profile = new_profile(config, config->budget);
+    return stacks_init(&gather->stacks, gather->naming, config->max_frames,
+                       config->library_directory, config->copies) &&
+           gather->naming != NULL && gather->profile != NULL;
+}
+
+static void list_blocks(struct gather *gather)
+{
+    if (gather->config.sources->open[SOURCE_HEAP] &&
+        blocks_init(&gather->blocks, gather->config.model, gather->config.budget) != 0)
+        log_warn("no heap profiles: CPROF_MEMORY_LIMIT leaves no room for them");
+}
+
+struct gather *gather_new(const struct gather_config *config)
+{
+    struct gather *gather = calloc(1, sizeof *gather);
+    if (gather == NULL)
+        return NULL;
+    gather->config = *config;
+    gather->labelling.config =
+        (struct labelling_config){.runtime = config->runtime,
+                                  .labels = config->labels,
+                                  .label_count = config->label_count,
+                                  .thread_labels = config->thread_labels};
+    gather->takeover.budget = config->budget;
+    gather->interval = 1;
+    if (allocate(gather)) {
+        list_blocks(gather);
+        return gather;
+    }
+    gather_free(gather);
+    return NULL;
+}
+
+void gather_free(struct gather *gather)
+{
+    if (gather == NULL)
+        return;
+    blocks_free(&gather->blocks);
+    profile_free(gather->profile);
+    stacks_free(&gather->stacks);
+    naming_free(gather->naming);
+    takeover_free(&gather->takeover);
+    free(gather);
+}
+
+/* ---- samples ---- */
+
+static profile_id link_of(struct gather *gather, const struct cprof_context *context)
+{
+    static const uint8_t none[sizeof context->trace_id];
+    if (memcmp(context->trace_id, none, sizeof none) == 0)
+        return 0;
+    struct profile_link link;
+    memcpy(link.trace_id, context->trace_id, sizeof link.trace_id);
+    memcpy(link.span_id, context->span_id, sizeof link.span_id);
+    return profile_link(gather->profile, &link);
+}
+
+/* The running profile's id of a location of the dictionary. */
+static profile_id take_over(struct gather *gather, profile_id location)
+{
+    return takeover_location(&gather->takeover, gather->profile,
+                             naming_dictionary(gather->naming), location);
+}
+
+static profile_id take_over_all(struct gather *gather, const struct stack *stack)
+{
+    for (size_t i = 0; i < stack->depth; i++)
+        stack->locations[i] = take_over(gather, stack->locations[i]);
+    return profile_stack(gather->profile, stack->locations, stack->depth);
+}
+
+/* A sample's labels and what it counts. */
+struct valued {
+    profile_id labels;
+    int64_t values[SOURCE_COLUMNS];
+};
+
+static struct valued value(struct gather *gather, const struct thread_view *thread,
+                           const struct thread_last *where, enum source_number number,
+                           const struct counted *counted, uint32_t wait)
+{
+    const struct labelled *labels =
+        labelling_of(&gather->labelling, gather->profile, thread, where->label_set, wait);
+    struct valued valued = {.labels = labels->id};
+    source_at(number)->count(counted, valued.values);
+    if (number == counted->maker)
+        gather->counts.unlabelled += labels->overflow ? counted->weight : 0;
+    return valued;
+}
+
+/* Adds to every sheet in which its maker's records count; what it counts in its maker's own,
+ * asked for or not, is returned. CPU time beside waiting is a state of its own; alone it needs
+ * no word. */
+static struct valued count(struct gather *gather, const struct thread_view *thread,
+                           const struct thread_last *where, const struct counted *counted)
+{
+    const struct source_set *sources = gather->config.sources;
+    const struct valued own =
+        value(gather, thread, where, counted->maker, counted, where->wait);
+    for (size_t i = 0; i < SOURCES_MAX; i++) {
+        enum source_number number = (enum source_number)i;
+        if (!source_counts(sources, number, counted->maker))
+            continue;
+        uint32_t wait = where->wait != 0 ? where->wait : WAITS_RUNNING;
+        const struct valued valued = number == counted->maker
+                                         ? own
+                                         : value(gather, thread, where, number, counted, wait);
+        /* -ENOMEM has counted the sample on "[overflow]". */
+        (void)profile_add(gather->profile, source_sheet(sources, number), where->stack,
+                          where->link, valued.labels, valued.values);
+    }
+    if (counted->maker != SOURCE_OFFCPU) /* whose weight is time */
+        gather->counts.samples += counted->weight;
+    return own;
+}
+
+/* What no record brought: CPU time, and waiting. */
+static void count_time(struct gather *gather, const struct thread_view *thread,
+                       const struct thread_last *where, enum source_number maker,
+                       uint32_t weight)
+{
+    const struct counted counted = {
+        .maker = maker, .weight = weight, .period = gather->config.sources->making[maker]};
+    (void)count(gather, thread, where, &counted);
+}
+
+/* Where the sheet alloc is not asked for, what its samples count is for the heap alone. */
+static void count_record(struct gather *gather, const struct thread_view *thread,
+                         const struct record *record, const struct thread_last *where)
+{
+    enum source_number number = (enum source_number)record->source;
+    uint64_t usual = gather->config.sources->making[number];
+    const struct counted counted = {.maker = number,
+                                    .weight = record->weight,
+                                    .amount = record->amount,
+                                    .period = record->period != 0 ? record->period : usual};
+    const struct valued valued = count(gather, thread, where, &counted);
+    if (record->block != 0)
+        blocks_add(&gather->blocks, &(struct allocated){.stack = where->stack,
+                                                        .link = where->link,
+                                                        .labels = valued.labels,
+                                                        .slot = record->block - 1,
+                                                        .shift = record->block_shift,
+                                                        .objects = valued.values[0],
+                                                        .bytes = valued.values[1]});
+}
+
+/* What the dictionary says of an interpreter frame: its name and file. */
+static bool function_of(const struct gather *gather, const struct record *record, size_t index,
+                        struct cprof_function *function)
+{
+    if (index >= record->frame_count)
+        return false;
+    const struct profile *names = naming_dictionary(gather->naming);
+    struct name name = naming_frame(gather->naming, &record_frames(record)[index]);
+    const struct profile_location *location = profile_get_location(names, name.location);
+    if (location->line_count == 0)
+        return false;
+    const struct profile_function *found =
+        profile_get_function(names, location->lines[0].function);
+    *function = (struct cprof_function){.name = profile_text(names, found->name),
+                                        .file = profile_text(names, found->filename)};
+    return true;
+}
+
+/* Does a thread that sleeps there wait for work, as its runtime knows? */
+static bool rests(const struct gather *gather, const struct record *record)
+{
+    const struct cprof_runtime *runtime = gather->config.runtime;
+    struct cprof_function inner, outer;
+    if (record->source != SOURCE_OFFCPU || runtime == NULL || runtime->asleep == NULL ||
+        runtime->asleep->at_rest == NULL)
+        return false;
+    bool has_inner = function_of(gather, record, 0, &inner);
+    bool has_outer = function_of(gather, record, 1, &outer);
+    return runtime->asleep->at_rest(has_inner ? &inner : NULL, has_outer ? &outer : NULL);
+}
+
+/* The stack of a record that is not known, and what gather_add() returns. If it is settled it
+ * is recalled the next time, by the key in *made. */
+static int make_stack(struct gather *gather, const struct record *record,
+                      const struct module_map *map, bool may_wait, struct recalled *made)
+{
+    const struct stack stack = stacks_of(&gather->stacks, record, map);
+    if (stack.later && may_wait)
+        return -EAGAIN;
+    made->stack = take_over_all(gather, &stack);
+    made->truncated = stack.truncated;
+    made->failed = stack.failed;
+    made->rests = rests(gather, record);
+    bool settled = made->stack != 0 && !stack.passing && !stack.missed;
+    if (settled && made->key != 0)
+        recall_keep(&gather->recall, made);
+    return stack.missed;
+}
+
+/* A record's stack, known or not; the status as make_stack(). */
+static int find_stack(struct gather *gather, const struct record *record,
+                      const struct module_map *map, bool may_wait, struct recalled *stack)
+{
+    *stack = (struct recalled){.key = recall_key(record)};
+    const struct recalled *known =
+        recall_find(&gather->recall, naming_version(gather->naming), stack->key);
+    if (known == NULL)
+        return make_stack(gather, record, map, may_wait, stack);
+    *stack = *known;
+    return 0;
+}
+
+static struct thread_last last_of(struct gather *gather, const struct record *record,
+                                  const struct recalled *stack)
+{
+    return (struct thread_last){.interval = gather->interval,
+                                .stack = stack->stack,
+                                .link = link_of(gather, &record->context),
+                                .label_set = record->context.label_set};
+}
+
+int gather_add(struct gather *gather, const struct thread_view *thread,
+               const struct record *record, const struct module_map *map, bool may_wait)
+{
+    struct recalled stack;
+    int status = find_stack(gather, record, map, may_wait, &stack);
+    if (status == -EAGAIN)
+        return status;
+    const struct thread_last here = last_of(gather, record, &stack);
+    count_record(gather, thread, record, &here);
+    thread->thread->last = here;
+    gather->counts.truncated += stack.truncated ? record->weight : 0;
+    gather->counts.failed += stack.failed ? record->weight : 0;
+    gather->counts.unlinked += record->context.unreadable ? record->weight : 0;
+    return status;
+}
+
+int gather_place(struct gather *gather, const struct record *record, const struct wait *wait,
+                 const struct module_map *map, bool may_wait, struct thread_last *where)
+{
+    struct recalled stack;
+    struct wait found = *wait;
+    int status = find_stack(gather, record, map, may_wait, &stack);
+    if (status == -EAGAIN)
+        return status;
+    if (stack.rests && found.reason != CPROF_WAIT_GIL && found.reason != CPROF_WAIT_GVL)
+        found = (struct wait){.state = WAIT_WAITING, .reason = CPROF_WAIT_IDLE};
+    *where = last_of(gather, record, &stack);
+    where->wait = waits_number(&gather->labelling.waits, &found);
+    gather->counts.looks++;
+    gather->counts.looks_cut += stack.truncated;
+    return 0;
+}
+
+/* The stack of one frame, that is a location of the dictionary. */
+static struct thread_last place_of(struct gather *gather, profile_id location)
+{
+    profile_id frame = take_over(gather, location);
+    return (struct thread_last){.stack = profile_stack(gather->profile, &frame, 1)};
+}
+
+void gather_add_owed(struct gather *gather, const struct thread_view *thread, uint32_t weight)
+{
+    struct thread_last last = thread->thread->last;
+    if (last.interval != gather->interval)
+        last = place_of(gather, naming_unseen(gather->naming));
+    count_time(gather, thread, &last, SOURCE_CPU, weight);
+}
+
+void gather_add_blocked(struct gather *gather, const struct thread_view *thread,
+                        uint32_t weight)
+{
+    const struct thread_last place = place_of(gather, naming_blocked(gather->naming));
+    count_time(gather, thread, &place, SOURCE_CPU, weight);
+    gather->counts.blocked += weight;
+}
+
+static void add_off_cpu(struct gather *gather, const struct thread_view *thread,
+                        struct thread_last where, uint32_t wait, uint32_t weight)
+{
+    if (where.interval != gather->interval)
+        where = place_of(gather, naming_unseen(gather->naming));
+    where.wait = wait;
+    count_time(gather, thread, &where, SOURCE_OFFCPU, weight);
+}
+
+void gather_add_waited(struct gather *gather, const struct thread_view *thread,
+                       const struct thread_last *where, uint32_t weight)
+{
+    static const struct thread_last nowhere = {.wait = WAITS_OF_REASON(CPROF_WAIT_UNKNOWN)};
+    const struct thread_last *at = where != NULL ? where : &nowhere;
+    add_off_cpu(gather, thread, *at, at->wait, weight);
+}
+
+void gather_add_delayed(struct gather *gather, const struct thread_view *thread,
+                        uint32_t weight)
+{
+    add_off_cpu(gather, thread, thread->thread->last, WAITS_RUNNABLE, weight);
+}
+
+/* ---- intervals ---- */
+
+void gather_tick(struct gather *gather)
+{
+    rewalk_tick(&gather->stacks.rewalk);
+    blocks_tick(&gather->blocks);
+}
+
+struct naming *gather_naming(struct gather *gather)
+{
+    return gather->naming;
+}
+
+/* What stands at the end of an interval. */
+static void add_levels(struct gather *gather, bool last)
+{
+    blocks_close(&gather->blocks, gather->profile,
+                 source_sheet(gather->config.sources, SOURCE_HEAP), last);
+}
+
+static struct profile *close_into(struct gather *gather, struct budget *budget)
+{
+    struct profile *closed = gather->profile;
+    struct profile *fresh = new_profile(&gather->config, budget);
+    if (fresh == NULL)
+        return NULL;
+    add_levels(gather, false);
+    naming_restart(gather->naming);
+    begin_interval(gather, fresh);
+    return closed;
+}
+
+struct profile *gather_close(struct gather *gather)
+{
+    return close_into(gather, gather->config.budget);
+}
+
+struct profile *gather_cut(struct gather *gather)
+{
+    struct profile *closed = gather_close(gather);
+    return closed == NULL && gather->config.spare != NULL
+               ? close_into(gather, gather->config.spare)
+               : closed;
+}
+
+struct profile *gather_end(struct gather *gather)
+{
+    add_levels(gather, true);
+    struct profile *last = gather->profile;
+    gather->profile = NULL;
+    return last;
+}
+
+void gather_count(const struct gather *gather, struct gather_counts *counts)
+{
+    *counts = gather->counts;
+}
+
+size_t gather_stacks(const struct gather *gather)
+{
+    return gather->profile != NULL ? profile_stack_count(gather->profile) - 1 : 0;
+}

@@ -1,0 +1,101 @@
+/*
+ * Gathers samples into the profile of the running interval: turns each record into a stack
+ * (stacks.h) and counts it by stack, link, labels (labelling.h) and thread.
+ *
+ * Belongs to the collector's thread. What has no room in the budget, of which an interval may
+ * take half, is counted on "[overflow]".
+ */
+#ifndef CPROF_COLLECT_GATHER_H
+#define CPROF_COLLECT_GATHER_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/budget.h"
+#include "collect/naming.h"
+#include "cprof/cprof.h"
+#include "look/wait.h"
+#include "profile/profile.h"
+#include "sample/record.h"
+#include "sample/threads.h"
+#include "source/source.h"
+
+/* Borrowed for the gatherer's life. */
+struct gather_config {
+    struct budget *budget;
+    struct budget *spare; /* for gather_cut(); outlives all that it has made; may be NULL */
+    const struct cprof_runtime *runtime; /* may be NULL */
+    const struct profile *model;         /* value types, resource, period of every profile */
+    const struct cprof_pair *labels;     /* on every sample */
+    size_t label_count;
+    bool thread_labels; /* thread.id and thread.name too */
+    const struct source_set *sources;
+    size_t max_frames;
+    const char *library_directory; /* for rewalk.h, both */
+    _Atomic size_t *copies;
+};
+
+/* Weights of samples since gather_new(). */
+struct gather_counts {
+    uint64_t samples, truncated, failed;
+    uint64_t unlinked;         /* without the span that was active: it was not to be read */
+    uint64_t unlabelled;       /* under labels="[overflow]" */
+    uint64_t looks, looks_cut; /* placed; of these without their root */
+    uint64_t blocked;          /* no samples, but CPU time of threads that block our signal */
+};
+
+struct gather;
+
+struct gather *gather_new(const struct gather_config *config); /* NULL: out of memory */
+void gather_free(struct gather *gather);
+
+/* Adds a record of the thread to the running profile. 0; 1: it met native code that no module
+ * of the map covers. -EAGAIN: not added, because the runtime will
+ * know a frame's name later; never when `may_wait` is false: it counts as failed then. */
+int gather_add(struct gather *gather, const struct thread_view *thread,
+               const struct record *record, const struct module_map *map, bool may_wait);
+
+/* Adds expiries that were due and never came, as a thread has ended: where it was last, or
+ * under "[not sampled]" if that is not known in this interval. */
+void gather_add_owed(struct gather *gather, const struct thread_view *thread, uint32_t weight);
+
+/* Adds expiries of a thread that blocks our signal: under "[signals blocked]". */
+void gather_add_blocked(struct gather *gather, const struct thread_view *thread,
+                        uint32_t weight);
+
+/* Where a thread waits, from a look's record, is in *where from now on, for this interval. 0,
+ * or -EAGAIN as gather_add(). */
+int gather_place(struct gather *gather, const struct record *record, const struct wait *wait,
+                 const struct module_map *map, bool may_wait, struct thread_last *where);
+
+/* Adds time that a thread waited there; NULL: nobody knows where. */
+void gather_add_waited(struct gather *gather, const struct thread_view *thread,
+                       const struct thread_last *where, uint32_t weight);
+
+/* Adds time for which it could have run and had no CPU: where it was last sampled. */
+void gather_add_delayed(struct gather *gather, const struct thread_view *thread,
+                        uint32_t weight);
+
+/* Once a tick: the handlers may copy stacks again (rewalk.h). */
+void gather_tick(struct gather *gather);
+
+/* What names the frames, for the collector to look after. */
+struct naming *gather_naming(struct gather *gather);
+
+/* Ends the interval: the profile so far becomes the caller's, a fresh one begins. NULL when
+ * there is no memory for a fresh one: the old one goes on. */
+struct profile *gather_close(struct gather *gather);
+
+/* The same for what can't wait until there is memory: a fresh one may draw from what is spare.
+ */
+struct profile *gather_cut(struct gather *gather);
+
+/* Ends the last interval, for which no memory is needed. Nothing may be added any more. */
+struct profile *gather_end(struct gather *gather);
+
+void gather_count(const struct gather *gather, struct gather_counts *counts);
+size_t gather_stacks(const struct gather *gather); /* unique ones in the running profile */
+
+#endif

@@ -1,0 +1,63 @@
+/*
+ * From what a handler saw to locations: program counters through the symbolizer, interpreter
+ * frames through the runtime's resolve(), each asked once.
+ *
+ * What is known lies in a dictionary, a profile of its own without samples, which outlives
+ * the profiles of the intervals: those take over the locations they need (gather.h). Belongs
+ * to the collector's thread. When the dictionary has outgrown its share of the budget, or had
+ * no room for a name, naming_restart() begins it afresh between two intervals; until then
+ * what has no room is named "[overflow]".
+ */
+#ifndef CPROF_COLLECT_NAMING_H
+#define CPROF_COLLECT_NAMING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/budget.h"
+#include "cprof/runtime.h"
+#include "profile/profile.h"
+#include "unwind/modules.h"
+
+struct name {
+    profile_id location; /* in the dictionary; never 0 */
+    uintptr_t native;    /* where the native function begins that it is, or that implements it;
+                            0 = none, or the runtime does not know */
+    uint8_t role;        /* enum cprof_role; of native frames */
+    bool failed;         /* nobody knows its name */
+    bool later;          /* as failed, but the runtime may know it later: ask again */
+    bool passing;        /* so, or for another reason not kept: may be another the next time */
+};
+
+struct naming;
+
+/* `runtime` may be NULL. NULL: out of memory. */
+struct naming *naming_new(struct budget *budget, const struct cprof_runtime *runtime);
+void naming_free(struct naming *naming);
+
+/* The dictionary; another one after naming_restart(). */
+const struct profile *naming_dictionary(const struct naming *naming);
+
+struct name naming_native(struct naming *naming, const struct module_map *map, uintptr_t pc);
+struct name naming_frame(struct naming *naming, const struct cprof_frame *frame);
+profile_id naming_truncated(const struct naming *naming); /* the location "[truncated]" */
+
+profile_id
+naming_nothing(const struct naming *naming); /* "[native]": for a stack without frames */
+
+profile_id naming_unseen(const struct naming *naming);  /* "[not sampled]" */
+profile_id naming_blocked(const struct naming *naming); /* "[signals blocked]" */
+
+/* Changes when anything that is kept may have another name than before, or location. */
+uint64_t naming_version(const struct naming *naming);
+
+/* The module snapshot is a new one: what was known of code that has gone is forgotten. */
+void naming_modules_changed(struct naming *naming, const struct module_map *map);
+
+/* The drain is over: closes what is costly to keep open. */
+void naming_rest(struct naming *naming);
+
+/* Between two intervals: starts afresh if that is due. True when it did. */
+bool naming_restart(struct naming *naming);
+
+#endif

@@ -1,0 +1,106 @@
+/*
+ * A block: many profiles ("intervals") in few bytes. What neighbours in time share, they share
+ * here: one table each of strings, mappings, functions, locations, stacks, links and label sets
+ * serves all of them. Stacks are a trie, root first; tables are columns of differences
+ * (columns.h); the whole is packed with gzip, whose checksum tells a damaged block. The format
+ * is cprof's own, for its store; format_block reads and writes it as any other.
+ *
+ * After the magic bytes come, each as columns.h writes a table, with the number of its columns:
+ *
+ *     strings 1 (length), their bytes · mappings 7 · functions 4 · locations 6 · lines 3 ·
+ *     nodes 2 (parent, location) · stacks 1 (node) · links: a number, 24 bytes each ·
+ *     label sets 1 (length) · labels 5 · layouts 1 (sheets) · sheets 4 · columns 2 ·
+ *     intervals 14 (enum block_field), 16 bytes of profile_id each ·
+ *     and of each interval the size of what follows, and for each sheet a table of factors
+ *     (a row, one for each column) and one of samples 3 + columns (stack, link, label set,
+ *     values).
+ *
+ * Ids count from 1 in the order of a table; 0 is the zero value, as in profile.h. A value but a
+ * sheet's first is stored less factor times the first: nanoseconds that are samples times the
+ * period become zeros.
+ *
+ * A writer belongs to one thread and keeps within the memory that it is given. A reader takes
+ * untrusted bytes, as format.h says, and holds one interval at a time beside what they share.
+ */
+#ifndef CPROF_FORMAT_BLOCK_H
+#define CPROF_FORMAT_BLOCK_H
+
+#include <stdbool.h>
+
+#include "format/format.h"
+
+#define BLOCK_MAGIC                                                                            \
+    "\x93"                                                                                     \
+    "CPROF\x01\n"
+#define BLOCK_MAGIC_SIZE (sizeof(BLOCK_MAGIC) - 1)
+#define BLOCK_MAX_INTERVALS 4096
+
+/* The columns of the tables, for both halves. */
+enum block_field {
+    BLOCK_TIME,
+    BLOCK_DURATION,
+    BLOCK_DEFAULT_TYPE,
+    BLOCK_DOC_URL,
+    BLOCK_DROP_FRAMES,
+    BLOCK_KEEP_FRAMES,
+    BLOCK_SCOPE_NAME,
+    BLOCK_SCOPE_VERSION,
+    BLOCK_PROGRAM,
+    BLOCK_LAYOUT,
+    BLOCK_ATTRIBUTES, /* and the two behind it: label sets, as enum profile_attributes counts */
+    BLOCK_FIELDS = BLOCK_ATTRIBUTES + PROFILE_COMMENTS + 1 + 1, /* the last: 0, for later */
+};
+enum {
+    BLOCK_STRING_WIDTH = 1,
+    BLOCK_MAPPING_WIDTH = 7,
+    BLOCK_FUNCTION_WIDTH = 4,
+    BLOCK_LOCATION_WIDTH = 6,
+    BLOCK_LINE_WIDTH = 3,
+    BLOCK_NODE_WIDTH = 2,
+    BLOCK_STACK_WIDTH = 1,
+    BLOCK_SET_WIDTH = 1,
+    BLOCK_LABEL_WIDTH = 5,
+    BLOCK_LAYOUT_WIDTH = 1,
+    BLOCK_SHEET_WIDTH = 4,
+    BLOCK_COLUMN_WIDTH = 2,
+    BLOCK_KEY_WIDTH = 3, /* of a sample, before its values */
+};
+
+/* ---- writing ---- */
+
+struct block_writer;
+
+/* One that draws on the budget (NULL: none) and holds at most so many bytes; 0: no bound. NULL:
+ * out of memory. */
+struct block_writer *block_writer_new(struct budget *budget, size_t memory);
+void block_writer_free(struct block_writer *writer);
+
+/* Adds a profile as an interval of its own. 0; -ENOSPC: it does not fit into this block, which
+ * stays as it was and takes no more; -ENODATA: it has no values; or -ENOMEM, and then the
+ * writer is of no use. */
+int block_writer_add(struct block_writer *writer, const struct profile *profile);
+size_t block_writer_count(const struct block_writer *writer);
+
+/* Appends the block. 0 or -ENOMEM. */
+int block_writer_end(struct block_writer *writer, struct buffer *out);
+
+/* ---- reading ---- */
+
+struct block_visitor {
+    void *closure;
+    /* Is this interval wanted? NULL: all are. Times are Unix times in ns. */
+    bool (*wants)(void *closure, uint64_t from, uint64_t to);
+    /* Takes an interval, which it owns from then on. What is not 0 ends the reading. */
+    int (*take)(void *closure, struct profile *interval);
+};
+
+/* Is this what a block unpacks to? */
+bool block_detect(const unsigned char *data, size_t size);
+
+/* Shows each interval of a block, packed or not, to the visitor, in their order. 0, what take()
+ * returned, or a negative errno with a line in `error`: intervals before the damage may have
+ * been shown, unless it is the checksum, which is looked at first. */
+int block_read(const unsigned char *data, size_t size, const struct block_visitor *visitor,
+               char error[FORMAT_ERROR_SIZE]);
+
+#endif

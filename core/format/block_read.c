@@ -1,0 +1,567 @@
+#include "format/block.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "format/columns.h"
+#include "format/frame_type.h"
+#include "format/gzip.h"
+#include "format/refuse.h"
+#include "profile/carry.h"
+
+#define FRAMES_ALWAYS                                                                          \
+    ((size_t)16 << 20)   /* of all stacks together, whatever the input's size                  \
+                          */
+#define FRAMES_FACTOR 16 /* a byte of input, beyond that */
+
+/* The tables that refer to others, as they stand in the file. */
+struct tables {
+    struct columns strings, mappings, functions, locations, lines, nodes, stacks, sets, labels;
+    struct columns layouts, sheets, columns, heads;
+    uint64_t links;
+    const unsigned char *link_bytes, *profile_ids;
+};
+
+struct block_reader {
+    struct wire_cursor from;
+    size_t frames_left;
+    struct tables tables;
+    struct profile *shared;
+    /* The id in `shared` of each row of a table; [0] is 0. */
+    profile_id *strings, *mappings, *functions, *locations, *stacks, *links, *sets;
+    /* One row's payload on its way. */
+    profile_id *frames;
+    struct profile_line *lines;
+    struct profile_label *labels;
+    char *error;
+};
+
+bool block_detect(const unsigned char *data, size_t size)
+{
+    return size >= BLOCK_MAGIC_SIZE && memcmp(data, BLOCK_MAGIC, BLOCK_MAGIC_SIZE) == 0;
+}
+
+static int refuse_table(const struct block_reader *r, const char *what, int status)
+{
+    if (status == -EBADMSG)
+        refuse(r->error, "the table of %s is damaged", what);
+    else if (status != 0)
+        refuse_memory(r->error);
+    return status;
+}
+
+/* An id of a table with that many rows. */
+static int check_id(const struct block_reader *r, uint64_t id, size_t rows, const char *what)
+{
+    return id <= rows
+               ? 0
+               : refuse(r->error, "names %s %llu of %zu", what, (unsigned long long)id, rows);
+}
+
+#define CHECK(id, table, what) TRY(check_id(r, id, r->tables.table.rows, what))
+
+static int read_table(struct block_reader *r, struct columns *table, size_t width,
+                      const char *what)
+{
+    return refuse_table(r, what, columns_read(table, width, &r->from));
+}
+
+/* Bytes as they lie in the input: `count` of `size`. */
+static int read_bytes(struct block_reader *r, uint64_t count, size_t size,
+                      const unsigned char **at, const char *what)
+{
+    if (count > (size_t)(r->from.end - r->from.at) / size)
+        return refuse(r->error, "the table of %s is cut short", what);
+    *at = r->from.at;
+    r->from.at += count * size;
+    return 0;
+}
+
+static int new_ids(const struct block_reader *r, size_t rows, profile_id **ids)
+{
+    *ids = calloc(rows + 1, sizeof(**ids));
+    return *ids != NULL ? 0 : refuse_memory(r->error);
+}
+
+/* Has everything that was interned found room? */
+static int check_shared(const struct block_reader *r)
+{
+    return profile_error(r->shared) == 0 ? 0 : refuse_memory(r->error);
+}
+
+/* ---- what intervals share ---- */
+
+static int read_strings(struct block_reader *r)
+{
+    const struct columns *table = &r->tables.strings;
+    TRY(read_table(r, &r->tables.strings, BLOCK_STRING_WIDTH, "strings"));
+    TRY(new_ids(r, table->rows, &r->strings));
+    for (size_t i = 0; i < table->rows; i++) {
+        const uint64_t length = columns_row(table, i)[0];
+        const unsigned char *text = NULL;
+        TRY(read_bytes(r, length, 1, &text, "strings"));
+        r->strings[i + 1] = profile_string_n(r->shared, (const char *)text, (size_t)length);
+    }
+    return check_shared(r);
+}
+
+static int read_mappings(struct block_reader *r)
+{
+    const struct columns *table = &r->tables.mappings;
+    TRY(read_table(r, &r->tables.mappings, BLOCK_MAPPING_WIDTH, "mappings"));
+    TRY(new_ids(r, table->rows, &r->mappings));
+    for (size_t i = 0; i < table->rows; i++) {
+        const uint64_t *row = columns_row(table, i);
+        for (size_t k = 3; k < 6; k++)
+            CHECK(row[k], strings, "string");
+        const struct profile_mapping mapping = {
+            .start = row[0],
+            .limit = row[1],
+            .file_offset = row[2],
+            .filename = r->strings[row[3]],
+            .build_id = r->strings[row[4]],
+            .htlhash = r->strings[row[5]],
+            .symbols = (uint32_t)(row[6] & (PROFILE_SYMBOLS_TOLD | PROFILE_HAS_ALL)),
+        };
+        r->mappings[i + 1] = profile_mapping(r->shared, &mapping);
+    }
+    return check_shared(r);
+}
+
+static int read_functions(struct block_reader *r)
+{
+    const struct columns *table = &r->tables.functions;
+    TRY(read_table(r, &r->tables.functions, BLOCK_FUNCTION_WIDTH, "functions"));
+    TRY(new_ids(r, table->rows, &r->functions));
+    for (size_t i = 0; i < table->rows; i++) {
+        const uint64_t *row = columns_row(table, i);
+        for (size_t k = 0; k < 3; k++)
+            CHECK(row[k], strings, "string");
+        const struct profile_function function = {.name = r->strings[row[0]],
+                                                  .system_name = r->strings[row[1]],
+                                                  .filename = r->strings[row[2]],
+                                                  .start_line = (int64_t)row[3]};
+        r->functions[i + 1] = profile_function(r->shared, &function);
+    }
+    return check_shared(r);
+}
+
+static int read_lines(const struct block_reader *r, size_t first, uint64_t count)
+{
+    const struct columns *table = &r->tables.lines;
+    if (count > table->rows - first)
+        return refuse(r->error, "the table of lines is cut short");
+    for (size_t i = 0; i < count; i++) {
+        const uint64_t *row = columns_row(table, first + i);
+        CHECK(row[0], functions, "function");
+        r->lines[i] = (struct profile_line){.function = r->functions[row[0]],
+                                            .line = (int64_t)row[1],
+                                            .column = (int64_t)row[2]};
+    }
+    return 0;
+}
+
+static int read_locations(struct block_reader *r)
+{
+    const struct columns *table = &r->tables.locations;
+    size_t used = 0;
+    TRY(read_table(r, &r->tables.locations, BLOCK_LOCATION_WIDTH, "locations"));
+    TRY(read_table(r, &r->tables.lines, BLOCK_LINE_WIDTH, "lines"));
+    TRY(new_ids(r, table->rows, &r->locations));
+    r->lines = malloc((r->tables.lines.rows + 1) * sizeof(*r->lines));
+    if (r->lines == NULL)
+        return refuse_memory(r->error);
+    for (size_t i = 0; i < table->rows; i++) {
+        const uint64_t *row = columns_row(table, i);
+        CHECK(row[0], mappings, "mapping");
+        CHECK(row[3], strings, "string");
+        if (row[2] >= FRAME_TYPE_COUNT)
+            return refuse(r->error, "location %zu is of no known type", i + 1);
+        TRY(read_lines(r, used, row[5]));
+        const struct profile_location location = {.mapping = r->mappings[row[0]],
+                                                  .address = row[1],
+                                                  .type = (enum cprof_frame_type)row[2],
+                                                  .other_type = r->strings[row[3]],
+                                                  .folded = row[4] != 0,
+                                                  .line_count = (uint32_t)row[5],
+                                                  .lines = r->lines};
+        r->locations[i + 1] = profile_location(r->shared, &location);
+        used += (size_t)row[5];
+    }
+    return check_shared(r);
+}
+
+/* Nodes name only those before them: no circles. */
+static int check_nodes(const struct block_reader *r)
+{
+    for (size_t i = 0; i < r->tables.nodes.rows; i++) {
+        const uint64_t *row = columns_row(&r->tables.nodes, i);
+        CHECK(row[1], locations, "location");
+        if (row[0] > i || row[1] == 0)
+            return refuse(r->error, "stack node %zu has no place", i + 1);
+    }
+    return 0;
+}
+
+/* A stack from its node up. A small trie can hold long stacks many times: all of them together
+ * are bounded. */
+static int read_stack(struct block_reader *r, uint64_t node, profile_id *stack)
+{
+    size_t depth = 0;
+    CHECK(node, nodes, "stack node");
+    for (; node != 0; depth++) {
+        const uint64_t *row = columns_row(&r->tables.nodes, (size_t)node - 1);
+        if (r->frames_left-- == 0)
+            return refuse(r->error, "its stacks are longer than its size allows");
+        r->frames[depth] = r->locations[row[1]];
+        node = row[0];
+    }
+    *stack = profile_stack(r->shared, r->frames, depth);
+    return 0;
+}
+
+static int read_stacks(struct block_reader *r)
+{
+    const struct columns *table = &r->tables.stacks;
+    TRY(read_table(r, &r->tables.nodes, BLOCK_NODE_WIDTH, "stack nodes"));
+    TRY(read_table(r, &r->tables.stacks, BLOCK_STACK_WIDTH, "stacks"));
+    TRY(check_nodes(r));
+    TRY(new_ids(r, table->rows, &r->stacks));
+    r->frames = malloc((r->tables.nodes.rows + 1) * sizeof(*r->frames));
+    if (r->frames == NULL)
+        return refuse_memory(r->error);
+    for (size_t i = 0; i < table->rows; i++)
+        TRY(read_stack(r, columns_row(table, i)[0], &r->stacks[i + 1]));
+    return check_shared(r);
+}
+
+static int read_links(struct block_reader *r)
+{
+    struct tables *tables = &r->tables;
+    if (!wire_next_number(&r->from, &tables->links))
+        return refuse(r->error, "the table of links is cut short");
+    TRY(read_bytes(r, tables->links, sizeof(struct profile_link), &tables->link_bytes,
+                   "links"));
+    TRY(new_ids(r, (size_t)tables->links, &r->links));
+    for (size_t i = 0; i < tables->links; i++) {
+        struct profile_link link;
+        memcpy(&link, tables->link_bytes + i * sizeof(link), sizeof(link));
+        r->links[i + 1] = profile_link(r->shared, &link);
+    }
+    return check_shared(r);
+}
+
+static int read_labels(const struct block_reader *r, size_t first, uint64_t count)
+{
+    const struct columns *table = &r->tables.labels;
+    if (count > table->rows - first)
+        return refuse(r->error, "the table of labels is cut short");
+    for (size_t i = 0; i < count; i++) {
+        const uint64_t *row = columns_row(table, first + i);
+        CHECK(row[0], strings, "string");
+        CHECK(row[1], strings, "string");
+        CHECK(row[3], strings, "string");
+        r->labels[i] = (struct profile_label){.key = r->strings[row[0]],
+                                              .text = row[4] == 0 ? r->strings[row[1]] : 0,
+                                              .number = row[4] != 0 ? (int64_t)row[2] : 0,
+                                              .unit = row[4] != 0 ? r->strings[row[3]] : 0,
+                                              .is_number = row[4] != 0};
+    }
+    return 0;
+}
+
+static int read_sets(struct block_reader *r)
+{
+    const struct columns *table = &r->tables.sets;
+    size_t used = 0;
+    TRY(read_table(r, &r->tables.sets, BLOCK_SET_WIDTH, "label sets"));
+    TRY(read_table(r, &r->tables.labels, BLOCK_LABEL_WIDTH, "labels"));
+    TRY(new_ids(r, table->rows, &r->sets));
+    r->labels = malloc((r->tables.labels.rows + 1) * sizeof(*r->labels));
+    if (r->labels == NULL)
+        return refuse_memory(r->error);
+    for (size_t i = 0; i < table->rows; i++) {
+        const uint64_t count = columns_row(table, i)[0];
+        TRY(read_labels(r, used, count));
+        r->sets[i + 1] = profile_all_labels(r->shared, r->labels, (size_t)count);
+        used += (size_t)count;
+    }
+    return check_shared(r);
+}
+
+static int read_shared(struct block_reader *r)
+{
+    TRY(read_strings(r));
+    TRY(read_mappings(r));
+    TRY(read_functions(r));
+    TRY(read_locations(r));
+    TRY(read_stacks(r));
+    TRY(read_links(r));
+    return read_sets(r);
+}
+
+/* ---- intervals ---- */
+
+static int read_heads(struct block_reader *r)
+{
+    struct tables *tables = &r->tables;
+    TRY(read_table(r, &tables->layouts, BLOCK_LAYOUT_WIDTH, "layouts"));
+    TRY(read_table(r, &tables->sheets, BLOCK_SHEET_WIDTH, "sheets"));
+    TRY(read_table(r, &tables->columns, BLOCK_COLUMN_WIDTH, "value types"));
+    TRY(read_table(r, &tables->heads, BLOCK_FIELDS, "intervals"));
+    if (tables->heads.rows > BLOCK_MAX_INTERVALS || tables->layouts.rows > BLOCK_MAX_INTERVALS)
+        return refuse(r->error, "has more than %d intervals", BLOCK_MAX_INTERVALS);
+    if (tables->heads.rows == 0)
+        return refuse(r->error, "has no intervals");
+    return read_bytes(r, tables->heads.rows, sizeof((struct profile_header){0}.profile_id),
+                      &tables->profile_ids, "intervals");
+}
+
+/* Where a layout's sheets and columns begin in their tables. */
+struct layout_place {
+    size_t sheet, sheets, column;
+};
+
+static int find_layout(const struct block_reader *r, uint64_t number, struct layout_place *at)
+{
+    const struct tables *tables = &r->tables;
+    *at = (struct layout_place){0};
+    if (number >= tables->layouts.rows)
+        return refuse(r->error, "names layout %llu of %zu", (unsigned long long)number,
+                      tables->layouts.rows);
+    for (size_t i = 0; i <= number; i++) {
+        size_t next = at->sheet + at->sheets;
+        uint64_t sheets = columns_row(&tables->layouts, i)[0];
+        for (; at->sheet < next; at->sheet++)
+            at->column += (size_t)columns_row(&tables->sheets, at->sheet)[0];
+        if (sheets > PROFILE_SHEETS_MAX || sheets > tables->sheets.rows - next)
+            return refuse(r->error, "layout %zu has too many sheets", i);
+        at->sheets = (size_t)sheets;
+        for (size_t k = 0; k < at->sheets; k++)
+            if (columns_row(&tables->sheets, next + k)[0] > PROFILE_MAX_VALUES)
+                return refuse(r->error, "layout %zu has too many value types", i);
+    }
+    return 0;
+}
+
+static int add_sheet(const struct block_reader *r, const uint64_t *row, size_t column,
+                     size_t sheet, struct profile *p)
+{
+    if (sheet > 0 && profile_add_sheet(p) < 0)
+        return refuse_memory(r->error);
+    if (column > r->tables.columns.rows || row[0] > r->tables.columns.rows - column)
+        return refuse(r->error, "the table of value types is cut short");
+    CHECK(row[1], strings, "string");
+    CHECK(row[2], strings, "string");
+    profile_set_period(p, sheet, profile_text(r->shared, r->strings[row[1]]),
+                       profile_text(r->shared, r->strings[row[2]]), (int64_t)row[3]);
+    for (size_t i = 0; i < row[0]; i++) {
+        const uint64_t *type = columns_row(&r->tables.columns, column + i);
+        CHECK(type[0], strings, "string");
+        CHECK(type[1], strings, "string");
+        int status =
+            profile_add_value_type(p, sheet, profile_text(r->shared, r->strings[type[0]]),
+                                   profile_text(r->shared, r->strings[type[1]]));
+        if (status != 0)
+            return status == -ENOMEM ? refuse_memory(r->error)
+                                     : refuse(r->error, "has a value type twice, or too many");
+    }
+    return 0;
+}
+
+static int add_sheets(const struct block_reader *r, const struct layout_place *at,
+                      struct profile *p)
+{
+    size_t column = at->column;
+    for (size_t i = 0; i < at->sheets; i++) {
+        const uint64_t *row = columns_row(&r->tables.sheets, at->sheet + i);
+        TRY(add_sheet(r, row, column, i, p));
+        column += (size_t)row[0];
+    }
+    if (column == at->column)
+        return refuse(r->error, "has an interval without values");
+    return 0;
+}
+
+static int add_attributes(const struct block_reader *r, uint64_t set,
+                          enum profile_attributes which, struct profile *p)
+{
+    CHECK(set, sets, "label set");
+    struct profile_label_set labels = profile_get_labels(r->shared, r->sets[set]);
+    for (uint32_t i = 0; i < labels.count; i++) {
+        const struct profile_label *label = &labels.labels[i];
+        const char *key = profile_text(r->shared, label->key);
+        int status = label->is_number ? profile_set_number(p, which, key, label->number)
+                                      : profile_set_text(p, which, key,
+                                                         profile_text(r->shared, label->text));
+        if (status != 0)
+            return status == -ENOMEM ? refuse_memory(r->error)
+                                     : refuse(r->error, "has too many attributes");
+    }
+    return 0;
+}
+
+static int add_header(const struct block_reader *r, size_t number, struct profile *p)
+{
+    const uint64_t *row = columns_row(&r->tables.heads, number);
+    struct profile_header h = {.time_ns = row[BLOCK_TIME], .duration_ns = row[BLOCK_DURATION]};
+    const struct {
+        enum block_field field;
+        profile_id *to;
+    } strings[] = {
+        {BLOCK_DEFAULT_TYPE, &h.default_type}, {BLOCK_DOC_URL, &h.doc_url},
+        {BLOCK_DROP_FRAMES, &h.drop_frames},   {BLOCK_KEEP_FRAMES, &h.keep_frames},
+        {BLOCK_SCOPE_NAME, &h.scope_name},     {BLOCK_SCOPE_VERSION, &h.scope_version},
+        {BLOCK_PROGRAM, &h.program},
+    };
+    for (size_t i = 0; i < sizeof(strings) / sizeof(*strings); i++) {
+        CHECK(row[strings[i].field], strings, "string");
+        *strings[i].to = r->strings[row[strings[i].field]];
+    }
+    memcpy(h.profile_id, r->tables.profile_ids + number * sizeof(h.profile_id),
+           sizeof(h.profile_id));
+    *profile_header(r->shared) = h; /* its ids are the shared ones */
+    profile_adopt_header(p, r->shared);
+    for (enum profile_attributes which = PROFILE_RESOURCE; which <= PROFILE_COMMENTS; which++)
+        TRY(add_attributes(r, row[BLOCK_ATTRIBUTES + which], which, p));
+    return 0;
+}
+
+/* A row of the file's as a sample of the interval's. */
+static int add_sample(const struct block_reader *r, struct carrier *c, size_t column,
+                      uint64_t *row, size_t width, const uint64_t *factors)
+{
+    int64_t values[PROFILE_MAX_VALUES] = {0};
+    CHECK(row[0], stacks, "stack");
+    TRY(check_id(r, row[1], (size_t)r->tables.links, "link"));
+    CHECK(row[2], sets, "label set");
+    const struct profile_sample sample = {
+        .stack = r->stacks[row[0]], .link = r->links[row[1]], .labels = r->sets[row[2]]};
+    for (size_t k = 1; k < width; k++)
+        row[BLOCK_KEY_WIDTH + k] += row[BLOCK_KEY_WIDTH] * factors[k];
+    for (size_t k = 0; k < width; k++)
+        values[column + k] = (int64_t)row[BLOCK_KEY_WIDTH + k];
+    return carry_values(c, column, &sample, values) == 0 ? 0 : refuse_memory(r->error);
+}
+
+static int add_samples(const struct block_reader *r, struct wire_cursor *from,
+                       struct carrier *c, size_t column, size_t width)
+{
+    struct columns factors = {0}, samples = {0};
+    int status = refuse_table(r, "factors", columns_read(&factors, width, from));
+    if (status == 0 && factors.rows != 1)
+        status = refuse(r->error, "the table of factors is damaged");
+    if (status == 0)
+        status =
+            refuse_table(r, "samples", columns_read(&samples, BLOCK_KEY_WIDTH + width, from));
+    for (size_t i = 0; status == 0 && i < samples.rows; i++)
+        status = add_sample(r, c, column, columns_row(&samples, i), width, factors.cells);
+    columns_free(&factors);
+    columns_free(&samples);
+    return status;
+}
+
+static int fill_interval(const struct block_reader *r, size_t number, struct wire_cursor from,
+                         struct profile *p)
+{
+    struct layout_place at;
+    struct carrier c;
+    TRY(find_layout(r, columns_row(&r->tables.heads, number)[BLOCK_LAYOUT], &at));
+    TRY(add_sheets(r, &at, p));
+    TRY(add_header(r, number, p));
+    if (carrier_init(&c, p, r->shared) != 0)
+        return refuse_memory(r->error);
+    carry_program(&c);
+    int status = 0;
+    for (size_t i = 0, column = 0; status == 0 && i < at.sheets; i++) {
+        size_t width = (size_t)columns_row(&r->tables.sheets, at.sheet + i)[0];
+        if (width > 0)
+            status = add_samples(r, &from, &c, column, width);
+        column += width;
+    }
+    carrier_free(&c);
+    return status;
+}
+
+/* Shows one interval, whose samples lie in `from`, to the visitor, if it is wanted. */
+static int show_interval(const struct block_reader *r, size_t number, struct wire_cursor from,
+                         const struct block_visitor *visitor)
+{
+    const uint64_t *row = columns_row(&r->tables.heads, number);
+    if (visitor->wants != NULL && !visitor->wants(visitor->closure, row[BLOCK_TIME],
+                                                  row[BLOCK_TIME] + row[BLOCK_DURATION]))
+        return 0;
+    struct profile *p = profile_new(NULL);
+    if (p == NULL)
+        return refuse_memory(r->error);
+    int status = fill_interval(r, number, from, p);
+    if (status == 0)
+        return visitor->take(visitor->closure, p);
+    profile_free(p);
+    return status;
+}
+
+static int read_intervals(struct block_reader *r, const struct block_visitor *visitor)
+{
+    for (size_t i = 0; i < r->tables.heads.rows; i++) {
+        uint64_t size;
+        const unsigned char *at = NULL;
+        if (!wire_next_number(&r->from, &size))
+            return refuse(r->error, "the table of samples is cut short");
+        TRY(read_bytes(r, size, 1, &at, "samples"));
+        TRY(show_interval(r, i, (struct wire_cursor){at, at + size}, visitor));
+    }
+    return 0;
+}
+
+/* ---- all ---- */
+
+static void reader_free(struct block_reader *r)
+{
+    struct columns *const tables[] = {
+        &r->tables.strings, &r->tables.mappings, &r->tables.functions, &r->tables.locations,
+        &r->tables.lines,   &r->tables.nodes,    &r->tables.stacks,    &r->tables.sets,
+        &r->tables.labels,  &r->tables.layouts,  &r->tables.sheets,    &r->tables.columns,
+        &r->tables.heads,
+    };
+    void *const blocks[] = {r->strings, r->mappings, r->functions, r->locations, r->stacks,
+                            r->links,   r->sets,     r->frames,    r->lines,     r->labels};
+    for (size_t i = 0; i < sizeof(tables) / sizeof(*tables); i++)
+        columns_free(tables[i]);
+    for (size_t i = 0; i < sizeof(blocks) / sizeof(*blocks); i++)
+        free(blocks[i]);
+    profile_free(r->shared);
+}
+
+static int read_raw(const unsigned char *data, size_t size, const struct block_visitor *visitor,
+                    char error[FORMAT_ERROR_SIZE])
+{
+    if (!block_detect(data, size))
+        return refuse(error, "is no block of profiles");
+    const size_t frames = size * FRAMES_FACTOR;
+    struct block_reader r = {.from = {data + BLOCK_MAGIC_SIZE, data + size},
+                             .frames_left = frames > FRAMES_ALWAYS ? frames : FRAMES_ALWAYS,
+                             .shared = profile_new(NULL),
+                             .error = error};
+    int status = r.shared != NULL ? read_shared(&r) : refuse_memory(error);
+    if (status == 0)
+        status = read_heads(&r);
+    if (status == 0)
+        status = read_intervals(&r, visitor);
+    reader_free(&r);
+    return status;
+}
+
+int block_read(const unsigned char *data, size_t size, const struct block_visitor *visitor,
+               char error[FORMAT_ERROR_SIZE])
+{
+    struct buffer raw = {0};
+    if (!gzip_detect(data, size))
+        return read_raw(data, size, visitor, error);
+    int status = gzip_unpack(data, size, &raw, error);
+    if (status == 0)
+        status = read_raw(raw.data, raw.size, visitor, error);
+    buffer_free(&raw);
+    return status;
+}

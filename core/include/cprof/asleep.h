@@ -1,0 +1,73 @@
+/*
+ * The part of the seam for threads that wait (runtime.h has the rest): what a binding can say
+ * of another thread, one that sleeps in the kernel, without waking it and without its
+ * interpreter's lock.
+ *
+ * A look at a thread that sleeps runs on the collector's thread. All that it reads of the
+ * thread goes through `read`: a copy, made with a system call that fails where a load would
+ * crash. The thread may wake up at any moment, and what was read is then torn. So everything is
+ * to be checked as far as a walk needs (ends, bounds, no circles), and nothing more: the core
+ * compares the thread's CPU clock before and after, and throws away a look during which it ran.
+ */
+#ifndef CPROF_ASLEEP_H
+#define CPROF_ASLEEP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "cprof/runtime.h"
+
+/* Why a thread waits: the label wait.reason, in the spelling of docs/waiting.md. */
+enum cprof_wait {
+    CPROF_WAIT_UNKNOWN, /* no label */
+    CPROF_WAIT_IO,
+    CPROF_WAIT_LOCK,
+    CPROF_WAIT_GIL,
+    CPROF_WAIT_GVL,
+    CPROF_WAIT_SLEEP,
+    CPROF_WAIT_IDLE, /* for work: a pool's worker, an event loop at rest */
+    CPROF_WAIT_CHILD,
+    CPROF_WAIT_PAGE_FAULT,
+    CPROF_WAIT_DISK,
+    CPROF_WAITS,
+};
+
+/* A thread that sleeps. */
+struct cprof_sleeper {
+    pid_t tid;         /* the kernel's */
+    uint64_t id;       /* the runtime's, if the binding has told it; else the tid */
+    void *thread_data; /* what cprof_thread_set_data() stored, or NULL */
+    struct cprof_registers registers; /* pc and sp of its system call; fp is not known */
+    uintptr_t *kept;                  /* a word of the binding's own for this thread, from look
+                                         to look; 0 at first */
+    uintptr_t futex;                  /* the address it waits at in futex(2); 0: it does not */
+
+    /* Copies [from, from + size) to `to`. False: not all of it can be read. */
+    bool (*read)(const struct cprof_sleeper *sleeper, uintptr_t from, void *to, size_t size);
+    void *memory; /* read()'s */
+};
+
+/* All on the collector's thread; none may take a lock that the sleeper could hold, or touch its
+ * memory but through read(). */
+struct cprof_asleep {
+    /* As walk() of struct cprof_runtime. */
+    size_t (*walk)(const struct cprof_sleeper *sleeper, struct cprof_frame *frames,
+                   size_t capacity, bool *complete);
+
+    /* As context(). NULL: never. */
+    bool (*context)(const struct cprof_sleeper *sleeper, struct cprof_context *context);
+
+    /* Is the lock that it waits for the interpreter's own? Then CPROF_WAIT_GIL or _GVL, and who
+     * holds it as the kernel's thread id, 0 if that is not known; else CPROF_WAIT_UNKNOWN.
+     * NULL: there is none. */
+    enum cprof_wait (*interpreter_lock)(const struct cprof_sleeper *sleeper, pid_t *holder);
+
+    /* Does a thread that waits in the function `inner`, called by `outer` (either may be NULL:
+     * no such frame), wait for work? Names and files are those that resolve() gave. NULL:
+     * never. */
+    bool (*at_rest)(const struct cprof_function *inner, const struct cprof_function *outer);
+};
+
+#endif

@@ -1,0 +1,40 @@
+/*
+ * What the kernel says of another thread of this process, in /proc/self/task/TID: where it
+ * sleeps (syscall) and how long it has waited for a CPU (schedstat).
+ *
+ * Threads of one's own may always be asked about, whatever ptrace allows, unless the process is
+ * not dumpable (setuid, file capabilities): then EACCES. Some sandboxes and kernels have no
+ * such file: ENOENT. A file is opened, read and closed each time, 7 µs: a process may have more
+ * threads than descriptors, and hosts close those they do not know.
+ *
+ * Any thread; not a signal handler.
+ */
+#ifndef CPROF_LOOK_KERNEL_H
+#define CPROF_LOOK_KERNEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "cprof/runtime.h"
+
+enum { KERNEL_ARGUMENTS = 6, KERNEL_PAGE_FAULT = -1 };
+
+/* Where a thread sleeps: all of one moment. */
+struct kernel_asleep {
+    long call;                            /* the system call's number, or KERNEL_PAGE_FAULT */
+    uint64_t arguments[KERNEL_ARGUMENTS]; /* 0 in a page fault */
+    struct cprof_registers at;            /* fp is 0 */
+};
+
+/* 0; -EAGAIN: it runs, or would if it had a CPU; -ESRCH: it has ended; else why the file can't
+ * be read. */
+int kernel_asleep(pid_t tid, struct kernel_asleep *asleep);
+
+/* The same of the file's text, which need not end with NUL. -EINVAL: it is something else. */
+int kernel_asleep_read(const char *text, size_t length, struct kernel_asleep *asleep);
+
+/* Nanoseconds for which the thread could have run and had no CPU; 0 where that is not known. */
+uint64_t kernel_run_delay(pid_t tid);
+
+#endif

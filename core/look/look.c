@@ -1,0 +1,157 @@
+#include "look/look.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "look/kernel.h"
+#include "sample/take.h"
+#include "sample/timer.h"
+#include "unwind/copied.h"
+
+struct looker {
+    struct looker_config config;
+    size_t held; /* bytes of the budget */
+    struct copied copied;
+    struct walk_memory memory;
+    struct record record; /* and the room behind it, for max_frames of each kind */
+};
+
+struct looker *looker_new(const struct looker_config *config)
+{
+    size_t size = sizeof(struct looker) + take_record_max(config->max_frames);
+    if (!budget_take(config->budget, size))
+        return NULL;
+    struct looker *looker = calloc(1, size);
+    if (looker == NULL) {
+        budget_give(config->budget, size);
+        return NULL;
+    }
+    looker->config = *config;
+    looker->held = size;
+    return looker;
+}
+
+void looker_free(struct looker *looker)
+{
+    if (looker == NULL)
+        return;
+    budget_give(looker->config.budget, looker->held);
+    free(looker);
+}
+
+static bool read_copied(const struct cprof_sleeper *sleeper, uintptr_t from, void *to,
+                        size_t size)
+{
+    return copied_read(sleeper->memory, from, to, size);
+}
+
+/* The native frames; none where they are not wanted, and their end is as if they were whole. */
+static size_t walk_native(struct looker *looker, const struct module_map *map,
+                          const struct cprof_registers *at, struct native_frame *native)
+{
+    const struct walk_room room = {.native = native,
+                                   .native_capacity = looker->config.max_frames,
+                                   .memory = &looker->memory};
+    struct record *record = &looker->record;
+    record->native_end = WALK_COMPLETE;
+    if (!looker->config.native)
+        return 0;
+    const struct walk_result walked = walk_asleep(map, at, &room, &looker->copied);
+    record->native_end = (uint8_t)walked.end;
+    return walked.native_count;
+}
+
+/* What the runtime says of the thread, behind the native frames. */
+static void ask_runtime(struct looker *looker, const struct cprof_sleeper *sleeper,
+                        struct cprof_frame *frames, struct wait *wait)
+{
+    const struct cprof_runtime *runtime = looker->config.runtime;
+    const struct cprof_asleep *asleep = runtime != NULL ? runtime->asleep : NULL;
+    struct record *record = &looker->record;
+    bool complete = true;
+    enum cprof_wait lock = CPROF_WAIT_UNKNOWN;
+    pid_t holder = 0;
+    record->frame_count = 0;
+    record->context = (struct cprof_context){0};
+    if (asleep == NULL)
+        return;
+    record->frame_count =
+        (uint16_t)asleep->walk(sleeper, frames, looker->config.max_frames, &complete);
+    record->frames_complete = complete;
+    if (asleep->context != NULL && !asleep->context(sleeper, &record->context))
+        record->context = (struct cprof_context){0};
+    if (sleeper->futex != 0 && asleep->interpreter_lock != NULL)
+        lock = asleep->interpreter_lock(sleeper, &holder);
+    if (lock != CPROF_WAIT_UNKNOWN)
+        *wait = (struct wait){.state = WAIT_WAITING, .reason = lock, .holder = holder};
+}
+
+static void fill(struct looker *looker, const struct module_map *map,
+                 const struct cprof_sleeper *sleeper, struct wait *wait)
+{
+    struct record *record = &looker->record;
+    struct native_frame *native = (struct native_frame *)(record + 1);
+    size_t native_count = walk_native(looker, map, &sleeper->registers, native);
+    record->frames_complete = true;
+    ask_runtime(looker, sleeper, (struct cprof_frame *)(native + native_count), wait);
+    record->native_count = (uint16_t)native_count;
+    record->sp = sleeper->registers.sp;
+    record->time_ns = clock_ns(CLOCK_MONOTONIC);
+    record->weight = 0;
+    record->source = SOURCE_OFFCPU;
+    record->stack_size = 0;
+    record->size = (uint32_t)((const char *)(record_frames(record) + record->frame_count) -
+                              (const char *)record);
+}
+
+static enum look_end end_of(int error)
+{
+    switch (error) {
+    case -EAGAIN:
+        return LOOK_RUNNING;
+    case -ESRCH:
+        return LOOK_GONE;
+    default:
+        return LOOK_REFUSED;
+    }
+}
+
+enum look_end look_take(struct looker *looker, const struct module_map *map,
+                        const struct thread_view *thread, uint64_t cpu_ns, uintptr_t *kept,
+                        const struct record **record, struct wait *wait)
+{
+    struct kernel_asleep asleep;
+    pid_t tid = thread->thread->tid;
+    int error = kernel_asleep(tid, &asleep);
+    if (error != 0)
+        return end_of(error);
+    const struct cprof_sleeper sleeper = {
+        .tid = tid,
+        .id = thread->id,
+        .thread_data = atomic_load_explicit(&thread->thread->data, memory_order_acquire),
+        .registers = asleep.at,
+        .kept = kept,
+        .futex = wait_futex(&asleep),
+        .read = read_copied,
+        .memory = &looker->copied};
+    copied_begin(&looker->copied, asleep.at.sp);
+    *wait = wait_of(&asleep, &looker->copied);
+    fill(looker, map, &sleeper, wait);
+    *record = &looker->record;
+    return thread_ran_ns(tid) == cpu_ns ? LOOK_TAKEN : LOOK_TORN;
+}
+
+/* Of itself a thread reads that it is in read(2). */
+int look_is_possible(void)
+{
+#if defined(__x86_64__)
+    struct kernel_asleep asleep;
+    int error = kernel_asleep((pid_t)syscall(SYS_gettid), &asleep);
+    return error == -ESRCH ? -ENOENT : error;
+#else
+    return -ENOTSUP; /* a walk without the link register has not been tried */
+#endif
+}

@@ -1,0 +1,36 @@
+/*
+ * What a thread waits for, as far as its system call tells: the reason, the other end of its
+ * socket, the lock. What only the interpreter can know, and what "for work" means in it, is
+ * added by others.
+ */
+#ifndef CPROF_LOOK_WAIT_H
+#define CPROF_LOOK_WAIT_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "cprof/asleep.h"
+#include "look/kernel.h"
+#include "unwind/copied.h"
+
+enum { WAIT_PEER_SIZE = 64 };
+
+/* The label thread.state. */
+enum wait_state { WAIT_RUNNING, WAIT_RUNNABLE, WAIT_WAITING, WAIT_STATES };
+
+struct wait {
+    enum wait_state state;
+    enum cprof_wait reason;
+    pid_t holder;              /* of the lock; 0: not known */
+    uint64_t lock;             /* its address; 0: none that stands for a lock */
+    char peer[WAIT_PEER_SIZE]; /* "10.0.0.7:5432"; "": none */
+};
+
+/* Descriptors in the arguments are this process's: the other end of a socket is asked for, and
+ * whether a file is on a disk. `copied` reads what arguments point to. */
+struct wait wait_of(const struct kernel_asleep *asleep, struct copied *copied);
+
+/* The address that it waits at in futex(2); 0: it does not. */
+uintptr_t wait_futex(const struct kernel_asleep *asleep);
+
+#endif

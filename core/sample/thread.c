@@ -1,0 +1,3 @@
+#include "sample/thread.h"
+
+struct thread thread_records[THREADS_MAX]; /* untouched pages cost nothing */

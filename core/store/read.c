@@ -1,0 +1,174 @@
+#include "store/read.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "format/block.h"
+#include "store/entry.h"
+#include "store/files.h"
+#include "store/store.h"
+#include "store/swap.h"
+
+#define TRIES 8 /* while others rewrite */
+
+struct reading {
+    const struct store_range *range;
+    const struct store_visitor *visitor;
+    const char *path;
+    int folder;
+    struct entries entries;
+    uint64_t half; /* unique of the one that bears its half-written name still */
+    char *error;
+};
+
+/* More than half of the shorter one; of two halves the first one counts. */
+static bool belongs(const struct store_range *range, uint64_t from, uint64_t to)
+{
+    uint64_t begin = from > range->from ? from : range->from;
+    uint64_t end = to < range->to ? to : range->to;
+    if (from == to)
+        return from >= range->from && from < range->to;
+    if (begin >= end)
+        return false;
+    uint64_t length = to - from, wanted = range->to - range->from, common = end - begin;
+    uint64_t shorter = length < wanted ? length : wanted;
+    return common > shorter - common || (common == shorter - common && from >= range->from);
+}
+
+static bool wants(void *closure, uint64_t from, uint64_t to)
+{
+    const struct reading *r = closure;
+    return belongs(r->range, from, to >= from ? to : from);
+}
+
+static int take(void *closure, struct profile *interval)
+{
+    const struct reading *r = closure;
+    return r->visitor->take(r->visitor->closure, interval);
+}
+
+/* Held by nobody who tends while this is open. -1: it can't be had, or there is none. */
+static int share_lock(int folder)
+{
+    struct flock whole = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+    int file = openat(folder, STORE_LOCK, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (file >= 0)
+        fcntl(file, F_SETLKW, &whole);
+    return file;
+}
+
+static int list(struct reading *r)
+{
+    int lock = share_lock(r->folder);
+    entries_free(&r->entries);
+    int status = entries_read(&r->entries, r->path, false);
+    if (status == 0)
+        status = swap_apply(r->folder, &r->entries, &r->half);
+    if (lock >= 0)
+        close(lock);
+    entries_sort_by_end(&r->entries);
+    return status;
+}
+
+static void tell_damaged(const struct reading *r, const char *name, const char *why)
+{
+    char line[2 * FORMAT_ERROR_SIZE];
+    snprintf(line, sizeof line, "%s: %s; the rest is read", name, why);
+    if (r->visitor->damaged != NULL)
+        r->visitor->damaged(r->visitor->closure, line);
+}
+
+/* -ENOENT: it has gone. */
+static int read_entry(struct reading *r, const struct entry *entry)
+{
+    char name[ENTRY_NAME_SIZE], why[FORMAT_ERROR_SIZE] = "is damaged";
+    unsigned char *data = NULL;
+    if (entry->unique == r->half)
+        entry_write_half_name(name, entry->unique);
+    else
+        entry_write_name(name, entry);
+    int file = openat(r->folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (file < 0)
+        return -errno;
+    int status = files_load(file, entry->size, entry->crc, &data);
+    close(file);
+    const struct block_visitor visitor = {.closure = r, .wants = wants, .take = take};
+    if (status == 0)
+        status = block_read(data, entry->size, &visitor, why);
+    free(data);
+    if (status != -EBADMSG)
+        return status;
+    tell_damaged(r, name, why);
+    return 0;
+}
+
+static bool is_asked_for(const struct store_range *range, const struct entry *entry)
+{
+    return (range->service == NULL || entry->key == entry_key(range->service)) &&
+           entry->from < range->to && entry->to >= range->from;
+}
+
+static int read_all(struct reading *r)
+{
+    int status = list(r);
+    for (size_t i = 0; status == 0 && i < r->entries.count; i++)
+        if (is_asked_for(r->range, &r->entries.list[i]))
+            status = read_entry(r, &r->entries.list[i]);
+    return status;
+}
+
+static int open_folder(const char *path, int *folder, char error[FORMAT_ERROR_SIZE])
+{
+    *folder = files_open_folder(path);
+    if (*folder < 0)
+        snprintf(error, FORMAT_ERROR_SIZE, "%.200s: %s", path, strerror(-*folder));
+    return *folder < 0 ? *folder : 0;
+}
+
+int store_read(const char *path, const struct store_range *range,
+               const struct store_visitor *visitor, char error[FORMAT_ERROR_SIZE])
+{
+    struct reading r = {.range = range, .visitor = visitor, .path = path, .error = error};
+    int status = open_folder(path, &r.folder, error);
+    if (status != 0)
+        return status;
+    error[0] = '\0';
+    status = read_all(&r);
+    for (int i = 1; i < TRIES && status == -ENOENT; i++) {
+        visitor->again(visitor->closure);
+        status = read_all(&r);
+    }
+    if (status != 0 && error[0] == '\0')
+        snprintf(error, FORMAT_ERROR_SIZE, "%.200s: %s", path, strerror(-status));
+    entries_free(&r.entries);
+    close(r.folder);
+    return status;
+}
+
+int store_extent(const char *path, const char *service, uint64_t *from, uint64_t *to,
+                 char error[FORMAT_ERROR_SIZE])
+{
+    struct reading r = {.path = path};
+    const struct store_range all = {.service = service, .to = UINT64_MAX};
+    *from = *to = 0;
+    int status = open_folder(path, &r.folder, error);
+    if (status != 0)
+        return status;
+    status = list(&r);
+    for (size_t i = 0; status == 0 && i < r.entries.count; i++) {
+        const struct entry *entry = &r.entries.list[i];
+        if (!is_asked_for(&all, entry))
+            continue;
+        *from = *from == 0 || entry->from < *from ? entry->from : *from;
+        *to = entry->to > *to ? entry->to : *to;
+    }
+    if (status != 0)
+        snprintf(error, FORMAT_ERROR_SIZE, "%.200s: %s", path, strerror(-status));
+    entries_free(&r.entries);
+    close(r.folder);
+    return status;
+}

@@ -1,0 +1,38 @@
+/*
+ * What a store holds of a span of time. Reads beside the processes that write: while the folder
+ * is listed nobody tends it; a file that goes while it is to be read is looked for again in
+ * what took its place.
+ *
+ * Everything in the folder is untrusted: a damaged file is told, left out, and left where it
+ * is. No state; any thread.
+ */
+#ifndef CPROF_STORE_READ_H
+#define CPROF_STORE_READ_H
+
+#include "format/format.h"
+
+struct store_range {
+    const char *service; /* NULL: all */
+    uint64_t from, to;   /* Unix times in ns */
+};
+
+struct store_visitor {
+    void *closure;
+    /* Takes an interval, and owns it from then on. What is not 0 ends the reading. */
+    int (*take)(void *closure, struct profile *interval);
+    void (*damaged)(void *closure, const char *line);
+    /* The folder has changed: what was taken so far comes again. */
+    void (*again)(void *closure);
+};
+
+/* Shows the visitor each interval of which more than half lies in the range, or that covers
+ * more than half of the range: those of two ranges that follow each other are shown once. 0;
+ * what take() returned; or a negative errno with a line in `error`: -ENOENT: no such folder. */
+int store_read(const char *folder, const struct store_range *range,
+               const struct store_visitor *visitor, char error[FORMAT_ERROR_SIZE]);
+
+/* What the folder has of a service (NULL: of all): *from and *to are 0 where it has nothing. */
+int store_extent(const char *folder, const char *service, uint64_t *from, uint64_t *to,
+                 char error[FORMAT_ERROR_SIZE]);
+
+#endif

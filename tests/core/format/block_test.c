@@ -1,0 +1,302 @@
+/* Blocks: many profiles in one, and each comes out as it went in. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "format/block.h"
+#include "format/columns.h"
+#include "profile/combine.h"
+#include "samples.h"
+
+#define MANY 30
+#define SECOND 1000000000ULL
+
+static struct profile *interval(unsigned number)
+{
+    struct profile *p = cpu_profile(NULL);
+    profile_set_text(p, PROFILE_RESOURCE, "service.name", "checkout");
+    profile_set_number(p, PROFILE_RESOURCE, "process.pid", 4000 + number % 3);
+    profile_set_number(p, PROFILE_ATTRIBUTES, "cprof.samples", number);
+    if (number % 7 == 0)
+        profile_set_text(p, PROFILE_COMMENTS, "", "a comment");
+    struct profile_header *header = profile_header(p);
+    header->time_ns = (1000 + 10 * (uint64_t)number) * SECOND;
+    header->duration_ns = 10 * SECOND;
+    header->profile_id[0] = (uint8_t)(number + 1);
+    add_random_samples(p, number % 5 + 1, 40 + number);
+    return p;
+}
+
+/* One with a second sheet, big and negative values, and its own period. */
+static struct profile *odd_interval(void)
+{
+    struct profile *p = interval(MANY);
+    int sheet = profile_add_sheet(p);
+    profile_add_value_type(p, (size_t)sheet, "inuse_space", "bytes");
+    profile_add_value_type(p, (size_t)sheet, "x", "count");
+    profile_set_period(p, (size_t)sheet, "space", "bytes", 524288);
+    profile_id location = named_location(p, "kept", 1);
+    profile_id stack = profile_stack(p, &location, 1);
+    profile_add(p, (size_t)sheet, stack, 0, 0, (int64_t[]){2, 6});
+    profile_add(p, (size_t)sheet, 0, 0, 0, (int64_t[]){INT64_MIN, INT64_MAX});
+    return p;
+}
+
+static void assert_same(const struct profile *a, const struct profile *b)
+{
+    struct buffer left = {0}, right = {0};
+    struct profile *x = profile_compact(a), *y = profile_compact(b);
+    assert_int_equal(format_otlp.write(x, &left), 0);
+    assert_int_equal(format_otlp.write(y, &right), 0);
+    assert_int_equal(left.size, right.size);
+    assert_memory_equal(left.data, right.data, left.size);
+    buffer_free(&left);
+    buffer_free(&right);
+    profile_free(x);
+    profile_free(y);
+}
+
+static struct buffer block_of(struct profile *const *profiles, size_t count)
+{
+    struct buffer bytes = {0};
+    struct block_writer *writer = block_writer_new(NULL, 0);
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(block_writer_add(writer, profiles[i]), 0);
+    assert_int_equal(block_writer_count(writer), count);
+    assert_int_equal(block_writer_end(writer, &bytes), 0);
+    block_writer_free(writer);
+    return bytes;
+}
+
+struct expected {
+    struct profile *const *profiles;
+    size_t next;
+    uint64_t from, to; /* what is wanted; 0: all */
+};
+
+static bool wants(void *closure, uint64_t from, uint64_t to)
+{
+    const struct expected *expected = closure;
+    return from < expected->to && to > expected->from;
+}
+
+static int compare_next(void *closure, struct profile *p)
+{
+    struct expected *expected = closure;
+    assert_same(p, expected->profiles[expected->next++]);
+    profile_free(p);
+    return 0;
+}
+
+static int refuse_any(void *closure, struct profile *p)
+{
+    (void)closure;
+    profile_free(p);
+    return -ECANCELED;
+}
+
+static void make(struct profile *profiles[MANY + 1])
+{
+    for (unsigned i = 0; i < MANY; i++)
+        profiles[i] = interval(i);
+    profiles[MANY] = odd_interval();
+}
+
+static void each_interval_comes_out_as_it_went_in(void **state)
+{
+    (void)state;
+    char error[FORMAT_ERROR_SIZE] = "";
+    struct profile *profiles[MANY + 1];
+    make(profiles);
+    struct buffer bytes = block_of(profiles, MANY + 1);
+    struct expected expected = {.profiles = profiles};
+    const struct block_visitor visitor = {.closure = &expected, .take = compare_next};
+    assert_int_equal(block_read(bytes.data, bytes.size, &visitor, error), 0);
+    assert_int_equal(expected.next, MANY + 1);
+
+    struct expected some = {
+        .profiles = profiles, .next = 5, .from = 1050 * SECOND, .to = 1080 * SECOND};
+    const struct block_visitor part = {.closure = &some, .wants = wants, .take = compare_next};
+    assert_int_equal(block_read(bytes.data, bytes.size, &part, error), 0);
+    assert_int_equal(some.next, 8);
+
+    const struct block_visitor none = {.take = refuse_any};
+    assert_int_equal(block_read(bytes.data, bytes.size, &none, error), -ECANCELED);
+    buffer_free(&bytes);
+    for (size_t i = 0; i <= MANY; i++)
+        profile_free(profiles[i]);
+}
+
+static void a_block_is_read_as_the_sum_of_its_intervals(void **state)
+{
+    (void)state;
+    char error[FORMAT_ERROR_SIZE] = "";
+    struct profile *profiles[MANY + 1], *sum = profile_new(NULL);
+    make(profiles);
+    for (size_t i = 0; i <= MANY; i++)
+        assert_int_equal(profile_merge_apart(&sum, profiles[i]), 0);
+    struct buffer bytes = block_of(profiles, MANY + 1);
+    assert_ptr_equal(format_by_content(bytes.data, bytes.size), &format_block);
+    assert_ptr_equal(format_by_path("a.block"), &format_block);
+    struct profile *read = format_read(&format_block, bytes.data, bytes.size, error);
+    assert_non_null(read);
+    assert_same(read, sum);
+    profile_free(read);
+
+    struct buffer one = {0};
+    assert_int_equal(format_block.write(sum, &one), 0);
+    read = format_read(&format_block, one.data, one.size, error);
+    assert_non_null(read);
+    assert_same(read, sum);
+    profile_free(read);
+    buffer_free(&one);
+    buffer_free(&bytes);
+    profile_free(sum);
+    for (size_t i = 0; i <= MANY; i++)
+        profile_free(profiles[i]);
+}
+
+/* Neighbours of one program are mostly the same again. */
+static void neighbours_take_a_quarter_of_the_bytes_of_single_files(void **state)
+{
+    (void)state;
+    size_t single = 0;
+    struct profile *profiles[MANY + 1];
+    make(profiles);
+    for (size_t i = 0; i <= MANY; i++) {
+        struct buffer file = {0};
+        assert_int_equal(format_pprof.write(profiles[i], &file), 0);
+        single += file.size;
+        buffer_free(&file);
+    }
+    struct buffer bytes = block_of(profiles, MANY + 1);
+    print_message("%d intervals: %zu bytes as pprof files, %zu as a block\n", MANY + 1, single,
+                  bytes.size);
+    assert_true(bytes.size * 4 < single);
+    buffer_free(&bytes);
+    for (size_t i = 0; i <= MANY; i++)
+        profile_free(profiles[i]);
+}
+
+static void a_writer_that_is_full_keeps_what_it_has(void **state)
+{
+    (void)state;
+    char error[FORMAT_ERROR_SIZE] = "";
+    struct budget budget;
+    budget_init(&budget, 0);
+    struct profile *profiles[MANY + 1];
+    make(profiles);
+    struct buffer bytes = {0};
+    struct block_writer *writer = block_writer_new(&budget, 200000);
+    size_t fit = 0;
+    while (fit <= MANY && block_writer_add(writer, profiles[fit]) == 0)
+        fit++;
+    assert_true(fit > 0 && fit <= MANY);
+    assert_int_equal(block_writer_add(writer, profiles[0]), -ENOSPC);
+    assert_int_equal(block_writer_count(writer), fit);
+    assert_true(budget_used(&budget) <= 200000);
+    assert_int_equal(block_writer_end(writer, &bytes), 0);
+    block_writer_free(writer);
+    assert_int_equal(budget_used(&budget), 0);
+
+    struct expected expected = {.profiles = profiles};
+    const struct block_visitor visitor = {.closure = &expected, .take = compare_next};
+    assert_int_equal(block_read(bytes.data, bytes.size, &visitor, error), 0);
+    assert_int_equal(expected.next, fit);
+    buffer_free(&bytes);
+    for (size_t i = 0; i <= MANY; i++)
+        profile_free(profiles[i]);
+}
+
+static int drop(void *closure, struct profile *p)
+{
+    (void)closure;
+    profile_free(p);
+    return 0;
+}
+
+/* The checksum is looked at before anything is shown; behind it nothing is trusted either. */
+static void damage_is_refused_with_a_line(void **state)
+{
+    (void)state;
+    struct profile *profiles[MANY + 1];
+    make(profiles);
+    struct buffer bytes = block_of(profiles, MANY + 1), raw = {0};
+    assert_int_equal(buffer_gunzip(bytes.data, bytes.size, FORMAT_MAX_INFLATED, &raw), 0);
+    const struct block_visitor never = {.take = refuse_any}, any = {.take = drop};
+    uint64_t random = 7;
+    for (int i = 0; i < 200; i++) {
+        char error[FORMAT_ERROR_SIZE] = "";
+        uint32_t at = next_random(&random, (uint32_t)(bytes.size - 20)) + 12;
+        unsigned char bit = (unsigned char)(1U << next_random(&random, 8));
+        bytes.data[at] ^= bit;
+        int status = block_read(bytes.data, bytes.size, &never, error);
+        assert_true(status < 0 && status != -ECANCELED && error[0] != '\0');
+        bytes.data[at] ^= bit;
+
+        error[0] = '\0';
+        at = next_random(&random, (uint32_t)raw.size);
+        unsigned char old = raw.data[at];
+        raw.data[at] = (unsigned char)next_random(&random, 256);
+        if (block_read(raw.data, raw.size, &any, error) != 0)
+            assert_true(error[0] != '\0');
+        raw.data[at] = old;
+        error[0] = '\0';
+        assert_true(block_read(raw.data, at, &any, error) < 0 && error[0] != '\0');
+    }
+    buffer_free(&raw);
+    buffer_free(&bytes);
+    for (size_t i = 0; i <= MANY; i++)
+        profile_free(profiles[i]);
+}
+
+/* A trie of a few thousand bytes can spell stacks without end. */
+static void a_small_block_does_not_unfold_without_bound(void **state)
+{
+    (void)state;
+    enum { DEEP = 20000 };
+    char error[FORMAT_ERROR_SIZE] = "";
+    struct buffer raw = {0};
+    struct columns table = {0};
+    buffer_append(&raw, BLOCK_MAGIC, BLOCK_MAGIC_SIZE);
+    for (int i = 0; i < 3; i++)
+        columns_write(&table, &raw); /* no strings, mappings, functions */
+    assert_int_equal(columns_init(&table, 1, BLOCK_LOCATION_WIDTH), 0);
+    columns_write(&table, &raw);
+    columns_free(&table);
+    columns_write(&table, &raw); /* no lines */
+    assert_int_equal(columns_init(&table, DEEP, BLOCK_NODE_WIDTH), 0);
+    for (size_t i = 0; i < DEEP; i++) {
+        columns_row(&table, i)[0] = i;
+        columns_row(&table, i)[1] = 1;
+    }
+    columns_write(&table, &raw);
+    columns_free(&table);
+    assert_int_equal(columns_init(&table, DEEP, BLOCK_STACK_WIDTH), 0);
+    for (size_t i = 0; i < DEEP; i++)
+        columns_row(&table, i)[0] = i + 1;
+    columns_write(&table, &raw);
+    columns_free(&table);
+    const struct block_visitor any = {.take = drop};
+    assert_int_equal(block_read(raw.data, raw.size, &any, error), -EBADMSG);
+    assert_non_null(strstr(error, "longer than its size allows"));
+    buffer_free(&raw);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_interval_comes_out_as_it_went_in),
+        cmocka_unit_test(a_block_is_read_as_the_sum_of_its_intervals),
+        cmocka_unit_test(neighbours_take_a_quarter_of_the_bytes_of_single_files),
+        cmocka_unit_test(a_writer_that_is_full_keeps_what_it_has),
+        cmocka_unit_test(damage_is_refused_with_a_line),
+        cmocka_unit_test(a_small_block_does_not_unfold_without_bound),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,40 @@
+/* Blocks: what could be read must survive as every format's does, and be a block again. */
+#include "format/block.h"
+#include "fuzz_format.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static int add_again(void *closure, struct profile *interval)
+{
+    block_writer_add(closure, interval);
+    profile_free(interval);
+    return 0;
+}
+
+static int compare(void *closure, struct profile *interval)
+{
+    *(uint64_t *)closure += checksum(interval);
+    profile_free(interval);
+    return 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    char error[FORMAT_ERROR_SIZE] = "";
+    struct buffer again = {0};
+    struct block_writer *writer = block_writer_new(NULL, 0);
+    const struct block_visitor visitor = {.closure = writer, .take = add_again};
+    if (block_read(data, size, &visitor, error) == 0) {
+        uint64_t first = 0, second = 0;
+        const struct block_visitor one = {.closure = &first, .take = compare};
+        const struct block_visitor other = {.closure = &second, .take = compare};
+        check(block_writer_end(writer, &again) == 0);
+        check(block_read(data, size, &one, error) == 0);
+        check(block_read(again.data, again.size, &other, error) == 0 && first == second);
+    } else {
+        check(error[0] != '\0');
+    }
+    buffer_free(&again);
+    block_writer_free(writer);
+    return fuzz_format(&format_block, data, size);
+}

@@ -1,0 +1,171 @@
+"""Who allocates, and who keeps it: by object domain, by malloc, by C libraries."""
+
+import sys
+import sysconfig
+
+import pytest
+
+PROGRAM = """
+import json, sys, time, zlib
+from itertools import repeat
+import cprof
+
+def small(n):
+    return [bytes(100) for _ in repeat(None, n)]   # 133 bytes each, pymalloc's
+
+def large(n):
+    return [bytes(5000) for _ in repeat(None, n)]  # 5,033 bytes each, malloc's
+
+def native(n):
+    for _ in range(n):
+        zlib.compress(b"a" * 1000)              # some 270 KB within zlib
+
+def churn(n):
+    for i in range(n):
+        str(i) * 5
+
+cprof.start(output=sys.argv[1], types=sys.argv[2].split(","))
+time.sleep(0.05)
+kept, many = [], []
+for _ in range(40):
+    kept += small(2500)
+    many += large(100)
+    small(2500)
+    large(100)
+    native(2)
+    churn(2000)
+    time.sleep(0.01)
+if "free" in sys.argv:
+    del kept, many
+cprof.stop()
+print(json.dumps(cprof.stats()))
+"""
+
+FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+
+
+def run(execute, tmp_path, types, *words, env=None, source=PROGRAM):
+    outcome = execute(source, str(tmp_path / "out.pb.gz"), types, *words, by=None, env=env)
+    assert outcome.code == 0, outcome.err
+    return outcome
+
+
+def inside(outcome, function, kind="inuse"):
+    """Objects and bytes of a type's samples that have the function."""
+    samples = [s.values for s in outcome.profile.samples if any(f.name == function for f in s.stack)]
+    return tuple(sum(values.get(f"{kind}_{what}", 0) for values in samples) for what in ("objects", "space"))
+
+
+def test_bytes_and_objects_are_those_of_the_program(execute, tmp_path):
+    outcome = run(execute, tmp_path, "alloc@64k")
+    if FREE_THREADED:
+        pytest.skip("larger objects of free-threaded Python have other heads")
+    # No more than 200 samples a second are taken: these are five standard deviations. That nothing
+    # is wrong on average is tests/core/source/source_test.c's to show.
+    objects, size = inside(outcome, "small", "alloc")
+    assert objects == pytest.approx(200000, rel=0.7)
+    # The lists grow from nothing to 20 KB: 180 KB each time.
+    assert size == pytest.approx(200000 * 133 + 80 * 180000, rel=0.5)
+    objects, size = inside(outcome, "large", "alloc")
+    assert objects == pytest.approx(8000, rel=0.6)
+    assert size == pytest.approx(8000 * 5033, rel=0.6)
+    objects, size = inside(outcome, "native", "alloc")
+    assert size == pytest.approx(80 * 268000, rel=0.7)
+    assert not any(f.name in ("slowly", "by_malloc") for s in outcome.profile.samples for f in s.stack)
+
+
+MALLOCS = ["", "pymalloc", "malloc", "debug", "pymalloc_debug", "malloc_debug"]
+if sys.version_info >= (3, 13):
+    MALLOCS += ["mimalloc"]
+
+
+@pytest.mark.parametrize("malloc", MALLOCS)
+def test_what_is_kept_is_the_heap_and_what_is_freed_is_not(execute, tmp_path, malloc):
+    if FREE_THREADED and malloc not in ("", "debug"):
+        pytest.skip("free-threaded Python has no other allocator")
+    env = {"PYTHONMALLOC": malloc} if malloc else {}
+    outcome = run(execute, tmp_path, "heap@64k", env=env)
+    followed = not FREE_THREADED and malloc != "mimalloc"
+    if followed:
+        assert inside(outcome, "small")[1] == pytest.approx(100000 * 133, rel=0.8)
+        assert inside(outcome, "large")[1] == pytest.approx(4000 * 5033, rel=0.8)
+    else:
+        assert "not followed to their end" in outcome.err
+    if followed or outcome.output.exists():  # nothing may be left to write
+        assert inside(outcome, "churn")[1] <= 200000
+    outcome = run(execute, tmp_path, "heap@64k,alloc@64k", "free", env=env)
+    samples = outcome.profile.samples
+    assert samples, "allocations are there"
+
+
+def test_all_that_was_kept_is_gone_when_it_is_freed(execute, tmp_path):
+    outcome = run(execute, tmp_path, "heap@4k", "free")
+    if outcome.output.exists():
+        assert inside(outcome, "small")[1] <= 4096 * 4
+        assert inside(outcome, "large")[1] <= 4096 * 4
+
+
+SWAPPERS = """
+import sys, tracemalloc
+import cprof
+
+def work():
+    return [str(i) * 7 for i in range(3000)]
+
+def start():
+    cprof.start(output=sys.argv[1], types=["heap@1k", "alloc@1k"])
+
+for order in ("tcCT", "ctCT", "tcTC", "ctTC") * 3:
+    for step in order:
+        if step == "t": tracemalloc.start(3)
+        if step == "T": tracemalloc.stop()
+        if step == "c": start()
+        if step == "C": cprof.stop()
+        work()
+start()
+kept = work()
+cprof.stop()
+print("whole", len(kept))
+"""
+
+
+def test_tracemalloc_may_come_and_go_in_any_order(execute, tmp_path):
+    outcome = run(execute, tmp_path, "", source=SWAPPERS)
+    assert outcome.out == "whole 3000\n"
+    assert inside(outcome, "work", "alloc")[0] > 0
+
+
+THREADS = """
+import gc, sys, threading, time
+import cprof
+
+class Node:
+    def __init__(self, other):
+        self.other = other
+        self.text = "x" * 40
+
+def ring():
+    for _ in range(300):
+        a = Node(None)
+        a.other = Node(a)       # a circle: the collector's
+
+def loop(until):
+    while time.monotonic() < until:
+        ring()
+        list(map(str, range(200)))
+        bytearray(50).extend(b"y" * 3000)
+
+for _ in range(4):
+    cprof.start(output=sys.argv[1], types=["cpu@1000hz", "alloc@1k", "heap@1k"])
+    until = time.monotonic() + 0.4
+    threads = [threading.Thread(target=loop, args=(until,)) for _ in range(4)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    gc.collect()
+    cprof.stop()
+print("whole")
+"""
+
+
+def test_threads_collections_signals_and_restarts_do_no_harm(execute, tmp_path):
+    assert run(execute, tmp_path, "", source=THREADS).out == "whole\n"
