@@ -222,3 +222,42 @@ struct profile *history_load(const struct history *history, bool intervals,
     begin_again(&g);
     return sum;
 }
+
+/* ---- its end ---- */
+
+struct search {
+    const struct profile_filter *filter;
+    uint64_t end;
+};
+
+static int note_end(void *closure, struct profile *interval)
+{
+    struct search *search = closure;
+    const struct profile_header *header = profile_header_const(interval);
+    uint64_t end = header->time_ns + header->duration_ns;
+    struct profile *selected = profile_select(interval, search->filter);
+    if (selected && profile_sample_count(selected) > 0 && end > search->end)
+        search->end = end;
+    profile_free(selected);
+    profile_free(interval);
+    return selected ? 0 : -ENOMEM;
+}
+
+static void forget_end(void *closure)
+{
+    ((struct search *)closure)->end = 0;
+}
+
+int history_end(const struct history *history, const struct profile_filter *filter,
+                uint64_t *end)
+{
+    char error[FORMAT_ERROR_SIZE];
+    struct search search = {.filter = filter};
+    const struct store_range range = {
+        .service = history->service, .from = history->span.from, .to = history->span.to};
+    const struct store_visitor visitor = {
+        .closure = &search, .take = note_end, .again = forget_end};
+    int status = store_read(history->folder, &range, &visitor, error);
+    *end = search.end;
+    return status == 0 ? GO_ON : fail("%s", error);
+}

@@ -54,4 +54,10 @@ uint64_t history_now(void);
 struct profile *history_load(const struct history *history, bool intervals,
                              const struct profile_filter *filter);
 
+/* *end: when the last ends, in ns, of what `filter` selects among that; 0: there is nothing.
+ * GO_ON, or EXIT_FAILED after having said why. What is damaged is left to history_load() to
+ * tell. */
+int history_end(const struct history *history, const struct profile_filter *filter,
+                uint64_t *end);
+
 #endif

@@ -33,6 +33,7 @@ static struct {
     time_t since;                    /* the engine was started, or we were loaded */
     char types[128];                 /* that are on */
     char origin[32];                 /* who started it; "": the program */
+    char *store;                     /* its history, when last it ran, or NULL */
     bool woken;                      /* somebody is going to ask */
     struct pull_server *server;      /* NULL: not made yet */
     char socket[CONTROL_PATH_SIZE];  /* where it listens; "": it does not */
@@ -75,6 +76,7 @@ static void describe(struct buffer *out, const char *state)
     put_number(out, ",\"since\":", control.since);
     put_text(out, ",\"types\":", control.types);
     put_text(out, ",\"origin\":", control.origin);
+    put_text(out, ",\"store\":", control.store != NULL ? control.store : "");
     json_raw(out, "}\n");
 }
 
@@ -458,6 +460,9 @@ void control_begun(void)
         source_set_names(&config->sources, control.types, sizeof control.types);
         snprintf(control.origin, sizeof control.origin, "%s",
                  config->origin != NULL ? config->origin : "");
+        free(control.store);
+        control.store =
+            config->store_folder != NULL ? realpath(config->store_folder, NULL) : NULL;
     }
     pthread_mutex_unlock(&control.lock);
 }

@@ -231,3 +231,27 @@ def test_the_last_hour_is_compared_with_the_one_before(cprof, tmp_path):
         put(cprof, folder, profile.add([MAIN, WORK], count).add([MAIN], 1000), now - ago, 600, number + 1)
     done = cprof("watch", folder)
     assert done.returncode == 3 and "work" in done.stdout and len(done.stdout.splitlines()) == 2
+
+
+def test_the_last_minutes_of_a_process_that_is_gone_are_found(cprof, tmp_path):
+    folder, out = tmp_path / "store", tmp_path / "out.pb.gz"
+    folder.mkdir()
+    for number in range(20):  # one of 4711 that ended after ten minutes, days ago, and one of 4712 that did not
+        profile = ProfileFile(duration=60, start=int((BEGIN + 60 * number) * 1e9))
+        if number < 10:
+            profile.add([MAIN, WORK], 1, **{"process.pid": 4711})
+        put(cprof, folder, profile.add([MAIN, PARSE], 100, **{"process.pid": 4712}), BEGIN + 60 * number, 60, number + 1)
+    for last, count in (("5m", 5), ("110 s", 2), ("30s", 1), ("2h", 10)):
+        done = cprof("record", "--last", last, "--store", folder, "-o", out, 4711)
+        assert (done.returncode, totals(cprof, out)) == (0, {"work": count, "main": 0}), done.stderr
+    page = tmp_path / "out.html"
+    assert cprof("record", "--last", "5m", "--store", folder, "-o", page, 4711).returncode == 0
+    assert "cprof.interval" in cprof("tags", page).stdout
+    done = cprof("record", "--last", "5m", "--store", folder, "-o", out, 4713)
+    assert done.returncode == 1 and "holds nothing of process 4713" in done.stderr
+    done = cprof("record", "--last", "5m", "--store", tmp_path / "nowhere", "-o", out, 4711)
+    assert done.returncode == 1 and "No such file" in done.stderr
+    for wrong in (("--last", "5"), ("--last", "soon"), ("--last", "0s"), ("--last", "5m", "--seconds", "2"),
+                  ("--last", "5m", "--types", "cpu"), ("--last", "5m", "--service", "shop"), ("--seconds", "2")):
+        assert cprof("record", *wrong, *(() if "--service" in wrong else ("--store", folder)), "-o", out,
+                     4711).returncode == 2, wrong

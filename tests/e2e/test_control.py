@@ -228,6 +228,7 @@ def test_one_that_runs_listens_and_has_no_thread_for_it_until_it_is_asked(run, p
     program.wait_for("sock")
     assert "cprof-control" not in program.threads()
     assert status_of(program.pid)["origin"] == "CPROF_ENABLED"
+    assert "keeps no history" in cprof("record", "--last", "5m", "-o", tmp_path / "x.html", program.pid, code=1)
     cprof("record", "--seconds", "0.3", "-o", tmp_path / "out.html", program.pid)
     assert status_of(program.pid)["state"] == "on"
     assert "cprof-control" in program.threads()
@@ -305,11 +306,32 @@ def test_a_hanging_interpreter_can_be_recorded_where_it_runs(run, python, tmp_pa
     cprof("record", "--seconds", "0.3", "-o", tmp_path / "out.pb.gz", program.pid)
 
 
+def test_a_flight_recorder_tells_what_has_been_also_after_a_crash(run, python, tmp_path):
+    store, out = tmp_path / "store", tmp_path / "out.collapsed"
+    programs = [run([python, "-c", PYTHON.replace("busy", name)], "on", CPROF_STORE_DIR=str(store))
+                for name in ("first", "second")]
+    for program in programs:
+        program.wait_for("sock")
+    first, second = (program.pid for program in programs)
+    assert status_of(first)["store"] == str(store.resolve())
+    time.sleep(1)  # a tenth of an interval
+    cprof("record", "--last", "5m", "-o", out, first)
+    assert "first" in out.read_text() and "second" not in out.read_text()
+    programs[0].process.kill()
+    programs[0].process.wait()
+    assert "--store DIR" in cprof("record", "--last", "5m", "-o", out, first, code=1)
+    out.unlink()
+    cprof("record", "--last", "5m", "--store", store, "-o", out, first)
+    assert "first" in out.read_text() and "second" not in out.read_text()
+    assert status_of(second)["state"] == "on"
+
+
 def test_what_is_gone_or_never_was_is_a_line(standing_by):
     standing_by.process.kill()
     standing_by.process.wait()
     assert "there is no process" in cprof("record", "-o", "x.html", standing_by.pid, code=1)
     assert "there is no process" in cprof("stop", 2 ** 22 + 1, code=1)
+    assert "there is no process" in cprof("record", "--last", "5m", "-o", "x.html", standing_by.pid, code=1)
     for arguments in (["start"], ["start", "1", "2"], ["start", "x"], ["stop", "-1"], ["record", "1"]):
         cprof(*arguments, code=2)
 
