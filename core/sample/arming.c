@@ -103,11 +103,15 @@ bool arming_is_barred(struct thread *thread)
     return (arming.maskable || thread->masked > 0) && blocks_signal(thread);
 }
 
-/* Where only system calls of its own can block the signal, few threads are worth a look. */
+/* Where only system calls of its own can block the signal, few threads are worth a look. One
+ * whose samples come blocked it for a moment only: our own handler does. */
 bool arming_is_futile(struct thread *thread, uint64_t ran_ns)
 {
-    return (arming.maskable || due_is_starved(thread, ran_ns)) && blocks_signal(thread) &&
-           thread->masked > 1;
+    if (!arming.maskable && !due_is_starved(thread, ran_ns)) {
+        thread->masked = 0;
+        return false;
+    }
+    return blocks_signal(thread) && thread->masked > 1;
 }
 
 /* ---- the timer ---- */

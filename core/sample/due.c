@@ -5,8 +5,9 @@
 #include "sample/account.h"
 #include "sample/awake.h"
 
-/* Periods that a thread whose signals arrive is never late by, or hardly: an expiry waits for
- * the kernel's next tick, and for the end of a system call. */
+/* Periods, or ticks where those are longer, that a thread whose signals arrive is never late
+ * by, or hardly: an expiry waits for the kernel's next tick, and for the end of a system call.
+ */
 #define LATE_PERIODS 4
 
 /* Threads that have left, and may go on: what they had run by then. Each in the place of its
@@ -135,7 +136,8 @@ uint64_t due_first_expiry(const struct thread *thread, uint64_t ran_ns, bool ent
 
 bool due_is_starved(const struct thread *thread, uint64_t ran_ns)
 {
-    return late_by(thread, ran_ns) >= LATE_PERIODS * (int64_t)due.period_ns;
+    uint64_t step = due.tick_ns > due.period_ns ? due.tick_ns : due.period_ns;
+    return late_by(thread, ran_ns) >= LATE_PERIODS * (int64_t)step;
 }
 
 /* ---- what is owed ---- */
