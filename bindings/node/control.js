@@ -4,11 +4,12 @@
 // engine/control.h). Node's own listener of SIGURG takes the order, on the event loop, and obeys as start() and
 // stop() do.
 
-const { listenerCount, on, process } = require('./primordials')
+const { globalThis, listenerCount, on, process } = require('./primordials')
 const { native } = require('./native')
 const { start } = require('./index')
 
 const SECONDS = 5
+const gc = globalThis.gc
 
 // From now on the process can be asked. If it can't, a line says why, where that is `all` that it was loaded for: a
 // read-only file system is no news to who profiles. Once a process, before it is started.
@@ -21,6 +22,7 @@ const open = (function open (all) {
 const obey = (function obey () {
   const order = native.controlTake()
   if (order === undefined) return
+  if (order.kind === 'collect') return void native.controlDone(collect())
   if (order.kind !== 'start') return void native.obeyStop(SECONDS, order.kind === 'stop')
   delete order.kind
   try {
@@ -29,6 +31,13 @@ const obey = (function obey () {
   } catch (error) {
     native.controlDone(`${error.message}`)
   }
+})
+
+// V8 collects when it is asked to only where the program was started so.
+const collect = (function collect () {
+  if (typeof gc !== 'function') return 'gc=1 is not done here: Node collects when asked only with --expose-gc'
+  gc()
+  return ''
 })
 
 module.exports = { open }

@@ -172,6 +172,21 @@ static int stop_as_asked(const struct pull_request *request, char why[PULL_WHY_S
     return status;
 }
 
+int control_collect(char why[PULL_WHY_SIZE])
+{
+    static const struct pull_request none;
+    pthread_mutex_lock(&control.lock);
+    bool open = control.open;
+    pthread_mutex_unlock(&control.lock);
+    if (open)
+        return give_order(CPROF_ORDER_COLLECT, &none, NULL, NULL, why);
+    snprintf(
+        why, PULL_WHY_SIZE,
+        "gc=1 is not done here: the program was started without CPROF_ENABLED, and can't be "
+        "asked to collect");
+    return -ENOTSUP;
+}
+
 static int obey(void *unused, const struct pull_request *request, char why[PULL_WHY_SIZE])
 {
     (void)unused;

@@ -21,6 +21,8 @@
 
 #include <stddef.h>
 
+#include "pull/server.h"
+
 /* cprof_control_open(), with the lifecycle lock. */
 int control_open(const char *language, char *error, size_t error_size);
 
@@ -33,6 +35,10 @@ void control_look(void);
 
 /* With the lifecycle lock: it has ended. */
 void control_stopped(void);
+
+/* Has the runtime collect garbage, and waits for some seconds. 0, or a negative errno with a
+ * line in `why`. */
+int control_collect(char why[PULL_WHY_SIZE]);
 
 /* The program ends. Nobody may ask any more. */
 void control_close(void);

@@ -27,6 +27,7 @@
 #include "engine/join.h"
 #include "engine/later.h"
 #include "engine/listen.h"
+#include "engine/memory_pages.h"
 #include "engine/model.h"
 #include "engine/output.h"
 #include "engine/sinks.h"
@@ -69,7 +70,7 @@ static int start_collector(void)
 {
     const struct config *config = &engine.config;
     engine.left = false;
-    listen_reset();
+    listen_reset(config->listen != NULL ? &engine.budget : NULL);
     const struct collector_config collector = {
         .gather = {.budget = &engine.budget,
                    .spare = captures_budget(),
@@ -148,6 +149,7 @@ static void take_down(void)
     if (engine.modules != NULL)
         modules_free(engine.modules);
     profile_free(engine.model);
+    memory_pages_reset(NULL);
     engine.collector = NULL;
     engine.modules = NULL;
     engine.model = NULL;

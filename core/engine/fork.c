@@ -8,6 +8,7 @@
 #include "context/process.h"
 #include "engine/capture.h"
 #include "engine/control.h"
+#include "engine/memory_pages.h"
 #include "engine/state.h"
 #include "sample/install.h"
 #include "sample/threads.h"
@@ -144,6 +145,7 @@ static void forget_parent(bool at_rest)
         (void)budget_take(&engine.budget, budget_used(&engine.binding_budget));
     }
     captures_fork_child(at_rest);
+    memory_pages_fork_child(at_rest);
     engine.collector = NULL;
     engine.model = NULL;
     engine.last = (struct cprof_stats){0};

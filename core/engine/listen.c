@@ -2,13 +2,16 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/own_thread.h"
 #include "collect/hot_functions.h"
+#include "engine/control.h"
 #include "engine/exposition.h"
+#include "engine/memory_pages.h"
 #include "format/format.h"
 #include "sample/threads.h"
 
@@ -21,14 +24,16 @@ static struct {
 
 static struct hot_functions hot;
 
-void listen_reset(void)
+void listen_reset(struct budget *budget)
 {
     hot_init(&hot);
+    memory_pages_reset(budget);
 }
 
 void listen_count(const struct profile *interval)
 {
     hot_count(&hot, interval);
+    memory_pages_count(interval);
 }
 
 static void metrics(void *unused, struct buffer *out)
@@ -40,28 +45,124 @@ static void metrics(void *unused, struct buffer *out)
     exposition_write(&stats, series, hot_read(&hot, series), out);
 }
 
+/* A recording on its way to its page: what the collector feeds; of the pages of memory, what
+ * stood at its beginning where it is to cover a time, or what is to be shown. */
+struct recording {
+    enum pull_page page;
+    bool change;
+    struct profile *profile;
+};
+
+/* What stands now, as the interval that is closed for it tells. */
+static int read_memory(struct profile **page)
+{
+    struct profile *interval;
+    int status = collector_tap(source.collector, source.budget, false, &interval);
+    if (status != 0)
+        return status;
+    status = collector_untap(source.collector, interval, true);
+    if (status == 0)
+        status = memory_pages_make(interval, page);
+    if (status != -ETIMEDOUT)
+        profile_free(interval);
+    return status;
+}
+
+static int begin_memory(const struct pull_request *request, struct recording *recording,
+                        char why[PULL_WHY_SIZE])
+{
+    const char *type = request->page == PULL_HEAP ? "heap" : "alloc";
+    const char *column = request->page == PULL_HEAP ? "inuse_space" : "alloc_space";
+    int status = request->collect ? control_collect(why) : 0;
+    if (status != 0)
+        return status;
+    status = read_memory(&recording->profile);
+    if (status == 0 && profile_value_column(recording->profile, column) < 0) {
+        profile_free(recording->profile);
+        status = -ENODATA;
+    }
+    recording->change = request->seconds > 0;
+    if (status == -ENODATA)
+        snprintf(why, PULL_WHY_SIZE, "there is no such profile: CPROF_TYPES does not have %s",
+                 type);
+    else if (status != 0)
+        snprintf(why, PULL_WHY_SIZE, "no profile can be taken: %s", strerror(-status));
+    return status;
+}
+
+static int begin_profile(struct recording *recording, char why[PULL_WHY_SIZE])
+{
+    int status = collector_tap(source.collector, source.budget, true, &recording->profile);
+    if (status != 0)
+        snprintf(why, PULL_WHY_SIZE, "other profiles are being taken; try again");
+    return status;
+}
+
 static void *begin(void *unused, const struct pull_request *request, char why[PULL_WHY_SIZE])
 {
-    struct profile *profile;
-    (void)unused, (void)request;
-    if (source.running == PULL_TAPS ||
-        collector_tap(source.collector, source.budget, true, &profile) != 0) {
+    (void)unused;
+    struct recording *recording =
+        source.running < PULL_TAPS ? calloc(1, sizeof *recording) : NULL;
+    if (recording == NULL) {
         snprintf(why, PULL_WHY_SIZE, "other profiles are being taken; try again");
         return NULL;
     }
+    recording->page = request->page;
+    int status = request->page == PULL_PROFILE ? begin_profile(recording, why)
+                                               : begin_memory(request, recording, why);
+    if (status != 0) {
+        free(recording);
+        return NULL;
+    }
     source.running++;
-    return profile;
+    return recording;
 }
 
-static int end(void *unused, void *recording, struct buffer *out)
+static int write_memory(const struct recording *recording, struct buffer *out)
 {
-    (void)unused;
-    int status = collector_untap(source.collector, recording, out != NULL);
-    source.running--;
+    const char *shown = recording->page == PULL_HEAP ? "inuse_space" : "alloc_space";
+    struct profile *page = recording->profile, *now = NULL;
+    int status = recording->change ? read_memory(&now) : 0;
+    if (status == 0 && recording->change) {
+        page = memory_pages_change(recording->profile, now);
+        status = page != NULL ? 0 : -ENOMEM;
+    }
+    if (status == 0) {
+        profile_header(page)->default_type = profile_string(page, shown);
+        status = format_pprof.write(page, out);
+    }
+    if (recording->change) {
+        profile_free(page != recording->profile ? page : NULL);
+        profile_free(now);
+    }
+    return status;
+}
+
+static int end_memory(const struct recording *recording, struct buffer *out)
+{
+    int status = out != NULL ? write_memory(recording, out) : 0;
+    profile_free(recording->profile);
+    return status;
+}
+
+static int end_profile(const struct recording *recording, struct buffer *out)
+{
+    int status = collector_untap(source.collector, recording->profile, out != NULL);
     if (status == 0 && out != NULL)
-        status = format_pprof.write(recording, out);
+        status = format_pprof.write(recording->profile, out);
     if (status != -ETIMEDOUT)
-        profile_free(recording);
+        profile_free(recording->profile);
+    return status;
+}
+
+static int end(void *unused, void *ended, struct buffer *out)
+{
+    struct recording *recording = ended;
+    (void)unused;
+    int status = recording->page == PULL_PROFILE ? end_profile(recording, out)
+                                                 : end_memory(recording, out);
+    free(recording);
+    source.running--;
     return status;
 }
 
@@ -73,7 +174,7 @@ static int start_thread(pthread_t *thread, void *(*run)(void *), void *argument)
 struct pull_server *listen_new(struct collector *collector, struct budget *budget)
 {
     static const struct pull_source functions = {
-        .begin = begin, .end = end, .metrics = metrics};
+        .begin = begin, .end = end, .memory = true, .metrics = metrics};
     source.collector = collector;
     source.budget = budget;
     source.running = 0;

@@ -46,7 +46,11 @@ static void put_process(struct buffer *page, pid_t process, bool local)
              (long)process, (long)process);
     put(page, link);
     put_command(page, process, local);
-    put(page, "\n");
+    snprintf(link, sizeof link,
+             " (<a href=\"/debug/pprof/heap?pid=%ld\">heap</a>, "
+             "<a href=\"/debug/pprof/allocs?pid=%ld\">allocs</a>)\n",
+             (long)process, (long)process);
+    put(page, link);
 }
 
 void index_write(unsigned port, bool local, struct buffer *page)
@@ -54,11 +58,13 @@ void index_write(unsigned port, bool local, struct buffer *page)
     pid_t others[INDEX_PROCESSES];
     size_t count = port != 0 ? siblings_list(port, others, INDEX_PROCESSES) : 0;
     size_t listed = count < INDEX_PROCESSES ? count : INDEX_PROCESSES;
-    char line[192];
-    snprintf(line, sizeof line,
-             "<!DOCTYPE html><title>/debug/pprof/</title><h1>cprof, process %ld</h1>"
-             "<p>What runs during ten seconds, as gzipped pprof:<ul>\n",
-             (long)getpid());
+    char line[256];
+    snprintf(
+        line, sizeof line,
+        "<!DOCTYPE html><title>/debug/pprof/</title><h1>cprof, process %ld</h1>"
+        "<p>What runs during ten seconds, and what lives (heap) or was allocated since the "
+        "start (allocs) where CPROF_TYPES has it, as gzipped pprof:<ul>\n",
+        (long)getpid());
     put(page, line);
     put_process(page, getpid(), local);
     for (size_t i = 0; i < listed; i++)

@@ -83,6 +83,14 @@ static bool parse_rate(struct text value, unsigned *rate)
     return valid;
 }
 
+/* As Go reads it: any number but 0. */
+static bool parse_flag(struct text value, bool *flag)
+{
+    double number = 0;
+    *flag = parse_number(value, "0123456789", &number);
+    return *flag || is(value, "0");
+}
+
 static int hex_digit(char c)
 {
     return c >= '0' && c <= '9'   ? c - '0'
@@ -118,6 +126,7 @@ static void parse_query(struct text query, struct pull_request *request)
         struct text key = cut(&value, '=');
         if ((is(key, "seconds") && !parse_seconds(value, &request->seconds)) ||
             (is(key, "pid") && !parse_process(value, &request->process)) ||
+            (is(key, "gc") && !parse_flag(value, &request->collect)) ||
             (is(key, "types") && !parse_text(value, request->types, sizeof request->types)) ||
             (is(key, "output") &&
              !parse_text(value, request->output, sizeof request->output)) ||
@@ -137,6 +146,8 @@ static const struct page {
     {"/debug/pprof", PULL_INDEX, false, false},
     {"/debug/pprof/", PULL_INDEX, false, false},
     {"/debug/pprof/profile", PULL_PROFILE, false, false},
+    {"/debug/pprof/heap", PULL_HEAP, false, false},
+    {"/debug/pprof/allocs", PULL_ALLOCS, false, false},
     {"/metrics", PULL_METRICS, false, false},
     {"/cprof/status", PULL_STATUS, true, false},
     {"/cprof/start", PULL_START, true, true},
@@ -167,6 +178,8 @@ static void parse_target(struct text method, struct text target, enum pull_audie
         return;
     }
     request->page = page->page;
+    if (request->page == PULL_HEAP || request->page == PULL_ALLOCS)
+        request->seconds = 0;
     if (request->page != PULL_INDEX)
         parse_query(target, request);
 }

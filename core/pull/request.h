@@ -16,6 +16,8 @@
 enum pull_page {
     PULL_INDEX,
     PULL_PROFILE,
+    PULL_HEAP,
+    PULL_ALLOCS,
     PULL_METRICS,
     /* of the control socket alone */
     PULL_STATUS,
@@ -35,7 +37,8 @@ enum pull_audience {
 
 struct pull_request {
     enum pull_page page;
-    double seconds; /* of PULL_PROFILE */
+    double seconds; /* of PULL_PROFILE; 0 of PULL_HEAP and PULL_ALLOCS: not given */
+    bool collect;   /* of those two: the runtime is to collect garbage first */
     long process;   /* whose; 0: of the one that is asked */
     int error;      /* an HTTP status to answer with instead; 0: none */
     /* of PULL_START, and of PULL_PROFILE where nothing runs; "" and 0: not given */

@@ -35,10 +35,12 @@
  * for a line that says why not. */
 struct pull_source {
     void *context;
-    /* A new recording; NULL: no more at the moment. */
+    /* A new recording of PULL_PROFILE or, for those with `memory`, of PULL_HEAP or PULL_ALLOCS,
+     * to be ended after the request's seconds; NULL: there can't be one. */
     void *(*begin)(void *context, const struct pull_request *request, char why[PULL_WHY_SIZE]);
     /* Ends it; its bytes to *out, unless that is NULL. 0 or a negative errno. */
     int (*end)(void *context, void *recording, struct buffer *out);
+    bool memory;
     /* The page PULL_METRICS. NULL: the index in its place. */
     void (*metrics)(void *context, struct buffer *out);
     /* For PULL_OWNER: what PULL_STATUS shows, a JSON object; does what PULL_START or PULL_STOP

@@ -13,6 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 
 import pytest
 
@@ -150,13 +152,34 @@ def spoken(request, run):
         variables = {"NODE_PATH": str(run_all().prepare())}
         command = [node, "-r", "cprof/auto", "-e", NODE]
 
-    def start(enabled="standby", *arguments):
-        program = run([*command, *arguments], enabled, **variables)
+    def start(enabled="standby", *arguments, **more):
+        program = run([*command, *arguments], enabled, **variables, **more)
         program.wait_for({"standby": "standby", "on": "sock"}[enabled])
         program.language = request.param
         return program
 
     return start
+
+
+def answers(url):
+    try:
+        return urllib.request.urlopen(url, timeout=60)
+    except OSError:
+        return None
+
+
+def test_garbage_is_collected_for_who_asks_for_the_heap_or_a_line_says_why_not(spoken):
+    port = collector.free_port()
+    program = spoken("on", CPROF_TYPES="heap", CPROF_LISTEN=f"127.0.0.1:{port}")
+    url = f"http://127.0.0.1:{port}/debug/pprof/heap?gc=1"
+    until(lambda: answers(url.partition("heap")[0]))
+    if program.language != "nodejs":
+        assert urllib.request.urlopen(url, timeout=60).read(2) == b"\x1f\x8b"
+        return
+    with pytest.raises(urllib.error.HTTPError) as error:
+        urllib.request.urlopen(url, timeout=60)
+    assert (error.value.code, error.value.read().decode()) == (
+        503, "gc=1 is not done here: Node collects when asked only with --expose-gc\n")
 
 
 def status_of(pid):

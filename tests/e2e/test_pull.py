@@ -56,7 +56,7 @@ def test_go_tool_pprof_takes_a_profile_of_the_time_that_it_asks_for(program, tmp
 
 
 def test_what_is_not_there_is_an_error_and_not_a_profile(program):
-    for path, status in (("heap", 404), ("profile?seconds=0", 400), ("profile?seconds=1e9", 400)):
+    for path, status in (("block", 404), ("heap", 503), ("profile?seconds=0", 400), ("profile?seconds=1e9", 400)):
         with pytest.raises(urllib.error.HTTPError) as error:
             urllib.request.urlopen(program + path, timeout=10)
         assert error.value.code == status

@@ -348,7 +348,8 @@ static napi_value module_control_take(napi_env env, napi_callback_info info)
 {
     static const char *const kinds[] = {[CPROF_ORDER_START] = "start",
                                         [CPROF_ORDER_STOP] = "stop",
-                                        [CPROF_ORDER_RELEASE] = "release"};
+                                        [CPROF_ORDER_RELEASE] = "release",
+                                        [CPROF_ORDER_COLLECT] = "collect"};
     struct cprof_order order;
     napi_value object = NULL;
     (void)info;

@@ -330,6 +330,9 @@ def _obey() -> None:
         if kind == "start":
             parameters["rate"] = parameters["rate"] or None
             _start(**parameters)
+        elif kind == "collect":
+            import gc
+            gc.collect()
         elif not _end(_cprof.stop_all if kind == "stop" else _cprof.stop, 5.0):
             _cprof.say("not all that was profiled could be delivered")
     except Exception as error:

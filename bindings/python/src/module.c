@@ -357,7 +357,8 @@ static PyObject *module_control_take(PyObject *self, PyObject *unused)
 {
     static const char *const kinds[] = {[CPROF_ORDER_START] = "start",
                                         [CPROF_ORDER_STOP] = "stop",
-                                        [CPROF_ORDER_RELEASE] = "release"};
+                                        [CPROF_ORDER_RELEASE] = "release",
+                                        [CPROF_ORDER_COLLECT] = "collect"};
     struct cprof_order order;
     bool taken;
 

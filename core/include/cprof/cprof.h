@@ -146,6 +146,7 @@ enum cprof_order_kind {
     CPROF_ORDER_START,   /* with these options, those not given as usual */
     CPROF_ORDER_STOP,    /* cprof_stop_all() */
     CPROF_ORDER_RELEASE, /* cprof_stop(): gives back a CPROF_ORDER_START */
+    CPROF_ORDER_COLLECT, /* the runtime collects garbage, if it can be made to */
 };
 
 struct cprof_order {

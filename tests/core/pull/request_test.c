@@ -81,7 +81,12 @@ static void requests_are_taken_by_their_letter(void **state)
         {"GET /debug/pprof/profile?seconds=-1 HTTP/1.1\r\n\r\n", 400, PULL_PROFILE, 30},
         {"GET /debug/pprof/profile?seconds=1e9 HTTP/1.1\r\n\r\n", 400, PULL_PROFILE, 30},
         {"GET /debug/pprof/profile?seconds= HTTP/1.1\r\n\r\n", 400, PULL_PROFILE, 30},
-        {"GET /debug/pprof/heap HTTP/1.1\r\n\r\n", 404, PULL_INDEX, 30},
+        {"GET /debug/pprof/heap HTTP/1.1\r\n\r\n", 0, PULL_HEAP, 0},
+        {"GET /debug/pprof/heap?seconds=5 HTTP/1.1\r\n\r\n", 0, PULL_HEAP, 5},
+        {"GET /debug/pprof/allocs?gc=1 HTTP/1.1\r\n\r\n", 0, PULL_ALLOCS, 0},
+        {"GET /debug/pprof/heap?gc=0 HTTP/1.1\r\n\r\n", 0, PULL_HEAP, 0},
+        {"GET /debug/pprof/heap?gc=yes HTTP/1.1\r\n\r\n", 400, PULL_HEAP, 0},
+        {"GET /debug/pprof/block HTTP/1.1\r\n\r\n", 404, PULL_INDEX, 30},
         {"GET /etc/passwd HTTP/1.1\r\n\r\n", 404, PULL_INDEX, 30},
         {"POST /debug/pprof/profile HTTP/1.1\r\n\r\n", 405, PULL_INDEX, 0},
         {"GET /debug/pprof/\r\n\r\n", 400, PULL_INDEX, 0},
@@ -98,6 +103,7 @@ static void requests_are_taken_by_their_letter(void **state)
         assert_int_equal(request.error, cases[i].error);
         assert_int_equal(request.page, cases[i].page);
         assert_true(request.seconds == cases[i].seconds);
+        assert_true(request.collect == (strstr(cases[i].head, "gc=1") != NULL));
         for (size_t part = 0; part + 1 < size; part++) /* comes in any pieces */
             if (memcmp(cases[i].head, "\r\n", 2) != 0)
                 assert_false(pull_request_parse(cases[i].head, part, PULL_LOCAL, &request));

@@ -59,6 +59,11 @@ static VALUE obey(void *unused)
         start_and_tell(&order);
         return Qnil;
     }
+    if (order.kind == CPROF_ORDER_COLLECT) {
+        rb_gc_start();
+        cprof_control_done(0, NULL);
+        return Qnil;
+    }
     int status =
         module_stop(order.kind == CPROF_ORDER_STOP ? cprof_stop_all : cprof_stop, STOP_SECONDS);
     cprof_control_done(0, status == 0 ? NULL : "off, but not all could be delivered");
