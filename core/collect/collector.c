@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/deadline.h"
@@ -13,6 +15,7 @@
 #include "base/random.h"
 #include "collect/loader_lock.h"
 #include "collect/metrics.h"
+#include "collect/survey.h"
 #include "look/looks.h"
 #include "profile/combine.h"
 #include "sample/hook.h"
@@ -24,6 +27,7 @@
 #define TAP_WAIT 1.0                      /* seconds */
 #define NAME_WAIT_NS (2 * NS_PER_SECOND)  /* with a runtime that names a frame later */
 #define BUSY_DRAINS 20                    /* see handlers_done() */
+#define COMPILE_NS (NS_PER_SECOND / 2)    /* for tables, before a dump */
 #define LAST_NAMES_NS (NS_PER_SECOND / 5) /* for the last of them: see drain_to_the_end() */
 
 struct collector {
@@ -41,6 +45,11 @@ struct collector {
     _Atomic uint32_t done;   /* flushes done; a wake word */
     _Atomic bool tapping;    /* the next flush is the begin or the end of what a tap is fed */
     _Atomic bool uncut;      /* the last such flush found no memory */
+    pthread_mutex_t dumping; /* one dump at a time is asked for */
+    _Atomic uint32_t dumps_wanted, dumps_done; /* the latter a wake word */
+    struct dump *dump;                         /* the last one, until it is fetched; */
+    int dump_status;                           /* both guarded by `work` */
+    _Atomic pid_t asker;                       /* the thread that waits for it */
 
     /* The thread's own. */
     uint64_t began;              /* of the interval: CLOCK_MONOTONIC */
@@ -188,6 +197,81 @@ static void look(struct collector *collector)
         looks_round(collector->looks, modules_current(collector->config.modules));
     pthread_mutex_unlock(&collector->sampling);
     pthread_mutex_unlock(&collector->work);
+}
+
+/* ---- dumps ---- */
+
+static const struct module_map *current_map(void *closure)
+{
+    const struct collector *collector = closure;
+    return modules_current(collector->config.modules);
+}
+
+/* Sampling may end while nobody holds the locks. */
+static bool rest_in_survey(void *closure, uint64_t ns)
+{
+    struct collector *collector = closure;
+    const struct timespec pause = {.tv_nsec = (long)ns};
+    pthread_mutex_unlock(&collector->sampling);
+    pthread_mutex_unlock(&collector->work);
+    nanosleep(&pause, NULL);
+    pthread_mutex_lock(&collector->work);
+    pthread_mutex_lock(&collector->sampling);
+    if (collector->quiet || atomic_load(&collector->stopping))
+        return false;
+    drain(collector);
+    return true;
+}
+
+static int survey(struct collector *collector, struct dump **dump)
+{
+    const struct gather_config *gather = &collector->config.gather;
+    const struct survey_config config = {.gather = collector->gather,
+                                         .asker = atomic_load(&collector->asker),
+                                         .looker = {.budget = gather->budget,
+                                                    .runtime = gather->runtime,
+                                                    .native = collector->config.native,
+                                                    .max_frames = gather->max_frames},
+                                         .closure = collector,
+                                         .map = current_map,
+                                         .rest = rest_in_survey};
+    int status = -ECANCELED;
+    pthread_mutex_lock(&collector->sampling);
+    if (!collector->quiet && !atomic_load(&collector->stopping))
+        status = survey_take(&config, dump);
+    pthread_mutex_unlock(&collector->sampling);
+    return status;
+}
+
+static void follow_modules(struct collector *collector);
+static void follow_threads(struct collector *collector);
+
+/* What has been loaded and started just now is known as well as what is old; tables that take
+ * long to compile are waited for, within bounds. */
+static void know_all(struct collector *collector)
+{
+    uint64_t until = clock_ns(CLOCK_MONOTONIC) + COMPILE_NS;
+    follow_modules(collector);
+    while (loader_lock_is_usable(0) && modules_compile(collector->config.modules) &&
+           clock_ns(CLOCK_MONOTONIC) < until)
+        continue;
+    follow_threads(collector);
+}
+
+/* With `work`. */
+static void dump_if_wanted(struct collector *collector)
+{
+    uint32_t wanted = atomic_load(&collector->dumps_wanted);
+    if (wanted == atomic_load(&collector->dumps_done))
+        return;
+    struct dump *dump = NULL;
+    know_all(collector);
+    int status = survey(collector, &dump);
+    dump_free(collector->dump); /* of one who did not wait for it */
+    collector->dump = dump;
+    collector->dump_status = status;
+    atomic_store(&collector->dumps_done, wanted);
+    wake_waiters(&collector->dumps_done);
 }
 
 /* ---- looking around ---- */
@@ -422,6 +506,8 @@ static bool turn(struct collector *collector)
         if (cut)
             atomic_store(&collector->uncut, !closed);
     }
+    dump_if_wanted(collector);
+    threads_still();
     naming_rest(gather_naming(collector->gather));
     publish(collector);
     pthread_mutex_unlock(&collector->work);
@@ -494,6 +580,7 @@ int collector_start(const struct collector_config *config, struct collector **co
         return -ENOMEM;
     *made = (struct collector){.config = *config,
                                .work = PTHREAD_MUTEX_INITIALIZER,
+                               .dumping = PTHREAD_MUTEX_INITIALIZER,
                                .sampling = PTHREAD_MUTEX_INITIALIZER,
                                .published_lock = PTHREAD_MUTEX_INITIALIZER};
     made->gather = gather_new(&config->gather);
@@ -509,20 +596,50 @@ int collector_start(const struct collector_config *config, struct collector **co
     return error;
 }
 
-int collector_flush(struct collector *collector, double timeout)
+/* Asks for one more of what is wanted, and waits until it is done. 0, or -ETIMEDOUT. */
+static int ask(struct collector *collector, _Atomic uint32_t *wanted, _Atomic uint32_t *done,
+               double timeout)
 {
     uint64_t deadline = clock_ns(CLOCK_MONOTONIC) + (uint64_t)(timeout * (double)NS_PER_SECOND);
-    uint32_t number = atomic_fetch_add(&collector->wanted, 1) + 1;
+    uint32_t number = atomic_fetch_add(wanted, 1) + 1;
     wake_post(collector->config.wake);
     for (;;) {
-        uint32_t done = atomic_load(&collector->done);
-        if ((int32_t)(done - number) >= 0)
+        uint32_t seen = atomic_load(done);
+        if ((int32_t)(seen - number) >= 0)
             return 0;
         uint64_t now = clock_ns(CLOCK_MONOTONIC);
         if (now >= deadline)
             return -ETIMEDOUT;
-        wake_wait(&collector->done, done, deadline - now);
+        wake_wait(done, seen, deadline - now);
     }
+}
+
+int collector_flush(struct collector *collector, double timeout)
+{
+    return ask(collector, &collector->wanted, &collector->done, timeout);
+}
+
+static int fetch_dump(struct collector *collector, double timeout, struct dump **dump)
+{
+    int status = ask(collector, &collector->dumps_wanted, &collector->dumps_done, timeout);
+    if (status != 0)
+        return status;
+    pthread_mutex_lock(&collector->work);
+    *dump = collector->dump;
+    collector->dump = NULL;
+    status = collector->dump_status;
+    pthread_mutex_unlock(&collector->work);
+    return status;
+}
+
+int collector_dump(struct collector *collector, double timeout, struct dump **dump)
+{
+    if (!lock_within(&collector->dumping, timeout))
+        return -ETIMEDOUT;
+    atomic_store(&collector->asker, (pid_t)syscall(SYS_gettid));
+    int status = fetch_dump(collector, timeout, dump);
+    pthread_mutex_unlock(&collector->dumping);
+    return status;
 }
 
 /* Closes the interval at the begin or the end of what a tap is fed: what ran before goes before
@@ -598,6 +715,7 @@ void collector_free(struct collector *collector)
     for (size_t i = 0; i < COLLECTOR_TAPS; i++)
         profile_free(collector->taps[i]);
     looks_free(collector->looks);
+    dump_free(collector->dump);
     gather_free(collector->gather);
     free(collector);
 }

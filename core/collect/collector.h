@@ -22,6 +22,7 @@
 #include "base/own_thread.h"
 #include "collect/gather.h"
 #include "cprof/cprof.h"
+#include "dump/dump.h"
 #include "export/exporter.h"
 #include "unwind/modules.h"
 
@@ -71,6 +72,10 @@ void collector_wind_up(struct collector *collector);
 int collector_tap(struct collector *collector, struct budget *budget, bool exact,
                   struct profile **profile);
 int collector_untap(struct collector *collector, struct profile *profile, bool complete);
+
+/* All threads now (survey.h), which the caller is to free. 0; -ETIMEDOUT; -ENOMEM; -ECANCELED:
+ * sampling ends. */
+int collector_dump(struct collector *collector, double timeout, struct dump **dump);
 
 /* Sampling is about to end: from now on the handler is not looked after any more. */
 void collector_quiet(struct collector *collector);

@@ -218,8 +218,7 @@ static bool function_of(const struct gather *gather, const struct record *record
     return true;
 }
 
-/* Does a thread that sleeps there wait for work, as its runtime knows? */
-static bool rests(const struct gather *gather, const struct record *record)
+bool gather_rests(const struct gather *gather, const struct record *record)
 {
     const struct cprof_runtime *runtime = gather->config.runtime;
     struct cprof_function inner, outer;
@@ -242,7 +241,7 @@ static int make_stack(struct gather *gather, const struct record *record,
     made->stack = take_over_all(gather, &stack);
     made->truncated = stack.truncated;
     made->failed = stack.failed;
-    made->rests = rests(gather, record);
+    made->rests = gather_rests(gather, record);
     bool settled = made->stack != 0 && !stack.passing && !stack.missed;
     if (settled && made->key != 0)
         recall_keep(&gather->recall, made);
@@ -266,6 +265,7 @@ static struct thread_last last_of(struct gather *gather, const struct record *re
                                   const struct recalled *stack)
 {
     return (struct thread_last){.interval = gather->interval,
+                                .time_ns = record->time_ns,
                                 .stack = stack->stack,
                                 .link = link_of(gather, &record->context),
                                 .label_set = record->context.label_set};
@@ -348,6 +348,25 @@ void gather_add_delayed(struct gather *gather, const struct thread_view *thread,
                         uint32_t weight)
 {
     add_off_cpu(gather, thread, thread->thread->last, WAITS_RUNNABLE, weight);
+}
+
+/* ---- for a survey ---- */
+
+struct stack gather_stack(struct gather *gather, const struct record *record,
+                          const struct module_map *map)
+{
+    return stacks_of(&gather->stacks, record, map);
+}
+
+const struct profile *gather_running(const struct gather *gather, uint64_t *interval)
+{
+    *interval = gather->interval;
+    return gather->profile;
+}
+
+const struct gather_config *gather_settings(const struct gather *gather)
+{
+    return &gather->config;
 }
 
 /* ---- intervals ---- */

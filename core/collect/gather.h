@@ -15,6 +15,7 @@
 
 #include "base/budget.h"
 #include "collect/naming.h"
+#include "collect/stacks.h"
 #include "cprof/cprof.h"
 #include "look/wait.h"
 #include "profile/profile.h"
@@ -77,6 +78,14 @@ void gather_add_waited(struct gather *gather, const struct thread_view *thread,
 /* Adds time for which it could have run and had no CPU: where it was last sampled. */
 void gather_add_delayed(struct gather *gather, const struct thread_view *thread,
                         uint32_t weight);
+
+/* For a survey (survey.h): a record's stack, good until the next one; does a thread that sleeps
+ * there wait for work, as its runtime knows; the running profile, to read, and its serial. */
+struct stack gather_stack(struct gather *gather, const struct record *record,
+                          const struct module_map *map);
+bool gather_rests(const struct gather *gather, const struct record *record);
+const struct profile *gather_running(const struct gather *gather, uint64_t *interval);
+const struct gather_config *gather_settings(const struct gather *gather);
 
 /* Once a tick: the handlers may copy stacks again (rewalk.h). */
 void gather_tick(struct gather *gather);

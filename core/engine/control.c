@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/own_thread.h"
 #include "control/folder.h"
+#include "engine/dumping.h"
 #include "engine/state.h"
 #include "format/json.h"
 
@@ -275,6 +276,40 @@ static int end(void *unused, void *ended, struct buffer *out)
     return status;
 }
 
+/* ---- dumps ---- */
+
+static int dump(const struct pull_request *request, struct buffer *out, const char **type,
+                char why[PULL_WHY_SIZE])
+{
+    if (!lock_within(&engine.lifecycle, LIFECYCLE_WAIT)) {
+        snprintf(why, PULL_WHY_SIZE, "a start or stop of cprof is under way; try again");
+        return -ETIMEDOUT;
+    }
+    int status = -ECANCELED;
+    if (engine_is_made())
+        status = dumping_answer(engine.collector, request, out, type, why);
+    else
+        snprintf(why, PULL_WHY_SIZE, "profiling is not on yet, or not any more");
+    pthread_mutex_unlock(&engine.lifecycle);
+    return status;
+}
+
+/* Where profiling is off it is on for that moment, as for a recording. */
+static int tell_threads(void *unused, const struct pull_request *request, struct buffer *out,
+                        const char **type, char why[PULL_WHY_SIZE])
+{
+    (void)unused;
+    if (!engine_runs()) {
+        int status = give_order(CPROF_ORDER_START, request, "cprof dump", "none", why);
+        if (status != 0)
+            return status == -EINVAL ? -ECANCELED : status;
+        control.began = true;
+    }
+    int status = dump(request, out, type, why);
+    release();
+    return status;
+}
+
 /* ---- listening, and standing by ---- */
 
 static void remove_file(char path[CONTROL_PATH_SIZE])
@@ -297,8 +332,12 @@ static bool become_idle(void *unused);
 
 static struct pull_server *make_server(void)
 {
-    static const struct pull_source source = {
-        .begin = begin, .end = end, .status = tell_status, .order = obey, .idle = become_idle};
+    static const struct pull_source source = {.begin = begin,
+                                              .end = end,
+                                              .threads = tell_threads,
+                                              .status = tell_status,
+                                              .order = obey,
+                                              .idle = become_idle};
     if (control.server == NULL)
         control.server = pull_new(&source);
     return control.server;

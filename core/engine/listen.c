@@ -10,6 +10,7 @@
 #include "base/own_thread.h"
 #include "collect/hot_functions.h"
 #include "engine/control.h"
+#include "engine/dumping.h"
 #include "engine/exposition.h"
 #include "engine/memory_pages.h"
 #include "format/format.h"
@@ -166,6 +167,13 @@ static int end(void *unused, void *ended, struct buffer *out)
     return status;
 }
 
+static int threads(void *unused, const struct pull_request *request, struct buffer *out,
+                   const char **type, char why[PULL_WHY_SIZE])
+{
+    (void)unused;
+    return dumping_answer(source.collector, request, out, type, why);
+}
+
 static int start_thread(pthread_t *thread, void *(*run)(void *), void *argument)
 {
     return own_thread_start(thread, OWN_THREAD_PREFIX "listen", run, argument);
@@ -174,7 +182,7 @@ static int start_thread(pthread_t *thread, void *(*run)(void *), void *argument)
 struct pull_server *listen_new(struct collector *collector, struct budget *budget)
 {
     static const struct pull_source functions = {
-        .begin = begin, .end = end, .memory = true, .metrics = metrics};
+        .begin = begin, .end = end, .memory = true, .metrics = metrics, .threads = threads};
     source.collector = collector;
     source.budget = budget;
     source.running = 0;

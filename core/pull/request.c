@@ -130,6 +130,8 @@ static void parse_query(struct text query, struct pull_request *request)
             (is(key, "types") && !parse_text(value, request->types, sizeof request->types)) ||
             (is(key, "output") &&
              !parse_text(value, request->output, sizeof request->output)) ||
+            (is(key, "format") &&
+             !parse_text(value, request->format, sizeof request->format)) ||
             (is(key, "rate") && !parse_rate(value, &request->rate)))
             request->error = 400;
     }
@@ -148,6 +150,7 @@ static const struct page {
     {"/debug/pprof/profile", PULL_PROFILE, false, false},
     {"/debug/pprof/heap", PULL_HEAP, false, false},
     {"/debug/pprof/allocs", PULL_ALLOCS, false, false},
+    {"/debug/pprof/threads", PULL_THREADS, false, false},
     {"/metrics", PULL_METRICS, false, false},
     {"/cprof/status", PULL_STATUS, true, false},
     {"/cprof/start", PULL_START, true, true},

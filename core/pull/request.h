@@ -19,6 +19,7 @@ enum pull_page {
     PULL_HEAP,
     PULL_ALLOCS,
     PULL_METRICS,
+    PULL_THREADS, /* all of them now, in the format that is asked for */
     /* of the control socket alone */
     PULL_STATUS,
     PULL_START, /* these two by POST, as they change something */
@@ -34,6 +35,7 @@ enum pull_audience {
 
 #define PULL_TYPES_SIZE 128
 #define PULL_PATH_SIZE 1024
+#define PULL_FORMAT_SIZE 16
 
 struct pull_request {
     enum pull_page page;
@@ -41,6 +43,7 @@ struct pull_request {
     bool collect;   /* of those two: the runtime is to collect garbage first */
     long process;   /* whose; 0: of the one that is asked */
     int error;      /* an HTTP status to answer with instead; 0: none */
+    char format[PULL_FORMAT_SIZE]; /* of PULL_THREADS; "": not given */
     /* of PULL_START, and of PULL_PROFILE where nothing runs; "" and 0: not given */
     char types[PULL_TYPES_SIZE];
     char output[PULL_PATH_SIZE];

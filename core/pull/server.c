@@ -210,6 +210,21 @@ static void answer_status(struct pull_server *server, struct connection *c)
     buffer_free(&page);
 }
 
+static void answer_threads(struct pull_server *server, struct connection *c,
+                           const struct pull_request *request)
+{
+    char why[PULL_WHY_SIZE + 1] = "";
+    struct buffer page = {0};
+    const char *type = NULL;
+    int error = server->source.threads(server->source.context, request, &page, &type, why);
+    if (error == 0) {
+        answer_page(c, type, &page);
+        return;
+    }
+    answer_text(c, error == -EINVAL ? 400 : 503, strcat(why, "\n"));
+    buffer_free(&page);
+}
+
 static void obey(struct pull_server *server, struct connection *c,
                  const struct pull_request *request)
 {
@@ -230,16 +245,16 @@ static bool dispatch(struct pull_server *server, struct connection *c,
     log_debug("listen: request for page %d: %d", (int)request->page,
               request->error != 0 ? request->error : 200);
     if (request->error != 0)
-        answer_text(c, request->error,
-                    request->error == 404
-                        ? "only /debug/pprof/profile?seconds=N, heap, allocs and /metrics are "
-                          "here\n"
-                    : request->error == 403
-                        ? "this endpoint answers to this host's names only\n"
-                    : request->error == 400
-                        ? "seconds must be a number from 0 to 600, pid a process's, gc 0 or 1; "
-                          "and texts have their length\n"
-                        : "this can't be answered\n");
+        answer_text(
+            c, request->error,
+            request->error == 404
+                ? "only /debug/pprof/profile?seconds=N, heap, allocs, threads and /metrics "
+                  "are here\n"
+            : request->error == 403 ? "this endpoint answers to this host's names only\n"
+            : request->error == 400
+                ? "seconds must be a number from 0 to 600, pid a process's, gc 0 or 1; "
+                  "and texts have their length\n"
+                : "this can't be answered\n");
     else if (request->process != 0 && request->process != getpid())
         return hand(server, c, request);
     else if (is_of_memory(request) && !server->source.memory)
@@ -248,6 +263,8 @@ static bool dispatch(struct pull_server *server, struct connection *c,
         begin(server, c, request);
     else if (request->page == PULL_METRICS && server->source.metrics != NULL)
         answer_metrics(server, c);
+    else if (request->page == PULL_THREADS && server->source.threads != NULL)
+        answer_threads(server, c, request);
     else if (request->page == PULL_STATUS)
         answer_status(server, c);
     else if (request->page == PULL_START || request->page == PULL_STOP)

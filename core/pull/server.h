@@ -43,6 +43,10 @@ struct pull_source {
     bool memory;
     /* The page PULL_METRICS. NULL: the index in its place. */
     void (*metrics)(void *context, struct buffer *out);
+    /* The page PULL_THREADS, and its type. 0, -EINVAL for an unknown format, or another
+     * negative errno. NULL: the index in its place. */
+    int (*threads)(void *context, const struct pull_request *request, struct buffer *out,
+                   const char **type, char why[PULL_WHY_SIZE]);
     /* For PULL_OWNER: what PULL_STATUS shows, a JSON object; does what PULL_START or PULL_STOP
      * asks for, 0 or a negative errno. */
     void (*status)(void *context, struct buffer *out);

@@ -46,6 +46,7 @@ struct thread_counts {
 /* Where a thread was last, as the gatherer knows it. */
 struct thread_last {
     uint64_t interval; /* whose profile the ids belong to; 0: it was not sampled yet */
+    uint64_t time_ns;  /* CLOCK_MONOTONIC: of the sample; 0: of none */
     uint32_t stack, link, label_set;
     uint32_t wait; /* what it waited for (look/waits.h); 0: a sample of CPU time */
 };
@@ -66,6 +67,9 @@ struct thread {
 
     /* The collector's. */
     struct thread_last last;
+    /* Its CPU clock stands at this since then (CLOCK_MONOTONIC) at the latest: threads_still().
+     */
+    uint64_t still_ran_ns, still_since_ns;
     /* Expiries that the registry adds, to be counted: where it was last, and with its signals
      * blocked. */
     _Atomic uint32_t owed, blocked;

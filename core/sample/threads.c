@@ -42,6 +42,7 @@ static struct {
     uint64_t supplied_ns;       /* when threads_supply() last counted a tick */
     size_t part;                /* the record at which the next scan's part begins */
     uint32_t naming;            /* scans that were to read names again */
+    uint64_t still_due;         /* when threads_still() is to look again */
     bool told_full;
     bool timed;         /* threads get timers */
     bool forked;        /* see struct threads_config */
@@ -292,7 +293,7 @@ static struct thread *add_record(pid_t tid)
     thread->age = 0;
     thread->masked = 0;
     thread->idle = 0;
-    thread->seen_ns = thread->named_ns = thread->counted = 0;
+    thread->seen_ns = thread->named_ns = thread->counted = thread->still_ran_ns = 0;
     thread->naming = registry.naming;
     thread->name[0] = '\0';
     set_state(thread, THREAD_UNARMED);
@@ -664,6 +665,32 @@ bool threads_living(size_t *cursor, bool (*wanted)(void *closure, const struct t
     bool found = registry.read != NULL;
     pthread_mutex_unlock(&registry.mutex);
     return found;
+}
+
+/* A second, and another one for each 512 threads. */
+static bool is_time_for_still(uint64_t now)
+{
+    if (now < registry.still_due)
+        return false;
+    registry.still_due = now + NS_PER_SECOND + high() * (NS_PER_SECOND / 512);
+    return true;
+}
+
+void threads_still(void)
+{
+    uint64_t now = clock_ns(CLOCK_MONOTONIC);
+    pthread_mutex_lock(&registry.mutex);
+    size_t end = is_time_for_still(now) ? high() : 0;
+    for (size_t i = 0; i < end; i++) {
+        struct thread *thread = &thread_records[i];
+        if (!is_known(thread) || thread->state == THREAD_OWN)
+            continue;
+        uint64_t ran_ns = thread_ran_ns(thread->tid);
+        if (ran_ns != thread->still_ran_ns)
+            thread->still_since_ns = now;
+        thread->still_ran_ns = ran_ns;
+    }
+    pthread_mutex_unlock(&registry.mutex);
 }
 
 void threads_name(pid_t tid, char name[THREAD_NAME_SIZE])

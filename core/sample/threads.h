@@ -109,6 +109,11 @@ bool threads_living(size_t *cursor, bool (*wanted)(void *closure, const struct t
 /* Are there threads that the registry does not know, or did it miss that some have ended? */
 bool threads_differ(void);
 
+/* [collector] Now and then: notes who has run since the last time, so that a dump knows for how
+ * long a thread has not. Half a microsecond a thread; where that would cost much, most calls
+ * do nothing. */
+void threads_still(void);
+
 /* [collector] The name of a thread that lives; "": it has none, or is not known. */
 void threads_name(pid_t tid, char name[THREAD_NAME_SIZE]);
 

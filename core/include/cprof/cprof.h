@@ -160,6 +160,11 @@ struct cprof_order {
 bool cprof_control_take(struct cprof_order *order);
 void cprof_control_done(int status, const char *why);
 
+/* All threads now (docs/dump.md), as "text", "json" or "pprof": waits for the collector,
+ * without the interpreter's lock. *page is to be freed with free(). 0, or a negative errno with
+ * a line in `error`: -EINVAL for another format, -ECANCELED where nothing runs. */
+int cprof_dump(const char *format, char **page, size_t *size, char *error, size_t error_size);
+
 bool cprof_is_running(void);
 void cprof_stats(struct cprof_stats *stats); /* zeros when never started; else the last run's */
 
