@@ -31,7 +31,7 @@ extern const struct command command_run, command_top, command_flame, command_con
 
 /* Of running processes. */
 extern const struct command command_ps, command_start, command_stop, command_record,
-    command_live, command_attach;
+    command_dump, command_live, command_attach;
 
 /* All of them, in the order in which people read them; main() says which there are. */
 extern struct command_list {

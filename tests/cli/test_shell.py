@@ -12,7 +12,7 @@ from test_read import one_line
 READING = ["run", "top", "flame", "diff", "convert", "merge", "spans", "peek", "list", "tags", "query",
            "watch", "advise", "serve"]
 # Of running processes.
-ASKING = ["ps", "start", "stop", "record", "live", "attach"]
+ASKING = ["ps", "start", "stop", "record", "dump", "live", "attach"]
 COMMANDS = ["run", *ASKING, *READING[1:], "completion"]
 
 # What every command that reads profiles takes.

@@ -4,6 +4,7 @@ import concurrent.futures
 import json
 import os
 import pathlib
+import platform
 import re
 import shutil
 import signal
@@ -347,6 +348,46 @@ def test_a_flight_recorder_tells_what_has_been_also_after_a_crash(run, python, t
     cprof("record", "--last", "5m", "--store", store, "-o", out, first)
     assert "first" in out.read_text() and "second" not in out.read_text()
     assert status_of(second)["state"] == "on"
+
+
+# The main thread holds the GIL and waits for a mutex; who has the mutex waits for the GIL.
+DEADLOCKED = """
+import ctypes, threading, time
+library, with_gil, mutex = ctypes.CDLL(None), ctypes.PyDLL(None), ctypes.create_string_buffer(64)
+held = threading.Event()
+def owner():
+    library.pthread_mutex_lock(mutex)
+    held.set()
+    while True: time.sleep(0.01)
+threading.Thread(target=owner, name="owner", daemon=True).start()
+held.wait()
+def hanging(): with_gil.pthread_mutex_lock(mutex)
+hanging()
+"""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="looks are x86-64's so far")
+def test_a_hanging_interpreter_s_threads_are_dumped_with_its_deadlock(run, python, tmp_path):
+    program = run([python, "-c", DEADLOCKED], "on")
+    program.wait_for("sock")
+    until(lambda: "Deadlock: " in cprof("dump", program.pid))
+    text = cprof("dump", program.pid)
+    line = next(line for line in text.splitlines() if line.startswith("Deadlock: "))
+    assert "owner (" in line and "MainThread (" in line and "waits for the GIL, which" in line, text
+    assert "      hanging  <string>:" in text and "      owner  <string>:" in text, text
+    cprof("dump", "-o", tmp_path / "now.json", program.pid)
+    assert len(json.loads((tmp_path / "now.json").read_text())["threads"]) == 2
+    for name in ("old.pb.gz", "new.pb.gz"):
+        cprof("dump", "-o", tmp_path / name, program.pid)
+    assert "hanging" in cprof("top", "-n", "50", tmp_path / "new.pb.gz")
+    cprof("diff", tmp_path / "old.pb.gz", tmp_path / "new.pb.gz")
+
+
+def test_one_that_stands_by_is_dumped_and_stands_by_again(standing_by):
+    until(lambda: "      live  <string>:" in cprof("dump", standing_by.pid))
+    assert cprof("dump", standing_by.pid).partition("  MainThread (")[0].startswith("shop, process ")
+    standing_by.wait_for("standby")
+    cprof("dump", "--format", "xml", standing_by.pid, code=2)
 
 
 def test_what_is_gone_or_never_was_is_a_line(standing_by):

@@ -1,6 +1,8 @@
 """The pull endpoint of a real program, with Go's own tool as the client."""
 
+import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -53,6 +55,29 @@ def test_go_tool_pprof_takes_a_profile_of_the_time_that_it_asks_for(program, tmp
     assert re.search(r"\bbusy$", result.stdout, re.M), result.stdout
     duration = float(re.search(r"Duration: ([\d.]+)s", result.stdout)[1])
     assert 2 <= duration < 10  # at least what was asked for, and what a busy machine adds
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="looks are x86-64's so far")
+def test_all_threads_now_are_a_page_for_people_for_programs_and_for_go(program, tmp_path):
+    def page(query=""):
+        with urllib.request.urlopen(program + "threads" + query, timeout=30) as answer:
+            return answer.headers["Content-Type"], answer.read()
+    deadline = time.monotonic() + 30
+    while b"      busy  <string>:" not in page()[1]:
+        assert time.monotonic() < deadline, page()[1]
+    kind, text = page()
+    assert kind.startswith("text/plain") and b"  MainThread (" in text, text
+    kind, text = page("?format=json")
+    assert kind == "application/json" and len(json.loads(text)["threads"]) == 2
+    with pytest.raises(urllib.error.HTTPError) as error:
+        page("?format=xml")
+    assert error.value.code == 400 and b"text, json or pprof" in error.value.read()
+    go = shutil.which("go", path=os.environ["PATH"] + ":/usr/local/go/bin")
+    if go is not None:
+        result = subprocess.run([go, "tool", "pprof", "-top", f"{program}threads?format=pprof"],
+                                env={**os.environ, "PPROF_TMPDIR": str(tmp_path)}, capture_output=True, text=True,
+                                timeout=60)
+        assert re.search(r"Type: threads.*\bbusy$", result.stdout, re.M | re.S), (result.stdout, result.stderr)
 
 
 def test_what_is_not_there_is_an_error_and_not_a_profile(program):

@@ -16,7 +16,7 @@ from atexit import register as _at_exit, unregister as _not_at_exit
 # A program may redefine what everybody calls, and we start, stop and exit with it all the same.
 from builtins import (Exception, RuntimeError, ValueError, bool, dict, float, int, isinstance, len,
                       repr, str, tuple)
-from os import fspath, register_at_fork
+from os import fspath, getpid, register_at_fork
 from os.path import abspath, dirname
 
 from cprof import _cprof, _spans
@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     _F = TypeVar("_F", bound=Callable[..., Any])
     _Pairs = Tuple[Tuple[str, str], ...]
 
-__all__ = ["start", "flush", "stop", "is_running", "stats", "profile", "labels"]
+__all__ = ["start", "flush", "stop", "is_running", "stats", "dump", "profile", "labels"]
 
+_importer = _thread.get_ident()  # the main thread, where cprof starts by itself
 _EXIT_TIMEOUT = -1.0  # the one that CPROF_EXIT_TIMEOUT gives
 _FOLDER = dirname(abspath(_cprof.__file__))  # of libcprof_http.so
 
@@ -121,6 +122,25 @@ def is_running() -> bool:
 def stats() -> Dict[str, int]:
     """cprof's own figures: samples taken and lost, profiles delivered, bytes, time spent."""
     return _cprof.stats()
+
+
+def dump(format: str = "text") -> Union[str, bytes]:
+    """All threads now: state, what each waits for and since when, span, labels and stack.
+
+    The text is for people, "json" (a str too) for programs, "pprof" (bytes) for tools that read
+    profiles. Threads that wait are not disturbed. Where profiling is off it is on for that moment.
+    """
+    with _lifecycle:
+        running = _cprof.is_running()
+        if not running:
+            _start(exporter="none")
+        try:
+            _describe_threads()
+            page = _cprof.dump(format)
+        finally:
+            if not running:
+                _end(_cprof.stop, 5.0)
+    return page if format == "pprof" else page.decode("utf-8", "replace")
 
 
 class profile:
@@ -282,8 +302,9 @@ def _describe_threads() -> None:
     """Tell the engine which threads Python runs. Those that start later tell it themselves;
     calling this again brings the names up to date that a program has changed."""
     threading = sys.modules.get("threading")
-    if threading is None:  # then there is only this thread
-        _cprof.describe_thread(_thread.get_native_id(), _thread.get_ident(), "MainThread")
+    if threading is None:  # then there is only the main one, and maybe ours that obeys
+        main = _thread.get_native_id() == getpid()
+        _cprof.describe_thread(getpid(), _thread.get_ident() if main else _importer, "MainThread")
         return
     try:
         for thread in threading.enumerate():

@@ -83,11 +83,25 @@ static PyThreadState *search(PyThreadState *newest, struct readable *memory)
     return NULL;
 }
 
+/* Who looks at one thread after the other, in the order in which they began, finds the next
+ * state beside the one that was found last. */
+static PyThreadState *search_beside(PyThreadState *found, struct readable *memory)
+{
+    const PyThreadState *state = found != NULL ? seen(memory, found, sizeof *state) : NULL;
+    PyThreadState *newer = state != NULL ? state->prev : NULL;
+    PyThreadState *older = state != NULL ? state->next : NULL;
+
+    if (newer != NULL && checked(newer, memory) != NULL)
+        return newer;
+    return older != NULL ? checked(older, memory) : NULL;
+}
+
 /* The word that is kept is the state's address; with a bit, that of the newest one when the
  * thread had none: it has none until there is a newer one. */
 static PyThreadState *state_of(struct readable *memory)
 {
     const uintptr_t none = 1;
+    static PyThreadState *last; /* of the collector: found at the look before */
     uintptr_t *kept = memory->sleeper->kept;
     PyThreadState *const *newest = seen(memory, newest_state(), sizeof *newest);
     PyThreadState *state = NULL, *first = newest != NULL ? *newest : NULL;
@@ -97,7 +111,11 @@ static PyThreadState *state_of(struct readable *memory)
     if (*kept != 0 && (*kept & none) == 0)
         state = checked((PyThreadState *)*kept, memory);
     if (state == NULL)
+        state = search_beside(last, memory);
+    if (state == NULL)
         state = search(first, memory);
+    if (state != NULL)
+        last = state;
     *kept = state != NULL ? (uintptr_t)state : (uintptr_t)first | none;
     return state;
 }
@@ -130,6 +148,14 @@ static bool context(const struct cprof_sleeper *sleeper, struct cprof_context *c
 
 static const struct _gil_runtime_state *gil;
 
+/* Does anybody hold it? Else who held it last does not. */
+static bool is_held(struct readable *memory)
+{
+    const int *locked = seen(memory, (const int *)&gil->locked, sizeof *locked);
+
+    return locked != NULL && *locked > 0;
+}
+
 /* Whoever asks for the GIL waits at its condition or its mutex, which lie in it. */
 static enum cprof_wait interpreter_lock(const struct cprof_sleeper *sleeper, pid_t *holder)
 {
@@ -144,7 +170,7 @@ static enum cprof_wait interpreter_lock(const struct cprof_sleeper *sleeper, pid
     last = seen(&memory, &gil->last_holder, sizeof *last);
     state = last != NULL && *last != NULL ? seen(&memory, *last, sizeof *state) : NULL;
 #if PY_VERSION_HEX >= 0x030B0000
-    if (state != NULL && (pid_t)state->native_thread_id != sleeper->tid)
+    if (state != NULL && (pid_t)state->native_thread_id != sleeper->tid && is_held(&memory))
         *holder = (pid_t)state->native_thread_id;
 #endif
     (void)state;

@@ -381,6 +381,27 @@ static PyObject *module_control_done(PyObject *self, PyObject *why)
     Py_RETURN_NONE;
 }
 
+/* Its page: bytes. RuntimeError where nothing runs. */
+static PyObject *module_dump(PyObject *self, PyObject *format)
+{
+    const char *name = PyUnicode_AsUTF8(format);
+    char error[512] = "", *page = NULL;
+    size_t size = 0;
+    PyObject *result;
+    int status;
+
+    (void)self;
+    if (name == NULL)
+        return NULL;
+    cfunctions_refresh();
+    Py_BEGIN_ALLOW_THREADS status = cprof_dump(name, &page, &size, error, sizeof error);
+    Py_END_ALLOW_THREADS if (status !=
+                             0) return refused(status == -ECANCELED ? -EAGAIN : status, error);
+    result = PyBytes_FromStringAndSize(page, (Py_ssize_t)size);
+    free(page);
+    return result;
+}
+
 static PyObject *module_is_running(PyObject *self, PyObject *unused)
 {
     (void)self, (void)unused;
@@ -508,6 +529,7 @@ static PyMethodDef methods[] = {
      "What is asked for, and start()'s parameters for it; None: nothing."},
     {"control_done", module_control_done, METH_O,
      "It has been done: None, or why it could not be."},
+    {"dump", module_dump, METH_O, "All threads now, as bytes, in the format of that name."},
     {"is_running", module_is_running, METH_NOARGS, NULL},
     {"output", module_output, METH_NOARGS,
      "The pattern of the file that this process writes, or None."},

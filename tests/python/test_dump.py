@@ -1,0 +1,181 @@
+"""All threads now: each with what it waits for, its Python stack, span and labels; and nobody who
+waits is woken for it."""
+
+import json
+import platform
+import textwrap
+
+import pytest
+
+cprof = pytest.importorskip("cprof")
+
+pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="looks are x86-64's so far")
+
+# dumped(): by name of the thread, what it does; and the names on its stack.
+HEAD = """
+import ctypes, json, os, socket, sys, threading, time
+import cprof
+threading.stack_size(256 << 10)
+def begin(function, name=None):
+    threading.Thread(target=function, name=name or function.__name__, daemon=True).start()
+def dumped():
+    page = json.loads(cprof.dump("json"))
+    threads = {thread.get("name"): thread for thread in page["threads"]}
+    for thread in threads.values():
+        frames = page["stacks"][thread["stack"]]["frames"] if "stack" in thread else []
+        thread["names"] = [frame["function"] for frame in frames]
+    return page, threads
+def settled(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+"""
+
+
+@pytest.fixture
+def run(execute):
+    """run(source): what the program prints as JSON."""
+    def run(source, **variables):
+        done = execute(HEAD + textwrap.dedent(source), by=None, env={"CPROF_EXPORTER": "none", **variables})
+        assert done.code == 0, done.err
+        return json.loads(done.out)
+    return run
+
+
+KNOWN = """
+lock = threading.Lock()
+lock.acquire()
+ours, theirs = socket.socketpair()
+def locked(): lock.acquire()
+def reading(): ours.recv(1)
+def sleeping():
+    with cprof.labels(endpoint="/users"): time.sleep(100)
+def running():
+    while True: sum(range(1000))
+for function in (locked, reading, sleeping, running): begin(function)
+"""
+
+
+def test_every_thread_is_there_with_its_state_stack_and_labels(run):
+    page, threads = run(KNOWN + """
+time.sleep(0.5)
+print(json.dumps(dumped()))
+""")
+    assert page["complete"] and page["deadlocks"] == 0
+    assert sorted(threads) == ["MainThread", "locked", "reading", "running", "sleeping"]
+    for name, reason in (("locked", "lock"), ("reading", "io"), ("sleeping", "sleep")):
+        assert (threads[name]["state"], threads[name]["reason"]) == ("waiting", reason), threads[name]
+        assert name in threads[name]["names"], threads[name]
+        assert threads[name]["labels"]["thread.name"] == name
+    assert threads["sleeping"]["labels"]["endpoint"] == "/users"
+    assert threads["running"]["state"] in ("running", "runnable") or threads["running"]["reason"] == "gil"
+    assert "running" in threads["running"]["names"], threads["running"]
+    assert threads["MainThread"]["state"] == "running" and "dump" in threads["MainThread"]["names"]
+
+
+def test_it_is_known_for_how_long_a_thread_has_not_run(run):
+    since, threads = run(KNOWN + """
+cprof.start()
+began = time.monotonic()
+settled(lambda: dumped()[1]["locked"].get("unmoved_seconds", 0) > 3)
+print(json.dumps([time.monotonic() - began, dumped()[1]]))
+""")
+    for name in ("locked", "reading", "sleeping"):
+        assert 3 < threads[name]["unmoved_seconds"] < since + 1, threads[name]
+
+
+def test_nobody_who_waits_is_woken(run):
+    before, after, dumps = run(KNOWN + """
+def switches():
+    found = {}
+    for tid in os.listdir("/proc/self/task"):
+        name = open(f"/proc/self/task/{tid}/comm").read()
+        status = open(f"/proc/self/task/{tid}/status").read().split("\\n")
+        if not name.startswith("cprof"):
+            found[tid] = [line for line in status if line.startswith("voluntary")]
+    return found
+waiting = [thread.native_id for thread in threading.enumerate() if thread.name in ("locked", "reading", "sleeping")]
+cprof.start()
+settled(lambda: dumped()[1]["sleeping"].get("state") == "waiting")
+before = switches()
+dumps = [dumped()[1]["reading"]["state"] for _ in range(10)]
+after = switches()
+print(json.dumps([[found[str(tid)] for tid in waiting] for found in (before, after)] + [dumps]))
+""")
+    assert before == after and dumps == 10 * ["waiting"]
+
+
+def test_a_deadlock_is_said_in_words(run):
+    page, text = run("""
+library = ctypes.CDLL(None)
+mutexes = [ctypes.create_string_buffer(64) for _ in range(2)]
+meet = threading.Barrier(3)
+def take(one, other):
+    library.pthread_mutex_lock(mutexes[one])
+    meet.wait()
+    library.pthread_mutex_lock(mutexes[other])
+begin(lambda: take(0, 1), "first")
+begin(lambda: take(1, 0), "second")
+meet.wait()
+cprof.start()
+settled(lambda: dumped()[0]["deadlocks"] == 1)
+print(json.dumps([dumped()[0], cprof.dump()]))
+""")
+    assert sorted(thread["name"] for thread in page["threads"] if thread.get("deadlock") == 1) == ["first", "second"]
+    line = next(line for line in text.splitlines() if line.startswith("Deadlock: "))
+    assert line.index("first (") and line.index("second (") and line.count(" waits for the lock 0x") == 2
+
+
+def test_equal_stacks_are_one_with_their_number(run):
+    text = run("""
+never = threading.Event()
+def waiting(): never.wait()
+for i in range(30): begin(waiting, f"w{i}")
+time.sleep(0.5)
+print(json.dumps(cprof.dump()))
+""")
+    group = text.partition("\n30 threads waiting, lock\n")[2].partition("\n\n")[0]
+    assert group.count("\n  w") == 15 and "  … and 14 more\n" in group, text
+    assert group.count("      waiting  ") == 1, text
+
+
+def test_a_thousand_threads(run):
+    took = run("""
+never = threading.Event()
+def waiting(deep):
+    if deep: waiting(deep - 1)
+    else: never.wait()
+for i in range(1000): begin(lambda deep=i % 4: waiting(deep), f"w{i}")
+cprof.start()
+time.sleep(0.5)
+took = []
+for _ in range(3):
+    page, threads = dumped()
+    took.append(page["took_nano"] / 1e6)
+    assert len(threads) == 1001, len(threads)
+    for i in range(1000):
+        thread = threads[f"w{i}"]
+        assert thread["state"] == "waiting" and thread["names"].count("waiting") == i % 4 + 1, thread
+print(json.dumps(took))
+""")
+    print("1,000 threads dumped in", took, "ms")
+
+
+def test_pprof_is_a_profile_of_threads(execute):
+    done = execute(HEAD + KNOWN + """
+time.sleep(0.5)
+open("out.pb.gz", "wb").write(cprof.dump("pprof"))
+""", by=None, env={"CPROF_EXPORTER": "none"})
+    assert done.code == 0, done.err
+    samples = done.profile.samples
+    assert sum(sample.values["threads"] for sample in samples) == len(samples) == 5
+    locked = next(sample for sample in samples if sample.labels["thread.name"] == "locked")
+    assert "locked" in [frame.name for frame in locked.stack] and locked.labels["wait.reason"] == "lock"
+
+
+def test_another_format_is_refused(run):
+    assert run("""
+try: cprof.dump("xml")
+except ValueError as error: print(json.dumps(str(error)))
+""") == "format: 'xml': text, json or pprof is allowed"
