@@ -303,6 +303,7 @@ static void follow_modules(struct collector *collector)
     collector->missed = false;
     bool changed = modules_refresh(modules, threads_reader, NULL) == 1;
     sources_follow(collector->config.gather.sources, changed);
+    changed |= naming_unwind(gather_naming(collector->gather), modules);
     if (!changed)
         return;
     naming_modules_changed(gather_naming(collector->gather), modules_current(modules));

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "collect/jit_unwind.h"
 #include "collect/weave.h"
 #include "symbol/symbolizer.h"
 
@@ -344,6 +345,11 @@ void naming_modules_changed(struct naming *naming, const struct module_map *map)
     }
     symbolizer_keep(naming->symbolizer, map);
     table_free(&old, naming->budget);
+}
+
+bool naming_unwind(struct naming *naming, struct modules *modules)
+{
+    return jit_unwind(symbolizer_registered(naming->symbolizer), modules);
 }
 
 /* ---- interpreted ---- */

@@ -54,6 +54,10 @@ uint64_t naming_version(const struct naming *naming);
 /* The module snapshot is a new one: what was known of code that has gone is forgotten. */
 void naming_modules_changed(struct naming *naming, const struct module_map *map);
 
+/* Code that was made at run time is unwound from now on as its compiler has said to debuggers,
+ * where walks want to know it. True: there is a new snapshot. */
+bool naming_unwind(struct naming *naming, struct modules *modules);
+
 /* The drain is over: closes what is costly to keep open. */
 void naming_rest(struct naming *naming);
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "cprof/readable.h"
 #include "symbol/elf.h"
 #include "symbol/image.h"
@@ -13,6 +14,8 @@
 #define BATCH 256 /* symbols read at a time */
 #define NAME_BYTES 1024
 #define FIRST_CAPACITY 256
+#define PROOF 2048 /* bytes at an object's end, where its section headers are */
+#define CODES_OF_OBJECT 8
 #define MAX_NESTING 16 /* functions that begin below an address and do not reach it */
 
 static const char head_name[] = "__jit_debug_descriptor";
@@ -24,6 +27,10 @@ struct descriptor {
 };
 struct entry {
     uint64_t next, former, object, size;
+};
+struct jit_entry_copy {
+    uint64_t address;
+    struct entry says;
 };
 
 void jit_objects_init(struct jit_objects *objects, struct budget *budget)
@@ -46,6 +53,10 @@ static void forget_functions(struct jit_objects *objects)
     free(objects->functions);
     objects->functions = NULL;
     objects->count = objects->capacity = 0;
+    budget_give(objects->budget, objects->code_capacity * sizeof *objects->codes);
+    free(objects->codes);
+    objects->codes = NULL;
+    objects->code_count = objects->code_capacity = 0;
 }
 
 void jit_objects_free(struct jit_objects *objects)
@@ -141,23 +152,31 @@ static void search_modules(struct jit_objects *objects, const struct module_map 
 
 /* ---- what is in them ---- */
 
+/* Room for one item more. */
+static bool grow(struct jit_objects *objects, void **items, size_t count, size_t *capacity,
+                 size_t size)
+{
+    if (count < *capacity)
+        return true;
+    size_t wanted = *capacity ? *capacity * 2 : FIRST_CAPACITY;
+    size_t more = (wanted - *capacity) * size;
+    if (wanted > JIT_FUNCTIONS_MAX || !budget_take(objects->budget, more))
+        return false;
+    void *grown = realloc(*items, wanted * size);
+    if (!grown) {
+        budget_give(objects->budget, more);
+        return false;
+    }
+    *items = grown;
+    *capacity = wanted;
+    return true;
+}
+
 static bool add(struct jit_objects *objects, uint64_t start, uint32_t size, const char *name)
 {
-    if (objects->count == objects->capacity) {
-        size_t capacity = objects->capacity ? objects->capacity * 2 : FIRST_CAPACITY;
-        size_t more = (capacity - objects->capacity) * sizeof *objects->functions;
-        if (capacity > JIT_FUNCTIONS_MAX || !budget_take(objects->budget, more))
-            return false;
-        struct jit_function *functions =
-            realloc(objects->functions, capacity * sizeof *functions);
-        if (!functions) {
-            budget_give(objects->budget, more);
-            return false;
-        }
-        objects->functions = functions;
-        objects->capacity = capacity;
-    }
-    if (!budget_take(objects->budget, bytes_of(name)))
+    if (!grow(objects, (void **)&objects->functions, objects->count, &objects->capacity,
+              sizeof *objects->functions) ||
+        !budget_take(objects->budget, bytes_of(name)))
         return false;
     char *copy = strdup(name);
     if (!copy) {
@@ -200,32 +219,109 @@ static void add_symbols(struct jit_objects *objects, const struct elf *elf)
     }
 }
 
-static void add_object(struct jit_objects *objects, const struct entry *entry)
+static bool is_loaded_code(const Elf64_Shdr *section)
+{
+    return (section->sh_flags & SHF_EXECINSTR) && section->sh_addr != 0 &&
+           section->sh_size != 0 && section->sh_size <= UINT64_MAX - section->sh_addr;
+}
+
+/* What an object says of its code; `count` of the most that there is room for. */
+static size_t codes_of(const struct elf *elf, const struct jit_entry_copy *entry,
+                       struct jit_code codes[CODES_OF_OBJECT])
+{
+    const Elf64_Shdr *unwind = elf_section(elf, ".eh_frame");
+    bool unwinds = unwind && unwind->sh_addr != 0;
+    size_t count = 0;
+    for (size_t i = 0; i < elf->section_count && count < CODES_OF_OBJECT; i++) {
+        const Elf64_Shdr *section = &elf->sections[i];
+        if (is_loaded_code(section))
+            codes[count++] = (struct jit_code){.start = section->sh_addr,
+                                               .limit = section->sh_addr + section->sh_size,
+                                               .eh_frame = unwinds ? unwind->sh_addr : 0,
+                                               .eh_frame_size = unwinds ? unwind->sh_size : 0,
+                                               .entry = entry->address,
+                                               .object = entry->says.object,
+                                               .size = entry->says.size};
+    }
+    return count;
+}
+
+static void add_codes(struct jit_objects *objects, const struct elf *elf,
+                      const struct jit_entry_copy *entry)
+{
+    struct jit_code codes[CODES_OF_OBJECT];
+    size_t count = codes_of(elf, entry, codes);
+    for (size_t i = 0; i < count; i++) {
+        codes[i].age = objects->age;
+        if (grow(objects, (void **)&objects->codes, objects->code_count,
+                 &objects->code_capacity, sizeof *objects->codes))
+            objects->codes[objects->code_count++] = codes[i];
+    }
+}
+
+/* Its image, which the caller frees after elf_close(); NULL: it can't be read. */
+static void *open_object(const struct jit_entry_copy *entry, struct elf *elf)
+{
+    size_t size = (size_t)entry->says.size;
+    if (entry->says.size == 0 || entry->says.size > OBJECT_MAX)
+        return NULL;
+    void *image = malloc(size);
+    if (image && cprof_read_all(image, (uintptr_t)entry->says.object, size) &&
+        !elf_open_image(elf, image, size))
+        return image;
+    free(image);
+    return NULL;
+}
+
+static void add_object(struct jit_objects *objects, const struct jit_entry_copy *entry)
 {
     struct elf elf;
-    if (entry->size == 0 || entry->size > OBJECT_MAX)
+    void *image = open_object(entry, &elf);
+    if (!image)
         return;
-    void *image = malloc((size_t)entry->size);
-    if (image && cprof_read_all(image, (uintptr_t)entry->object, (size_t)entry->size) &&
-        !elf_open_image(&elf, image, (size_t)entry->size)) {
-        objects->age++;
-        add_symbols(objects, &elf);
-        elf_close(&elf);
-    }
+    objects->age++;
+    add_symbols(objects, &elf);
+    add_codes(objects, &elf, entry);
+    elf_close(&elf);
     free(image);
 }
 
 /* The entries before `known`, the newest first. False: that was not met. */
-static bool read_entries(uint64_t newest, uint64_t known, struct entry *entries, size_t *count)
+static bool read_entries(uint64_t newest, uint64_t known, struct jit_entry_copy *entries,
+                         size_t *count)
 {
     uint64_t at = newest;
     *count = 0;
     while (at != known && at != 0 && *count < ENTRIES_MAX &&
-           cprof_read_all(&entries[*count], (uintptr_t)at, sizeof *entries)) {
-        at = entries[*count].next;
+           cprof_read_all(&entries[*count].says, (uintptr_t)at, sizeof entries->says)) {
+        entries[*count].address = at;
+        at = entries[*count].says.next;
         ++*count;
     }
     return at == known;
+}
+
+/* What an entry is known by: another one may have come to its very place, with its object where
+ * the other's was. */
+static uint64_t prove(uint64_t address)
+{
+    struct entry entry;
+    uint8_t end[PROOF];
+    if (address == 0 || !cprof_read_all(&entry, (uintptr_t)address, sizeof entry))
+        return 0;
+    size_t size = entry.size < PROOF ? (size_t)entry.size : PROOF;
+    uint64_t proof = hash_combine(hash_combine(1, entry.object), entry.size);
+    bool read = cprof_read_all(end, (uintptr_t)(entry.object + entry.size - size), size);
+    return read ? hash_combine(proof, hash_bytes(end, size)) : proof;
+}
+
+/* Its first entry, if that is another than before. */
+static bool is_read(const struct jit_list *list, struct descriptor *head, uint64_t *proof)
+{
+    if (!cprof_read_all(head, list->head, sizeof *head) || head->version != 1)
+        return true;
+    *proof = prove(head->first);
+    return head->first == list->newest && *proof == list->proof;
 }
 
 static int by_start_then_age(const void *left, const void *right)
@@ -240,18 +336,20 @@ static int by_start_then_age(const void *left, const void *right)
 static bool read_list(struct jit_objects *objects, struct jit_list *list)
 {
     struct descriptor head;
+    uint64_t proof;
     size_t count = 0;
-    if (!cprof_read_all(&head, list->head, sizeof head) || head.version != 1 ||
-        head.first == list->newest)
+    if (is_read(list, &head, &proof))
         return true;
-    struct entry *entries = malloc(ENTRIES_MAX * sizeof *entries);
+    struct jit_entry_copy *entries = malloc(ENTRIES_MAX * sizeof *entries);
     if (!entries)
         return true;
     bool met = read_entries(head.first, list->newest, entries, &count) || list->newest == 0;
+    met = met && (list->newest == 0 || prove(list->newest) == list->proof);
     for (size_t i = count; met && i-- > 0;)
         add_object(objects, &entries[i]);
     free(entries);
     list->newest = head.first;
+    list->proof = proof;
     if (met && count > 0 && objects->count > 0)
         qsort(objects->functions, objects->count, sizeof *objects->functions,
               by_start_then_age);
@@ -274,6 +372,14 @@ static void read_anew(struct jit_objects *objects)
     read_lists(objects);
 }
 
+static void read_all(struct jit_objects *objects, const struct module_map *map)
+{
+    if (objects->map != map->serial)
+        search_modules(objects, map);
+    if (!read_lists(objects))
+        read_anew(objects);
+}
+
 /* ---- looking up ---- */
 
 /* The last function of those that begin at or below the address, and 1. */
@@ -290,14 +396,10 @@ static size_t last_below(const struct jit_objects *objects, uintptr_t address)
     return low;
 }
 
-const char *jit_objects_find(struct jit_objects *objects, const struct module_map *map,
-                             uintptr_t address)
+const struct jit_function *jit_objects_function(const struct jit_objects *objects,
+                                                uintptr_t address)
 {
     const struct jit_function *latest = NULL;
-    if (objects->map != map->serial)
-        search_modules(objects, map);
-    if (!read_lists(objects))
-        read_anew(objects);
     for (size_t i = last_below(objects, address), depth = 0; i-- > 0 && depth < MAX_NESTING;
          depth++) {
         const struct jit_function *function = &objects->functions[i];
@@ -305,5 +407,105 @@ const char *jit_objects_find(struct jit_objects *objects, const struct module_ma
             (!latest || function->age > latest->age))
             latest = function;
     }
-    return latest ? latest->name : NULL;
+    return latest;
+}
+
+const char *jit_objects_find(struct jit_objects *objects, const struct module_map *map,
+                             uintptr_t address)
+{
+    read_all(objects, map);
+    const struct jit_function *function = jit_objects_function(objects, address);
+    return function ? function->name : NULL;
+}
+
+/* ---- what is registered ---- */
+
+static size_t read_live(const struct jit_objects *objects, struct jit_entry_copy *entries)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < objects->list_count; i++) {
+        struct descriptor head;
+        size_t count = 0;
+        if (cprof_read_all(&head, objects->lists[i].head, sizeof head) && head.version == 1)
+            (void)read_entries(head.first, 0, entries + total, &count);
+        total += count;
+    }
+    return total;
+}
+
+static struct jit_entry_copy *room_for_live(const struct jit_objects *objects)
+{
+    return malloc(objects->list_count * ENTRIES_MAX * sizeof(struct jit_entry_copy));
+}
+
+bool jit_live_read(struct jit_live *live, struct jit_objects *objects,
+                   const struct module_map *map)
+{
+    *live = (struct jit_live){0};
+    read_all(objects, map);
+    if (objects->code_count == 0)
+        return false;
+    live->entries = room_for_live(objects);
+    live->count = live->entries ? read_live(objects, live->entries) : 0;
+    return live->entries != NULL;
+}
+
+void jit_live_free(struct jit_live *live)
+{
+    free(live->entries);
+    *live = (struct jit_live){0};
+}
+
+static const struct jit_entry_copy *find_live(const struct jit_live *live,
+                                              const struct jit_code *code)
+{
+    for (size_t i = 0; i < live->count; i++) {
+        const struct jit_entry_copy *entry = &live->entries[i];
+        if (entry->address == code->entry && entry->says.object == code->object &&
+            entry->says.size == code->size)
+            return entry;
+    }
+    return NULL;
+}
+
+/* Does the object still say so? */
+static bool confirm(const struct jit_entry_copy *entry, const struct jit_code *code)
+{
+    struct jit_code codes[CODES_OF_OBJECT];
+    struct elf elf;
+    void *image = open_object(entry, &elf);
+    bool same = false;
+    if (!image)
+        return false;
+    for (size_t i = codes_of(&elf, entry, codes); i-- > 0 && !same;)
+        same = codes[i].start == code->start && codes[i].limit == code->limit &&
+               codes[i].eh_frame == code->eh_frame &&
+               codes[i].eh_frame_size == code->eh_frame_size;
+    elf_close(&elf);
+    free(image);
+    return same;
+}
+
+bool jit_live_code(const struct jit_live *live, struct jit_objects *objects, uintptr_t address,
+                   struct jit_code *code)
+{
+    const struct jit_entry_copy *of = NULL;
+    for (size_t i = objects->code_count; i-- > 0 && !of;) {
+        const struct jit_code *at = &objects->codes[i];
+        if (address - at->start >= at->limit - at->start)
+            continue;
+        of = find_live(live, at);
+        *code = *at;
+    }
+    return of && confirm(of, code);
+}
+
+bool jit_live_is_same(const struct jit_live *live, const struct jit_objects *objects)
+{
+    struct jit_entry_copy *now = room_for_live(objects);
+    size_t count = now ? read_live(objects, now) : 0;
+    bool same =
+        now && count == live->count && memcmp(now, live->entries, count * sizeof *now) == 0;
+    free(now);
+    return same;
 }

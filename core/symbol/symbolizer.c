@@ -573,6 +573,11 @@ void symbolizer_add_registered(struct symbolizer *symbolizer, const struct modul
     line->name = keep(names, readable);
 }
 
+struct jit_objects *symbolizer_registered(struct symbolizer *symbolizer)
+{
+    return &symbolizer->jit_objects;
+}
+
 void symbolizer_add_source(struct symbolizer *symbolizer, const struct module *module,
                            uintptr_t address, struct symbol *symbol)
 {

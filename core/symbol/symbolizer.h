@@ -79,6 +79,9 @@ void symbolizer_add_registered(struct symbolizer *symbolizer, const struct modul
                                const struct module *module, uintptr_t address,
                                struct symbol *symbol);
 
+/* What is registered: for finding out how such code is unwound. */
+struct jit_objects *symbolizer_registered(struct symbolizer *symbolizer);
+
 /* Adds its line, and the functions inlined there, to what symbolizer_lookup() found. */
 void symbolizer_add_source(struct symbolizer *symbolizer, const struct module *module,
                            uintptr_t address, struct symbol *symbol);

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "unwind/arch.h"
+#include "unwind/generated_set.h"
 #include "unwind/listing.h"
 #include "unwind/table.h"
 
@@ -76,6 +77,9 @@ struct modules {
     uint64_t serials;
     struct compile_job job;
     struct entries *entries; /* to compile parts from; NULL: not needed yet */
+    struct generated_met met;
+    struct generated_function *made[GENERATED_MET]; /* for the next snapshot */
+    size_t made_count;
 };
 
 /* ---- modules ---- */
@@ -202,6 +206,11 @@ static struct shared_module *known_module(const struct modules *modules,
 
 /* ---- snapshots ---- */
 
+static struct generated_set *set_of(const struct snapshot *snapshot)
+{
+    return (struct generated_set *)(uintptr_t)snapshot->map.generated;
+}
+
 static struct snapshot *snapshot_new(struct modules *modules, size_t capacity)
 {
     size_t bytes =
@@ -218,13 +227,22 @@ static struct snapshot *snapshot_new(struct modules *modules, size_t capacity)
     snapshot->starts = (uintptr_t *)(snapshot->modules + capacity);
     snapshot->map.modules = snapshot->modules;
     snapshot->map.starts = snapshot->starts;
+    snapshot->map.met = &modules->met;
     return snapshot;
+}
+
+static void hold_set(struct snapshot *snapshot, const struct generated_set *set)
+{
+    snapshot->map.generated = set;
+    if (set)
+        set_of(snapshot)->references++;
 }
 
 static void snapshot_free(struct modules *modules, struct snapshot *snapshot)
 {
     for (size_t i = 0; i < snapshot->map.count; i++)
         module_release(modules, shared_of(snapshot->map.modules[i]));
+    generated_set_release(set_of(snapshot), &modules->budget);
     budget_give(&modules->budget, snapshot->bytes);
     free(snapshot);
 }
@@ -363,6 +381,15 @@ static loader_find *find_of_loader(void)
 #endif
 }
 
+static void publish_snapshot(struct modules *modules, struct snapshot *snapshot)
+{
+    snapshot->map.serial = atomic_fetch_add(&last_snapshot, 1) + 1;
+    struct snapshot *old =
+        (struct snapshot *)(uintptr_t)atomic_exchange(&modules->current, &snapshot->map);
+    old->next = modules->retired;
+    modules->retired = old;
+}
+
 static int list_and_publish(struct modules *modules)
 {
     struct listing listing;
@@ -375,7 +402,6 @@ static int list_and_publish(struct modules *modules)
     listing_free(&listing);
     if (!snapshot)
         return -ENOMEM;
-    snapshot->map.serial = atomic_fetch_add(&last_snapshot, 1) + 1;
     snapshot->map.find = find_of_loader();
     snapshot->map.doubtful = loader.removals != 0;
     modules->seen = loader;
@@ -384,10 +410,8 @@ static int list_and_publish(struct modules *modules)
         snapshot_free(modules, snapshot);
         return 0;
     }
-    struct snapshot *old =
-        (struct snapshot *)(uintptr_t)atomic_exchange(&modules->current, &snapshot->map);
-    old->next = modules->retired;
-    modules->retired = old;
+    hold_set(snapshot, modules_current(modules)->generated);
+    publish_snapshot(modules, snapshot);
     modules->unread = true;
     return 1;
 }
@@ -623,6 +647,70 @@ bool modules_compile(struct modules *modules)
     return job->shared || next_to_compile(modules) != NULL;
 }
 
+/* ---- code that was made at run time ---- */
+
+size_t modules_generated_met(struct modules *modules, uintptr_t pcs[GENERATED_MET])
+{
+    struct generated_met *met = &modules->met;
+    size_t count = 0;
+    if (!atomic_exchange_explicit(&met->any, false, memory_order_acquire))
+        return 0;
+    for (size_t i = 0; i < GENERATED_MET; i++) {
+        uintptr_t pc = atomic_exchange_explicit(&met->pcs[i], 0, memory_order_relaxed);
+        if (pc != 0)
+            pcs[count++] = pc;
+    }
+    return count;
+}
+
+void modules_generated_add(struct modules *modules, const struct generated_source *source)
+{
+    for (size_t i = 0; i < modules->made_count; i++)
+        if (source->pc - modules->made[i]->start <
+            modules->made[i]->limit - modules->made[i]->start)
+            return;
+    struct generated_function *function = modules->made_count < GENERATED_MET
+                                              ? generated_function_new(source, &modules->budget)
+                                              : NULL;
+    if (function)
+        modules->made[modules->made_count++] = function;
+}
+
+/* The current snapshot's modules with other tables of generated code. */
+static struct snapshot *snapshot_again(struct modules *modules, struct generated_set *set)
+{
+    const struct module_map *map = modules_current(modules);
+    struct snapshot *snapshot = snapshot_new(modules, map->count);
+    if (!snapshot)
+        return NULL;
+    snapshot->map.count = map->count;
+    snapshot->map.find = map->find;
+    snapshot->map.doubtful = map->doubtful;
+    memcpy(snapshot->modules, map->modules, map->count * sizeof(*map->modules));
+    memcpy(snapshot->starts, map->starts, map->count * sizeof(*map->starts));
+    for (size_t i = 0; i < map->count; i++)
+        shared_of(map->modules[i])->references++;
+    hold_set(snapshot, set);
+    return snapshot;
+}
+
+bool modules_generated_publish(struct modules *modules, bool forget)
+{
+    struct generated_set *set = NULL;
+    struct snapshot *snapshot = NULL;
+    if (modules->made_count > 0 && !forget)
+        set = generated_set_new(modules_current(modules)->generated, modules->made,
+                                modules->made_count, &modules->budget);
+    if (set)
+        snapshot = snapshot_again(modules, set);
+    if (snapshot)
+        publish_snapshot(modules, snapshot);
+    generated_set_release(set, &modules->budget);
+    while (modules->made_count > 0)
+        generated_function_release(modules->made[--modules->made_count], &modules->budget);
+    return snapshot != NULL;
+}
+
 void modules_miss(struct modules *modules)
 {
     atomic_store_explicit(&modules->missed, true, memory_order_relaxed);
@@ -670,6 +758,7 @@ void modules_free(struct modules *modules)
     if (!modules)
         return;
     end_job(modules);
+    (void)modules_generated_publish(modules, true);
     free(modules->entries);
     reclaim(modules, no_reader, NULL);
     snapshot_free(modules, (struct snapshot *)(uintptr_t)modules_current(modules));

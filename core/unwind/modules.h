@@ -42,9 +42,11 @@
 #include <stdint.h>
 
 #include "base/budget.h"
+#include "unwind/generated.h"
 #include "unwind/mapped.h"
 
-struct unwind_table; /* unwind/table.h */
+struct unwind_table;     /* unwind/table.h */
+struct generated_source; /* unwind/generated_set.h */
 
 /* The tables of a module's parts; NULL: none, or not yet. */
 struct unwind_parts {
@@ -91,6 +93,8 @@ struct module_map {
                       come in its place, since */
     const uintptr_t *starts; /* of the modules: what a search looks at */
     const struct module *const *modules;
+    const struct generated_set *generated; /* tables of code that was made at run time; NULL */
+    struct generated_met *met;             /* where walks want them; NULL: nowhere */
 };
 
 struct modules;
@@ -171,6 +175,18 @@ static inline void module_meet(const struct module *module, uintptr_t pc)
     atomic_fetch_or_explicit(word, bit, memory_order_relaxed);
     atomic_store_explicit(&module->met->any, true, memory_order_release);
 }
+
+/* [collector] Where walks met code that was made at run time, and has no table, since this was
+ * asked last: how many. */
+size_t modules_generated_met(struct modules *modules, uintptr_t pcs[GENERATED_MET]);
+
+/* [collector] What is known of the code around a pc (generated_set.h) is going to be its table.
+ * At most GENERATED_MET before the next snapshot. */
+void modules_generated_add(struct modules *modules, const struct generated_source *source);
+
+/* [collector] Publishes a snapshot with these tables, or forgets them. True: there is a new
+ * one. */
+bool modules_generated_publish(struct modules *modules, bool forget);
 
 /* [collector] The current snapshot; valid until the next refresh. */
 const struct module_map *modules_current(const struct modules *modules);

@@ -365,6 +365,17 @@ int unwind_table_new(const struct unwind_source *source, size_t limit, struct bu
     return error;
 }
 
+/* A builder of what needs no list of entries. */
+static struct unwind_builder *part_builder(const struct unwind_part *part)
+{
+    struct unwind_builder *builder = calloc(1, sizeof(*builder));
+    if (!builder)
+        return NULL;
+    builder->part = *part;
+    builder->max_rows = SIZE_MAX;
+    return builder;
+}
+
 static int build_part(struct unwind_builder *builder, struct entries *entries)
 {
     const struct unwind_part *part = &builder->part;
@@ -383,12 +394,33 @@ static int build_part(struct unwind_builder *builder, struct entries *entries)
 int unwind_part_new(struct entries *entries, const struct unwind_part *part,
                     struct budget *budget, struct unwind_table **table)
 {
-    struct unwind_builder *builder = calloc(1, sizeof(*builder));
+    struct unwind_builder *builder = part_builder(part);
     if (!builder)
         return -ENOMEM;
-    builder->part = *part;
-    builder->max_rows = SIZE_MAX;
     int error = build_part(builder, entries);
+    if (error == 0)
+        error = unwind_builder_finish(builder, budget, table);
+    unwind_builder_free(builder);
+    return error;
+}
+
+int unwind_entry_new(const struct cfi_entry *entry, struct budget *budget,
+                     struct unwind_table **table)
+{
+    if (entry->limit <= entry->start || entry->limit - entry->start > UINT32_MAX)
+        return -EINVAL;
+    const struct unwind_part part = {.start = (uintptr_t)entry->start,
+                                     .limit = (uintptr_t)entry->limit,
+                                     .code = (uintptr_t)entry->start,
+                                     .code_limit = (uintptr_t)entry->limit};
+    struct unwind_builder *builder = part_builder(&part);
+    if (!builder)
+        return -ENOMEM;
+    int error = begin(builder);
+    if (error == 0) {
+        add_entry(builder, entry);
+        error = builder->error;
+    }
     if (error == 0)
         error = unwind_builder_finish(builder, budget, table);
     unwind_builder_free(builder);

@@ -71,6 +71,10 @@ struct unwind_part {
 int unwind_part_new(struct entries *entries, const struct unwind_part *part,
                     struct budget *budget, struct unwind_table **table);
 
+/* [collector] The table of the code that one entry describes. */
+int unwind_entry_new(const struct cfi_entry *entry, struct budget *budget,
+                     struct unwind_table **table);
+
 void unwind_table_free(struct unwind_table *table, struct budget *budget);
 
 /* [handler] The rule that holds at an address, or NULL. */

@@ -621,13 +621,42 @@ static bool look_for_frame(struct walk *walk, const struct unwind_rule *rule)
 
 /* ---- from one frame to the next ---- */
 
-/* Code that was made at run time is read, then taken to keep a frame pointer, then the stack is
- * searched. */
+/* By a rule that was guessed: where it leads to must be a call of the function, made by other
+ * code of that kind, or by code of a file as the whole stack above confirms. */
+static bool leave_by_guess(struct walk *walk, const struct unwind_rule *rule,
+                           const struct generated_function *function)
+{
+    struct walk trial = *walk;
+    struct unwind_rule theirs;
+    unsigned steps = STEPS;
+    if (!leave_by_rule(&trial, rule) || trial.at.pc < PAGE)
+        return false;
+    const struct cursor caller = trial.at;
+    bool file = is_of_file(find_module(&trial, caller.pc - 1));
+    if (!file &&
+        !generated_find(walk->map->generated, &walk->memory->scratch, caller.pc - 1, &theirs))
+        generated_meet(walk->map->met, caller.pc - 1);
+    return straight_follows_call_to(caller.pc, function->start) &&
+           (!file || confirm(walk, caller.pc, caller.sp, caller.fp, &steps)) &&
+           leave_by_rule(walk, rule);
+}
+
+/* Code that was made at run time is left by its table; without one it is read, then taken to
+ * keep a frame pointer, then the stack is searched. */
 static bool leave_generated(struct walk *walk)
 {
-    struct unwind_rule read;
+    struct unwind_rule rule, read;
+    uintptr_t pc = walk->at.live ? walk->at.pc : walk->at.pc - 1;
+    const struct generated_function *function =
+        generated_find(walk->map->generated, &walk->memory->scratch, pc, &rule);
+    if (function && !function->guessed)
+        return leave_by_rule(walk, &rule);
     if (straight_rule(walk->at.pc, &read))
         return leave_by_rule(walk, &read);
+    if (function && leave_by_guess(walk, &rule, function))
+        return true;
+    if (!function)
+        generated_meet(walk->map->met, pc);
     return leave_by_frame_pointer(walk) || (!walk->trial && look_for_caller(walk));
 }
 

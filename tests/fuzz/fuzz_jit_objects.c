@@ -34,6 +34,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     objects.budget = &budget;
     __jit_debug_descriptor.first = &entry;
     (void)jit_objects_find(&objects, &map, 0x4000);
+    struct jit_live live;
+    struct jit_code code;
+    if (jit_live_read(&live, &objects, &map)) {
+        (void)jit_live_code(&live, &objects, 0x4000, &code);
+        jit_live_free(&live);
+    }
     jit_objects_free(&objects);
     if (budget_used(&budget) != 0)
         abort();
