@@ -77,6 +77,11 @@ struct collector {
 
 /* ---- draining ---- */
 
+static bool is_hurried(const struct collector *collector)
+{
+    return collector->hurried || atomic_load(&collector->stopping);
+}
+
 /* Reads a thread's ring to its end; false when it had to stop at a sample that has no names
  * yet, which stays where it is. Not where the ring runs full behind it: better a frame without
  * its name than samples that are lost. */
@@ -86,8 +91,8 @@ static bool drain_thread(struct collector *collector, struct thread_view *thread
     uint64_t now = clock_ns(CLOCK_MONOTONIC);
     const struct record *record;
     while (thread->ring != NULL && (record = ring_peek(thread->ring)) != NULL) {
-        bool may_wait = !atomic_load(&collector->stopping) && !collector->hurried &&
-                        now < record->time_ns + NAME_WAIT_NS && !ring_half_full(thread->ring);
+        bool may_wait = !is_hurried(collector) && now < record->time_ns + NAME_WAIT_NS &&
+                        !ring_half_full(thread->ring);
         /* Naming may take long, and the thread runs on and gets its name meanwhile. */
         threads_look_again(thread);
         int added = gather_add(collector->gather, thread, record, map, may_wait);
@@ -128,6 +133,8 @@ static bool drain(struct collector *collector)
             count_owed(collector, &thread);
         else
             whole = false;
+    if (collector->looks != NULL)
+        whole &= looks_name(collector->looks, is_hurried(collector));
     const struct cprof_runtime *runtime = collector->config.gather.runtime;
     if (whole && runtime != NULL && runtime->drained != NULL)
         runtime->drained();

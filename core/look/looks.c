@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "look/kernel.h"
+#include "look/unnamed.h"
 #include "sample/timer.h"
 
 #define MICROSECOND 1000U
@@ -29,7 +30,7 @@ struct watched {
     uint64_t alive;      /* the last round that found it alive */
     uint64_t asked;      /* when its run delay was */
     uint64_t since;      /* where it is; its CPU clock has not moved after that */
-    uint64_t unnamed;    /* since then its place has a frame without a name; 0: it has not */
+    uint64_t unnamed;    /* until then its place may wait for names; 0: it does not */
     uint64_t pending_ns; /* waited at `where`, not counted yet */
     int64_t carried_ns;  /* waited, with no place yet; negative: too much was counted */
     struct thread_last where;
@@ -59,6 +60,8 @@ struct looks {
     int64_t allowance;   /* CPU time that looks may take */
     uint64_t process_ns; /* the process's CPU clock when that was last raised */
     uint64_t raised;
+    struct unnamed unnamed;
+    bool hurried; /* names are not waited for */
     bool told_refused;
 };
 
@@ -97,6 +100,7 @@ void looks_free(struct looks *looks)
     for (size_t i = 0; i < looks->end; i++)
         if (looks->watched[i] != NULL)
             forget(looks, i);
+    unnamed_free(&looks->unnamed, looks->config.looker.budget);
     looker_free(looks->looker);
     free(looks);
 }
@@ -215,13 +219,34 @@ static void spend(struct watched *watched)
     watched->carried_ns = 0;
 }
 
+/* It leaves a place that has no names yet. What it has waited there so far is counted later. */
+static void leave_unnamed(struct looks *looks, struct watched *watched)
+{
+    const struct looks_receiver *receiver = looks->config.receiver;
+    uint64_t until = watched->unnamed, waited = (uint64_t)watched->carried_ns;
+    struct thread_last where;
+    watched->unnamed = 0;
+    if (until == 0 || watched->carried_ns <= 0)
+        return;
+    uint32_t microseconds = take_microseconds(&waited);
+    watched->carried_ns = (int64_t)waited;
+    if (microseconds == 0 ||
+        unnamed_add(&looks->unnamed, looks->config.looker.budget, &watched->view,
+                    watched->record, &watched->wait, microseconds, until))
+        return;
+    (void)receiver->place(receiver->closure, &watched->view, watched->record, &watched->wait,
+                          false, &where);
+    receiver->waited(receiver->closure, &watched->view, &where, microseconds);
+}
+
 /* It has ended. What it waited since its last look, as far as rounds have seen it alive, it
  * waited where it was then; what has no place is counted without one. */
 static void end(struct looks *looks, size_t index)
 {
     struct watched *watched = looks->watched[index];
-    if (watched->placed && watched->alive > watched->until)
+    if ((watched->placed || watched->unnamed != 0) && watched->alive > watched->until)
         account(watched, watched->alive, watched->cpu_ns);
+    leave_unnamed(looks, watched);
     spend(watched);
     count_pending(looks, watched);
     forget(looks, index);
@@ -259,14 +284,12 @@ static void place(struct looks *looks, struct watched *watched, uint64_t now,
                   const struct record *record, const struct wait *wait)
 {
     const struct looks_receiver *receiver = looks->config.receiver;
-    bool may_wait = watched->unnamed == 0 || now - watched->unnamed < NAME_WAIT;
+    uint64_t until = watched->unnamed != 0 ? watched->unnamed : now + NAME_WAIT;
+    bool may_wait = watched->record != NULL && !looks->hurried && now < until;
     int status = receiver->place(receiver->closure, &watched->view, record, wait, may_wait,
                                  &watched->where);
     watched->placed = status == 0;
-    if (status == 0)
-        watched->unnamed = 0;
-    else if (watched->unnamed == 0)
-        watched->unnamed = now;
+    watched->unnamed = status == 0 ? 0 : until;
     if (watched->placed)
         spend(watched);
 }
@@ -297,13 +320,13 @@ static void look_anew(struct looks *looks, const struct module_map *map,
     watched->seen = taken;
 }
 
-/* Half as long as it has slept by now, but not more than a second. */
+/* After an eighth of what it has slept by now, but not more than a second. */
 static uint64_t next_look(struct looks *looks, const struct watched *watched, uint64_t now)
 {
-    uint64_t slept = (now - watched->since) / 2;
-    if (!watched->placed || slept < looks->config.period_ns)
+    uint64_t part = (now - watched->since) / 8, longest = LONGEST * 2 / 3;
+    if (!watched->placed || part < looks->config.period_ns)
         return now;
-    return now + jittered(looks, slept < LONGEST ? slept * 2 / 3 : LONGEST * 2 / 3);
+    return now + jittered(looks, part < longest ? part : longest);
 }
 
 /* Has it stood where it was? Then the time since is added to that. */
@@ -327,8 +350,10 @@ static bool look(struct looks *looks, const struct module_map *map, struct watch
     if (!stands(watched, now, cpu_ns)) {
         count_pending(looks, watched);
         watched->placed = false;
-        if (moved)
+        if (moved) {
+            leave_unnamed(looks, watched);
             watched->since = now;
+        }
         account(watched, now, cpu_ns);
         count_delay(looks, watched, now);
         if (!anew && watched->record != NULL)
@@ -389,6 +414,7 @@ static struct watched *state_of(struct looks *looks, const struct thread_view *v
         return watch(looks, view);
     if (watched->view.identity != view->identity) {
         count_pending(looks, watched);
+        leave_unnamed(looks, watched);
         watched->placed = false;
         watched->view = *view;
     }
@@ -460,18 +486,37 @@ void looks_round(struct looks *looks, const struct module_map *map)
 
 /* ---- an interval's end ---- */
 
+bool looks_name(struct looks *looks, bool all)
+{
+    looks->hurried |= all;
+    unnamed_count(&looks->unnamed, looks->config.looker.budget, looks->config.receiver, all);
+    return looks->unnamed.count == 0;
+}
+
+/* A thread that does not stand at a place, at the last of all looks, or where no name is waited
+ * for. One that goes on is looked at again. */
+static void settle_place(struct looks *looks, struct watched *watched, uint64_t now,
+                         uint64_t cpu_ns, bool last)
+{
+    bool unmoved = cpu_ns == watched->cpu_ns && watched->seen && watched->record != NULL;
+    if (!unmoved)
+        leave_unnamed(looks, watched);
+    if (!unmoved && !last)
+        return;
+    account(watched, now, cpu_ns);
+    watched->asked = 0;
+    count_delay(looks, watched, now);
+    if (unmoved)
+        place(looks, watched, now, watched->record, &watched->wait);
+}
+
 static void settle(struct looks *looks, size_t index, bool last)
 {
     struct watched *watched = looks->watched[index];
     uint64_t cpu_ns = thread_ran_ns(watched->tid), now = clock_ns(CLOCK_MONOTONIC);
-    bool unmoved = cpu_ns == watched->cpu_ns && watched->seen && watched->record != NULL;
-    if (cpu_ns >= watched->cpu_ns && !stands(watched, now, cpu_ns) && last) {
-        account(watched, now, cpu_ns);
-        watched->asked = 0;
-        count_delay(looks, watched, now);
-        if (unmoved && !watched->placed)
-            place(looks, watched, now, watched->record, &watched->wait);
-    }
+    bool wanted = last || (looks->hurried && watched->unnamed != 0);
+    if (cpu_ns >= watched->cpu_ns && !stands(watched, now, cpu_ns) && wanted)
+        settle_place(looks, watched, now, cpu_ns, last);
     if (last) {
         end(looks, index);
         return;
@@ -483,7 +528,11 @@ static void settle(struct looks *looks, size_t index, bool last)
 
 void looks_settle(struct looks *looks, bool last)
 {
+    looks->hurried |= last;
     for (size_t i = 0; i < looks->end; i++)
         if (looks->watched[i] != NULL)
             settle(looks, i, last);
+    if (looks->hurried)
+        looks_name(looks, true);
+    looks->hurried = false;
 }

@@ -7,9 +7,12 @@
  * for a CPU is waiting, and looks only share that out. Off-CPU time that no look has seen the
  * place of goes to where the next one finds the thread.
  *
- * A thread that has slept for long is looked at less often: after half the time that it has
- * slept, at least once a second. As a look stands for all the time since the one before, no way
- * of waiting gains or loses by that.
+ * A thread that has slept for long is looked at less often: after an eighth of the time that
+ * it has slept, at least once a second. What it waits for next gets the time since the last
+ * look, so that has to be short beside the wait before it.
+ *
+ * A place whose frames the runtime has no names for yet keeps its time, also when the thread
+ * has gone on before they come (unnamed.h).
  *
  * Looks may cost LOOKS_SHARE of the process's CPU time, and a thousandth of one CPU besides.
  * More is waited for: rounds are left out, and counted. One round looks at LOOKS_A_ROUND
@@ -24,23 +27,10 @@
 #include <stdint.h>
 
 #include "look/look.h"
+#include "look/receiver.h"
 
 #define LOOKS_SHARE 100 /* 1 % */
 #define LOOKS_A_ROUND 1024
-
-/* Where what was seen is counted. */
-struct looks_receiver {
-    void *closure;
-    /* A thread waits at a place that is in *where from now on. 0; -EAGAIN: the runtime will
-     * know a frame's name later, if it `may_wait`. */
-    int (*place)(void *closure, const struct thread_view *thread, const struct record *record,
-                 const struct wait *wait, bool may_wait, struct thread_last *where);
-    /* It has waited there for so long, which is not 0. NULL: nobody knows where. */
-    void (*waited)(void *closure, const struct thread_view *thread,
-                   const struct thread_last *where, uint32_t microseconds);
-    /* It could have run, and had no CPU. */
-    void (*delayed)(void *closure, const struct thread_view *thread, uint32_t microseconds);
-};
 
 struct looks_counts {
     uint64_t taken, unmoved, torn;
@@ -66,6 +56,10 @@ uint64_t looks_due(const struct looks *looks);
 
 /* A round. */
 void looks_round(struct looks *looks, const struct module_map *map);
+
+/* Counts waits that have ended and have their names by now; with `all` also the others, and
+ * until looks_settle() no name is waited for. False: some are left. */
+bool looks_name(struct looks *looks, bool all);
 
 /* The interval is about to end: all that has been waited until now is counted. With `last` no
  * round follows, and what has no place yet is counted without one. */

@@ -22,6 +22,7 @@
 #include "base/own_thread.h"
 #include "look/kernel.h"
 #include "look/looks.h"
+#include "look/unnamed.h"
 #include "look/waits.h"
 #include "sample/take.h"
 #include "sample/threads.h"
@@ -194,6 +195,7 @@ static struct {
     uint64_t by_reason[CPROF_WAITS], nowhere, delayed, others;
     unsigned cut, own;
 } seen;
+static bool nameless; /* the runtime has no names yet */
 
 static bool is_known(const struct thread_view *thread)
 {
@@ -204,7 +206,9 @@ static bool is_known(const struct thread_view *thread)
 static int place(void *closure, const struct thread_view *thread, const struct record *record,
                  const struct wait *wait, bool may_wait, struct thread_last *where)
 {
-    (void)closure, (void)may_wait;
+    (void)closure;
+    if (nameless && may_wait)
+        return -EAGAIN;
     if (is_known(thread))
         seen.cut += record->native_end != WALK_COMPLETE || record->native_count < 3;
     *where = (struct thread_last){.wait = (uint32_t)wait->reason};
@@ -227,6 +231,9 @@ static void delayed(void *closure, const struct thread_view *thread, uint32_t mi
     if (is_known(thread))
         seen.delayed += microseconds;
 }
+
+static const struct looks_receiver receiver = {
+    .place = place, .waited = waited, .delayed = delayed};
 
 static void *own_sleeper(void *unused)
 {
@@ -259,8 +266,6 @@ static void waits_of_a_thread_are_told_apart_and_their_sum_is_exact(void **state
     while (atomic_load(&known_tid) == 0)
         usleep(1000);
     assert_int_equal(threads_scan(true), 0);
-    const struct looks_receiver receiver = {
-        .place = place, .waited = waited, .delayed = delayed};
     const struct looks_config config = {
         .looker = {.budget = &budget, .native = true, .max_frames = 64},
         .period_ns = 10 * MS,
@@ -307,6 +312,146 @@ static void waits_of_a_thread_are_told_apart_and_their_sum_is_exact(void **state
     assert_int_equal(budget_used(&budget), 0);
 }
 
+/* ---- waits without names ---- */
+
+static bool add_wait(struct unnamed *unnamed, struct budget *budget, enum cprof_wait reason,
+                     uint64_t until)
+{
+    const struct thread_view view = {.name = "known"};
+    const struct record record = {.size = sizeof record, .native_count = 3};
+    const struct wait wait = {.state = WAIT_WAITING, .reason = reason};
+    return unnamed_add(unnamed, budget, &view, &record, &wait, 7, until);
+}
+
+static void waits_keep_their_time_until_they_have_names_and_no_longer_than_that(void **state)
+{
+    (void)state;
+    struct unnamed unnamed = {0};
+    struct budget budget;
+    memset(&seen, 0, sizeof seen);
+    budget_init(&budget, (size_t)1 << 20);
+    nameless = true;
+    assert_true(add_wait(&unnamed, &budget, CPROF_WAIT_IO, UINT64_MAX));
+    assert_true(add_wait(&unnamed, &budget, CPROF_WAIT_SLEEP, UINT64_MAX));
+    unnamed_count(&unnamed, &budget, &receiver, false);
+    assert_int_equal(seen.by_reason[CPROF_WAIT_IO] + seen.by_reason[CPROF_WAIT_SLEEP], 0);
+    nameless = false;
+    unnamed_count(&unnamed, &budget, &receiver, false);
+    assert_int_equal(seen.by_reason[CPROF_WAIT_IO], 7);
+    assert_int_equal(seen.by_reason[CPROF_WAIT_SLEEP], 7);
+    nameless = true;
+    assert_true(add_wait(&unnamed, &budget, CPROF_WAIT_LOCK, 1)); /* long ago */
+    unnamed_count(&unnamed, &budget, &receiver, false);
+    assert_int_equal(seen.by_reason[CPROF_WAIT_LOCK], 7);
+    for (int i = 0; i < UNNAMED_MAX; i++)
+        assert_true(add_wait(&unnamed, &budget, CPROF_WAIT_CHILD, UINT64_MAX));
+    assert_false(add_wait(&unnamed, &budget, CPROF_WAIT_CHILD, UINT64_MAX));
+    unnamed_count(&unnamed, &budget, &receiver, true);
+    assert_int_equal(seen.by_reason[CPROF_WAIT_CHILD], 7 * UNNAMED_MAX);
+    assert_int_equal(unnamed.count, 0);
+    assert_int_equal(budget_used(&budget), 0);
+    nameless = false;
+}
+
+static int ends[2];
+static atomic_int step; /* 1: it is about to wait for input, 2: it has had it */
+
+/* Waits for input, then for a condition. */
+static void *two_waits(void *unused)
+{
+    char byte;
+    atomic_store(&known_tid, (pid_t)syscall(SYS_gettid));
+    atomic_store(&step, 1);
+    if (read(ends[0], &byte, 1) != 1)
+        return unused;
+    atomic_store(&step, 2);
+    pthread_mutex_lock(&mutex);
+    while (!atomic_load(&over))
+        pthread_cond_wait(&never, &mutex);
+    pthread_mutex_unlock(&mutex);
+    return unused;
+}
+
+static void sleeps_in(pid_t tid, long call)
+{
+    struct kernel_asleep asleep;
+    while (kernel_asleep(tid, &asleep) != 0 || asleep.call != call)
+        usleep(1000);
+}
+
+/* Rounds until so many looks at sleepers have been taken in all, and some on. */
+static void look_on(struct looks *looks, const struct module_map *map, uint64_t taken)
+{
+    struct looks_counts counts = {0};
+    while (counts.taken < taken) {
+        usleep(5000);
+        looks_round(looks, map);
+        looks_count(looks, &counts);
+    }
+    for (uint64_t some = counts.unmoved + 4; counts.unmoved < some;) {
+        usleep(5000);
+        looks_round(looks, map);
+        looks_count(looks, &counts);
+    }
+}
+
+/* The thread has gone on before the names of its first wait come. */
+static void a_wait_without_names_keeps_its_time_when_the_thread_goes_on(void **state)
+{
+    (void)state;
+    pthread_t known;
+    struct budget budget;
+    memset(&seen, 0, sizeof seen);
+    atomic_store(&over, false);
+    atomic_store(&known_tid, 0);
+    budget_init(&budget, (size_t)16 << 20);
+    struct modules *modules = modules_new(&budget);
+    assert_true(modules_refresh(modules, no_readers, NULL) >= 0);
+    const struct threads_config threads = {.record_max = take_record_max(64),
+                                           .budget = &budget};
+    threads_open(&threads);
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(pthread_create(&known, NULL, two_waits, NULL), 0);
+    pthread_setname_np(known, "known");
+    while (atomic_load(&step) < 1)
+        usleep(1000);
+    sleeps_in(atomic_load(&known_tid), SYS_read);
+    assert_int_equal(threads_scan(true), 0);
+    const struct looks_config config = {
+        .looker = {.budget = &budget, .native = true, .max_frames = 64},
+        .period_ns = 10 * MS,
+        .receiver = &receiver};
+    struct looks *looks = looks_new(&config);
+    const struct module_map *map = modules_current(modules);
+    nameless = true;
+    look_on(looks, map, 1);
+    uint64_t began = clock_ns(CLOCK_MONOTONIC);
+    usleep(100000);
+    look_on(looks, map, 1);
+    uint64_t seen_for = (clock_ns(CLOCK_MONOTONIC) - began) / 1000;
+    assert_int_equal(write(ends[1], "x", 1), 1);
+    sleeps_in(atomic_load(&known_tid), SYS_futex);
+    look_on(looks, map, 2);
+    assert_false(looks_name(looks, false));
+    nameless = false;
+    assert_true(looks_name(looks, false));
+    assert_in_range(seen.by_reason[CPROF_WAIT_IO], 100000, seen_for + 2000000);
+    assert_true(seen.by_reason[CPROF_WAIT_IO] + seen.delayed > seen_for * 9 / 10);
+    looks_settle(looks, true);
+    assert_true(seen.by_reason[CPROF_WAIT_LOCK] > 0);
+    looks_free(looks);
+    pthread_mutex_lock(&mutex);
+    atomic_store(&over, true);
+    pthread_cond_broadcast(&never);
+    pthread_mutex_unlock(&mutex);
+    pthread_join(known, NULL);
+    close(ends[0]), close(ends[1]);
+    threads_disarm();
+    threads_close();
+    modules_free(modules);
+    assert_int_equal(budget_used(&budget), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -316,8 +461,10 @@ int main(void)
         cmocka_unit_test(a_file_is_a_disk_and_a_socket_has_a_peer),
         cmocka_unit_test(a_contended_mutex_names_its_holder),
         cmocka_unit_test(waits_keep_what_has_room_and_the_reason_of_the_rest),
+        cmocka_unit_test(waits_keep_their_time_until_they_have_names_and_no_longer_than_that),
 #ifdef __x86_64__
         cmocka_unit_test(waits_of_a_thread_are_told_apart_and_their_sum_is_exact),
+        cmocka_unit_test(a_wait_without_names_keeps_its_time_when_the_thread_goes_on),
 #endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
