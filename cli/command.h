@@ -27,7 +27,8 @@ struct command {
 
 extern const struct command command_run, command_top, command_flame, command_convert,
     command_merge, command_diff, command_spans, command_peek, command_list, command_tags,
-    command_query, command_watch, command_advise, command_serve, command_completion;
+    command_query, command_watch, command_leaks, command_advise, command_serve,
+    command_completion;
 
 /* Of running processes. */
 extern const struct command command_ps, command_start, command_stop, command_record,

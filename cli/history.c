@@ -199,28 +199,59 @@ static struct profile *read_span(struct gathering *g, const struct span *held)
     return join(g);
 }
 
+/* What is asked for of what there is. False, having said why: nothing. */
+static bool settle_span(const struct history *history, struct span *held, struct span *span)
+{
+    char error[FORMAT_ERROR_SIZE];
+    if (store_extent(history->folder, history->service, &held->from, &held->to, error) != 0) {
+        fail("%s", error);
+        return false;
+    }
+    *span = history->span;
+    if (span->to == 0)
+        span->to = held->to + 1;
+    if (span->from == 0)
+        span->from = held->from;
+    return true;
+}
+
 struct profile *history_load(const struct history *history, bool intervals,
                              const struct profile_filter *filter)
 {
-    char error[FORMAT_ERROR_SIZE];
     struct span held;
-    if (store_extent(history->folder, history->service, &held.from, &held.to, error) != 0) {
-        fail("%s", error);
+    struct gathering g = {
+        .history = history, .filter = filter, .count = intervals ? LOAD_INTERVALS : 1};
+    if (!settle_span(history, &held, &g.span))
         return NULL;
-    }
-    struct gathering g = {.history = history,
-                          .filter = filter,
-                          .span = history->span,
-                          .count = intervals ? LOAD_INTERVALS : 1};
-    if (g.span.to == 0)
-        g.span.to = held.to + 1;
-    if (g.span.from == 0)
-        g.span.from = held.from;
     if (g.span.from >= g.span.to)
         return fail_empty(&g, &held);
     struct profile *sum = read_span(&g, &held);
     begin_again(&g);
     return sum;
+}
+
+int history_each(const struct history *history, const struct history_visitor *visitor)
+{
+    char error[FORMAT_ERROR_SIZE];
+    struct span held, span;
+    if (!settle_span(history, &held, &span))
+        return EXIT_FAILED;
+    const struct gathering g = {.history = history};
+    if (span.from >= span.to) {
+        fail_empty(&g, &held);
+        return EXIT_FAILED;
+    }
+    const struct store_range range = {
+        .service = history->service, .from = span.from, .to = span.to};
+    const struct store_visitor store = {
+        .closure = visitor->closure, .take = visitor->take, .again = visitor->again};
+    visitor->begin(visitor->closure, &span);
+    progress_begin("reading", 0, history->folder);
+    int status = store_read(history->folder, &range, &store, error);
+    progress_end();
+    if (status == -ENOMEM || status == -ENOENT)
+        return fail("%s", status == -ENOMEM ? "out of memory" : error);
+    return status == 0 ? GO_ON : EXIT_FAILED;
 }
 
 /* ---- its end ---- */

@@ -54,6 +54,17 @@ uint64_t history_now(void);
 struct profile *history_load(const struct history *history, bool intervals,
                              const struct profile_filter *filter);
 
+/* Shows each of what the folder has to `take`, which owns it and ends the reading with anything
+ * but 0, having said why where that is not -ENOMEM; `again`: what was taken so far comes again.
+ * GO_ON, or EXIT_FAILED after having said why. */
+struct history_visitor {
+    void *closure;
+    void (*begin)(void *closure, const struct span *span); /* what is there lies in it */
+    int (*take)(void *closure, struct profile *interval);
+    void (*again)(void *closure);
+};
+int history_each(const struct history *history, const struct history_visitor *visitor);
+
 /* *end: when the last ends, in ns, of what `filter` selects among that; 0: there is nothing.
  * GO_ON, or EXIT_FAILED after having said why. What is damaged is left to history_load() to
  * tell. */

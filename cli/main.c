@@ -10,11 +10,11 @@
 #include "progress.h"
 
 static const struct command *const all[] = {
-    &command_run,   &command_ps,         &command_start,  &command_stop,  &command_record,
-    &command_dump,  &command_live,       &command_attach, &command_top,   &command_flame,
-    &command_diff,  &command_convert,    &command_merge,  &command_spans, &command_peek,
-    &command_list,  &command_tags,       &command_query,  &command_watch, &command_advise,
-    &command_serve, &command_completion,
+    &command_run,    &command_ps,      &command_start,      &command_stop,  &command_record,
+    &command_dump,   &command_live,    &command_attach,     &command_top,   &command_flame,
+    &command_diff,   &command_convert, &command_merge,      &command_spans, &command_peek,
+    &command_list,   &command_tags,    &command_query,      &command_watch, &command_leaks,
+    &command_advise, &command_serve,   &command_completion,
 };
 
 static void print_help(void)

@@ -10,7 +10,7 @@ from conftest import COMMAND, ROOT
 from test_read import one_line
 
 READING = ["run", "top", "flame", "diff", "convert", "merge", "spans", "peek", "list", "tags", "query",
-           "watch", "advise", "serve"]
+           "watch", "leaks", "advise", "serve"]
 # Of running processes.
 ASKING = ["ps", "start", "stop", "record", "dump", "live", "attach"]
 COMMANDS = ["run", *ASKING, *READING[1:], "completion"]
