@@ -1,5 +1,4 @@
 /* cprof serve: profiles in a browser, on this machine alone. */
-#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <spawn.h>
@@ -15,8 +14,9 @@
 #include "progress.h"
 #include "remote.h"
 #include "selection.h"
-
-#define MOST_FILES 2000 /* that are listed */
+#include "shelf.h"
+#include "store/read.h"
+#include "strip.h"
 
 enum { OPTION_PORT = OPTION_OWN, OPTION_OPEN };
 
@@ -24,6 +24,7 @@ extern char **environ;
 
 static const char help[] =
     "Usage: cprof serve [OPTIONS] [FILE|DIR|URL…]\n"
+    "       cprof serve --store DIR [OPTIONS]\n"
     "\n"
     "Lists profiles in a browser, opens them as flame graphs, several as their sum, and "
     "compares\n"
@@ -31,10 +32,14 @@ static const char help[] =
     "folder. A URL is asked each time that it is opened. Only this machine is answered, at an\n"
     "address that nobody can guess. Ctrl-C ends it.\n"
     "\n"
+    "  --store DIR     the history that CPROF_STORE_DIR=DIR keeps: each service's time as a "
+    "strip,\n"
+    "                  any part of it as a flame graph, two compared\n"
     "  --port N        the port to listen at; without it one that is free\n"
     "  --open          open the list in a browser\n" SELECTION_HELP "\n"
     "Example:\n"
-    "  cprof serve --open profiles/ http://localhost:6060\n";
+    "  cprof serve --open profiles/ http://localhost:6060\n"
+    "  cprof serve --open --store /var/lib/cprof\n";
 
 struct serve_options {
     struct selection selection;
@@ -43,71 +48,6 @@ struct serve_options {
     char *const *sources;
     size_t source_count;
 };
-
-/* --- what there is --- */
-
-struct shelf {
-    char *paths[MOST_FILES]; /* owned */
-    size_t count;
-};
-
-static void add_path(struct shelf *shelf, const char *folder, const char *name)
-{
-    char *path;
-    const size_t length = strlen(folder);
-    const char *slash = length == 0 || folder[length - 1] == '/' ? "" : "/";
-    if (shelf->count < MOST_FILES && asprintf(&path, "%s%s%s", folder, slash, name) >= 0)
-        shelf->paths[shelf->count++] = path;
-}
-
-static int compare_paths(const void *left, const void *right)
-{
-    return strcmp(*(char *const *)left, *(char *const *)right);
-}
-
-static void add_folder(struct shelf *shelf, const char *folder, DIR *entries)
-{
-    const size_t first = shelf->count;
-    const struct dirent *entry;
-    while ((entry = readdir(entries))) {
-        const struct format *format = format_by_path(entry->d_name);
-        if (entry->d_name[0] != '.' && format && format->read)
-            add_path(shelf, folder, entry->d_name);
-    }
-    qsort(shelf->paths + first, shelf->count - first, sizeof(*shelf->paths), compare_paths);
-}
-
-static struct shelf *shelf_make(const struct serve_options *options)
-{
-    struct shelf *shelf = calloc(1, sizeof(*shelf));
-    for (size_t i = 0; shelf && i < options->source_count; i++) {
-        const char *source = options->sources[i];
-        DIR *entries = remote_is(source) ? NULL : opendir(source);
-        if (entries)
-            add_folder(shelf, source, entries);
-        else
-            add_path(shelf, "", source);
-        if (entries)
-            closedir(entries);
-    }
-    return shelf;
-}
-
-static void shelf_free(struct shelf *shelf)
-{
-    for (size_t i = 0; shelf && i < shelf->count; i++)
-        free(shelf->paths[i]);
-    free(shelf);
-}
-
-/* The file of that name, if it is on the list: nothing else is read. */
-static char *shelf_find(const struct shelf *shelf, const char *path)
-{
-    for (size_t i = 0; i < shelf->count; i++)
-        if (strcmp(shelf->paths[i], path) == 0)
-            return shelf->paths[i];
-    return NULL;
-}
 
 /* --- pages --- */
 
@@ -147,6 +87,16 @@ static void put_encoded(struct buffer *out, const char *text)
     }
 }
 
+static int write_services(const struct serve_options *options, struct buffer *out)
+{
+    begin_page(out);
+    put(out, "<h1>Services</h1><ul>");
+    if (strip_write_services(options->selection.history.folder, out) != GO_ON)
+        put(out, "<li>The history could not be read; the terminal says why.");
+    put(out, "</ul>");
+    return 200;
+}
+
 static int write_list(const struct shelf *shelf, struct buffer *out)
 {
     begin_page(out);
@@ -166,17 +116,22 @@ static int write_list(const struct shelf *shelf, struct buffer *out)
     return 200;
 }
 
-static int write_view(const struct serve_options *options, char *const *paths, size_t count,
-                      struct buffer *out)
+/* Frees it. */
+static int write_profile(struct profile *profile, struct buffer *out)
 {
-    struct profile *profile = selection_load(&options->selection, paths, count);
-    if (!profile)
-        return write_message(out, 500, "It could not be read; the terminal says why.");
     int status = html_write_page(profile, NULL, out);
     profile_free(profile);
     if (status)
         out->error = status;
     return 200;
+}
+
+static int write_view(const struct serve_options *options, char *const *paths, size_t count,
+                      struct buffer *out)
+{
+    struct profile *profile = selection_load(&options->selection, paths, count);
+    return profile ? write_profile(profile, out)
+                   : write_message(out, 500, "It could not be read; the terminal says why.");
 }
 
 static int write_comparison(struct comparison_side sides[SIDES], const char *const names[SIDES],
@@ -193,13 +148,9 @@ static int write_comparison(struct comparison_side sides[SIDES], const char *con
     return 200;
 }
 
-static int write_diff(const struct serve_options *options, char *const *paths,
-                      struct buffer *out)
+static int compare(struct profile *base, struct profile *new, const char *const names[SIDES],
+                   struct buffer *out)
 {
-    const char *const names[SIDES] = {paths[SIDE_BASE], paths[SIDE_NEW]};
-    struct profile *base = selection_load(&options->selection, &paths[SIDE_BASE], 1);
-    struct profile *new =
-        base ? selection_load(&options->selection, &paths[SIDE_NEW], 1) : NULL;
     struct comparison_side sides[SIDES] = {{.profile = base}, {.profile = new}};
     int status = new ? write_comparison(sides, names, out)
                      : write_message(out, 500, "It could not be read; the terminal says why.");
@@ -208,12 +159,143 @@ static int write_diff(const struct serve_options *options, char *const *paths,
     return status;
 }
 
+static int write_diff(const struct serve_options *options, char *const *paths,
+                      struct buffer *out)
+{
+    const char *const names[SIDES] = {paths[SIDE_BASE], paths[SIDE_NEW]};
+    struct profile *base = selection_load(&options->selection, &paths[SIDE_BASE], 1);
+    struct profile *new =
+        base ? selection_load(&options->selection, &paths[SIDE_NEW], 1) : NULL;
+    return compare(base, new, names, out);
+}
+
+/* --- pages of history --- */
+
+/* What is asked of a store; `to` 0: as far as there is. */
+struct times {
+    const char *service;
+    struct span spans[SIDES];
+};
+
+static bool take_times(struct times *times, char *query)
+{
+    struct span *new = &times->spans[SIDE_NEW], *base = &times->spans[SIDE_BASE];
+    const struct {
+        const char *name;
+        uint64_t *to;
+    } fields[] = {{"from", &new->from},
+                  {"to", &new->to},
+                  {"base-from", &base->from},
+                  {"base-to", &base->to}};
+    char *name, *value;
+    while (loopback_parameter(&query, &name, &value)) {
+        if (strcmp(name, "s") == 0)
+            times->service = value;
+        for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++)
+            if (strcmp(name, fields[i].name) == 0 && *value &&
+                !times_parse(value, history_now(), fields[i].to))
+                return false;
+    }
+    return true;
+}
+
+/* Without a time it is all of it; without a base as long a time right before. */
+static int settle_times(const char *folder, struct times *times)
+{
+    struct span *new = &times->spans[SIDE_NEW], *base = &times->spans[SIDE_BASE], held;
+    char error[FORMAT_ERROR_SIZE];
+    if (store_extent(folder, times->service, &held.from, &held.to, error) != 0)
+        return fail("%s", error);
+    new->from = new->from ? new->from : held.from;
+    new->to = new->to ? new->to : held.to;
+    if (new->from >= new->to)
+        return fail("%s: a time has to end after its beginning", folder);
+    const uint64_t length = new->to - new->from;
+    if (!base->from)
+        base->from = base->to > length ? base->to - length : new->from - length;
+    base->to = base->to ? base->to : base->from + length;
+    return GO_ON;
+}
+
+static struct profile *load_side(const struct serve_options *options, const struct times *times,
+                                 enum side side, bool intervals)
+{
+    struct selection selection = options->selection;
+    selection.intervals = intervals;
+    selection.history.service = times->service;
+    selection.history.span = times->spans[side];
+    return selection_load(&selection, NULL, 0);
+}
+
+static int write_time(const struct serve_options *options, const struct times *times,
+                      struct buffer *out)
+{
+    struct profile *profile = load_side(options, times, SIDE_NEW, true);
+    return profile ? write_profile(profile, out)
+                   : write_message(out, 500, "It could not be read; the terminal says why.");
+}
+
+#define SPAN_TEXT_SIZE (2 * TIMES_TEXT_SIZE + 2)
+
+/* As --base and --new take it: "2026-01-31 14:00:00..15:00:00". */
+static void write_span(char text[SPAN_TEXT_SIZE], const struct span *span)
+{
+    char from[TIMES_TEXT_SIZE], to[TIMES_TEXT_SIZE];
+    times_write(from, span->from);
+    times_write(to, span->to);
+    const size_t day = strcspn(from, " ") + 1;
+    snprintf(text, SPAN_TEXT_SIZE, "%s..%s", from, strncmp(from, to, day) == 0 ? to + day : to);
+}
+
+static int write_two_times(const struct serve_options *options, const struct times *times,
+                           struct buffer *out)
+{
+    char texts[SIDES][SPAN_TEXT_SIZE];
+    for (enum side side = 0; side < SIDES; side++)
+        write_span(texts[side], &times->spans[side]);
+    const char *const names[SIDES] = {texts[SIDE_BASE], texts[SIDE_NEW]};
+    struct profile *base = load_side(options, times, SIDE_BASE, false);
+    return compare(base, base ? load_side(options, times, SIDE_NEW, false) : NULL, names, out);
+}
+
+static int write_strip(const struct serve_options *options, const struct times *times,
+                       struct buffer *out)
+{
+    const struct history history = {.folder = options->selection.history.folder,
+                                    .service = times->service,
+                                    .span = times->spans[SIDE_NEW]};
+    return strip_write_page(&history, out) == GO_ON
+               ? 200
+               : write_message(out, 404,
+                               "There is nothing of that; the terminal says what is.");
+}
+
+static int write_history(const struct serve_options *options, const char *page, char *query,
+                         struct buffer *out)
+{
+    struct times times = {0};
+    if (!*page)
+        return write_services(options, out);
+    if (!take_times(&times, query) || !times.service)
+        return write_message(out, 404, "A service, and times such as 2026-01-31 14:00 or -2h.");
+    if (strcmp(page, "history") == 0)
+        return write_strip(options, &times, out);
+    if (settle_times(options->selection.history.folder, &times) != GO_ON)
+        return write_message(out, 500, "There is no such time; the terminal says why.");
+    if (strcmp(page, "view") == 0)
+        return write_time(options, &times, out);
+    return strcmp(page, "diff") == 0 ? write_two_times(options, &times, out)
+                                     : write_message(out, 404, "There is no such page.");
+}
+
+/* --- all pages --- */
+
 static int write_page(const struct serve_options *options, const struct shelf *shelf,
                       const char *page, char *query, struct buffer *out)
 {
-    char *paths[MOST_FILES], *name, *value;
+    char *paths[SHELF_MOST], *name, *value;
     size_t count = 0;
-    while (count < MOST_FILES && loopback_parameter(&query, &name, &value)) {
+    while (count < SHELF_MOST && loopback_parameter(&query, &name, &value)) {
         char *path = strcmp(name, "f") == 0 ? shelf_find(shelf, value) : NULL;
         if (!path)
             return write_message(out, 404, "There is no such profile on the list.");
@@ -232,10 +314,12 @@ static int write_page(const struct serve_options *options, const struct shelf *s
 static int answer(void *closure, const char *page, const char *query, struct buffer *out)
 {
     const struct serve_options *options = closure;
-    struct shelf *shelf = shelf_make(options);
+    struct shelf *shelf = shelf_make(options->sources, options->source_count);
     char *copy = strdup(query);
     int status = 500;
-    if (shelf && copy)
+    if (shelf && copy && options->selection.history.folder)
+        status = write_history(options, page, copy, out);
+    else if (shelf && copy)
         status = write_page(options, shelf, page, copy, out);
     progress_end();
     free(copy);
@@ -281,6 +365,9 @@ static int take_option(void *closure, int option, char *argument)
 static int check_sources(const struct serve_options *options)
 {
     struct stat info;
+    const char *store = options->selection.history.folder;
+    if (store && stat(store, &info))
+        return fail("%s: %s", store, strerror(errno));
     for (size_t i = 0; i < options->source_count; i++) {
         const char *source = options->sources[i];
         if (!remote_is(source) && stat(source, &info))
@@ -294,6 +381,7 @@ static int run(int argc, char **argv)
     static const struct option known[] = {
         {"port", required_argument, NULL, OPTION_PORT},
         {"open", no_argument, NULL, OPTION_OPEN},
+        {"store", required_argument, NULL, OPTION_STORE},
         SELECTION_OPTIONS,
         {0},
     };
@@ -304,8 +392,12 @@ static int run(int argc, char **argv)
     int status = parse_options(&command_serve, argc, argv, "", known, take_option, &options);
     if (status != GO_ON)
         return status;
+    if (options.selection.history.folder && optind < argc)
+        return wrong_usage(&command_serve, "files or --store, not both");
     options.sources = optind < argc ? argv + optind : current;
     options.source_count = optind < argc ? (size_t)(argc - optind) : 1;
+    if (options.selection.history.folder)
+        options.source_count = 0;
     status = check_sources(&options);
     if (status != GO_ON)
         return status;

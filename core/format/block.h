@@ -15,6 +15,9 @@
  *     (a row, one for each column) and one of samples 3 + columns (stack, link, label set,
  *     values).
  *
+ * What a strip of time shows of it stands in gzip's own header, for those who unpack nothing
+ * (digest.h).
+ *
  * Ids count from 1 in the order of a table; 0 is the zero value, as in profile.h. A value but a
  * sheet's first is stored less factor times the first: nanoseconds that are samples times the
  * period become zeros.

@@ -5,6 +5,9 @@
 #include <string.h>
 
 #include "format/columns.h"
+#include "format/digest.h"
+#include "format/gzip.h"
+#include "format/summary.h"
 #include "profile/carry.h"
 #include "profile/memory.h"
 
@@ -24,6 +27,10 @@ struct interval {
     profile_id attributes[PROFILE_COMMENTS + 1];
     size_t layout;
     struct columns samples[PROFILE_SHEETS_MAX];
+    struct {
+        profile_id service, type, unit;
+        int64_t total;
+    } shown; /* in the digest */
 };
 
 struct block_writer {
@@ -165,6 +172,18 @@ static int add_attributes(struct profile *shared, const struct profile *p,
     return 0;
 }
 
+/* For the digest. */
+static void add_shown(struct block_writer *writer, const struct profile *p,
+                      struct interval *interval)
+{
+    const size_t column = profile_default_column(p);
+    const char *service = profile_service(p);
+    interval->shown.service = profile_string(writer->shared, service != NULL ? service : "");
+    interval->shown.type = profile_string(writer->shared, profile_type(p, column));
+    interval->shown.unit = profile_string(writer->shared, profile_unit(p, column));
+    interval->shown.total = digest_total(p, column);
+}
+
 static int add_head(struct block_writer *writer, const struct profile *p,
                     struct interval *interval)
 {
@@ -178,6 +197,7 @@ static int add_head(struct block_writer *writer, const struct profile *p,
     if (number < 0)
         return number;
     interval->layout = (size_t)number;
+    add_shown(writer, p, interval);
     return 0;
 }
 
@@ -626,9 +646,38 @@ static int write_shared(struct block_writer *writer, struct buffer *out)
     return status == 0 ? write_labels(out, p) : status;
 }
 
+/* The digest; without one where it does not fit, the block is as good. */
+static int write_digest(const struct block_writer *writer, struct buffer *out)
+{
+    const struct profile *p = writer->shared;
+    struct digest digest = {.service = ""};
+    bool fits = true;
+    if (columns_init(&digest.intervals, writer->intervals.count, DIGEST_WIDTH) != 0)
+        return -ENOMEM;
+    for (size_t i = 0; i < digest.intervals.rows; i++) {
+        const struct interval *interval = interval_at(writer, i);
+        const size_t type = digest_type(&digest, profile_text(p, interval->shown.type),
+                                        profile_text(p, interval->shown.unit));
+        const uint64_t cells[DIGEST_WIDTH] = {
+            [DIGEST_TIME] = interval->header.time_ns,
+            [DIGEST_DURATION] = interval->header.duration_ns,
+            [DIGEST_TOTAL] = (uint64_t)interval->shown.total,
+            [DIGEST_TYPE] = type,
+        };
+        memcpy(columns_row(&digest.intervals, i), cells, sizeof(cells));
+        fits = fits && type < DIGEST_TYPES;
+        if (i == 0)
+            digest.service = profile_text(p, interval->shown.service);
+    }
+    if (fits)
+        digest_write(&digest, out);
+    columns_free(&digest.intervals);
+    return out->error;
+}
+
 int block_writer_end(struct block_writer *writer, struct buffer *out)
 {
-    struct buffer raw = {0};
+    struct buffer raw = {0}, digest = {0};
     buffer_append(&raw, BLOCK_MAGIC, BLOCK_MAGIC_SIZE);
     int status = write_shared(writer, &raw);
     if (status == 0)
@@ -640,7 +689,10 @@ int block_writer_end(struct block_writer *writer, struct buffer *out)
     if (status == 0)
         status = raw.error;
     if (status == 0)
-        status = buffer_gzip(&raw, out, PACKING);
+        status = write_digest(writer, &digest);
+    if (status == 0)
+        status = gzip_pack(&raw, &digest, out, PACKING);
+    buffer_free(&digest);
     buffer_free(&raw);
     return status;
 }

@@ -8,6 +8,7 @@
 #include "format/refuse.h"
 
 #define GZIP_WINDOW (15 + 16) /* the largest window, with gzip's own header */
+#define GZIP_UNIX 3
 #define STEP ((size_t)65536)
 
 static int zlib_errno(int status)
@@ -17,12 +18,25 @@ static int zlib_errno(int status)
 
 int buffer_gzip(const struct buffer *in, struct buffer *out, int level)
 {
+    return gzip_pack(in, NULL, out, level);
+}
+
+int gzip_pack(const struct buffer *in, const struct buffer *extra, struct buffer *out,
+              int level)
+{
     z_stream stream = {0};
+    gz_header head = {.os = GZIP_UNIX};
     if (in->size > UINT_MAX)
         return -EFBIG;
     int status = deflateInit2(&stream, level, Z_DEFLATED, GZIP_WINDOW, 8, Z_DEFAULT_STRATEGY);
     if (status != Z_OK)
         return status == Z_STREAM_ERROR ? -EINVAL : -ENOMEM;
+    if (extra != NULL && extra->size > 0) {
+        head.extra = extra->data;
+        head.extra_len = (uInt)extra->size;
+        head.hcrc = 1;
+        deflateSetHeader(&stream, &head);
+    }
     stream.next_in = in->data;
     stream.avail_in = (uInt)in->size;
     do {

@@ -12,6 +12,11 @@ static inline bool gzip_detect(const unsigned char *data, size_t size)
     return size >= 2 && data[0] == 0x1f && data[1] == 0x8b;
 }
 
+/* buffer_gzip(), with bytes for the header's extra field, 65,535 at most, and the header's own
+ * checksum; NULL: neither. */
+int gzip_pack(const struct buffer *in, const struct buffer *extra, struct buffer *out,
+              int level);
+
 /* The data unpacked, up to 64 MiB or 128 times its size, whichever is more, and never more than
  * FORMAT_MAX_INFLATED. 0 or a negative errno with a line in `error`; `raw` is the caller's. */
 int gzip_unpack(const unsigned char *data, size_t size, struct buffer *raw,

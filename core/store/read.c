@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "format/block.h"
+#include "format/digest.h"
+#include "format/summary.h"
 #include "store/entry.h"
 #include "store/files.h"
 #include "store/store.h"
@@ -17,7 +19,10 @@
 
 struct reading {
     const struct store_range *range;
-    const struct store_visitor *visitor;
+    const struct store_visitor *visitor; /* of profiles, or */
+    const struct store_survey *survey;   /* of marks */
+    void (*again)(void *closure);        /* theirs */
+    void *closure;
     const char *path;
     int folder;
     struct entries entries;
@@ -82,18 +87,25 @@ static void tell_damaged(const struct reading *r, const char *name, const char *
         r->visitor->damaged(r->visitor->closure, line);
 }
 
-/* -ENOENT: it has gone. */
-static int read_entry(struct reading *r, const struct entry *entry)
+/* Its descriptor; -ENOENT: it has gone. */
+static int open_entry(const struct reading *r, const struct entry *entry,
+                      char name[ENTRY_NAME_SIZE])
 {
-    char name[ENTRY_NAME_SIZE], why[FORMAT_ERROR_SIZE] = "is damaged";
-    unsigned char *data = NULL;
     if (entry->unique == r->half)
         entry_write_half_name(name, entry->unique);
     else
         entry_write_name(name, entry);
     int file = openat(r->folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    return file < 0 ? -errno : file;
+}
+
+static int read_entry(struct reading *r, const struct entry *entry)
+{
+    char name[ENTRY_NAME_SIZE], why[FORMAT_ERROR_SIZE] = "is damaged";
+    unsigned char *data = NULL;
+    int file = open_entry(r, entry, name);
     if (file < 0)
-        return -errno;
+        return file;
     int status = files_load(file, entry->size, entry->crc, &data);
     close(file);
     const struct block_visitor visitor = {.closure = r, .wants = wants, .take = take};
@@ -112,15 +124,6 @@ static bool is_asked_for(const struct store_range *range, const struct entry *en
            entry->from < range->to && entry->to >= range->from;
 }
 
-static int read_all(struct reading *r)
-{
-    int status = list(r);
-    for (size_t i = 0; status == 0 && i < r->entries.count; i++)
-        if (is_asked_for(r->range, &r->entries.list[i]))
-            status = read_entry(r, &r->entries.list[i]);
-    return status;
-}
-
 static int open_folder(const char *path, int *folder, char error[FORMAT_ERROR_SIZE])
 {
     *folder = files_open_folder(path);
@@ -129,24 +132,147 @@ static int open_folder(const char *path, int *folder, char error[FORMAT_ERROR_SI
     return *folder < 0 ? *folder : 0;
 }
 
+static int read_all(struct reading *r, int (*read_one)(struct reading *, const struct entry *))
+{
+    int status = list(r);
+    for (size_t i = 0; status == 0 && i < r->entries.count; i++)
+        if (is_asked_for(r->range, &r->entries.list[i]))
+            status = read_one(r, &r->entries.list[i]);
+    return status;
+}
+
+/* Again and again while others rewrite what is to be read. */
+static int read_folder(struct reading *r,
+                       int (*read_one)(struct reading *, const struct entry *))
+{
+    int status = open_folder(r->path, &r->folder, r->error);
+    if (status != 0)
+        return status;
+    r->error[0] = '\0';
+    status = read_all(r, read_one);
+    for (int i = 1; i < TRIES && status == -ENOENT; i++) {
+        r->again(r->closure);
+        status = read_all(r, read_one);
+    }
+    if (status != 0 && r->error[0] == '\0')
+        snprintf(r->error, FORMAT_ERROR_SIZE, "%.200s: %s", r->path, strerror(-status));
+    entries_free(&r->entries);
+    close(r->folder);
+    return status;
+}
+
 int store_read(const char *path, const struct store_range *range,
                const struct store_visitor *visitor, char error[FORMAT_ERROR_SIZE])
 {
-    struct reading r = {.range = range, .visitor = visitor, .path = path, .error = error};
-    int status = open_folder(path, &r.folder, error);
-    if (status != 0)
-        return status;
-    error[0] = '\0';
-    status = read_all(&r);
-    for (int i = 1; i < TRIES && status == -ENOENT; i++) {
-        visitor->again(visitor->closure);
-        status = read_all(&r);
+    struct reading r = {.range = range,
+                        .visitor = visitor,
+                        .path = path,
+                        .error = error,
+                        .again = visitor->again,
+                        .closure = visitor->closure};
+    return read_folder(&r, read_entry);
+}
+
+/* ---- surveys ---- */
+
+static void show_mark(const struct reading *r, const struct store_mark *mark)
+{
+    if (mark->from < r->range->to && mark->to >= r->range->from)
+        r->survey->mark(r->survey->closure, mark);
+}
+
+static void show_digest(const struct reading *r, const struct digest *digest)
+{
+    for (size_t i = 0; i < digest->intervals.rows; i++) {
+        const uint64_t *row = columns_row(&digest->intervals, i);
+        const uint64_t from = row[DIGEST_TIME], length = row[DIGEST_DURATION];
+        const struct store_mark mark = {.service = digest->service,
+                                        .type = digest->types[row[DIGEST_TYPE]].name,
+                                        .unit = digest->types[row[DIGEST_TYPE]].unit,
+                                        .from = from,
+                                        .to = length <= UINT64_MAX - from ? from + length
+                                                                          : UINT64_MAX,
+                                        .total = (int64_t)row[DIGEST_TOTAL]};
+        show_mark(r, &mark);
     }
-    if (status != 0 && error[0] == '\0')
-        snprintf(error, FORMAT_ERROR_SIZE, "%.200s: %s", path, strerror(-status));
-    entries_free(&r.entries);
-    close(r.folder);
+}
+
+static int mark_interval(void *closure, struct profile *interval)
+{
+    const struct reading *r = closure;
+    const struct profile_header *header = profile_header_const(interval);
+    const size_t column = profile_default_column(interval);
+    const char *service = profile_service(interval);
+    const struct store_mark mark = {.service = service != NULL ? service : "",
+                                    .type = profile_type(interval, column),
+                                    .unit = profile_unit(interval, column),
+                                    .from = header->time_ns,
+                                    .to = header->time_ns + header->duration_ns,
+                                    .total = digest_total(interval, column)};
+    show_mark(r, &mark);
+    profile_free(interval);
+    return 0;
+}
+
+/* One without a digest is read in full. */
+static int survey_whole(struct reading *r, const struct entry *entry, int file)
+{
+    char why[FORMAT_ERROR_SIZE];
+    unsigned char *data = NULL;
+    const struct block_visitor visitor = {.closure = r, .take = mark_interval};
+    int status = files_load(file, entry->size, entry->crc, &data);
+    if (status == 0)
+        status = block_read(data, entry->size, &visitor, why);
+    free(data);
+    return status == -EBADMSG ? 0 : status;
+}
+
+/* The digest of a file, of which mostly little needs to be read. */
+static int load_digest(int file, struct digest *digest)
+{
+    static const size_t steps[] = {4096, DIGEST_MOST};
+    int status = -EAGAIN;
+    for (size_t i = 0; status == -EAGAIN && i < sizeof steps / sizeof *steps; i++) {
+        unsigned char *data = malloc(steps[i]);
+        if (data == NULL)
+            return -ENOMEM;
+        ssize_t got = pread(file, data, steps[i], 0);
+        status = got < 0 ? -errno : digest_read(data, (size_t)got, digest);
+        free(data);
+    }
     return status;
+}
+
+static int survey_entry(struct reading *r, const struct entry *entry)
+{
+    char name[ENTRY_NAME_SIZE];
+    struct digest digest;
+    int file = open_entry(r, entry, name);
+    if (file < 0)
+        return file;
+    int status = load_digest(file, &digest);
+    if (status == 0) {
+        show_digest(r, &digest);
+        digest_free(&digest);
+    } else if (status == -ENODATA) {
+        status = survey_whole(r, entry, file);
+    } else if (status == -EBADMSG || status == -EAGAIN) {
+        status = 0;
+    }
+    close(file);
+    return status;
+}
+
+int store_survey(const char *path, const struct store_range *range,
+                 const struct store_survey *survey, char error[FORMAT_ERROR_SIZE])
+{
+    struct reading r = {.range = range,
+                        .survey = survey,
+                        .path = path,
+                        .error = error,
+                        .again = survey->again,
+                        .closure = survey->closure};
+    return read_folder(&r, survey_entry);
 }
 
 int store_extent(const char *path, const char *service, uint64_t *from, uint64_t *to,

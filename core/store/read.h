@@ -31,6 +31,25 @@ struct store_visitor {
 int store_read(const char *folder, const struct store_range *range,
                const struct store_visitor *visitor, char error[FORMAT_ERROR_SIZE]);
 
+/* How much there was when: an interval of a block's digest (format/digest.h). Texts are valid
+ * until the call returns. */
+struct store_mark {
+    const char *service, *type, *unit;
+    uint64_t from, to;
+    int64_t total;
+};
+
+/* Shows a mark of each interval that touches the range, without unpacking what has a digest: a
+ * month of a service takes a moment. Damaged files are passed over, and `again` begins anew, as
+ * above. 0 or a negative errno with a line in `error`. */
+struct store_survey {
+    void *closure;
+    void (*mark)(void *closure, const struct store_mark *mark);
+    void (*again)(void *closure);
+};
+int store_survey(const char *folder, const struct store_range *range,
+                 const struct store_survey *survey, char error[FORMAT_ERROR_SIZE]);
+
 /* What the folder has of a service (NULL: of all): *from and *to are 0 where it has nothing. */
 int store_extent(const char *folder, const char *service, uint64_t *from, uint64_t *to,
                  char error[FORMAT_ERROR_SIZE]);

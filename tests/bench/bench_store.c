@@ -4,7 +4,9 @@
  * that are frequent mostly the same; names and files as long as Python's are. 61
  * different intervals come in turn: to make one costs more than to keep it.
  *
- *     bench_store [FOLDER]    keeps FOLDER; without it, a folder of its own that goes
+ *     bench_store [FOLDER]         keeps FOLDER; without it, a folder of its own that goes
+ *     bench_store --month FOLDER   30 days in FOLDER as the default ages leave them, and how
+ * long a strip of their time takes
  */
 #include <dirent.h>
 #include <stdio.h>
@@ -83,7 +85,7 @@ static profile_id thread(struct profile *p, uint32_t number)
     return profile_labels(p, labels, 2);
 }
 
-static struct profile *interval(void)
+static struct profile *interval(uint64_t seconds)
 {
     struct profile *p = profile_new(NULL);
     memset(made, 0, sizeof made);
@@ -92,8 +94,8 @@ static struct profile *interval(void)
     profile_set_period(p, 0, "cpu", "nanoseconds", 10000000);
     profile_set_text(p, PROFILE_RESOURCE, "service.name", "shop");
     profile_set_number(p, PROFILE_RESOURCE, "process.pid", 4711);
-    profile_header(p)->duration_ns = 10 * NS_PER_SECOND;
-    for (int i = 0; i < STACKS; i++) {
+    profile_header(p)->duration_ns = seconds * NS_PER_SECOND;
+    for (uint64_t i = 0; i < STACKS * seconds / 10; i++) {
         uint32_t which = random_below(random_below(POOL) + 1);
         int64_t count = 1 + random_below(4);
         profile_add(p, 0, stack(p, which), 0, thread(p, random_below(THREADS)),
@@ -152,16 +154,74 @@ static void print_reading(const char *path, uint64_t from, uint64_t to, const ch
            (double)(clock_ns(CLOCK_MONOTONIC) - start) / 1e6);
 }
 
+/* ---- a month ---- */
+
+static void add_mark(void *closure, const struct store_mark *mark)
+{
+    *(int64_t *)closure += mark->total / 10000000;
+}
+
+static void print_survey(const char *path, const char *what)
+{
+    char error[FORMAT_ERROR_SIZE] = "";
+    int64_t samples = 0;
+    const struct store_range range = {.service = "shop", .to = UINT64_MAX};
+    const struct store_survey survey = {.closure = &samples, .mark = add_mark, .again = again};
+    uint64_t start = clock_ns(CLOCK_MONOTONIC);
+    if (store_survey(path, &range, &survey, error) != 0)
+        printf("%s\n", error);
+    printf("a strip of %-12s %10lld samples  %8.1f ms\n", what, (long long)samples,
+           (double)(clock_ns(CLOCK_MONOTONIC) - start) / 1e6);
+}
+
+/* Intervals of that length from one time to another. */
+static void put_all(struct store *store, uint64_t seconds, uint64_t from, uint64_t to)
+{
+    enum { IN_TURN = 5 };
+    struct profile *different[IN_TURN];
+    const uint64_t length = seconds * NS_PER_SECOND;
+    size_t size;
+    for (size_t i = 0; i < IN_TURN; i++)
+        different[i] = interval(seconds);
+    for (uint64_t i = 0; from + length <= to; from += length, i++) {
+        profile_header(different[i % IN_TURN])->time_ns = from;
+        store_put(store, different[i % IN_TURN], from + length, &size);
+        if (store_wants_tending(store))
+            store_tend(store, from + length);
+    }
+    for (size_t i = 0; i < IN_TURN; i++)
+        profile_free(different[i]);
+}
+
+static void month(struct store *store, const char *path)
+{
+    const uint64_t hour = 3600 * NS_PER_SECOND;
+    const uint64_t end = clock_ns(CLOCK_REALTIME) / hour * hour;
+    size_t files;
+    put_all(store, 3600, end - 719 * hour, end - 24 * hour);
+    put_all(store, 60, end - 24 * hour, end - hour);
+    put_all(store, 10, end - hour, end);
+    double size = (double)size_of_folder(path, &files) / 1e6;
+    printf("30 days in the store        %6.1f MB (%zu files)\n", size, files);
+    print_survey(path, "30 days");
+}
+
 int main(int argc, char **argv)
 {
+    const bool is_month = argc == 3 && strcmp(argv[1], "--month") == 0;
     char own[] = "/tmp/cprof-bench-store-XXXXXX", error[FORMAT_ERROR_SIZE];
-    const char *path = argc > 1 ? argv[1] : mkdtemp(own);
+    const char *path = is_month ? argv[2] : argc > 1 ? argv[1] : mkdtemp(own);
     struct store_options options = {.folder = path, .service = "shop", .limit = STORE_LIMIT};
     ages_parse(AGES_DEFAULT, &options.ages);
     struct store *store = store_open(&options, error, sizeof error);
     if (store == NULL) {
         fprintf(stderr, "%s\n", error);
         return 1;
+    }
+    if (is_month) {
+        month(store, path);
+        store_close(store);
+        return 0;
     }
     const uint64_t end = clock_ns(CLOCK_REALTIME);
     const uint64_t begin = end - INTERVALS * 10 * NS_PER_SECOND;
@@ -170,7 +230,7 @@ int main(int argc, char **argv)
     struct profile *different[DIFFERENT];
     for (size_t i = 0; i < DIFFERENT; i++) {
         struct buffer file = {0};
-        different[i] = interval();
+        different[i] = interval(10);
         format_pprof.write(different[i], &file);
         single += file.size;
         buffer_free(&file);
@@ -200,6 +260,7 @@ int main(int argc, char **argv)
            (double)(putting + tending) / INTERVALS / 1e8);
     print_reading(path, end - 3600 * NS_PER_SECOND, end, "the last hour");
     print_reading(path, begin, end, "the day");
+    print_survey(path, "the day");
     if (argc <= 1) {
         for (int i = 0; i < 400; i++)
             store_tend(store, end + 7 * 86400 * NS_PER_SECOND);

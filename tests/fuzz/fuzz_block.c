@@ -1,5 +1,6 @@
 /* Blocks: what could be read must survive as every format's does, and be a block again. */
 #include "format/block.h"
+#include "format/digest.h"
 #include "fuzz_format.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -34,6 +35,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     } else {
         check(error[0] != '\0');
     }
+    struct digest digest;
+    if (digest_read(data, size, &digest) == 0)
+        digest_free(&digest);
     buffer_free(&again);
     block_writer_free(writer);
     return fuzz_format(&format_block, data, size);

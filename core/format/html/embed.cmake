@@ -1,7 +1,8 @@
-# cmake -DPAGE=page.html -DSTYLE=style.css -DSCRIPTS=a.js,b.js -DOUT=page.c -P embed.cmake
+# cmake -DPAGE=page.html -DSTYLE=style.css -DSCRIPTS=a.js,b.js -DOUT=page.c -DNAME=html_page
+#       -DHEADER=format/html/page.h -P embed.cmake
 #
-# Puts the style sheet and the scripts into the page and writes it as two C arrays: all up to
-# the place of the profile, and all after it.
+# Puts the style sheet and the scripts into the page and writes it as two C arrays, NAME_head and
+# NAME_tail, which HEADER declares: all up to the place of the profile, and all after it.
 
 cmake_minimum_required(VERSION 3.18)
 string(REPLACE "," ";" SCRIPTS "${SCRIPTS}")
@@ -48,6 +49,6 @@ string(LENGTH "${mark}" length)
 math(EXPR after "${at} + ${length}")
 string(SUBSTRING "${page}" 0 ${at} head)
 string(SUBSTRING "${page}" ${after} -1 tail)
-write_array(html_page_head "${head}" head)
-write_array(html_page_tail "${tail}" tail)
-file(WRITE ${OUT} "/* Made by embed.cmake from the sources of the page. */\n#include \"format/html/page.h\"\n\n${head}\n${tail}")
+write_array(${NAME}_head "${head}" head)
+write_array(${NAME}_tail "${tail}" tail)
+file(WRITE ${OUT} "/* Made by embed.cmake from the sources of the page. */\n#include \"${HEADER}\"\n\n${head}\n${tail}")

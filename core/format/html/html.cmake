@@ -8,7 +8,8 @@ set(html_page ${CMAKE_CURRENT_BINARY_DIR}/html_page.c)
 add_custom_command(
   OUTPUT ${html_page}
   COMMAND ${CMAKE_COMMAND} -DPAGE=${html_folder}/page.html -DSTYLE=${html_folder}/style.css
-          -DSCRIPTS=${html_script_list} -DOUT=${html_page} -P ${html_folder}/embed.cmake
+          -DSCRIPTS=${html_script_list} -DOUT=${html_page} -DNAME=html_page
+          -DHEADER=format/html/page.h -P ${html_folder}/embed.cmake
   DEPENDS ${html_folder}/page.html ${html_folder}/style.css ${html_scripts}
           ${html_folder}/embed.cmake
   COMMENT "Embedding the flame graph page" VERBATIM)

@@ -10,6 +10,7 @@
 
 #include "format/block.h"
 #include "format/columns.h"
+#include "format/digest.h"
 #include "profile/combine.h"
 #include "samples.h"
 
@@ -288,6 +289,61 @@ static void a_small_block_does_not_unfold_without_bound(void **state)
     buffer_free(&raw);
 }
 
+/* Without unpacking: which service, and of each interval when it was and how much it has. */
+static void a_digest_says_how_much_there_was_when(void **state)
+{
+    (void)state;
+    struct profile *profiles[MANY + 1];
+    make(profiles);
+    struct buffer bytes = block_of(profiles, MANY + 1);
+    struct digest digest;
+    assert_int_equal(digest_read(bytes.data, 11, &digest), -EAGAIN);
+    assert_int_equal(digest_read(bytes.data, bytes.size, &digest), 0);
+    assert_string_equal(digest.service, "checkout");
+    assert_int_equal(digest.intervals.rows, MANY + 1);
+    for (size_t i = 0; i <= MANY; i++) {
+        const uint64_t *row = columns_row(&digest.intervals, i);
+        const struct profile_header *header = profile_header_const(profiles[i]);
+        int64_t cpu = 0;
+        for (size_t k = 0; k < profile_sample_count(profiles[i]); k++) {
+            const struct profile_sample sample = profile_get_sample(profiles[i], k);
+            cpu += profile_value(profiles[i], &sample, 1);
+        }
+        assert_true(row[DIGEST_TIME] == header->time_ns);
+        assert_true(row[DIGEST_DURATION] == header->duration_ns);
+        assert_true((int64_t)row[DIGEST_TOTAL] == cpu && cpu != 0);
+        assert_string_equal(digest.types[row[DIGEST_TYPE]].name, "cpu");
+        assert_string_equal(digest.types[row[DIGEST_TYPE]].unit, "nanoseconds");
+        profile_free(profiles[i]);
+    }
+    digest_free(&digest);
+    buffer_free(&bytes);
+}
+
+static void what_has_no_digest_or_a_damaged_one_says_so(void **state)
+{
+    (void)state;
+    struct profile *p = interval(1);
+    struct buffer bytes = block_of(&p, 1), plain = {0}, packed = {0};
+    struct digest digest;
+    buffer_append(&plain, "text", 4);
+    assert_int_equal(buffer_gzip(&plain, &packed, 6), 0);
+    assert_int_equal(digest_read(packed.data, packed.size, &digest), -ENODATA);
+    assert_int_equal(digest_read((const unsigned char *)"no gzip, no digest", 18, &digest),
+                     -ENODATA);
+    const size_t end = 12 + (size_t)bytes.data[10] + 256 * (size_t)bytes.data[11];
+    for (size_t i = 14; i < end; i++) {
+        bytes.data[i] ^= 0x80;
+        assert_int_equal(digest_read(bytes.data, bytes.size, &digest), -EBADMSG);
+        bytes.data[i] ^= 0x80;
+        assert_int_equal(digest_read(bytes.data, i, &digest), -EAGAIN);
+    }
+    buffer_free(&bytes);
+    buffer_free(&plain);
+    buffer_free(&packed);
+    profile_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -296,6 +352,8 @@ int main(void)
         cmocka_unit_test(neighbours_take_a_quarter_of_the_bytes_of_single_files),
         cmocka_unit_test(a_writer_that_is_full_keeps_what_it_has),
         cmocka_unit_test(damage_is_refused_with_a_line),
+        cmocka_unit_test(a_digest_says_how_much_there_was_when),
+        cmocka_unit_test(what_has_no_digest_or_a_damaged_one_says_so),
         cmocka_unit_test(a_small_block_does_not_unfold_without_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

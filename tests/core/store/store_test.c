@@ -95,6 +95,35 @@ static void ages_are_read_as_they_are_written(void **state)
 /* ---- a day ---- */
 
 /* The day and what comes after it, by an accelerated clock. */
+static void add_mark(void *closure, const struct store_mark *mark)
+{
+    struct held *held = closure;
+    assert_string_equal(mark->service, "shop");
+    assert_string_equal(mark->type, "cpu");
+    assert_string_equal(mark->unit, "nanoseconds");
+    assert_true(mark->to > mark->from);
+    held->cpu += mark->total;
+    held->intervals++;
+}
+
+static void forget_marks(void *closure)
+{
+    *(struct held *)closure = (struct held){0};
+}
+
+/* What a strip of time is drawn from says the same as the profiles. */
+static void assert_surveyed(const struct held *all)
+{
+    char error[FORMAT_ERROR_SIZE];
+    struct held marks = {0};
+    const struct store_range range = {.service = "shop", .to = UINT64_MAX};
+    const struct store_survey survey = {
+        .closure = &marks, .mark = add_mark, .again = forget_marks};
+    assert_int_equal(store_survey(folder, &range, &survey, error), 0);
+    assert_int_equal(marks.intervals, all->intervals);
+    assert_true(marks.cpu == all->cpu);
+}
+
 static void totals_are_exact_at_every_age(void **state)
 {
     (void)state;
@@ -105,6 +134,7 @@ static void totals_are_exact_at_every_age(void **state)
     struct held all = history_read("shop", 0, UINT64_MAX);
     assert_int_equal(all.status, 0);
     assert_int_equal(all.samples, history_sum(0, DAY_INTERVALS));
+    assert_surveyed(&all);
     /* The last hour stands interval by interval, the rest by the minute. */
     struct held last = history_read("shop", now - HOUR, now);
     assert_int_equal(last.samples, history_sum(DAY_INTERVALS - 360, DAY_INTERVALS));
@@ -124,6 +154,7 @@ static void totals_are_exact_at_every_age(void **state)
     all = history_read("shop", 0, UINT64_MAX);
     assert_int_equal(all.samples, history_sum(0, DAY_INTERVALS));
     assert_int_equal(all.shortest, HOUR);
+    assert_surveyed(&all);
     assert_int_equal(all.intervals, 24);
     assert_true(files() <= 4);
     assert_int_equal(history_read("shop", EPOCH + 5 * HOUR, EPOCH + 6 * HOUR).samples,
