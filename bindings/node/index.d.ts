@@ -47,6 +47,9 @@ export interface Stats {
   handler_ns_mean: number
   handler_ns_max: number
   collector_cpu_ns: number
+  alloc_bytes: number
+  heap_bytes: number
+  resident_bytes: number
 }
 
 export interface Timeout {

@@ -103,6 +103,8 @@ void blocks_free(struct blocks *blocks)
 
 static void forget(struct blocks *blocks, size_t slot)
 {
+    if (blocks->list[slot].state != BLOCK_UNKNOWN)
+        blocks->bytes -= blocks->list[slot].bytes;
     blocks->list[slot].state = BLOCK_UNKNOWN;
     live_empty(slot);
 }
@@ -121,6 +123,7 @@ static void halve(struct blocks *blocks, size_t slot)
         forget(blocks, slot);
         return;
     }
+    blocks->bytes = clamp_add(blocks->bytes, block->bytes);
     block->objects = clamp_add(block->objects, block->objects);
     block->bytes = clamp_add(block->bytes, block->bytes);
 }
@@ -138,6 +141,7 @@ void blocks_add(struct blocks *blocks, const struct allocated *allocated)
         .objects = clamp_multiply(allocated->objects, INT64_C(1) << allocated->shift),
         .bytes = clamp_multiply(allocated->bytes, INT64_C(1) << allocated->shift),
     };
+    blocks->bytes = clamp_add(blocks->bytes, blocks->list[slot].bytes);
     if (live_state(slot) == LIVE_FREED)
         forget(blocks, slot);
     /* It was listed before the last halvings. */

@@ -32,6 +32,7 @@ struct blocks {
     struct block *list; /* by slot; NULL: none are listed */
     size_t slots;
     struct profile *kept; /* has the stacks of those that are older than the interval */
+    int64_t bytes;        /* that all of them stand for */
     uint64_t seen_freed;
     uint64_t random;
     uint8_t shift; /* see live_thin() */

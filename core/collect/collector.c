@@ -15,6 +15,7 @@
 #include "base/random.h"
 #include "collect/loader_lock.h"
 #include "collect/metrics.h"
+#include "collect/resident.h"
 #include "collect/survey.h"
 #include "look/looks.h"
 #include "profile/combine.h"
@@ -749,6 +750,7 @@ void collector_stats(struct collector *collector, struct cprof_stats *stats)
     threads_count(&threads);
     struct exporter_stats sinks;
     exporter_stats(collector->config.exporter, &sinks);
+    const uint64_t resident = resident_bytes();
     pthread_mutex_lock(&collector->published_lock);
     *stats = (struct cprof_stats){
         .samples = collector->published.gathered.samples,
@@ -766,6 +768,9 @@ void collector_stats(struct collector *collector, struct cprof_stats *stats)
         .handler_ns_mean = threads.signals != 0 ? threads.handler_ns / threads.signals : 0,
         .handler_ns_max = threads.handler_ns_max,
         .collector_cpu_ns = collector->published.cpu_ns + sinks.cpu_ns,
+        .alloc_bytes = collector->published.gathered.alloc_bytes,
+        .heap_bytes = collector->published.gathered.heap_bytes,
+        .resident_bytes = resident,
     };
     pthread_mutex_unlock(&collector->published_lock);
 }

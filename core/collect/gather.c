@@ -190,6 +190,8 @@ static void count_record(struct gather *gather, const struct thread_view *thread
                                     .amount = record->amount,
                                     .period = record->period != 0 ? record->period : usual};
     const struct valued valued = count(gather, thread, where, &counted);
+    if (number == SOURCE_ALLOC || number == SOURCE_HEAP)
+        gather->counts.alloc_bytes += (uint64_t)valued.values[1];
     if (record->block != 0)
         blocks_add(&gather->blocks, &(struct allocated){.stack = where->stack,
                                                         .link = where->link,
@@ -425,6 +427,7 @@ struct profile *gather_end(struct gather *gather)
 void gather_count(const struct gather *gather, struct gather_counts *counts)
 {
     *counts = gather->counts;
+    counts->heap_bytes = (uint64_t)gather->blocks.bytes;
 }
 
 size_t gather_stacks(const struct gather *gather)

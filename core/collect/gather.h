@@ -45,6 +45,8 @@ struct gather_counts {
     uint64_t unlabelled;       /* under labels="[overflow]" */
     uint64_t looks, looks_cut; /* placed; of these without their root */
     uint64_t blocked;          /* no samples, but CPU time of threads that block our signal */
+    uint64_t alloc_bytes;      /* what the samples of allocations stand for */
+    uint64_t heap_bytes;       /* what the blocks stand for that live now */
 };
 
 struct gather;

@@ -64,7 +64,10 @@ struct cprof_options {
     X(bytes_sent, COUNT)        /* bodies accepted by sinks */                                  \
     X(handler_ns_mean, MEAN)    /* time inside the handler */                                   \
     X(handler_ns_max, LEVEL)                                                                    \
-    X(collector_cpu_ns, COUNT)  /* CPU time of cprof's own threads */
+    X(collector_cpu_ns, COUNT)  /* CPU time of cprof's own threads */                           \
+    X(alloc_bytes, COUNT)       /* that the program has allocated, as sampled */                \
+    X(heap_bytes, LEVEL)        /* of these not yet freed */                                    \
+    X(resident_bytes, LEVEL)    /* of the process in memory, as the kernel says */
 /* clang-format on */
 
 #define CPROF_STATS_FIELD(field, kind) uint64_t field;

@@ -101,6 +101,9 @@ static void bytes_and_objects_are_those_of_the_program(void **state)
     size_t count;
     begin("alloc@256k,heap");
     allocate_in_turns(kept, &count);
+    struct cprof_stats stats;
+    assert_int_equal(cprof_flush(10), 0);
+    cprof_stats(&stats);
     struct profile *p = stop_and_read();
     assert_false(hooked);
     double small = TURNS * SMALL_A_TURN, large = TURNS * LARGE_A_TURN;
@@ -115,6 +118,10 @@ static void bytes_and_objects_are_those_of_the_program(void **state)
     assert_close(total(p, "inuse_objects", "allocate_large"),
                  total(p, "alloc_objects", "allocate_large"), 1);
     assert_true(total(p, "inuse_space", "allocate_small") == 0);
+    /* The figures are the sums of the profile. */
+    assert_close((double)stats.alloc_bytes, total(p, "alloc_space", NULL), 1);
+    assert_close((double)stats.heap_bytes, total(p, "inuse_space", NULL), 1);
+    assert_true(stats.resident_bytes > 1 << 20);
     /* The hook is no frame of the program's. */
     assert_true(total(p, "alloc_space", "allocate") == 0);
     profile_free(p);
