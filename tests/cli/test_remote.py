@@ -125,3 +125,31 @@ def test_a_server_that_is_not_there_is_told_without_its_password(cprof, serve):
                   "http://" + "x" * 5000):
         done = cprof("top", given, env=environment())
         assert done.returncode == 1 and len(done.stderr.splitlines()) == 1 and "secret" not in done.stderr, done
+
+
+def test_a_running_program_is_watched_against_a_file_another_and_itself(cprof, serve, small, tmp_path):
+    old, old_url = serve()
+    new, new_url = serve()
+    grown, kept = profiles.grown(tmp_path / "grown.pb.gz"), tmp_path / "kept.pb.gz"
+
+    def watch(*arguments):
+        return cprof("watch", *arguments, env=environment())
+
+    assert watch("--base", old_url, new_url).returncode == 0
+    first = watch("--keep", kept, new_url)
+    assert (first.returncode, first.stdout) == (0, "") and "compares with it" in first.stderr
+    again = watch("--keep", kept, new_url)
+    assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
+    new.answers["/debug/pprof/profile"] = (200, open(grown, "rb").read())
+    for base in (("--base", old_url), ("--base", small), ("--keep", kept)):
+        done = watch(*base, new_url)
+        head, *rows = done.stdout.splitlines()
+        assert (done.returncode, done.stderr) == (3, "") and head.startswith(f"{new_url}, against {base[1]}: more cpu")
+        assert [row.split()[1] for row in rows] == ["crc32", "validate"]
+    assert watch("--keep", kept, new_url).returncode == 0  # what is new is told once
+    del new.answers["/debug/pprof/profile"]
+    before = kept.read_bytes()
+    assert watch("--keep", kept, new_url).returncode == 1 and kept.read_bytes() == before
+    for wrong in ((new_url,), ("--base", small, "--keep", kept, new_url), ("--new", "-1h", "--base", small, new_url),
+                  ("--keep", kept, tmp_path), ("--keep", tmp_path / "kept", new_url), ("--service", "shop", "--keep", kept, new_url)):
+        assert watch(*wrong).returncode == 2, wrong
