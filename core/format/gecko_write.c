@@ -67,25 +67,36 @@ static void number_rows(struct writer *w, uint32_t thread)
         numbering_of(&w->functions, frame_at(w, w->frames.order[i])->function + 1);
 }
 
-/* A column: `each` for the rows of a table, in their order. */
-static void put_column(struct writer *w, const char *name, const struct numbering *rows,
-                       void (*each)(struct writer *w, uint32_t row))
+struct column {
+    const char *name; /* a key of JSON, with its quotes */
+    void (*each)(struct writer *w, uint32_t row);
+};
+
+/* A column: its cells for the rows of a table, in their order. */
+static void put_column(struct writer *w, const struct column *column,
+                       const struct numbering *rows)
 {
-    json_raw(w->out, name);
-    json_raw(w->out, "[");
+    json_raw(w->out, column->name);
+    json_raw(w->out, ":[");
     for (uint32_t i = 1; i < rows->used; i++) {
         if (i > 1)
             json_raw(w->out, ",");
-        each(w, rows->order[i]);
+        column->each(w, rows->order[i]);
     }
     json_raw(w->out, "],");
 }
 
-static void put_length(struct writer *w, const struct numbering *rows)
+/* `columns` end with one without a name. */
+static void put_table(struct writer *w, const char *name, const struct column *columns,
+                      const struct numbering *rows)
 {
+    json_raw(w->out, name);
+    json_raw(w->out, ":{");
+    for (; columns->name != NULL; columns++)
+        put_column(w, columns, rows);
     json_raw(w->out, "\"length\":");
     json_integer(w->out, (int64_t)rows->used - 1);
-    json_raw(w->out, "}");
+    json_raw(w->out, "},\n");
 }
 
 static void put_null(struct writer *w, uint32_t row)
@@ -200,36 +211,44 @@ static void write_strings(struct writer *w)
     json_raw(w->out, "]");
 }
 
+static const struct column stack_columns[] = {
+    {"\"frame\"", put_node_frame},
+    {"\"prefix\"", put_node_prefix},
+    {"\"category\"", put_node_category},
+    {"\"subcategory\"", put_zero},
+    {NULL, NULL},
+};
+
+static const struct column frame_columns[] = {
+    {"\"func\"", put_frame_function},
+    {"\"line\"", put_frame_line},
+    {"\"column\"", put_null},
+    {"\"address\"", put_none},
+    {"\"inlineDepth\"", put_zero},
+    {"\"category\"", put_category},
+    {"\"subcategory\"", put_zero},
+    {"\"nativeSymbol\"", put_null},
+    {"\"innerWindowID\"", put_null},
+    {"\"implementation\"", put_null},
+    {NULL, NULL},
+};
+
+static const struct column function_columns[] = {
+    {"\"name\"", put_function_name},
+    {"\"fileName\"", put_function_file},
+    {"\"lineNumber\"", put_function_line},
+    {"\"columnNumber\"", put_null},
+    {"\"isJS\"", put_function_script},
+    {"\"relevantForJS\"", put_function_script},
+    {"\"resource\"", put_none},
+    {NULL, NULL},
+};
+
 static void write_tables(struct writer *w)
 {
-    json_raw(w->out, "\"stackTable\":{");
-    put_column(w, "\"frame\":", &w->nodes, put_node_frame);
-    put_column(w, "\"prefix\":", &w->nodes, put_node_prefix);
-    put_column(w, "\"category\":", &w->nodes, put_node_category);
-    put_column(w, "\"subcategory\":", &w->nodes, put_zero);
-    put_length(w, &w->nodes);
-    json_raw(w->out, ",\n\"frameTable\":{");
-    put_column(w, "\"func\":", &w->frames, put_frame_function);
-    put_column(w, "\"line\":", &w->frames, put_frame_line);
-    put_column(w, "\"column\":", &w->frames, put_null);
-    put_column(w, "\"address\":", &w->frames, put_none);
-    put_column(w, "\"inlineDepth\":", &w->frames, put_zero);
-    put_column(w, "\"category\":", &w->frames, put_category);
-    put_column(w, "\"subcategory\":", &w->frames, put_zero);
-    put_column(w, "\"nativeSymbol\":", &w->frames, put_null);
-    put_column(w, "\"innerWindowID\":", &w->frames, put_null);
-    put_column(w, "\"implementation\":", &w->frames, put_null);
-    put_length(w, &w->frames);
-    json_raw(w->out, ",\n\"funcTable\":{");
-    put_column(w, "\"name\":", &w->functions, put_function_name);
-    put_column(w, "\"fileName\":", &w->functions, put_function_file);
-    put_column(w, "\"lineNumber\":", &w->functions, put_function_line);
-    put_column(w, "\"columnNumber\":", &w->functions, put_null);
-    put_column(w, "\"isJS\":", &w->functions, put_function_script);
-    put_column(w, "\"relevantForJS\":", &w->functions, put_function_script);
-    put_column(w, "\"resource\":", &w->functions, put_none);
-    put_length(w, &w->functions);
-    json_raw(w->out, ",\n");
+    put_table(w, "\"stackTable\"", stack_columns, &w->nodes);
+    put_table(w, "\"frameTable\"", frame_columns, &w->frames);
+    put_table(w, "\"funcTable\"", function_columns, &w->functions);
     write_strings(w);
 }
 

@@ -202,3 +202,22 @@ int carry_sample(struct carrier *c, const struct profile_sample *sample)
     }
     return carry_values(c, first, sample, values);
 }
+
+int carry_samples(struct profile *to, const struct profile *from, const struct carry_rules *how)
+{
+    struct carrier c;
+    int status = carrier_init(&c, to, from);
+    if (status != 0)
+        return status;
+    c.keeps = how->keeps;
+    c.choose = how->choose;
+    c.closure = how->closure;
+    carry_program(&c);
+    for (size_t i = 0; i < profile_sample_count(from); i++) {
+        const struct profile_sample sample = profile_get_sample(from, i);
+        if (how->wants == NULL || how->wants(how->closure, &sample))
+            carry_sample(&c, &sample);
+    }
+    carrier_free(&c);
+    return profile_error(to);
+}

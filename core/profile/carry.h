@@ -45,6 +45,16 @@ int carry_sample(struct carrier *c, const struct profile_sample *sample);
 int carry_values(struct carrier *c, size_t column, const struct profile_sample *sample,
                  const int64_t *values);
 
+/* All samples of `from` that `wants` takes (NULL: every one), whose stacks and lines go along
+ * as `how` says of choose, keeps and closure. 0 or -ENOMEM. */
+struct carry_rules {
+    uint32_t (*choose)(const void *closure, struct profile_stack stack, profile_id *kept);
+    bool (*keeps)(const void *closure, profile_id location, uint32_t line);
+    bool (*wants)(void *closure, const struct profile_sample *sample);
+    void *closure;
+};
+int carry_samples(struct profile *to, const struct profile *from, const struct carry_rules *how);
+
 /* The target's ids of parts of a sample, for those who put it together themselves. */
 profile_id carry_stack(struct carrier *c, profile_id id);
 profile_id carry_link(struct carrier *c, profile_id id);

@@ -91,24 +91,6 @@ static bool keep_line(const void *closure, profile_id location, uint32_t line)
     return line >= p->first_line[location];
 }
 
-static int carry_all(struct pruning *p, struct profile *to)
-{
-    struct carrier c;
-    int status = carrier_init(&c, to, p->from);
-    if (status != 0)
-        return status;
-    c.keeps = keep_line;
-    c.choose = keep_frames;
-    c.closure = p;
-    carry_program(&c);
-    for (size_t i = 0; i < profile_sample_count(p->from); i++) {
-        struct profile_sample sample = profile_get_sample(p->from, i);
-        carry_sample(&c, &sample);
-    }
-    carrier_free(&c);
-    return profile_error(to);
-}
-
 static int prune(struct pruning *p, struct profile **pruned)
 {
     const size_t functions = profile_function_count(p->from);
@@ -121,7 +103,9 @@ static int prune(struct pruning *p, struct profile **pruned)
         for (profile_id id = 1; id < functions; id++)
             dropped[id] = is_dropped(p, id);
         judge(p, dropped);
-        status = carry_all(p, to);
+        const struct carry_rules how = {
+            .choose = keep_frames, .keeps = keep_line, .closure = p};
+        status = carry_samples(to, p->from, &how);
     }
     free(dropped);
     free(p->fates);

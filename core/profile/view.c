@@ -226,26 +226,14 @@ static bool judge_stack(const struct viewing *v, struct profile_stack stack)
     return focused && seen;
 }
 
-static int carry_all(struct viewing *v, struct profile *to)
+/* A stack is judged once. */
+static bool wants(void *closure, const struct profile_sample *sample)
 {
-    struct carrier c;
-    int status = carrier_init(&c, to, v->from);
-    if (status != 0)
-        return status;
-    c.keeps = keep_line;
-    c.choose = choose;
-    c.closure = v;
-    carry_program(&c);
-    for (size_t i = 0; i < profile_sample_count(v->from); i++) {
-        struct profile_sample sample = profile_get_sample(v->from, i);
-        signed char *fate = &v->fates[sample.stack];
-        if (*fate == 0)
-            *fate = judge_stack(v, profile_get_stack(v->from, sample.stack)) ? 1 : -1;
-        if (*fate > 0)
-            carry_sample(&c, &sample);
-    }
-    carrier_free(&c);
-    return profile_error(to);
+    struct viewing *v = closure;
+    signed char *fate = &v->fates[sample->stack];
+    if (*fate == 0)
+        *fate = judge_stack(v, profile_get_stack(v->from, sample->stack)) ? 1 : -1;
+    return *fate > 0;
 }
 
 static int look(struct viewing *v, struct profile *to)
@@ -262,8 +250,10 @@ static int look(struct viewing *v, struct profile *to)
         return -ENOMEM;
     for (profile_id id = 0; id < functions; id++)
         v->functions[id] = match_function(v, id);
+    const struct carry_rules how = {
+        .choose = choose, .keeps = keep_line, .wants = wants, .closure = v};
     int status = judge_locations(v);
-    return status == 0 ? carry_all(v, to) : status;
+    return status == 0 ? carry_samples(to, v->from, &how) : status;
 }
 
 struct profile *view_apply(const struct view *view, const struct profile *source,
