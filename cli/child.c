@@ -62,8 +62,10 @@ static void give_signals_back(const struct signal_state *state)
 
 /* In the child. Tells the parent through the pipe when there is no such program; the pipe
  * closes by itself when there is. */
-static _Noreturn void become(char *const *argv, int report)
+static _Noreturn void become(char *const *argv, int output, int report)
 {
+    if (output != STDOUT_FILENO)
+        dup2(output, STDOUT_FILENO);
     execvp(argv[0], argv);
     int error = errno;
     ssize_t written = write(report, &error, sizeof(error));
@@ -84,7 +86,7 @@ static int wait_for(pid_t pid, struct child_end *end)
     return 0;
 }
 
-int child_run(char *const *argv, struct child_end *end)
+int child_run(char *const *argv, int output, struct child_end *end)
 {
     int report[2], error = 0;
     if (pipe2(report, O_CLOEXEC) < 0)
@@ -94,7 +96,7 @@ int child_run(char *const *argv, struct child_end *end)
     pid_t pid = fork();
     if (pid == 0) {
         give_signals_back(&signals);
-        become(argv, report[1]);
+        become(argv, output, report[1]);
     }
     int status = pid < 0 ? -errno : 0;
     close(report[1]);

@@ -15,8 +15,8 @@ struct child_end {
     uint64_t cpu_ns; /* with the children that it has waited for */
 };
 
-/* 0, or -errno when the program could not be started. */
-int child_run(char *const *argv, struct child_end *end);
+/* `output` becomes its standard output. 0, or -errno when the program could not be started. */
+int child_run(char *const *argv, int output, struct child_end *end);
 
 /* Runs a program silently and keeps the first line of what it prints. 0, or -1 when it can't
  * be run or fails. */

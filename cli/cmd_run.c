@@ -27,12 +27,14 @@
 enum { OPTION_RATE = OPTION_OWN, OPTION_TYPES };
 
 struct run_options {
-    const char *outputs[MAX_OUTPUTS];
+    struct output outputs[MAX_OUTPUTS];
     size_t output_count;
+    const char *format; /* of --format, or NULL */
+    bool standard; /* one of them is standard output, which the program then leaves to it */
     struct autostart start;
     struct selection selection;
     struct page_options page;
-    char standard[64]; /* the output that nobody named */
+    char usual[64]; /* the output that nobody named */
 };
 
 static const char help[] =
@@ -45,7 +47,9 @@ static const char help[] =
     "\n"
     "  -o OUT          where to write the profile; may be given several times; the ending "
     "picks\n"
-    "                  the format. Default: cprof-PID.html, a flame graph\n"
+    "                  the format. Default: cprof-PID.html, a flame graph. \"-\" is standard\n"
+    "                  output; what the program writes there then goes to standard "
+    "error\n" OUTPUT_FORMAT_HELP
     "  --rate N        samples per second of CPU time and thread (1–1000, default 100)\n"
     "  --types LIST    what to measure; cpu, alloc, heap\n"
     "  --all-native    also the interpreter's own frames, in the table and at first on the\n"
@@ -59,9 +63,6 @@ static int check_output(const char *path)
 {
     struct stat info;
     char copy[PATH_MAX];
-    if (!format_by_path(path))
-        return wrong_usage(&command_run, "the ending of \"%s\" is of no format that I know",
-                           path);
     if (stat(path, &info) == 0 && S_ISDIR(info.st_mode))
         return fail("%s: is a directory", path);
     if (snprintf(copy, sizeof(copy), "%s", path) >= (int)sizeof(copy))
@@ -97,8 +98,11 @@ static int take_option(void *closure, int option, char *argument)
     case 'o':
         if (options->output_count == MAX_OUTPUTS)
             return wrong_usage(&command_run, "at most %d files to write", MAX_OUTPUTS);
-        options->outputs[options->output_count++] = argument;
-        return check_output(argument);
+        options->outputs[options->output_count++].path = argument;
+        return GO_ON;
+    case OPTION_FORMAT:
+        options->format = argument;
+        return GO_ON;
     case OPTION_RATE:
         options->start.rate = argument;
         return parse_number(&command_run, "--rate", argument, 1, 1000, &rate);
@@ -115,10 +119,28 @@ static int take_option(void *closure, int option, char *argument)
     }
 }
 
-static int write_output(const struct run_options *options, const struct profile *profile,
-                        const char *path)
+/* Of all, once --format is known. */
+static int check_outputs(struct run_options *options)
 {
-    const struct format *format = format_by_path(path);
+    int status = GO_ON;
+    for (size_t i = 0; status == GO_ON && i < options->output_count; i++) {
+        struct output *output = &options->outputs[i];
+        const bool standard = output_is_standard(output->path);
+        options->standard |= standard;
+        if (options->format)
+            status = output_take_format(output, &command_run, options->format);
+        if (status == GO_ON)
+            status = output_settle(output, &command_run);
+        if (status == GO_ON && !standard)
+            status = check_output(output->path);
+    }
+    return status;
+}
+
+static int write_output(const struct run_options *options, const struct profile *profile,
+                        const struct output *output)
+{
+    const struct format *format = output->format;
     struct buffer content = {0};
     struct page_sources sources;
     struct html_options html;
@@ -126,7 +148,7 @@ static int write_output(const struct run_options *options, const struct profile 
     int status = format == &format_html ? html_write_page(profile, &html, &content)
                                         : format->write(profile, &content);
     page_close_sources(&sources);
-    return output_write(path, &content, status);
+    return output_write(output->path, &content, status);
 }
 
 /* Returns how many could not be written, which has been told. */
@@ -134,9 +156,10 @@ static size_t write_outputs(const struct run_options *options, const struct prof
 {
     size_t failed = 0;
     for (size_t i = 0; i < options->output_count; i++) {
-        const char *path = options->outputs[i];
-        if (write_output(options, profile, path) == EXIT_DONE)
-            fprintf(stderr, "%s %s\n", i == 0 ? "\nprofile:" : "        ", path);
+        const struct output *output = &options->outputs[i];
+        if (write_output(options, profile, output) == EXIT_DONE)
+            fprintf(stderr, "%s %s\n", i == 0 ? "\nprofile:" : "        ",
+                    output_is_standard(output->path) ? "standard output" : output->path);
         else
             failed++;
     }
@@ -181,8 +204,9 @@ static void finish(struct run_options *options, const struct child_end *end)
         return;
     }
     if (options->output_count == 0) {
-        snprintf(options->standard, sizeof(options->standard), "cprof-%d.html", (int)end->pid);
-        options->outputs[options->output_count++] = options->standard;
+        snprintf(options->usual, sizeof(options->usual), "cprof-%d.html", (int)end->pid);
+        options->outputs[options->output_count++] =
+            (struct output){.path = options->usual, .format = &format_html};
     }
     progress_end();
     print_table(profile, options->page.html.all_native);
@@ -207,7 +231,7 @@ static int run_program(struct run_options *options, char *const *argv)
         temporary_remove(options->start.directory);
         return fail("cannot prepare the environment: %s", strerror(-status));
     }
-    status = child_run(argv, &end);
+    status = child_run(argv, options->standard ? STDERR_FILENO : STDOUT_FILENO, &end);
     if (status) {
         temporary_remove(options->start.directory);
         fail("cannot run \"%s\": %s", argv[0], strerror(-status));
@@ -224,6 +248,7 @@ static int run(int argc, char **argv)
         {"types", required_argument, NULL, OPTION_TYPES},
         {"all-native", no_argument, NULL, OPTION_ALL_NATIVE},
         {"no-source", no_argument, NULL, OPTION_NO_SOURCE},
+        OUTPUT_FORMAT_OPTION,
         SELECTION_OPTIONS,
         {0},
     };
@@ -235,6 +260,9 @@ static int run(int argc, char **argv)
         return status;
     if (optind == argc)
         return wrong_usage(&command_run, "which program?");
+    status = check_outputs(&options);
+    if (status != GO_ON)
+        return status;
     status = temporary_make(folder);
     if (status)
         return fail("cannot make a temporary folder: %s", strerror(-status));

@@ -69,12 +69,21 @@ static void print_amount(const struct report *report, const struct terminal *ter
     print_text(terminal, measure_words(type));
 }
 
+/* A pprof file has one period, CPU's, also where other values were merged into it. */
+static bool has_period(const struct report *report, const struct profile_period *period)
+{
+    const char *type = shown_type(report);
+    return strcmp(profile_text(report->profile, period->type.type), "cpu") != 0 ||
+           strcmp(type, "cpu") == 0 || strcmp(type, "samples") == 0;
+}
+
 static void print_period(const struct report *report, FILE *file)
 {
     const size_t sheet = profile_column_sheet(report->profile, report->summary.column);
     const struct profile_period *period = profile_period_const(report->profile, sheet);
     char text[UNITS_TEXT];
-    if (units_period(text, period->value, profile_text(report->profile, period->type.unit)))
+    if (has_period(report, period) &&
+        units_period(text, period->value, profile_text(report->profile, period->type.unit)))
         fprintf(file, " %s", text);
 }
 

@@ -53,7 +53,8 @@ struct carry_rules {
     bool (*wants)(void *closure, const struct profile_sample *sample);
     void *closure;
 };
-int carry_samples(struct profile *to, const struct profile *from, const struct carry_rules *how);
+int carry_samples(struct profile *to, const struct profile *from,
+                  const struct carry_rules *how);
 
 /* The target's ids of parts of a sample, for those who put it together themselves. */
 profile_id carry_stack(struct carrier *c, profile_id id);

@@ -61,6 +61,20 @@ def test_run_prints_the_table_and_writes_every_output(cprof, program, environmen
     assert left_behind(environment) == []
 
 
+def test_a_profile_on_standard_output_is_alone_there(cprof, program, environment, tmp_path):
+    script = program("leave 1; echo its own output; echo its error >&2")
+    done = cprof("run", "-o", "-", "--format", "collapsed", "--", script, env=environment, cwd=tmp_path)
+    assert done.returncode == 0
+    assert sum(int(line.rsplit(" ", 1)[1]) for line in done.stdout.splitlines()) == 100
+    assert done.stderr.startswith("its own output\nits error\n") and "profile: standard output\n" in done.stderr
+    assert os.listdir(tmp_path / "tmp") == []
+    both = cprof("run", "-o", "/dev/stdout", "-o", "out.txt", "--format", "collapsed", "--", script, env=environment,
+                 cwd=tmp_path)
+    assert both.stdout == done.stdout == (tmp_path / "out.txt").read_text()
+    for wrong in (("-o", "-"), ("-o", "-", "--format", "svg"), ("-o", "out.svg")):
+        assert cprof("run", *wrong, "--", script, env=environment, cwd=tmp_path).returncode == 2
+
+
 def test_the_default_output_is_a_flame_graph_named_by_the_process(cprof, program, environment, tmp_path):
     done = cprof("run", program("leave 1; echo $$"), env=environment, cwd=tmp_path)
     assert f"profile: cprof-{done.stdout.strip()}.html" in done.stderr

@@ -54,6 +54,15 @@ def test_each_sheet_has_its_own_period(cprof, small, heap, tmp_path):
     assert "every 512 KiB" in first and "4.00 MiB of inuse_space" in first
 
 
+def test_the_one_period_of_a_pprof_file_is_told_of_what_it_is_of(cprof, small, heap, tmp_path):
+    path = tmp_path / "both.pb.gz"
+    assert cprof("merge", small, heap, "-o", path).returncode == 0
+    for value in ("cpu", "samples"):
+        assert "at 100 Hz" in cprof("top", "--value", value, path).stdout.splitlines()[0]
+    first = cprof("top", "--value", "inuse_space", path).stdout.splitlines()[0]
+    assert "4.00 MiB of inuse_space" in first and "Hz" not in first
+
+
 def test_levels_of_a_sheet_are_compared_as_they_stand(cprof, both):
     done = cprof("diff", "--type", "inuse_space", both, both)
     assert done.returncode == 0 and "as it stands" in done.stdout
