@@ -60,7 +60,8 @@ static void print_amount(const struct report *report, const struct terminal *ter
         return;
     }
     bool of_type = unit_kind(unit) != UNIT_COUNT;
-    if (!of_type && *unit && strcmp(unit, "count") != 0 && strcmp(unit, type) != 0) {
+    if (!of_type && *unit && strcmp(unit, "count") != 0 && strcmp(unit, type) != 0 &&
+        strcmp(unit, UNITS_MILLIONTHS) != 0) {
         fputc(' ', terminal->file);
         print_text(terminal, unit);
         of_type = true;

@@ -92,7 +92,7 @@ void units_value(char text[UNITS_TEXT], int64_t value, const char *unit)
         snprintf(text, UNITS_TEXT, "0 s");
     else if (known)
         scaled(text, (double)value * (double)known->factor, steps_of(known));
-    else if (strcmp(unit, "millionths") == 0)
+    else if (strcmp(unit, UNITS_MILLIONTHS) == 0)
         units_rate(text, (double)value / 1e6, "count");
     else
         count_text(text, (double)value);

@@ -8,6 +8,9 @@
 
 #define UNITS_TEXT 40 /* room for any of these texts */
 
+/* The unit of numbers that are not whole: no text shows it, as values are divided by it. */
+#define UNITS_MILLIONTHS "millionths"
+
 /* "4.12 s", "12.0 ms", "3.4 MiB", "1,234", "12.3 M": in a unit that leaves about three digits,
  * numbers of less than ten millions with all of theirs. */
 void units_value(char text[UNITS_TEXT], int64_t value, const char *unit);

@@ -554,6 +554,19 @@ static void drop_abi_tags(char *name)
         memmove(tag, end + 1, strlen(end + 1) + 1);
 }
 
+/* Numba puts a word before the linkage name of what wraps a function: "cfunc._ZN…". */
+static void demangle_registered(const char *linkage, char *readable, size_t capacity)
+{
+    const char *mangled =
+        linkage[0] == '_' && linkage[1] == 'Z' ? NULL : strstr(linkage, "._Z");
+    size_t word = mangled ? (size_t)(mangled + 1 - linkage) : 0;
+    if (word >= capacity)
+        word = 0;
+    memcpy(readable, linkage, word);
+    demangle(linkage + word, readable + word, capacity - word);
+    drop_abi_tags(readable);
+}
+
 void symbolizer_add_registered(struct symbolizer *symbolizer, const struct module_map *map,
                                const struct module *module, uintptr_t address,
                                struct symbol *symbol)
@@ -567,8 +580,7 @@ void symbolizer_add_registered(struct symbolizer *symbolizer, const struct modul
     char readable[DEMANGLE_OUTPUT];
     if (!names)
         return;
-    demangle(linkage, readable, sizeof readable);
-    drop_abi_tags(readable);
+    demangle_registered(linkage, readable, sizeof readable);
     line->linkage = keep(names, linkage);
     line->name = keep(names, readable);
 }

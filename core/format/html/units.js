@@ -27,6 +27,8 @@ const UNITS = new Map([
 
 function formatValue(value, unit) {
     const known = UNITS.get(unit.toLowerCase());
+    if (unit === "millionths")
+        return formatFraction(value / 1e6);
     if (!known)
         return formatCount(value);
     const scaled = value * known.factor;
@@ -37,11 +39,16 @@ function formatValue(value, unit) {
 
 /* From ten millions on in three digits; what is smaller shows all of its own. */
 function formatCount(value) {
-    const size = Math.abs(value);
-    if (size >= 1e7)
+    if (Math.abs(value) >= 1e7)
         return formatScaled(value, COUNT_STEPS);
-    return Number.isInteger(value) || size >= 999.5 ? NUMBER.format(value)
-        : value.toFixed(size >= 99.95 ? 0 : size >= 9.995 ? 1 : 2);
+    return Number.isInteger(value) ? NUMBER.format(value) : formatFraction(value);
+}
+
+function formatFraction(value) {
+    const size = Math.abs(value);
+    if (value === 0 || size >= 999.5)
+        return size >= 1e7 ? formatCount(value) : NUMBER.format(value);
+    return value.toFixed(size >= 99.95 ? 0 : size >= 9.995 ? 1 : 2);
 }
 
 function formatShare(part, whole) {

@@ -12,6 +12,7 @@
 #include "modules_of_test.h"
 #include "symbol/elf.h"
 #include "symbol/jit_objects.h"
+#include "symbol/symbolizer.h"
 
 /* An object of one function in one section, as a compiler makes it. */
 struct object {
@@ -207,6 +208,30 @@ static void past_the_budget_later_functions_are_not_known(void **state)
     assert_true(budget_used(&budget) <= budget.limit);
 }
 
+/* As numba calls its functions, and what wraps them. */
+static void names_are_readable_and_without_hashes(void **state)
+{
+    static const char *const names[][2] = {
+        {"_ZN8__main__5outerB2v1B4hashEx", "__main__::outer(long long)"},
+        {"cfunc._ZN8__main__5outerB2v1Ex", "cfunc.__main__::outer(long long)"},
+        {"entry._Z", "entry._Z"},
+        {"nrt_incref", "nrt_incref"},
+    };
+    enum { NAMES = sizeof names / sizeof *names };
+    struct object object[NAMES];
+    struct jit_entry entry[NAMES];
+    struct symbolizer *symbolizer = symbolizer_new(&budget);
+    (void)state;
+    for (size_t i = 0; i < NAMES; i++) {
+        struct symbol symbol = {.count = 1};
+        make(&object[i], 0x4000 + i * 0x1000, 0, 0x1000, names[i][0]);
+        add(&entry[i], &object[i]);
+        symbolizer_add_registered(symbolizer, &map, NULL, 0x4000 + i * 0x1000, &symbol);
+        assert_string_equal(symbol.lines[0].name, names[i][1]);
+    }
+    symbolizer_free(symbolizer);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -217,6 +242,7 @@ int main(void)
         TEST(what_is_registered_no_more_is_forgotten),
         TEST(a_list_that_makes_no_sense_does_no_harm),
         TEST(a_damaged_object_does_no_harm),
+        TEST(names_are_readable_and_without_hashes),
         TEST(past_the_budget_later_functions_are_not_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
