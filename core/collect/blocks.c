@@ -260,3 +260,25 @@ void blocks_close(struct blocks *blocks, struct profile *profile, size_t sheet, 
     if (status != 0) /* what is known of some is in the profile that goes */
         forget_all(blocks);
 }
+
+/* ---- the child of a fork ---- */
+
+static void empty_unknown(const struct blocks *blocks)
+{
+    for (size_t slot = 0; slot < blocks->slots; slot++)
+        if (blocks->list[slot].state == BLOCK_UNKNOWN && live_state(slot) != LIVE_EMPTY)
+            live_empty(slot);
+}
+
+void blocks_inherit(struct blocks *blocks, struct blocks *from, struct profile *interval)
+{
+    *blocks = *from;
+    *from = (struct blocks){0};
+    if (blocks->list == NULL)
+        return;
+    live_recount();
+    empty_unknown(blocks);
+    sweep(blocks);
+    if (fetch_kept(blocks, interval) != 0 || keep(blocks, interval) != 0)
+        forget_all(blocks);
+}

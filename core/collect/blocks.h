@@ -50,6 +50,11 @@ struct allocated {
 int blocks_init(struct blocks *blocks, const struct profile *model, struct budget *budget);
 void blocks_free(struct blocks *blocks);
 
+/* In the child of a fork, whose memory they are in too, before anything is sampled: takes over
+ * those that the parent's had, with the profile of its running interval. What was on its way to
+ * them is not there. `from` is empty afterwards. */
+void blocks_inherit(struct blocks *blocks, struct blocks *from, struct profile *interval);
+
 void blocks_add(struct blocks *blocks, const struct allocated *allocated);
 
 /* Once a turn: forgets those that have been freed. */

@@ -729,6 +729,11 @@ void collector_free(struct collector *collector)
     free(collector);
 }
 
+void collector_yield_blocks(struct collector *collector, struct blocks *blocks)
+{
+    gather_yield_blocks(collector->gather, blocks);
+}
+
 void collector_profile_id(struct collector *collector, uint8_t id[16])
 {
     pthread_mutex_lock(&collector->published_lock);

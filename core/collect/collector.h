@@ -88,6 +88,9 @@ int collector_stop(struct collector *collector, double timeout);
 /* After collector_stop(), or in the child of a fork that held `work`. */
 void collector_free(struct collector *collector);
 
+/* In the child of a fork, of the parent's that was at rest: gather_yield_blocks(). */
+void collector_yield_blocks(struct collector *collector, struct blocks *blocks);
+
 /* The OTLP profile_id that the running interval's profile is going to have. */
 void collector_profile_id(struct collector *collector, uint8_t id[16]);
 

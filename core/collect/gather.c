@@ -57,10 +57,23 @@ static bool allocate(struct gather *gather)
            gather->naming != NULL && gather->profile != NULL;
 }
 
+/* True: it has those that there are. */
+static bool take_over_blocks(struct gather *gather)
+{
+    struct blocks *blocks = gather->config.blocks;
+    if (blocks == NULL || blocks->list == NULL)
+        return false;
+    gather->blocks = *blocks;
+    gather->blocks.model = gather->config.model;
+    *blocks = (struct blocks){0};
+    return true;
+}
+
 static void list_blocks(struct gather *gather)
 {
-    if (gather->config.sources->open[SOURCE_HEAP] &&
-        blocks_init(&gather->blocks, gather->config.model, gather->config.budget) != 0)
+    if (!gather->config.sources->open[SOURCE_HEAP] || take_over_blocks(gather))
+        return;
+    if (blocks_init(&gather->blocks, gather->config.model, gather->config.budget) != 0)
         log_warn("no heap profiles: CPROF_MEMORY_LIMIT leaves no room for them");
 }
 
@@ -95,6 +108,11 @@ void gather_free(struct gather *gather)
     naming_free(gather->naming);
     takeover_free(&gather->takeover);
     free(gather);
+}
+
+void gather_yield_blocks(struct gather *gather, struct blocks *blocks)
+{
+    blocks_inherit(blocks, &gather->blocks, gather->profile);
 }
 
 /* ---- samples ---- */

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/budget.h"
+#include "collect/blocks.h"
 #include "collect/naming.h"
 #include "collect/stacks.h"
 #include "cprof/cprof.h"
@@ -34,6 +35,8 @@ struct gather_config {
     bool thread_labels; /* thread.id and thread.name too */
     const struct source_set *sources;
     size_t max_frames;
+    struct blocks
+        *blocks; /* that live already, in the child of a fork; it is emptied. NULL: none */
     const char *library_directory; /* for rewalk.h, both */
     _Atomic size_t *copies;
 };
@@ -53,6 +56,9 @@ struct gather;
 
 struct gather *gather_new(const struct gather_config *config); /* NULL: out of memory */
 void gather_free(struct gather *gather);
+
+/* In the child of a fork: the blocks of one that is going to be freed. */
+void gather_yield_blocks(struct gather *gather, struct blocks *blocks);
 
 /* Adds a record of the thread to the running profile. 0; 1: it met native code that no module
  * of the map covers. -EAGAIN: not added, because the runtime will

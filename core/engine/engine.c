@@ -81,6 +81,7 @@ static int start_collector(void)
                    .thread_labels = config->thread_labels,
                    .sources = &engine.config.sources,
                    .max_frames = config->max_frames,
+                   .blocks = &engine.inherited.blocks,
                    .library_directory = config->library_directory,
                    .copies = &engine.copies},
         .modules = engine.modules,
@@ -272,10 +273,13 @@ static int begin_run(bool forked, const char **why)
     return status;
 }
 
+/* All but the heap. */
 static void free_inherited(void)
 {
-    if (engine.inherited.collector != NULL)
+    if (engine.inherited.collector != NULL) {
+        collector_yield_blocks(engine.inherited.collector, &engine.inherited.blocks);
         collector_free(engine.inherited.collector);
+    }
     profile_free(engine.inherited.model);
     engine.inherited.collector = NULL;
     engine.inherited.model = NULL;
@@ -285,6 +289,8 @@ static void free_inherited(void)
 static int build(bool forked, char *error, size_t error_size)
 {
     free_inherited();
+    if (!forked) /* it has been without its hooks */
+        blocks_free(&engine.inherited.blocks);
     engine.run++;
     int status = choose_output(forked);
     if (status == 0)

@@ -140,6 +140,7 @@ static void forget_parent(bool at_rest)
     } else if (!at_rest) {
         engine.inherited.collector = NULL;
         engine.inherited.model = NULL;
+        engine.inherited.blocks = (struct blocks){0};
         engine.modules = NULL;
         budget_init(&engine.budget, engine.config.memory_limit);
         (void)budget_take(&engine.budget, budget_used(&engine.binding_budget));

@@ -76,6 +76,7 @@ struct engine {
     struct {
         struct collector *collector;
         struct profile *model;
+        struct blocks blocks; /* of its heap, which is the child's too */
     } inherited;
 };
 

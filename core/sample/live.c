@@ -153,6 +153,14 @@ size_t live_slots(void)
     return atomic_load_explicit(&live.count, memory_order_relaxed);
 }
 
+void live_recount(void)
+{
+    size_t used = 0;
+    for (size_t slot = 0; slot < live_slots(); slot++)
+        used += live_state(slot) != LIVE_EMPTY;
+    atomic_store(&live.used, used);
+}
+
 uint64_t live_freed(void)
 {
     return atomic_load_explicit(&live.freed, memory_order_relaxed);

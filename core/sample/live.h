@@ -54,6 +54,10 @@ struct live_place live_add(const void *block);
 size_t live_count(void);
 size_t live_slots(void);
 
+/* In the child of a fork, while none are listed: a thread that is not here any more may have
+ * been amid that. */
+void live_recount(void);
+
 /* How often a block was freed, and how often one found no slot, since live_open(). */
 uint64_t live_freed(void);
 uint64_t live_unlisted(void);

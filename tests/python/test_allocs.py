@@ -5,6 +5,8 @@ import sysconfig
 
 import pytest
 
+from pprof import Profile
+
 PROGRAM = """
 import json, sys, time, zlib
 from itertools import repeat
@@ -133,6 +135,81 @@ def test_tracemalloc_may_come_and_go_in_any_order(execute, tmp_path):
     outcome = run(execute, tmp_path, "", source=SWAPPERS)
     assert outcome.out == "whole 3000\n"
     assert inside(outcome, "work", "alloc")[0] > 0
+
+
+SUBINTERPRETERS = """
+import sys
+import cprof
+try:
+    import _interpreters as interpreters
+    run = interpreters.exec
+except ImportError:
+    import _xxsubinterpreters as interpreters
+    run = interpreters.run_string
+
+def alive():
+    cprof.flush()
+    return cprof.stats()["heap_bytes"]
+
+cprof.start(output=sys.argv[1], types=["heap@16k"])
+run(interpreters.create(), "")  # what the first one brings with it stays
+before = alive()
+for _ in range(3):
+    other = interpreters.create()
+    run(other, "kept = [str(i) * 10 for i in range(200000)]")  # some 24 MB
+    full = alive()
+    interpreters.destroy(other)
+    print(full - before, alive() - before)
+cprof.stop()
+"""
+
+
+def test_an_interpreter_beside_takes_its_heap_with_it(execute, tmp_path):
+    lines = run(execute, tmp_path, "", source=SUBINTERPRETERS).out.splitlines()
+    assert len(lines) == 3
+    for line in lines:
+        full, left = map(int, line.split())
+        if not FREE_THREADED:  # whose small blocks are not followed
+            assert full == pytest.approx(24e6, rel=0.7)
+        assert left < 6e6
+
+
+FORK = """
+import os, sys, time
+import cprof
+
+def keep():
+    return [bytes(5000) for _ in range(4000)]  # 20 MB
+
+def child_keeps():
+    return [bytes(5000) for _ in range(2000)]
+
+cprof.start(output=sys.argv[1], types=["heap@64k"])
+kept = keep()
+time.sleep(0.6)
+child = os.fork()
+if child == 0:
+    del kept[:2000]
+    more = child_keeps()
+    time.sleep(0.3)
+    cprof.stop()
+    os._exit(0)
+os.waitpid(child, 0)
+cprof.stop()
+print(child)
+"""
+
+
+def test_a_forked_child_has_what_it_inherited_until_it_frees_it(execute, tmp_path):
+    outcome = run(execute, tmp_path, "", source=FORK)
+    assert inside(outcome, "keep")[1] == pytest.approx(20e6, rel=0.5)
+    own = Profile(tmp_path / f"out.{int(outcome.out)}.pb.gz")
+
+    def alive(function):
+        return sum(s.values["inuse_space"] for s in own.samples if any(f.name == function for f in s.stack))
+
+    assert alive("keep") == pytest.approx(10e6, rel=0.6)
+    assert alive("child_keeps") == pytest.approx(10e6, rel=0.6)
 
 
 THREADS = """

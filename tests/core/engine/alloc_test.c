@@ -9,11 +9,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "cprof/sample.h"
+#include "format/format.h"
 
 static atomic_bool hooked;
 static _Atomic uintptr_t last_block = 1 << 20;
@@ -150,6 +152,60 @@ static void what_is_freed_is_gone_and_what_stays_is_said_of_each_interval(void *
     profile_free(p);
 }
 
+NEVER_INLINED static void *allocate_in_child(void)
+{
+    void *block = allocate(LARGE);
+    sink += 2; /* or the compiler would make one function of two */
+    return block;
+}
+
+static void child_of_fork(void *const blocks[])
+{
+    cprof_fork_child();
+    for (int i = 0; i < 30; i++)
+        release(blocks[i]); /* before it has a heap of its own */
+    bool good = cprof_flush(20) == 0;
+    for (int i = 30; i < 40; i++)
+        release(blocks[i]);
+    for (int i = 0; i < 20; i++)
+        (void)allocate_in_child();
+    good = good && cprof_stop(60) == 0;
+    _exit(good ? 0 : 1);
+}
+
+static void a_forked_child_has_the_heap_that_it_has_inherited(void **state)
+{
+    (void)state;
+    void *blocks[100];
+    begin("heap@1k");
+    for (int i = 0; i < 60; i++)
+        blocks[i] = allocate_large();
+    assert_int_equal(cprof_flush(10), 0); /* these are of an older interval, */
+    pause_ms(50);
+    for (int i = 60; i < 100; i++)
+        blocks[i] = allocate_large();
+    pause_ms(600); /* and those of the running one */
+    cprof_fork_prepare();
+    pid_t child = fork();
+    if (child == 0)
+        child_of_fork(blocks);
+    cprof_fork_parent();
+    int status;
+    waitpid(child, &status, 0);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    struct profile *p = stop_and_read();
+    assert_close(total(p, "inuse_objects", "allocate_large"), 100, 0.5);
+    assert_true(total(p, "inuse_objects", "allocate_in_child") == 0);
+    profile_free(p);
+    snprintf(output, sizeof output, "%s/out.%ld.pb.gz", directory, (long)child);
+    p = format_read_file(output, error);
+    assert_non_null(p);
+    assert_close(total(p, "inuse_objects", "allocate_large"), 60, 0.5);
+    assert_close(total(p, "inuse_space", "allocate_large"), 60.0 * LARGE, 0.5);
+    assert_close(total(p, "inuse_objects", "allocate_in_child"), 20, 0.5);
+    profile_free(p);
+}
+
 /* A signal's handler finds hooks at work at any place in them. */
 static void cpu_time_is_whole_though_signals_meet_takes(void **state)
 {
@@ -192,6 +248,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         TEST(bytes_and_objects_are_those_of_the_program),
         TEST(what_is_freed_is_gone_and_what_stays_is_said_of_each_interval),
+        TEST(a_forked_child_has_the_heap_that_it_has_inherited),
         TEST(cpu_time_is_whole_though_signals_meet_takes),
         TEST(errno_is_as_it_was),
         TEST(a_period_that_is_too_small_is_one_line),
