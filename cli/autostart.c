@@ -261,10 +261,11 @@ void autostart_explain(const struct autostart *start, const struct child_end *en
         snprintf(reason, size,
                  "no timer was to be had: the limit of pending signals (ulimit -i) is spent");
     else if (notes->unended == 0)
-        snprintf(reason, size,
-                 "it ended before a sample was due, after %.3f s of CPU at %.0f samples a "
-                 "second",
-                 (double)end->cpu_ns / 1e9, rate);
+        snprintf(
+            reason, size,
+            "it ended before a sample was due, after %.3f s of CPU, the interpreter's start "
+            "included, at %.0f samples a second",
+            (double)end->cpu_ns / 1e9, rate);
     else
         snprintf(reason, size,
                  "nothing was written before it was killed, left by os._exit or became another "
