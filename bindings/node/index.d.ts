@@ -66,6 +66,9 @@ export function stop (timeout?: Timeout): Promise<boolean>
 export function isRunning (): boolean
 /** cprof's own figures. */
 export function stats (): Stats
+/** What every thread does now: 'text' for people, 'json' for programs; 'pprof' for tools, as bytes. */
+export function dump (options: { format: 'pprof' }): Promise<Uint8Array>
+export function dump (options?: { format?: 'text' | 'json' }): Promise<string>
 /** Profiles the process while a function runs, into a file. */
 export function profile<T> (output: string, run: () => T | Promise<T>, options?: Options): Promise<T>
 /** Puts labels on the samples of a function and of everything asynchronous that it begins. */
@@ -77,6 +80,7 @@ declare const cprof: {
   stop: typeof stop
   isRunning: typeof isRunning
   stats: typeof stats
+  dump: typeof dump
   profile: typeof profile
   labels: typeof labels
 }

@@ -85,6 +85,23 @@ function stats () {
 }
 
 /**
+ * All threads now: state, what each waits for and since when, span, labels and stack. 'text' is for people, 'json'
+ * (a string too) for programs, 'pprof' (a Buffer) for tools that read profiles. Threads that wait are not
+ * disturbed. Where profiling is off it is on for that moment.
+ */
+async function dump ({ format = 'text' } = {}) {
+  const started = !native.isRunning()
+  if (started) start({ exporter: 'none' })
+  try {
+    const page = await native.dump(text(format, 'format'))
+    if (typeof page === 'string') throw new RangeError(page)
+    return format === 'pprof' ? page : page.toString()
+  } finally {
+    if (started && native.isRunning()) await stop()
+  }
+}
+
+/**
  * Profiles the process while a function runs, synchronous or not, into a file of its own, beside what is
  * profiled already.
  */
@@ -200,4 +217,4 @@ function pairs (object) {
   return list
 }
 
-module.exports = { start, flush, stop, isRunning, stats, profile, labels }
+module.exports = { start, flush, stop, isRunning, stats, dump, profile, labels }

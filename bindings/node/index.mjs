@@ -1,4 +1,4 @@
 import cprof from './index.js'
 
 export default cprof
-export const { start, flush, stop, isRunning, stats, profile, labels } = cprof
+export const { start, flush, stop, isRunning, stats, dump, profile, labels } = cprof

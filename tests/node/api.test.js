@@ -28,6 +28,27 @@ test('start, stats, flush and stop', async () => {
   assert.strictEqual(cprof.isRunning(), false)
 })
 
+test('a dump has every thread', { skip: process.arch !== 'x64' && "looks are x86-64's so far" }, async () => {
+  const { code, stdout, stderr } = await run(['-e', `
+    const cprof = require('cprof')
+    function spin () { for (const end = performance.now() + 600; performance.now() < end;); }
+    async function main () {
+      const idle = JSON.parse(await cprof.dump({ format: 'json' }))
+      const main = idle.threads.find(thread => thread.tid === process.pid)
+      console.log(main.state, main.reason, idle.threads.length > 1, cprof.isRunning())
+      cprof.start()
+      const asked = cprof.dump()
+      spin()
+      console.log(/spin {2}/.test(await asked))
+      const bytes = await cprof.dump({ format: 'pprof' })
+      console.log(bytes[0], bytes[1], await cprof.dump({ format: 'xml' }).catch(error => error.message))
+      await cprof.stop()
+    }
+    main()`], { env: { CPROF_EXPORTER: 'none' } })
+  assert.strictEqual(code, 0, stderr)
+  assert.strictEqual(stdout, `waiting idle true false\ntrue\n31 139 format: 'xml': text, json or pprof is allowed\n`)
+})
+
 test('stop says that the only profile was refused', async () => {
   // Answers 404, as a collector without profiles does.
   const server = http.createServer((request, response) => {

@@ -18,6 +18,30 @@ class TestApi < CprofTest
     assert_equal %w[false true true true true false false], outcome.output.split
   end
 
+  def test_a_dump_has_every_thread_with_what_it_waits_for
+    skip "looks are x86-64's so far" unless RUBY_PLATFORM.start_with?("x86_64")
+    outcome = run_plain(<<~RUBY)
+      require "json"
+      reading, writing = IO.pipe
+      { "reader" => -> { reading.read(1) }, "sleeper" => -> { sleep },
+        "worker" => -> { loop { 100_000.times {} } } }.each do |name, body|
+        Thread.new { body.call }.name = name
+      end
+      sleep 0.3
+      dump = JSON.parse(Cprof.dump(format: :json))
+      states = dump["threads"].to_h { |thread| [thread["name"], thread.values_at("state", "reason").compact] }
+      p states.values_at("reader").first, states["sleeper"].first, states.key?("worker"), dump["complete"]
+      puts Cprof.dump.lines.first
+      puts Cprof.dump(format: "pprof").unpack("C2").inspect, Cprof.running?
+      Cprof.dump(format: "xml") rescue puts $!.class, $!.message
+    RUBY
+    assert_clean outcome
+    lines = outcome.output.lines(chomp: true)
+    assert_equal ['["waiting", "io"]', '"waiting"', "true", "true"], lines[0, 4], outcome.output
+    assert_match(/, process \d+ \(ruby\), /, lines[4])
+    assert_equal ["[31, 139]", "false", "Cprof::Error", "format: 'xml': text, json or pprof is allowed"], lines[5..]
+  end
+
   # A server that answers 404, as a collector without profiles does.
   def test_stop_says_that_the_only_profile_was_refused
     server = TCPServer.new("127.0.0.1", 0)

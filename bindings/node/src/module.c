@@ -326,6 +326,65 @@ static napi_value module_end_block(napi_env env, napi_callback_info info)
     return promise_delivery(env, info, DELIVER_BLOCK);
 }
 
+/* ---- all threads now ---- */
+
+struct dumping {
+    napi_async_work work;
+    napi_deferred deferred;
+    char *format, *page;
+    size_t size;
+    char error[512];
+    int result;
+};
+
+static void take_dump(napi_env env, void *data)
+{
+    struct dumping *dumping = data;
+    (void)env;
+    dumping->result = cprof_dump(dumping->format, &dumping->page, &dumping->size,
+                                 dumping->error, sizeof dumping->error);
+}
+
+/* A Buffer, or a text: why there is none. */
+static void dump_taken(napi_env env, napi_status status, void *data)
+{
+    struct dumping *dumping = data;
+    napi_value value = NULL;
+    (void)status;
+    if (dumping->result != 0)
+        value = text_value(env, dumping->error);
+    else
+        napi_create_buffer_copy(env, dumping->size, dumping->page, NULL, &value);
+    napi_resolve_deferred(env, dumping->deferred, value);
+    napi_delete_async_work(env, dumping->work);
+    free(dumping->page);
+    free(dumping->format);
+    free(dumping);
+}
+
+/* dump(format): a promise of it. */
+static napi_value module_dump(napi_env env, napi_callback_info info)
+{
+    struct arguments arguments = {.env = env};
+    const char *format = text_of(&arguments, first_argument(env, info));
+    struct dumping *dumping = calloc(1, sizeof *dumping);
+    napi_value promise = NULL;
+    if (dumping != NULL)
+        dumping->format = strdup(format != NULL ? format : "");
+    free_arguments(&arguments);
+    if (dumping == NULL || dumping->format == NULL) {
+        free(dumping);
+        return NULL;
+    }
+    if (own_isolate(env)->attached)
+        names_pending(own_isolate(env));
+    napi_create_promise(env, &dumping->deferred, &promise);
+    napi_create_async_work(env, NULL, text_value(env, "cprof"), take_dump, dump_taken, dumping,
+                           &dumping->work);
+    napi_queue_async_work(env, dumping->work);
+    return promise;
+}
+
 /* ---- control at run time ---- */
 
 /* controlOpen(): "", or why the process can't be asked. */
@@ -684,6 +743,7 @@ NAPI_MODULE_INIT()
         {"beginBlock", module_begin_block},
         {"endBlock", module_end_block},
         {"flush", module_flush},
+        {"dump", module_dump},
         {"stop", module_stop},
         {"controlOpen", module_control_open},
         {"controlTake", module_control_take},

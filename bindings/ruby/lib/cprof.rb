@@ -71,6 +71,24 @@ module Cprof
       AVAILABLE ? Native.stats : {}
     end
 
+    # All threads now: state, what each waits for and since when, span, labels and stack. Threads that wait are not
+    # disturbed. Where profiling is off it is on for that moment.
+    #
+    # @param format [String] "text" for people, "json" for programs, "pprof" for tools that read profiles
+    # @return [String, nil] nil where there is no extension
+    # @raise [Error] for another format
+    def dump(format: "text")
+      return unless AVAILABLE
+
+      started = !running? && start(exporter: "none")
+      begin
+        page = Native.dump(format.to_s)
+        format.to_s == "pprof" ? page : page.force_encoding(Encoding::UTF_8).scrub
+      ensure
+        stop if started
+      end
+    end
+
     # Profiles a block into a file: all that the process does meanwhile, beside what is profiled already. Blocks
     # may nest and run at once; those that name the same file share it.
     #

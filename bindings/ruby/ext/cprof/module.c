@@ -404,6 +404,40 @@ static VALUE native_end_captures(VALUE self, VALUE captures)
     return Qnil;
 }
 
+/* ---- all threads now ---- */
+
+struct dump {
+    struct work work;
+    const char *format;
+    char *page;
+    size_t size;
+    char error[512];
+    int result;
+};
+
+static void take_dump(struct work *work)
+{
+    struct dump *dump = (struct dump *)work;
+    dump->result =
+        cprof_dump(dump->format, &dump->page, &dump->size, dump->error, sizeof dump->error);
+}
+
+/* dump(format): the page, binary. */
+static VALUE native_dump(VALUE self, VALUE format)
+{
+    (void)self;
+    struct dump dump = {.work = {.function = take_dump}, .format = StringValueCStr(format)};
+    code_give_names();
+    without_gvl(&dump.work);
+    RB_GC_GUARD(format);
+    if (dump.result != 0)
+        options_raise("%s", dump.error);
+    VALUE page = rb_str_new(dump.page, (long)dump.size);
+    free(dump.page);
+    rb_thread_check_ints();
+    return page;
+}
+
 static VALUE native_is_running(VALUE self)
 {
     (void)self;
@@ -525,6 +559,7 @@ __attribute__((visibility("default"))) void Init_native(void)
     rb_define_singleton_method(native, "end_captures", native_end_captures, 1);
     rb_define_singleton_method(native, "flush", native_flush, 1);
     rb_define_singleton_method(native, "stop", native_stop, 1);
+    rb_define_singleton_method(native, "dump", native_dump, 1);
     rb_define_singleton_method(native, "running?", native_is_running, 0);
     rb_define_singleton_method(native, "stats", native_stats, 0);
     rb_define_singleton_method(native, "watch_for_spans", native_watch_for_spans, 0);
