@@ -221,8 +221,8 @@ static void count_record(struct gather *gather, const struct thread_view *thread
 }
 
 /* What the dictionary says of an interpreter frame: its name and file. */
-static bool function_of(const struct gather *gather, const struct record *record, size_t index,
-                        struct cprof_function *function)
+bool gather_frame(const struct gather *gather, const struct record *record, size_t index,
+                  struct cprof_function *function)
 {
     if (index >= record->frame_count)
         return false;
@@ -245,8 +245,8 @@ bool gather_rests(const struct gather *gather, const struct record *record)
     if (record->source != SOURCE_OFFCPU || runtime == NULL || runtime->asleep == NULL ||
         runtime->asleep->at_rest == NULL)
         return false;
-    bool has_inner = function_of(gather, record, 0, &inner);
-    bool has_outer = function_of(gather, record, 1, &outer);
+    bool has_inner = gather_frame(gather, record, 0, &inner);
+    bool has_outer = gather_frame(gather, record, 1, &outer);
     return runtime->asleep->at_rest(has_inner ? &inner : NULL, has_outer ? &outer : NULL);
 }
 

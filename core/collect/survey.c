@@ -1,6 +1,7 @@
 #include "collect/survey.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,8 @@
 #include "sample/timer.h"
 
 #define PAUSE (NS_PER_SECOND / 200) /* between two passes */
+#define TASK_FRAMES 256             /* of one task */
+#define KIND_LABEL "kind"
 
 /* What is known of a thread, by its record's index. */
 struct surveyed {
@@ -28,9 +31,11 @@ struct survey {
     struct looker *looker;
     struct takeover takeover;
     struct labelling labelling;
-    uint64_t asked; /* CLOCK_MONOTONIC */
-    bool last;      /* this is the last pass: what there is has to do */
-    size_t left;    /* threads that want another pass */
+    struct cprof_pair *labels; /* the user's, and the kind */
+    struct record *room;       /* for a task */
+    uint64_t asked;            /* CLOCK_MONOTONIC */
+    bool last;                 /* this is the last pass: what there is has to do */
+    size_t left;               /* threads that want another pass */
     struct surveyed threads[THREADS_MAX];
 };
 
@@ -76,8 +81,28 @@ static void free_survey(struct survey *survey)
     dump_free(survey->dump);
     looker_free(survey->looker);
     takeover_free(&survey->takeover);
+    free(survey->labels);
+    free(survey->room);
     budget_give(survey->config->looker.budget, sizeof *survey);
     free(survey);
+}
+
+/* The user's labels, and what kind of thing a thread is. False: no memory. */
+static bool set_labels(struct survey *survey, const struct gather_config *gather)
+{
+    size_t count = gather->label_count;
+    survey->labels = calloc(count + 1, sizeof *survey->labels);
+    if (survey->labels == NULL)
+        return false;
+    if (count > 0)
+        memcpy(survey->labels, gather->labels, count * sizeof *survey->labels);
+    survey->labels[count] =
+        (struct cprof_pair){.key = KIND_LABEL, .value = dump_kind_word(DUMP_THREAD)};
+    survey->labelling.config = (struct labelling_config){.runtime = gather->runtime,
+                                                         .labels = survey->labels,
+                                                         .label_count = count + 1,
+                                                         .thread_labels = true};
+    return true;
 }
 
 /* NULL: no memory. */
@@ -95,13 +120,11 @@ static struct survey *new_survey(const struct survey_config *config)
     survey->config = config;
     survey->asked = clock_ns(CLOCK_MONOTONIC);
     survey->takeover.budget = budget;
-    survey->labelling.config = (struct labelling_config){.runtime = gather->runtime,
-                                                         .labels = gather->labels,
-                                                         .label_count = gather->label_count,
-                                                         .thread_labels = true};
+    survey->room = calloc(1, sizeof(struct record) + TASK_FRAMES * sizeof(struct cprof_frame));
+    bool labelled = set_labels(survey, gather);
     survey->looker = looker_new(&config->looker);
     survey->dump = new_dump(config);
-    if (survey->looker != NULL && survey->dump != NULL)
+    if (labelled && survey->room != NULL && survey->looker != NULL && survey->dump != NULL)
         return survey;
     free_survey(survey);
     return NULL;
@@ -244,6 +267,76 @@ static bool look_at(struct survey *survey, const struct thread_view *view)
     return fresh || survey->last;
 }
 
+/* ---- tasks ---- */
+
+static const struct record *record_of(struct survey *survey, const struct cprof_task *task)
+{
+    struct record *record = survey->room;
+    size_t count = task->count < TASK_FRAMES ? task->count : TASK_FRAMES;
+    *record = (struct record){.frame_count = (uint16_t)count,
+                              .native_end = WALK_COMPLETE,
+                              .frames_complete = count == task->count,
+                              .source = SOURCE_OFFCPU};
+    if (count > 0)
+        memcpy(record + 1, task->frames, count * sizeof *task->frames);
+    return record;
+}
+
+static enum cprof_wait reason_of(const struct survey *survey, const struct record *record)
+{
+    const struct cprof_asleep *asleep = survey->config->looker.runtime->asleep;
+    struct cprof_function inner;
+    return asleep->task_wait != NULL && gather_frame(survey->config->gather, record, 0, &inner)
+               ? asleep->task_wait(&inner)
+               : CPROF_WAIT_UNKNOWN;
+}
+
+static void label_task(struct survey *survey, struct dump_thread *task)
+{
+    struct profile *p = survey->dump->profile;
+    const char *const texts[][2] = {{KIND_LABEL, dump_kind_word(DUMP_TASK)},
+                                    {"task.name", task->name},
+                                    {"thread.state", dump_state(task)},
+                                    {"wait.reason", wait_reason_word(task->wait.reason)}};
+    struct profile_label labels[sizeof texts / sizeof *texts];
+    const int64_t one = 1;
+    size_t count = 0;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (texts[i][1] != NULL && texts[i][1][0] != '\0')
+            labels[count++] = (struct profile_label){.key = profile_string(p, texts[i][0]),
+                                                     .text = profile_string(p, texts[i][1])};
+    task->labels = profile_labels(p, labels, count);
+    (void)profile_add(p, 0, task->stack, 0, task->labels, &one);
+}
+
+static void add_task(void *closure, const struct cprof_task *task)
+{
+    struct survey *survey = closure;
+    struct gather *gather = survey->config->gather;
+    struct dump_thread *added = dump_add(survey->dump);
+    if (added == NULL)
+        return;
+    added->kind = DUMP_TASK;
+    added->id = task->id;
+    snprintf(added->name, sizeof added->name, "%s", task->name);
+    added->wait.state = task->waits ? WAIT_WAITING : WAIT_RUNNING;
+    if (task->waits) {
+        const struct record *record = record_of(survey, task);
+        const struct stack stack =
+            gather_stack(gather, record, survey->config->map(survey->config->closure));
+        added->wait.reason = reason_of(survey, record);
+        added->stack = take_over(survey, &stack);
+    }
+    label_task(survey, added);
+}
+
+static void add_tasks(struct survey *survey)
+{
+    const struct cprof_runtime *runtime = survey->config->looker.runtime;
+    if (runtime != NULL && runtime->asleep != NULL && runtime->asleep->tasks != NULL)
+        (void)runtime->asleep->tasks(add_task, survey);
+}
+
 /* ---- all of them ---- */
 
 /* Not those that have been seen; another thread that got such a one's record has not. */
@@ -294,6 +387,7 @@ static bool held(void *closure, const struct dump_thread *thread)
 static struct dump *finish(struct survey *survey)
 {
     struct dump *dump = survey->dump;
+    add_tasks(survey);
     deadlock_link(dump);
     deadlock_find(dump, held, survey);
     dump->time_ns = profile_header(dump->profile)->time_ns;

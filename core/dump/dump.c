@@ -37,6 +37,19 @@ struct dump_thread *dump_add(struct dump *dump)
     return added;
 }
 
+size_t dump_count(const struct dump *dump, enum dump_kind kind)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < dump->count; i++)
+        count += dump->threads[i].kind == kind;
+    return count;
+}
+
+const char *dump_kind_word(enum dump_kind kind)
+{
+    return kind == DUMP_TASK ? "task" : "thread";
+}
+
 const char *dump_state(const struct dump_thread *thread)
 {
     return wait_state_word(thread->wait.state);

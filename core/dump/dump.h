@@ -1,6 +1,7 @@
 /*
- * A dump: all threads of the process at one moment, each with its state, what it waits for and
- * since when, its span, labels and stack (collect/survey.h takes it).
+ * A dump: all threads of the process at one moment, and the tasks of its event loops, each with
+ * its state, what it waits for and since when, its span, labels and stack (collect/survey.h
+ * takes it).
  *
  * Stacks, links and label sets lie in a profile of the dump's own, which also has one sample a
  * thread: that is the dump as pprof.
@@ -27,7 +28,11 @@ enum dump_view {
                    */
 };
 
+enum dump_kind { DUMP_THREAD, DUMP_TASK, DUMP_KINDS };
+
+/* Of a task what a task has: no tid, no holder, no ages. */
 struct dump_thread {
+    enum dump_kind kind;
     pid_t tid;
     uint64_t id; /* the runtime's; else the tid */
     char name[THREAD_NAME_SIZE];
@@ -57,6 +62,12 @@ void dump_free(struct dump *dump); /* NULL is allowed */
 
 /* A new thread, all zero; NULL: no memory, and the dump is incomplete. */
 struct dump_thread *dump_add(struct dump *dump);
+
+/* How many there are of a kind. */
+size_t dump_count(const struct dump *dump, enum dump_kind kind);
+
+/* "thread", "task". */
+const char *dump_kind_word(enum dump_kind kind);
 
 /* The word of its state, and of its reason; NULL: none. */
 const char *dump_state(const struct dump_thread *thread);

@@ -102,8 +102,7 @@ static void put_stacks(struct buffer *out, const struct dump *dump, const struct
 
 /* ---- threads ---- */
 
-static void put_wait(struct buffer *out, const struct dump *dump,
-                     const struct dump_thread *thread)
+static void put_wait(struct buffer *out, const struct dump_thread *thread)
 {
     const struct wait *wait = &thread->wait;
     put_optional(out, "state", dump_state(thread));
@@ -117,7 +116,6 @@ static void put_wait(struct buffer *out, const struct dump *dump,
         words_put(out, ",\"deadlock\":%u", thread->deadlock);
     put_seconds(out, "unmoved_seconds", thread->still_ns);
     put_seconds(out, "sampled_seconds_ago", thread->age_ns);
-    (void)dump;
 }
 
 static void put_link(struct buffer *out, const struct dump *dump,
@@ -157,9 +155,12 @@ static void put_labels(struct buffer *out, const struct dump *dump,
 static void put_thread(struct buffer *out, const struct dump *dump,
                        const struct dump_thread *thread, const struct used *used)
 {
-    words_put(out, "{\"tid\":%d,\"id\":%" PRIu64, (int)thread->tid, thread->id);
+    if (thread->kind == DUMP_TASK)
+        words_put(out, "{\"id\":%" PRIu64, thread->id);
+    else
+        words_put(out, "{\"tid\":%d,\"id\":%" PRIu64, (int)thread->tid, thread->id);
     put_optional(out, "name", thread->name);
-    put_wait(out, dump, thread);
+    put_wait(out, thread);
     put_link(out, dump, thread);
     put_labels(out, dump, thread);
     if (thread->stack != 0)
@@ -167,12 +168,17 @@ static void put_thread(struct buffer *out, const struct dump *dump,
     json_raw(out, "}");
 }
 
-static void put_threads(struct buffer *out, const struct dump *dump, const struct used *used)
+static void put_all_of(struct buffer *out, const struct dump *dump, enum dump_kind kind,
+                       const struct used *used)
 {
-    json_raw(out, ",\"threads\":[");
+    const char *separator = "\n";
+    words_put(out, ",\"%ss\":[", dump_kind_word(kind));
     for (size_t i = 0; i < dump->count; i++) {
-        json_raw(out, i > 0 ? ",\n" : "\n");
+        if (dump->threads[i].kind != kind)
+            continue;
+        json_raw(out, separator);
         put_thread(out, dump, &dump->threads[i], used);
+        separator = ",\n";
     }
     json_raw(out, "]");
 }
@@ -192,7 +198,8 @@ void dump_write_json(const struct dump *dump, const struct dump_origin *origin,
               dump->took_ns);
     words_put(out, ",\"complete\":%s,\"deadlocks\":%u", dump->incomplete ? "false" : "true",
               dump->deadlocks);
-    put_threads(out, dump, used);
+    put_all_of(out, dump, DUMP_THREAD, used);
+    put_all_of(out, dump, DUMP_TASK, used);
     put_stacks(out, dump, used);
     json_raw(out, "}\n");
     free(used);

@@ -22,6 +22,7 @@ static int rank(const struct dump_thread *thread)
 static int compare_groups(const struct dump_thread *a, const struct dump_thread *b)
 {
     const int64_t differences[] = {
+        (int64_t)a->kind - (int64_t)b->kind,
         rank(a) - rank(b),
         (int64_t)a->view - (int64_t)b->view,
         (int64_t)a->wait.reason - (int64_t)b->wait.reason,
@@ -40,7 +41,7 @@ static int compare_members(const void *a, const void *b)
     const struct dump_thread *one = *(const struct dump_thread *const *)a;
     const struct dump_thread *other = *(const struct dump_thread *const *)b;
     int order = compare_groups(one, other);
-    return order != 0 ? order : (one->tid > other->tid) - (one->tid < other->tid);
+    return order != 0 ? order : (one > other) - (one < other);
 }
 
 struct group {
@@ -51,13 +52,14 @@ struct group {
 static int compare_sizes(const void *a, const void *b)
 {
     const struct group *one = a, *other = b;
-    int order = rank(one->members[0]) - rank(other->members[0]);
+    int order = (int)one->members[0]->kind - (int)other->members[0]->kind;
+    if (order == 0)
+        order = rank(one->members[0]) - rank(other->members[0]);
     if (order != 0)
         return order;
     if (one->count != other->count)
         return one->count > other->count ? -1 : 1;
-    return (one->members[0]->tid > other->members[0]->tid) -
-           (one->members[0]->tid < other->members[0]->tid);
+    return (one->members[0] > other->members[0]) - (one->members[0] < other->members[0]);
 }
 
 /* ---- one group ---- */
@@ -77,7 +79,7 @@ static void put_ids(struct buffer *out, const struct dump *dump,
 /* The program's own: what else there is stands in other places. */
 static bool is_own_label(const char *key)
 {
-    static const char *const told[] = {"thread.", "wait.", "lock."};
+    static const char *const told[] = {"kind", "task.", "thread.", "wait.", "lock."};
     for (size_t i = 0; i < sizeof told / sizeof *told; i++)
         if (strncmp(key, told[i], strlen(told[i])) == 0)
             return false;
@@ -136,7 +138,9 @@ static void put_stack(struct buffer *out, const struct dump *dump,
 {
     struct profile_stack stack = profile_get_stack(dump->profile, thread->stack);
     if (stack.depth == 0)
-        words_put(out, "      no stack: no sample has been taken of it\n");
+        words_put(out, thread->kind == DUMP_TASK
+                           ? "      its stack is its thread's\n"
+                           : "      no stack: no sample has been taken of it\n");
     for (uint32_t i = 0; i < stack.depth; i++) {
         const struct profile_location *location =
             profile_get_location(dump->profile, stack.locations[i]);
@@ -149,7 +153,8 @@ static void put_stack(struct buffer *out, const struct dump *dump,
 
 static void put_group(struct buffer *out, const struct dump *dump, const struct group *group)
 {
-    words_put(out, "\n%zu thread%s ", group->count, group->count == 1 ? "" : "s");
+    words_put(out, "\n%zu %s%s ", group->count, dump_kind_word(group->members[0]->kind),
+              group->count == 1 ? "" : "s");
     words_state(out, dump, group->members[0]);
     words_put(out, "\n");
     for (size_t i = 0; i < group->count && i < TEXT_MEMBERS; i++)
@@ -218,10 +223,14 @@ static void put_states(struct buffer *out, const struct dump *dump)
 {
     size_t counts[WAIT_STATES + 1] = {0};
     for (size_t i = 0; i < dump->count; i++)
-        counts[dump->threads[i].wait.state]++;
-    words_put(out, "%zu thread%s: %zu running, %zu runnable, %zu waiting\n", dump->count,
-              dump->count == 1 ? "" : "s", counts[WAIT_RUNNING], counts[WAIT_RUNNABLE],
+        if (dump->threads[i].kind == DUMP_THREAD)
+            counts[dump->threads[i].wait.state]++;
+    size_t threads = dump_count(dump, DUMP_THREAD), tasks = dump_count(dump, DUMP_TASK);
+    words_put(out, "%zu thread%s: %zu running, %zu runnable, %zu waiting\n", threads,
+              threads == 1 ? "" : "s", counts[WAIT_RUNNING], counts[WAIT_RUNNABLE],
               counts[WAIT_WAITING]);
+    if (tasks > 0)
+        words_put(out, "%zu task%s\n", tasks, tasks == 1 ? "" : "s");
 }
 
 static void put_head(struct buffer *out, const struct dump *dump,

@@ -33,8 +33,13 @@ void words_age(struct buffer *out, uint64_t ns)
 
 void words_thread(struct buffer *out, const struct dump_thread *thread)
 {
-    words_put(out, "%s%s%d%s", thread->name, thread->name[0] != '\0' ? " (" : "thread ",
-              (int)thread->tid, thread->name[0] != '\0' ? ")" : "");
+    if (thread->kind == DUMP_TASK && thread->name[0] != '\0')
+        words_put(out, "%s", thread->name);
+    else if (thread->kind == DUMP_TASK)
+        words_put(out, "task 0x%llx", (unsigned long long)thread->id);
+    else
+        words_put(out, "%s%s%d%s", thread->name, thread->name[0] != '\0' ? " (" : "thread ",
+                  (int)thread->tid, thread->name[0] != '\0' ? ")" : "");
 }
 
 void words_holder(struct buffer *out, const struct dump *dump, const struct dump_thread *thread)

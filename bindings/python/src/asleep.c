@@ -12,6 +12,7 @@
 #endif
 
 #include "copies.h"
+#include "tasks.h"
 #include "walk.h"
 #include "walk_context.h"
 
@@ -227,8 +228,11 @@ static bool at_rest(const struct cprof_function *inner, const struct cprof_funct
     return false;
 }
 
-static struct cprof_asleep asleep = {
-    .walk = walk, .interpreter_lock = interpreter_lock, .at_rest = at_rest};
+static struct cprof_asleep asleep = {.walk = walk,
+                                     .interpreter_lock = interpreter_lock,
+                                     .at_rest = at_rest,
+                                     .tasks = tasks_each,
+                                     .task_wait = tasks_wait};
 
 const struct cprof_asleep *asleep_enable(bool contexts)
 {

@@ -1,5 +1,6 @@
 #include "awaiters.h"
 
+#include "tasks.h"
 #include "walk.h"
 
 struct awaiters awaiters;
@@ -22,8 +23,7 @@ static int learn(void *unused)
 
     (void)unused;
     if (module != NULL) {
-        awaiters_learn(module);
-        PyErr_Clear();
+        tasks_learn();
         return 0;
     }
     atomic_store(&awaiters.met, false);

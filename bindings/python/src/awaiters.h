@@ -28,12 +28,13 @@ enum { AWAITERS_CLOSURES = 3 };
 /* Offsets of fields of tasks, and of futures but for the coroutine. What is not NULL stays
  * alive for good. */
 struct awaiters {
-    _Atomic bool known; /* the rest is, and stays as it is */
-    _Atomic bool met;   /* [handler] a task may run, and it was not known */
-    uint32_t coroutine;
-    uint32_t size; /* of a future, as far as fields of it are read */
+    _Atomic bool known;       /* the rest is, and stays as it is */
+    _Atomic bool met;         /* [handler] a task may run, and it was not known */
+    uint32_t coroutine, name; /* name: 0 where it is not known */
+    uint32_t size;            /* of a future, as far as fields of it are read */
 #if PY_VERSION_HEX >= 0x030E0000
     uint32_t awaited_by, is_task, is_set;
+    uint32_t node; /* that links a task in its thread's list */
 #else
     uint32_t callback, callbacks;        /* the first one; those behind it, a list of pairs */
     const PyTypeObject *future, *task;   /* asyncio's */

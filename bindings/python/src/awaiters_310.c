@@ -215,6 +215,10 @@ static bool learn_task(PyObject *loop)
 
     if (task != NULL && is_found(task))
         awaiters.coroutine = place_of(task, awaiters.task->tp_basicsize, coroutine);
+    PyObject *name = task != NULL ? PyObject_CallMethod(task, "get_name", NULL) : NULL;
+    if (name != NULL)
+        awaiters.name = place_of(task, awaiters.task->tp_basicsize, name);
+    Py_XDECREF(name);
     end_task(task, coroutine);
     return awaiters.coroutine != 0;
 }
@@ -369,6 +373,8 @@ static void learn_the_rest(void)
 
     awaiters.size =
         (uint32_t)sizeof(PyObject *) + (last > awaiters.coroutine ? last : awaiters.coroutine);
+    if (awaiters.name + sizeof(PyObject *) > awaiters.size)
+        awaiters.size = awaiters.name + (uint32_t)sizeof(PyObject *);
     if (tasks != NULL) {
         learn_closures(tasks);
         learn_partial(tasks);

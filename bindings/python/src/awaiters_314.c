@@ -87,7 +87,7 @@ static bool makes_sense(const struct debug_offsets *told)
     return told->thread_state.running_task ==
                offsetof(_PyThreadStateImpl, asyncio_running_task) &&
            size >= sizeof(PyObject) && size <= 1024 && told->task.awaited_by <= last &&
-           told->task.coro <= last && told->task.is_task < size &&
+           told->task.name <= last && told->task.coro <= last && told->task.is_task < size &&
            told->task.awaited_by_is_set < size && told->task.awaited_by % 8 == 0 &&
            told->task.coro % 8 == 0;
 }
@@ -103,6 +103,8 @@ static void learn_from(const void *function)
     awaiters.is_set = (uint32_t)told.task.awaited_by_is_set;
     awaiters.coroutine = (uint32_t)told.task.coro;
     awaiters.size = (uint32_t)told.task.size;
+    awaiters.name = (uint32_t)told.task.name;
+    awaiters.node = (uint32_t)told.task.node;
     atomic_store_explicit(&awaiters.known, true, memory_order_release);
 }
 

@@ -23,6 +23,7 @@
 #include "roles.h"
 #include "share.h"
 #include "span_hooks.h"
+#include "tasks.h"
 #include "spans.h"
 #include "threads.h"
 #include "walk.h"
@@ -394,6 +395,7 @@ static PyObject *module_dump(PyObject *self, PyObject *format)
     if (name == NULL)
         return NULL;
     cfunctions_refresh();
+    tasks_learn();
     Py_BEGIN_ALLOW_THREADS status = cprof_dump(name, &page, &size, error, sizeof error);
     Py_END_ALLOW_THREADS if (status !=
                              0) return refused(status == -ECANCELED ? -EAGAIN : status, error);

@@ -49,6 +49,15 @@ struct cprof_sleeper {
     void *memory; /* read()'s */
 };
 
+/* Something that waits beside threads, and has a stack of its own: a task of an event loop. */
+struct cprof_task {
+    uint64_t id;                      /* the runtime's */
+    const char *name;                 /* "": none */
+    const struct cprof_frame *frames; /* innermost first; then those of what awaits it */
+    size_t count;
+    bool waits; /* else it runs, and its stack is its thread's */
+};
+
 /* All on the collector's thread; none may take a lock that the sleeper could hold, or touch its
  * memory but through read(). */
 struct cprof_asleep {
@@ -68,6 +77,14 @@ struct cprof_asleep {
      * no such frame), wait for work? Names and files are those that resolve() gave. NULL:
      * never. */
     bool (*at_rest)(const struct cprof_function *inner, const struct cprof_function *outer);
+
+    /* Calls `each` for every task that there is, whose parts are good during the call. Returns
+     * how many. Without the interpreter's lock: what is read may be torn, and is checked as far
+     * as a walk needs. NULL: there are none. */
+    size_t (*tasks)(void (*each)(void *closure, const struct cprof_task *task), void *closure);
+
+    /* What a task waits for whose innermost function is that. NULL: unknown. */
+    enum cprof_wait (*task_wait)(const struct cprof_function *inner);
 };
 
 #endif

@@ -183,6 +183,28 @@ static void programs_get_every_thread(void **state)
     dump_free(dump);
 }
 
+static void tasks_stand_behind_threads(void **state)
+{
+    struct dump *dump = new_dump();
+    (void)state;
+    struct dump_thread *task = dump_add(dump);
+    task->kind = DUMP_TASK;
+    task->id = 7;
+    task->wait = (struct wait){.state = WAIT_WAITING, .reason = CPROF_WAIT_SLEEP};
+    task->stack = stack_of(dump->profile, "nap");
+    snprintf(task->name, sizeof task->name, "Task-1");
+    add_waiting(dump, 0);
+    char *text = page_of(dump, DUMP_TEXT), *json = page_of(dump, DUMP_JSON);
+    assert_non_null(strstr(text, "\n1 thread: 0 running, 0 runnable, 1 waiting\n1 task\n"));
+    assert_non_null(strstr(strstr(text, "\n1 thread waiting"),
+                           "\n1 task waiting, sleep\n  Task-1\n      nap  /app/shop.py:7\n"));
+    assert_non_null(strstr(json, "\"tasks\":[\n{\"id\":7,\"name\":\"Task-1\",\"state\":"
+                                 "\"waiting\",\"reason\":\"sleep\","));
+    buffer_free(&(struct buffer){.data = (unsigned char *)text});
+    buffer_free(&(struct buffer){.data = (unsigned char *)json});
+    dump_free(dump);
+}
+
 static void formats_are_known_by_their_names(void **state)
 {
     (void)state;
@@ -202,6 +224,7 @@ int main(void)
         cmocka_unit_test(a_circle_in_which_one_has_moved_on_is_none),
         cmocka_unit_test(people_read_deadlocks_first_and_equal_stacks_once),
         cmocka_unit_test(programs_get_every_thread),
+        cmocka_unit_test(tasks_stand_behind_threads),
         cmocka_unit_test(formats_are_known_by_their_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,24 @@
+/*
+ * The tasks of asyncio, now, for a dump (cprof/asleep.h): each with the coroutines that it
+ * awaits, and from 3.14 on with those that await it.
+ *
+ * Read without the GIL, through copies: a task may end, and its memory go, while it is read.
+ * What is not as expected ends a stack, or leaves out a task. Nothing proves that a task stood
+ * still meanwhile; where its event loop sleeps or is blocked, it does.
+ *
+ * Before 3.14 all tasks are in sets of asyncio's; from then on in lists of the threads' states.
+ * Where those are is learnt under the GIL, once asyncio has been imported.
+ */
+#ifndef CPROF_PYTHON_TASKS_H
+#define CPROF_PYTHON_TASKS_H
+
+#include "cprof/asleep.h"
+
+/* [GIL] A good moment to learn it. Leaves no exception behind. */
+void tasks_learn(void);
+
+/* [collector] The entries of struct cprof_asleep. */
+size_t tasks_each(void (*each)(void *closure, const struct cprof_task *task), void *closure);
+enum cprof_wait tasks_wait(const struct cprof_function *inner);
+
+#endif
