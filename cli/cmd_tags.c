@@ -38,7 +38,8 @@ static int compare_keys(const void *left, const void *right)
     return strcmp(*(const char *const *)left, *(const char *const *)right);
 }
 
-/* Of the samples' labels and the process's attributes. */
+/* Of the samples' labels and the process's attributes. Times are as many as samples: nothing to
+ * choose from. */
 static int keys_of(const struct profile *profile, struct keys *keys)
 {
     const size_t strings = profile_string_count(profile);
@@ -53,7 +54,7 @@ static int keys_of(const struct profile *profile, struct keys *keys)
         for (size_t i = 0; i < profile_attribute_count(profile, PROFILE_RESOURCE); i++)
             has[profile_attribute(profile, PROFILE_RESOURCE, i)->key] = true;
         for (profile_id id = 1; id < strings; id++)
-            if (has[id])
+            if (has[id] && strcmp(profile_text(profile, id), PROFILE_TIME) != 0)
                 keys->list[keys->count++] = profile_text(profile, id);
         qsort(keys->list, keys->count, sizeof(*keys->list), compare_keys);
     }

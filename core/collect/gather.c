@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "collect/blocks.h"
 #include "collect/labelling.h"
@@ -24,6 +25,9 @@ struct gather {
     struct blocks blocks; /* the live ones, where the source heap is asked for */
     struct profile *profile;
     uint64_t interval; /* its serial, from 1 */
+    /* Where samples have times: that of the record at hand, or 0; and from the clock of records
+     * to Unix time. */
+    uint64_t sample_time, clock_offset;
     struct gather_counts counts;
 };
 
@@ -42,6 +46,7 @@ static void begin_interval(struct gather *gather, struct profile *profile)
 {
     gather->profile = profile;
     gather->interval++;
+    gather->clock_offset = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_MONOTONIC);
     labelling_forget(&gather->labelling);
     takeover_forget(&gather->takeover);
     recall_forget(&gather->recall);
@@ -90,6 +95,7 @@ struct gather *gather_new(const struct gather_config *config)
                                   .thread_labels = config->thread_labels};
     gather->takeover.budget = config->budget;
     gather->interval = 1;
+    gather->clock_offset = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_MONOTONIC);
     if (allocate(gather)) {
         list_blocks(gather);
         return gather;
@@ -161,6 +167,25 @@ static struct valued value(struct gather *gather, const struct thread_view *thre
     return valued;
 }
 
+/* The same labels with the time of the record at hand, which takes none of the others' place.
+ */
+static profile_id timed(const struct gather *gather, profile_id labels)
+{
+    if (gather->sample_time == 0)
+        return labels;
+    struct profile *p = gather->profile;
+    struct profile_label list[LABELLING_MAX_LABELS + 1];
+    const struct profile_label_set set = profile_get_labels(p, labels);
+    const uint32_t count = set.count < LABELLING_MAX_LABELS ? set.count : LABELLING_MAX_LABELS;
+    if (count > 0)
+        memcpy(list, set.labels, count * sizeof *list);
+    list[count] = (struct profile_label){.key = profile_string(p, PROFILE_TIME),
+                                         .is_number = true,
+                                         .number = (int64_t)gather->sample_time,
+                                         .unit = profile_string(p, "nanoseconds")};
+    return profile_labels(p, list, count + 1);
+}
+
 /* Adds to every sheet in which its maker's records count; what it counts in its maker's own,
  * asked for or not, is returned. CPU time beside waiting is a state of its own; alone it needs
  * no word. */
@@ -180,7 +205,7 @@ static struct valued count(struct gather *gather, const struct thread_view *thre
                                          : value(gather, thread, where, number, counted, wait);
         /* -ENOMEM has counted the sample on "[overflow]". */
         (void)profile_add(gather->profile, source_sheet(sources, number), where->stack,
-                          where->link, valued.labels, valued.values);
+                          where->link, timed(gather, valued.labels), valued.values);
     }
     if (counted->maker != SOURCE_OFFCPU) /* whose weight is time */
         gather->counts.samples += counted->weight;
@@ -207,7 +232,10 @@ static void count_record(struct gather *gather, const struct thread_view *thread
                                     .weight = record->weight,
                                     .amount = record->amount,
                                     .period = record->period != 0 ? record->period : usual};
+    if (gather->config.timestamps)
+        gather->sample_time = record->time_ns + gather->clock_offset;
     const struct valued valued = count(gather, thread, where, &counted);
+    gather->sample_time = 0;
     if (number == SOURCE_ALLOC || number == SOURCE_HEAP)
         gather->counts.alloc_bytes += (uint64_t)valued.values[1];
     if (record->block != 0)

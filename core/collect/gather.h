@@ -33,6 +33,7 @@ struct gather_config {
     const struct cprof_pair *labels;     /* on every sample */
     size_t label_count;
     bool thread_labels; /* thread.id and thread.name too */
+    bool timestamps;    /* each sample on its own, with its time (PROFILE_TIME) */
     const struct source_set *sources;
     size_t max_frames;
     struct blocks

@@ -5,8 +5,6 @@
 
 #include "base/hash.h"
 
-#define MAX_LABELS 64 /* of one sample */
-
 void labelling_forget(struct labelling *labelling)
 {
     memset(labelling->cache, 0, sizeof labelling->cache);
@@ -49,12 +47,12 @@ static bool admit_set(struct labelling *labelling, uint32_t label_set)
 struct label_list {
     struct profile *profile;
     size_t count;
-    struct profile_label labels[MAX_LABELS];
+    struct profile_label labels[LABELLING_MAX_LABELS];
 };
 
 static void add_label(struct label_list *list, struct profile_label label)
 {
-    if (list->count == MAX_LABELS)
+    if (list->count == LABELLING_MAX_LABELS)
         return;
     for (size_t i = 0; i < list->count; i++)
         if (list->labels[i].key == label.key)

@@ -22,6 +22,7 @@
 
 #define LABELLING_CACHED 1024 /* a power of two */
 #define LABELLING_MAX_SETS 1024
+#define LABELLING_MAX_LABELS 64 /* of one sample */
 
 /* Borrowed. */
 struct labelling_config {

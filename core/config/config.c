@@ -91,6 +91,8 @@ static int load_switches(const struct config_loader *loader)
         status = load_switch(loader, setting_variable("CPROF_THREAD_LABELS"),
                              &config->thread_labels);
     if (status == 0)
+        status = load_switch(loader, setting_variable("CPROF_TIMESTAMPS"), &config->timestamps);
+    if (status == 0)
         status = load_switch(loader, setting_variable("CPROF_SPAN_PROFILE_ID"),
                              &config->span_profile_id);
     return status;

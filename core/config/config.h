@@ -30,6 +30,7 @@ struct config {
     double exit_timeout; /* seconds that the program's end waits for deliveries at most */
     bool native;
     bool thread_labels;   /* samples say their thread */
+    bool timestamps;      /* samples say when they were taken */
     bool share_context;   /* publish the context for other readers on the host */
     bool span_profile_id; /* bindings set profile.id on root spans */
     size_t max_frames;

@@ -79,6 +79,7 @@ static int start_collector(void)
                    .labels = config->labels.list,
                    .label_count = config->labels.count,
                    .thread_labels = config->thread_labels,
+                   .timestamps = config->timestamps,
                    .sources = &engine.config.sources,
                    .max_frames = config->max_frames,
                    .blocks = &engine.inherited.blocks,

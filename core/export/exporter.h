@@ -40,6 +40,7 @@ struct exporter_options {
     const char *store_folder; /* where history is kept; NULL: nowhere */
     size_t store_limit;       /* bytes of that folder */
     struct ages store_ages;
+    bool timestamps; /* samples have times of their own (PROFILE_TIME) */
     const char *service_name;
     const char *library_directory; /* where libcprof_http.so lies; NULL = loader's search */
     struct budget *budget;

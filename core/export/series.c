@@ -120,11 +120,12 @@ struct copying {
     bool threads;
 };
 
-/* Backends put the labels of series and samples side by side: none may stand there twice. */
+/* Backends put the labels of series and samples side by side: none may stand there twice. They
+ * have no place for the time of a sample. */
 static profile_id sample_label_name(struct copying *c, const char *key)
 {
     char name[SERIES_NAME_SIZE], other[SERIES_NAME_SIZE + 16];
-    if (strncmp(key, "thread.", 7) == 0 && !c->threads)
+    if ((strncmp(key, "thread.", 7) == 0 && !c->threads) || strcmp(key, PROFILE_TIME) == 0)
         return 0;
     series_label_name(key, name);
     if (!has_label(c->series, name))

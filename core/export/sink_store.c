@@ -7,11 +7,13 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "export/sink.h"
+#include "profile/combine.h"
 #include "store/store.h"
 
 struct sink_store {
     struct sink sink;
     struct store *store;
+    bool timestamps; /* to be left off */
 };
 
 /* Will it never be taken? A full disk or table may have room again later. */
@@ -27,11 +29,25 @@ static void tend(struct store *store, uint64_t now)
         log_debug("store: can't be tended now: %s", strerror(-status));
 }
 
+/* History ages by adding up: the times of single samples would keep all of them apart. */
+static int put(const struct sink_store *own, const struct profile *profile, uint64_t now,
+               size_t *size)
+{
+    static const char *const time[] = {PROFILE_TIME};
+    if (!own->timestamps)
+        return store_put(own->store, profile, now, size);
+    struct profile *untimed =
+        profile_without(profile, &(struct profile_keys){.list = time, .count = 1});
+    int error = untimed != NULL ? store_put(own->store, untimed, now, size) : -ENOMEM;
+    profile_free(untimed);
+    return error;
+}
+
 static void deliver(struct sink *sink, const struct profile *profile, struct delivery *delivery)
 {
     struct store *store = ((struct sink_store *)sink)->store;
     uint64_t now = clock_ns(CLOCK_REALTIME);
-    int error = store_put(store, profile, now, &delivery->bytes);
+    int error = put((struct sink_store *)sink, profile, now, &delivery->bytes);
     delivery->profiles = 1;
     if (error != 0) {
         delivery->status = is_final(error) ? DELIVERY_REFUSED : DELIVERY_RETRY;
@@ -64,6 +80,7 @@ struct sink *sink_store_new(const struct exporter_options *options, char *error,
         snprintf(error, error_size, "out of memory");
         return NULL;
     }
+    own->timestamps = options->timestamps;
     own->store = store_open(&store, error, error_size);
     if (own->store == NULL) {
         free(own);

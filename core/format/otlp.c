@@ -38,7 +38,16 @@ struct writer {
     int32_t *indices;    /* of one row; room for the longest list */
     Otlp__Line *lines;
     Otlp__Line **line_pointers;
+    profile_id time; /* PROFILE_TIME of the profile; 0: no sample has it */
 };
+
+static profile_id find_text(const struct profile *p, const char *text)
+{
+    for (profile_id id = 1; id < profile_string_count(p); id++)
+        if (strcmp(profile_text(p, id), text) == 0)
+            return id;
+    return 0;
+}
 
 static bool writer_init_payload(struct writer *w)
 {
@@ -61,7 +70,7 @@ static bool writer_init_payload(struct writer *w)
 
 static bool writer_init(struct writer *w, const struct profile *p)
 {
-    *w = (struct writer){.profile = p};
+    *w = (struct writer){.profile = p, .time = find_text(p, PROFILE_TIME)};
     return names_init(&w->names, p) && names_init(&w->values, p) &&
            numbering_init(&w->mappings, profile_mapping_count(p)) &&
            numbering_init(&w->functions, profile_function_count(p)) &&
@@ -160,7 +169,7 @@ static uint32_t attribute_list(struct writer *w, const struct profile_label *lab
 
 /* Samples */
 
-/* The attributes of a label set, in w->indices; their number. */
+/* The attributes of a label set, in w->indices; their number. OTLP has a field for the time. */
 static size_t put_labels(struct writer *w, struct profile_label_set set)
 {
     size_t count = 0;
@@ -168,11 +177,22 @@ static size_t put_labels(struct writer *w, struct profile_label_set set)
         const struct profile_label *label = &set.labels[first];
         for (next = first + 1; next < set.count && set.labels[next].key == label->key;)
             next++;
+        if (w->time != 0 && label->key == w->time && label->is_number)
+            continue;
         w->indices[count++] =
             (int32_t)(next - first == 1 ? attribute_of(w, label)
                                         : attribute_list(w, label, next - first));
     }
     return count;
+}
+
+/* 0: it is of no time. */
+static uint64_t time_of(const struct writer *w, struct profile_label_set set)
+{
+    for (uint32_t i = 0; w->time != 0 && i < set.count; i++)
+        if (set.labels[i].key == w->time && set.labels[i].is_number)
+            return (uint64_t)set.labels[i].number;
+    return 0;
 }
 
 static void put_sample(struct writer *w, const struct profile_sample *sample, int64_t number,
@@ -181,8 +201,12 @@ static void put_sample(struct writer *w, const struct profile_sample *sample, in
     Otlp__Sample row = OTLP__SAMPLE__INIT;
     row.stack_index = (int32_t)numbering_of(&w->stacks, sample->stack);
     row.link_index = (int32_t)numbering_of(&w->links, sample->link);
-    row.n_attribute_indices = put_labels(w, profile_get_labels(w->profile, sample->labels));
+    const struct profile_label_set set = profile_get_labels(w->profile, sample->labels);
+    uint64_t time = time_of(w, set);
+    row.n_attribute_indices = put_labels(w, set);
     row.attribute_indices = w->indices;
+    row.n_timestamps_unix_nano = time != 0;
+    row.timestamps_unix_nano = &time;
     row.n_values = 1;
     row.values = &number;
     wire_message(out, PROFILE_SAMPLES, &row.base);

@@ -26,7 +26,8 @@
  */
 #define MOST_OWN 256 /* each of its samples has them */
 
-#define MOST_LISTED 256 /* values of an attribute; longer lists are left out */
+#define MOST_LISTED 256              /* values of an attribute; longer lists are left out */
+#define MOST_TIMES ((size_t)1 << 18) /* samples of a file that are kept apart by time */
 
 struct resources {
     struct profile *interner; /* an attribute is a set of one label */
@@ -52,7 +53,8 @@ struct reader {
     const Otlp__ProfilesDictionary *dictionary;
     struct profile *p; /* the sum */
     char *error;
-    bool has_cpu; /* a Profile gives cpu/nanoseconds itself */
+    bool has_cpu;     /* a Profile gives cpu/nanoseconds itself */
+    bool counts_time; /* the one at hand counts CPU time beside its samples */
     /* In the sum, for each column of the Profile's sheet; its own is at `at`. */
     struct profile_place places[PROFILE_MAX_VALUES];
     size_t at;
@@ -64,6 +66,7 @@ struct reader {
     profile_id *strings, *mappings, *functions, *locations, *stacks, *links;
     struct attribute *attributes;
     struct row lists;
+    size_t times; /* samples that are kept apart by time so far */
 };
 
 static int check(struct reader *r, int32_t index, size_t count, const char *what)
@@ -526,7 +529,7 @@ static int read_head(struct reader *r, const Otlp__ResourceProfiles *resource,
 
 /* Samples */
 
-/* Values and times of one identity add up; times alone count as one each. */
+/* Values of one identity add up; times alone count as one each. */
 static int64_t value_of(const Otlp__Sample *in)
 {
     int64_t sum = 0;
@@ -546,10 +549,10 @@ static bool has_key(const struct profile_label *labels, size_t count, profile_id
 }
 
 /* All labels of a sample, in r->lists.labels: its own and, of keys that it has not, those of
- * its resource. */
-static int read_labels(struct reader *r, const Otlp__Sample *in, profile_id *id)
+ * its resource; and its time. */
+static int read_labels(struct reader *r, const Otlp__Sample *in, uint64_t time, profile_id *id)
 {
-    size_t room = r->own_count, count = 0;
+    size_t room = r->own_count + 1, count = 0;
     *id = 0;
     for (size_t i = 0; i < in->n_attribute_indices; i++) {
         TRY(check(r, in->attribute_indices[i], r->dictionary->n_attribute_table, "attribute"));
@@ -569,33 +572,64 @@ static int read_labels(struct reader *r, const Otlp__Sample *in, profile_id *id)
     for (size_t i = 0; i < r->own_count; i++)
         if (!has_key(labels, own, r->own[i].key))
             labels[count++] = r->own[i];
+    if (time != 0)
+        labels[count++] = (struct profile_label){.key = profile_string(r->p, PROFILE_TIME),
+                                                 .is_number = true,
+                                                 .number = (int64_t)time,
+                                                 .unit = profile_string(r->p, "nanoseconds")};
     *id = profile_all_labels(r->p, labels, count);
     return 0;
 }
 
-static int read_sample(struct reader *r, const Otlp__Sample *in, const int64_t *values)
+/* `time` 0: of none. */
+static int read_sample(struct reader *r, const Otlp__Sample *in, uint64_t time,
+                       const int64_t *values)
 {
     TRY(check(r, in->stack_index, r->dictionary->n_stack_table, "stack"));
     /* Index 0 says "no link" even to a table that is missing. */
     if (in->link_index != 0)
         TRY(check(r, in->link_index, r->dictionary->n_link_table, "link"));
     profile_id labels = 0;
-    TRY(read_labels(r, in, &labels));
+    TRY(read_labels(r, in, time, &labels));
     profile_id link = in->link_index != 0 ? r->links[in->link_index] : 0;
     int status = profile_add_row(r->p, r->places[r->at].column, r->stacks[in->stack_index],
                                  link, labels, values);
     return status == 0 ? 0 : refuse_memory(r->error);
 }
 
-static int read_samples(struct reader *r, const Otlp__Profile *in, bool cpu_time)
+static int read_counted(struct reader *r, const Otlp__Profile *in, const Otlp__Sample *sample,
+                        uint64_t time, int64_t value)
+{
+    int64_t values[PROFILE_MAX_VALUES] = {0};
+    profile_put(values, r->places[r->at], value);
+    if (r->counts_time)
+        profile_put(values, r->places[r->at + 1], clamp_multiply(value, in->period));
+    return read_sample(r, sample, time, values);
+}
+
+/* Are the sample's times to be kept apart? A bounded number is; of what is beyond, the values
+ * of one identity add up. */
+static bool has_times(struct reader *r, const Otlp__Sample *in)
+{
+    const size_t count = in->n_timestamps_unix_nano;
+    if (count == 0 || (in->n_values != 0 && in->n_values != count) ||
+        count > MOST_TIMES - r->times)
+        return false;
+    r->times += count;
+    return true;
+}
+
+static int read_samples(struct reader *r, const Otlp__Profile *in)
 {
     for (size_t i = 0; i < in->n_samples; i++) {
-        int64_t values[PROFILE_MAX_VALUES] = {0};
-        int64_t value = value_of(in->samples[i]);
-        profile_put(values, r->places[r->at], value);
-        if (cpu_time)
-            profile_put(values, r->places[r->at + 1], clamp_multiply(value, in->period));
-        TRY(read_sample(r, in->samples[i], values));
+        const Otlp__Sample *sample = in->samples[i];
+        if (!has_times(r, sample)) {
+            TRY(read_counted(r, in, sample, 0, value_of(sample)));
+            continue;
+        }
+        for (size_t k = 0; k < sample->n_timestamps_unix_nano; k++)
+            TRY(read_counted(r, in, sample, sample->timestamps_unix_nano[k],
+                             sample->n_values > 0 ? sample->values[k] : 1));
     }
     return 0;
 }
@@ -612,8 +646,9 @@ static int read_profile(struct reader *r, const Otlp__ResourceProfiles *resource
     if (once == NULL)
         return refuse_memory(r->error);
     int status = read_head(r, resource, scope, in, once);
+    r->counts_time = profile_value_count(once) > r->at + 1;
     if (status == 0)
-        status = read_samples(r, in, profile_value_count(once) > r->at + 1);
+        status = read_samples(r, in);
     profile_free(once);
     r->scope = scope;
     r->last = in;

@@ -34,6 +34,8 @@
 #define PROFILE_MAX_VALUES 16       /* value columns (sample types) of all its sheets */
 #define PROFILE_MAX_ATTRIBUTES 4096 /* of each kind: attributes are a list, not a table */
 #define PROFILE_OVERFLOW "[overflow]"
+/* The label of samples that are kept apart by time: their Unix time, a number in ns. */
+#define PROFILE_TIME "cprof.time"
 
 typedef uint32_t profile_id; /* an index into one table of one profile */
 

@@ -375,7 +375,7 @@ def pressed(page, element_id):
 def test_every_key_of_the_help_does_what_it_says(page, small):
     opened = page(small, "--source-url", "https://example.com{file}#{line}")
     told = set(opened.run("return [...document.querySelectorAll('#help dt kbd')].map((each) => each.textContent)"))
-    assert told == set("IHARUDFTCSMPBLE/←→↑↓") | {"Enter"}
+    assert told == set("IHAROUDFTCSMPBLE/←→↑↓") | {"Enter"}
     for key, button in (("i", "inverted"), ("h", "hide-native"), ("r", "collapse"), ("u", "flame"),
                         ("t", "table-toggle")):
         before = pressed(opened, button)

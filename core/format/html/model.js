@@ -55,6 +55,22 @@ class Family {
     leave() {
         for (const {key} of this.boxes)
             this.slots[key] = 0;
+        return this.boxes.sort((a, b) => b.size - a.size || a.key - b.key);
+    }
+}
+
+/* The same in the order of time: a box for each node. */
+class Row {
+    constructor(parent) {
+        Object.assign(this, {parent, boxes: []});
+    }
+
+    child(key) {
+        this.boxes.push(new Box(this.parent, key));
+        return this.boxes.at(-1);
+    }
+
+    leave() {
         return this.boxes;
     }
 }
@@ -62,15 +78,15 @@ class Family {
 const HUES = [212, 38, 140, 275, 5, 180, 330, 85, 240, 55, 160, 300];
 
 /* The options that decide on the shape, and those that change no number. */
-const SHAPING = ["by", "hideNative", "allNative", "collapse", "rules"];
+const SHAPING = ["by", "hideNative", "allNative", "collapse", "ordered", "rules"];
 const TURNING = ["inverted", "centre"];
 
 class Model {
     constructor(profile) {
-        this.profile = profile;
+        this.profile = this.merged = profile;
         this.groupings = new Map();
         this.options = {column: profile.defaultColumn, by: "function", inverted: false, centre: null,
-                        hideNative: false, allNative: profile.allNative, collapse: false, idle: false, rules: [], search: ""};
+                        hideNative: false, allNative: profile.allNative, collapse: false, ordered: false, idle: false, rules: [], search: ""};
         this.update({});
         this.largest = this.packages(HUES.length);
     }
@@ -79,6 +95,11 @@ class Model {
     packageHue(name) {
         const rank = this.largest.indexOf(name);
         return HUES[rank >= 0 ? rank : Math.floor(hashText(name) * HUES.length)];
+    }
+
+    /* Are boxes side by side as samples were? */
+    get inOrder() {
+        return this.options.ordered && this.merged.moments !== null;
     }
 
     get unit() {
@@ -121,7 +142,10 @@ class Model {
     /* The old arrays go first: of a large profile, both would not fit. */
     #reshape() {
         this.shape = this.measures = this.links = this.hit = this.root = null;
-        this.shape = new Shape(this.profile, this.grouping.of, this.grouping.count, this.options);
+        this.profile = this.inOrder ? this.merged.inTimeOrder : this.merged;
+        /* What is folded back would stand where it was not. */
+        const options = {...this.options, collapse: this.options.collapse && !this.inOrder};
+        this.shape = new Shape(this.profile, this.grouping.of, this.grouping.count, options);
         this.slots = new Int32Array(this.grouping.count);
     }
 
@@ -182,6 +206,7 @@ class Model {
         this.measures = (profile.diff ? profile.amounts : [profile.amounts[column]])
             .map((amounts) => this.#measure(amounts, passing));
         Object.assign(this, this.measures[profile.diff ? column : 0]);
+        this.starts = this.inOrder ? this.#starts(profile.amounts[column], passing) : null;
         this.links = this.shape.link(this.measures.map((measure) => measure.size));
         this.total = this.sum[0];
         this.whole = this.size[0]; /* what shares are of */
@@ -194,6 +219,21 @@ class Model {
         for (let key = 0; key < this.grouping.count; key++)
             if (this.has(key))
                 this.kinds.add(this.grouping.kind(key));
+    }
+
+    /* In the order of time: how much came before each node. */
+    #starts(amounts, passing) {
+        const {turn, node, parent} = this.profile;
+        const starts = new Float64Array(parent.length).fill(-1);
+        let before = 0;
+        for (const sample of turn) {
+            if (!passing[sample])
+                continue;
+            for (let at = node[sample]; at >= 0 && starts[at] < 0; at = parent[at])
+                starts[at] = before;
+            before += Math.abs(amounts[sample]);
+        }
+        return starts;
     }
 
     /* The packages with the most self, of so many. */
@@ -335,19 +375,20 @@ class Model {
         return root;
     }
 
-    /* The children of a box, widest first, laid out from its left edge. */
+    /* The children of a box, widest first or in the order of time, laid out from its left edge. */
     children(box) {
         if (box.children)
             return box.children;
-        const grown = new Family(box, this.slots);
+        const inOrder = this.inOrder && !box.upward && !this.callers;
+        const grown = inOrder ? new Row(box) : new Family(box, this.slots);
         if (box.upward)
             this.#growCallers(box, grown);
         else
             this.#growCallees(box, grown);
-        box.children = grown.leave().sort((a, b) => b.size - a.size || a.key - b.key);
+        box.children = grown.leave();
         let x = box.x;
         for (const child of box.children) {
-            child.x = x;
+            child.x = inOrder ? box.x + this.starts[child.nodes[0]] - this.starts[box.nodes[0]] : x;
             x += child.size;
         }
         return box.children;

@@ -97,7 +97,7 @@ class Page {
     #showTools() {
         const {options} = this.model;
         const on = {flame: this.graph.flame, inverted: options.inverted, "hide-native": options.hideNative,
-                    "all-native": options.allNative, collapse: options.collapse, beside: this.beside.isOpen};
+                    "all-native": options.allNative, collapse: options.collapse, ordered: options.ordered, beside: this.beside.isOpen};
         for (const [id, pressed] of Object.entries(on))
             $(id).setAttribute("aria-pressed", String(pressed));
         $("column").value = options.column;
@@ -170,6 +170,7 @@ class Page {
         $("beside").hidden = !profile.diff;
         $("heat-toggle").hidden = !this.heat.available;
         $("all-native").hidden = !profile.hasHelpers;
+        $("ordered").hidden = !profile.moments;
         $("all-native").setAttribute("aria-pressed", String(profile.allNative));
         document.documentElement.classList.toggle("comparison", Boolean(profile.diff));
         const style = document.documentElement.style;
@@ -473,6 +474,7 @@ class Page {
         pressed("hide-native", (hideNative) => this.update({hideNative}));
         pressed("all-native", (allNative) => this.update({allNative}));
         pressed("collapse", (collapse) => this.update({collapse}));
+        pressed("ordered", (ordered) => this.update({ordered}));
         pressed("table-toggle", (on) => this.#showTable(on));
         $("column").addEventListener("change", () => this.update({column: Number($("column").value)}));
         $("grouping").addEventListener("change", () => this.update({by: $("grouping").value}));
@@ -515,6 +517,7 @@ class Page {
             i: () => $("inverted").click(),
             h: () => $("hide-native").click(),
             r: () => $("collapse").click(),
+            o: () => $("ordered").hidden || $("ordered").click(),
             a: () => this.model.profile.hasHelpers && $("all-native").click(),
             f: () => $("filter").click(),
             m: () => this.#openMenuOfSelected(),

@@ -95,6 +95,7 @@ class Profile {
         this.facets = this.#facets(raw);
         this.idle = this.#findIdle();
         this.time = this.#takeTime(raw);
+        this.moments = this.#takeMoments(raw);
         this.source = raw.source ?? null;
         this.lines = new Map(); /* file → line → its text */
         for (const [file, first, ...texts] of raw.lines ?? [])
@@ -196,17 +197,63 @@ class Profile {
         return value === undefined ? null : {facet, value};
     }
 
+    #takeFacet(name) {
+        const at = this.facets.findIndex((facet) => facet.source === this.labels && facet.name === name);
+        return at < 0 ? null : this.facets.splice(at, 1)[0];
+    }
+
+    /* When each sample was, in ms; null where that is not known of any. */
+    #takeMoments(raw) {
+        const facet = this.#takeFacet(MOMENT_LABEL);
+        if (!facet || raw.diff)
+            return null;
+        const times = facet.values.map((text) => Number(text) / 1e6);
+        return Float64Array.from(this.labels, (set) => times[facet.of[set]] ?? Infinity);
+    }
+
+    /* The same profile with its samples one behind another as they were, the threads apart: a tree in
+     * which only neighbours share what they have in common, and `turn`, the samples' order. It is made
+     * once. */
+    get inTimeOrder() {
+        return this.ordered ??= Object.assign(Object.create(this), this.#order());
+    }
+
+    #order() {
+        const thread = this.facets.find(({name}) => name === "thread.id" || name === "thread.name")?.of;
+        const {moments, labels, parent, frame} = this;
+        const turn = Array.from(labels, (_, sample) => sample).sort((a, b) =>
+            (thread ? thread[labels[a]] - thread[labels[b]] : 0) || moments[a] - moments[b] || a - b);
+        const tree = {parent: [-1], frame: [-1], node: new Int32Array(labels.length)};
+        let open = [0], own = [0]; /* the way to the last sample: nodes there, and here */
+        for (const sample of turn) {
+            const way = [];
+            for (let at = this.node[sample]; at >= 0; at = parent[at])
+                way.unshift(at);
+            let common = 1;
+            while (common < way.length && open[common] === way[common])
+                common++;
+            own = own.slice(0, common);
+            for (let i = common; i < way.length; i++) {
+                own.push(tree.parent.push(own[i - 1]) - 1);
+                tree.frame.push(frame[way[i]]);
+            }
+            open = way;
+            tree.node[sample] = own[way.length - 1];
+        }
+        return {parent: Int32Array.from(tree.parent), frame: Int32Array.from(tree.frame), node: tree.node, turn};
+    }
+
     /* The intervals are no facet but the time strip's; of a comparison, nothing at all. */
     #takeTime(raw) {
-        const at = this.facets.findIndex((facet) => facet.source === this.labels && facet.name === INTERVAL);
-        if (at < 0)
+        const facet = this.#takeFacet(INTERVAL);
+        if (!facet)
             return null;
-        const [facet] = this.facets.splice(at, 1);
         const time = new Time(facet);
         return raw.diff || time.order.length < 2 ? null : time;
     }
 }
 
+const MOMENT_LABEL = "cprof.time"; /* PROFILE_TIME of core/profile/profile.h */
 const INTERVAL = "cprof.interval"; /* the label that cli/load.h describes */
 
 const middle = (interval) => (interval.from + interval.to) / 2;

@@ -4,7 +4,7 @@
  * keys, which are the page's own: a view is for the page that it is of.
  */
 
-const BUTTONS = {inverted: "callers", hideNative: "hide-native", collapse: "fold", idle: "idle"}; /* option → word */
+const BUTTONS = {inverted: "callers", hideNative: "hide-native", collapse: "fold", ordered: "ordered", idle: "idle"}; /* option → word */
 
 const facetWord = (profile, facet) => facet.source === profile.link ? facet.name : `label.${facet.name}`;
 const keysOf = (box) => box.path().slice(1).map(({key}) => key);

@@ -492,6 +492,44 @@ static bool has_key(const struct profile *p, const char *key)
     return false;
 }
 
+static const struct profile_label *find_time(const struct profile *p, size_t sample)
+{
+    const struct profile_label_set set =
+        profile_get_labels(p, profile_get_sample(p, sample).labels);
+    for (uint32_t i = 0; i < set.count; i++)
+        if (strcmp(profile_text(p, set.labels[i].key), PROFILE_TIME) == 0)
+            return &set.labels[i];
+    return NULL;
+}
+
+static void samples_say_when_they_were_taken_on_request(void **state)
+{
+    (void)state;
+    const uint64_t begin = clock_ns(CLOCK_REALTIME);
+    setenv("CPROF_TIMESTAMPS", "on", 1);
+    start(NULL, 1000);
+    burn_seven(0.2);
+    struct profile *p = stop_and_read();
+    unsetenv("CPROF_TIMESTAMPS");
+    size_t timed = 0;
+    for (size_t i = 0; i < profile_sample_count(p); i++) {
+        const struct profile_label *time = find_time(p, i);
+        if (time == NULL)
+            continue; /* what no signal saw has no time */
+        assert_in_range(time->number, begin, clock_ns(CLOCK_REALTIME));
+        timed++;
+    }
+    assert_true(timed > 10);
+    profile_free(p);
+
+    start(NULL, 1000);
+    burn_seven(0.1);
+    p = stop_and_read();
+    for (size_t i = 0; i < profile_sample_count(p); i++)
+        assert_null(find_time(p, i));
+    profile_free(p);
+}
+
 /* Each would be a label of its own, a thread's even a series. */
 static void what_a_series_can_do_without_is_left_out_on_request(void **state)
 {
@@ -703,6 +741,7 @@ int main(int argc, char **argv)
         TEST(a_handler_at_work_is_waited_for_but_not_for_ever),
         TEST(a_loop_without_a_symbol_is_told_by_its_address),
         TEST(every_profile_carries_the_counts),
+        TEST(samples_say_when_they_were_taken_on_request),
         TEST(what_a_series_can_do_without_is_left_out_on_request),
         TEST(past_the_memory_limit_samples_count_as_overflow),
         TEST(wrong_calls_are_refused),

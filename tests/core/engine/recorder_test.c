@@ -21,6 +21,7 @@ static void crash(void)
     char error[256] = "";
     const struct cprof_options options = {.service_name = "shop", .rate = 250, .interval = 0.1};
     setenv("CPROF_STORE_DIR", folder, 1);
+    setenv("CPROF_TIMESTAMPS", "on", 1); /* not for history, which adds up */
     if (cprof_start(&options, NULL, error, sizeof error) != 0)
         _exit(1);
     while (files() < 6) /* five intervals and the lock */
@@ -33,6 +34,8 @@ static int add(void *closure, struct profile *p)
     int64_t *samples = closure;
     for (size_t i = 0; i < profile_sample_count(p); i++)
         *samples += profile_get_sample(p, i).values[0];
+    for (profile_id id = 1; id < profile_string_count(p); id++)
+        assert_string_not_equal(profile_text(p, id), PROFILE_TIME);
     profile_free(p);
     return 0;
 }

@@ -246,8 +246,15 @@ static void otlp_references_and_times_are_read(void **state)
     struct profile *p = read_message(&format_otlp, &data.base, error);
     if (p == NULL)
         fail_msg("%s", error);
-    assert_int_equal(profile_sample_count(p), 1);
-    assert_int_equal(profile_get_sample(p, 0).values[0], 6);
+    assert_int_equal(profile_sample_count(p), 3);
+    for (size_t i = 0; i < 3; i++) {
+        const struct profile_sample timed = profile_get_sample(p, i);
+        const struct profile_label_set set = profile_get_labels(p, timed.labels);
+        assert_int_equal(timed.values[0], 2);
+        assert_int_equal(set.count, 2);
+        assert_string_equal(profile_text(p, set.labels[0].key), PROFILE_TIME);
+        assert_int_equal(set.labels[0].number, 10 * (i + 1));
+    }
     assert_string_equal(leaf_name(p, 0), "leaf");
     assert_string_equal(profile_label_text(p, profile_get_sample(p, 0).labels, "route"),
                         "/cart");
