@@ -383,6 +383,36 @@ def test_a_hanging_interpreter_s_threads_are_dumped_with_its_deadlock(run, pytho
     cprof("diff", tmp_path / "old.pb.gz", tmp_path / "new.pb.gz")
 
 
+LEAKING = """
+import queue, threading, time
+jobs = queue.Queue()
+def poller(): jobs.get()
+def steady(): time.sleep(1000)
+def begin(function, number):
+    for _ in range(number): threading.Thread(target=function, daemon=True).start()
+begin(steady, 5); begin(poller, 3); print(flush=True)
+input(); begin(poller, 20); print(flush=True)
+input()
+"""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="looks are x86-64's so far")
+def test_two_dumps_name_the_threads_that_leak(run, python, tmp_path):
+    program = run([python, "-c", LEAKING], "on", stdin=subprocess.PIPE)
+    program.wait_for("sock")
+    files = [tmp_path / "old.pb.gz", tmp_path / "new.pb.gz"]
+    for file, waiting in zip(files, (8, 28)):
+        program.process.stdout.readline()
+        until(lambda: cprof("dump", program.pid).splitlines()[1].endswith(f", {waiting + 1} waiting"))
+        cprof("dump", "-o", file, program.pid)
+        program.process.stdin.write("\n")
+        program.process.stdin.flush()
+    rows = cprof("diff", "--cum", "-n", "50", *files).splitlines()
+    grown = {row.split()[-2]: row.split()[:3] for row in rows[5:]}
+    assert grown.get("poller") == ["3.00", "23.0", "+20.0"], rows
+    assert "+20.0" not in grown.get("steady", []), rows
+
+
 def test_one_that_stands_by_is_dumped_and_stands_by_again(standing_by):
     until(lambda: "      live  <string>:" in cprof("dump", standing_by.pid))
     assert cprof("dump", standing_by.pid).partition("  MainThread (")[0].startswith("shop, process ")

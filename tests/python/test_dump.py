@@ -3,7 +3,6 @@ waits is woken for it."""
 
 import json
 import platform
-import sys
 import textwrap
 
 import pytest
@@ -172,12 +171,13 @@ import asyncio
 async def nap(): await asyncio.sleep(100)
 async def outer(): await nap()
 async def parent(): await asyncio.create_task(outer(), name="child")
+async def both(): await asyncio.gather(asyncio.create_task(nap(), name="one"), asyncio.create_task(nap(), name="two"))
 async def main(then):
     lock, queue = asyncio.Lock(), asyncio.Queue()
     await lock.acquire()
     async def locked(): await lock.acquire()
     async def queued(): await queue.get()
-    tasks = [asyncio.create_task(coroutine(), name=coroutine.__name__) for coroutine in (locked, queued, parent)]
+    tasks = [asyncio.create_task(coroutine(), name=coroutine.__name__) for coroutine in (locked, queued, parent, both)]
     await asyncio.sleep(0.2)
     then()
 def tasks_now():
@@ -193,11 +193,13 @@ asyncio.run(main(lambda: print(json.dumps(tasks_now()))))
 """)
     main = next(name for name in tasks if name.startswith("Task-"))
     assert tasks.pop(main) == ["running", None]
-    awaiting = ["parent"] if sys.version_info >= (3, 14) else []
-    assert tasks == {"child": ["waiting", "sleep", "sleep", "nap", "outer", *awaiting],
+    assert tasks == {"child": ["waiting", "sleep", "sleep", "nap", "outer", "parent"],
+                     "one": ["waiting", "sleep", "sleep", "nap", "both"],
+                     "two": ["waiting", "sleep", "sleep", "nap", "both"],
                      "locked": ["waiting", "lock", "acquire", "locked"],
                      "queued": ["waiting", "idle", "get", "queued"],
-                     "parent": ["waiting", None, "parent"]}
+                     "parent": ["waiting", None, "parent"],
+                     "both": ["waiting", None, "both"]}
 
 
 def test_tasks_are_there_while_the_event_loop_is_blocked(run):
@@ -213,7 +215,7 @@ def blocking():
     print(json.dumps(found))
 asyncio.run(main(blocking))
 """)
-    assert tasks["locked"] == ["waiting", "lock", "acquire", "locked"] and len(tasks) == 5
+    assert tasks["locked"] == ["waiting", "lock", "acquire", "locked"] and len(tasks) == 8
 
 
 def test_ten_thousand_tasks(run):

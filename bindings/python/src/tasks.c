@@ -214,9 +214,72 @@ static bool is_task(const char *copy)
 
 #else
 
+static bool is_task(const char *copy);
+
+/* `await`: the callback is a method of the task that waits. */
+static const PyObject *woken_task(const PyObject *callback, struct readable *memory)
+{
+    static const char wanted[] = "task_wakeup";
+    const PyCFunctionObject *method = seen(memory, callback, sizeof *method);
+    const PyMethodDef *definition;
+    char name[sizeof wanted];
+
+    if (method == NULL || Py_TYPE(method) != &PyCFunction_Type)
+        return NULL;
+    definition = seen(memory, method->m_ml, sizeof *definition);
+    return definition != NULL &&
+                   memory->sleeper->read(memory->sleeper, (uintptr_t)definition->ml_name, name,
+                                         sizeof name) &&
+                   memcmp(name, wanted, sizeof name) == 0
+               ? method->m_self
+               : NULL;
+}
+
+/* gather(), wait(), shield(): it is a function that finishes a future. */
+static const PyObject *enclosed_future(const PyObject *callback, struct readable *memory)
+{
+    const PyFunctionObject *function = seen(memory, callback, sizeof *function);
+
+    if (function == NULL || Py_TYPE(function) != &PyFunction_Type)
+        return NULL;
+    const PyTupleObject *cells = (const PyTupleObject *)function->func_closure;
+    const PyObject *code = function->func_code;
+    for (unsigned i = 0; i < AWAITERS_CLOSURES; i++) {
+        if (awaiters.closures[i].code == NULL || awaiters.closures[i].code != code)
+            continue;
+        PyObject *const *item =
+            seen(memory, &cells->ob_item[awaiters.closures[i].cell], sizeof *item);
+        const PyCellObject *cell = item != NULL ? seen(memory, *item, sizeof *cell) : NULL;
+        return cell != NULL ? cell->ob_ref : NULL;
+    }
+    return NULL;
+}
+
+/* What waits for it, if that is one; NULL: nothing that is known, or several. */
+static const PyObject *waiter_of(const char *future, struct readable *memory)
+{
+    const PyObject *callback = field(future, awaiters.callback), *task;
+
+    if (callback == NULL || field(future, awaiters.callbacks) != NULL)
+        return NULL;
+    task = woken_task(callback, memory);
+    return task != NULL ? task : enclosed_future(callback, memory);
+}
+
+/* Those that await it, one by the next, as far as callbacks tell (awaiters.h). */
 static size_t push_awaiters_of(struct search *search, const char *task, size_t count)
 {
-    (void)search, (void)task;
+    struct readable *memory = &search->memory;
+    const PyObject *by = waiter_of(task, memory);
+
+    for (int hops = 0; by != NULL && hops < HOPS_MAX; hops++) {
+        const char *copy = seen(memory, by, awaiters.size);
+        if (copy == NULL)
+            break;
+        const PyObject *coroutine = is_task(copy) ? field(copy, awaiters.coroutine) : NULL;
+        by = waiter_of(copy, memory);
+        count = push_coroutines(search, coroutine, count);
+    }
     return count;
 }
 

@@ -1,6 +1,6 @@
 /*
  * The tasks of asyncio, now, for a dump (cprof/asleep.h): each with the coroutines that it
- * awaits, and from 3.14 on with those that await it.
+ * awaits, and with those that await it (awaiters.h).
  *
  * Read without the GIL, through copies: a task may end, and its memory go, while it is read.
  * What is not as expected ends a stack, or leaves out a task. Nothing proves that a task stood
