@@ -152,7 +152,7 @@ def alive():
     return cprof.stats()["heap_bytes"]
 
 cprof.start(output=sys.argv[1], types=["heap@16k"])
-run(interpreters.create(), "")  # what the first one brings with it stays
+run(interpreters.create(), "pass")  # what the first one brings with it stays
 before = alive()
 for _ in range(3):
     other = interpreters.create()
