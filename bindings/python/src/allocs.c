@@ -72,53 +72,55 @@ __attribute__((noinline)) static void *slowly(enum domain domain, enum way way, 
 
 /* ---- the wrappers ---- */
 
-static inline void *by_malloc(enum domain domain, size_t size)
+static inline void *by_malloc(enum domain domain, void *context, size_t size)
 {
     if (size <= small[domain] && cprof_count(CPROF_EVENT_ALLOC, size))
         return slowly(domain, BY_MALLOC, NULL, size);
-    return inner[domain].malloc(inner[domain].ctx, size);
+    return inner[domain].malloc(context, size);
 }
 
-static inline void *by_calloc(enum domain domain, size_t count, size_t size)
+static inline void *by_calloc(enum domain domain, void *context, size_t count, size_t size)
 {
     size_t bytes;
     if (!__builtin_mul_overflow(count, size, &bytes) && bytes <= small[domain] &&
         cprof_count(CPROF_EVENT_ALLOC, bytes))
         return slowly(domain, BY_CALLOC, NULL, bytes);
-    return inner[domain].calloc(inner[domain].ctx, count, size);
+    return inner[domain].calloc(context, count, size);
 }
 
 /* A block that came from malloc stays there when it shrinks, and is counted there. */
-static inline void *by_realloc(enum domain domain, void *block, size_t size)
+__attribute__((noinline)) static void *reallocate_small(enum domain domain, void *context,
+                                                        void *block, size_t size)
 {
     uint64_t left = cprof_left[CPROF_EVENT_ALLOC];
-    if (size > small[domain])
-        return inner[domain].realloc(inner[domain].ctx, block, size);
-    if (size > left) {
-        cprof_left[CPROF_EVENT_ALLOC] = left - size;
-        return slowly(domain, BY_REALLOC, block, size);
-    }
-    void *given = inner[domain].realloc(inner[domain].ctx, block, size);
+    void *given = inner[domain].realloc(context, block, size);
     if (cprof_left[CPROF_EVENT_ALLOC] == left)
         cprof_left[CPROF_EVENT_ALLOC] = left - size;
     return given;
 }
 
+static inline void *by_realloc(enum domain domain, void *context, void *block, size_t size)
+{
+    if (size > small[domain])
+        return inner[domain].realloc(context, block, size);
+    if (size <= cprof_left[CPROF_EVENT_ALLOC])
+        return reallocate_small(domain, context, block, size);
+    (void)cprof_count(CPROF_EVENT_ALLOC, size);
+    return slowly(domain, BY_REALLOC, block, size);
+}
+
 #define WRAPPERS(name, domain)                                                                 \
     static void *name##_malloc(void *context, size_t size)                                     \
     {                                                                                          \
-        (void)context;                                                                         \
-        return by_malloc(domain, size);                                                        \
+        return by_malloc(domain, context, size);                                               \
     }                                                                                          \
     static void *name##_calloc(void *context, size_t count, size_t size)                       \
     {                                                                                          \
-        (void)context;                                                                         \
-        return by_calloc(domain, count, size);                                                 \
+        return by_calloc(domain, context, count, size);                                        \
     }                                                                                          \
     static void *name##_realloc(void *context, void *block, size_t size)                       \
     {                                                                                          \
-        (void)context;                                                                         \
-        return by_realloc(domain, block, size);                                                \
+        return by_realloc(domain, context, block, size);                                       \
     }
 WRAPPERS(mem, MEM)
 WRAPPERS(object, OBJECT)

@@ -9,9 +9,10 @@
  * there, as it does with every large one, and so malloc's hooks see its end. Its address there
  * may differ from Python's (debug hooks put their marks before it).
  *
- * A domain's allocator keeps its context, which our functions never look at: PyMem_SetAllocator
- * copies a struct while others read it, and whatever mixture they see works. Who has wrapped us
- * in the meantime keeps us in his chain, and we only pass through from then on.
+ * A domain's allocator keeps its context, which our functions pass on as they get it:
+ * PyMem_SetAllocator copies a struct while others read it, and whatever mixture they see, the
+ * original gets what it would get without us. Who has wrapped us in the meantime keeps us in
+ * his chain, and we only pass through from then on.
  *
  * Where 513 bytes do not reach malloc (mimalloc: PYTHONMALLOC=mimalloc, free-threaded Python)
  * the blocks are counted, and are not followed to their end.

@@ -75,8 +75,15 @@ void cprof_freed_now(const void *block);
  * more than that and a jump. */
 static inline bool cprof_count(enum cprof_event event, uint64_t amount)
 {
-    return __builtin_expect(
-        __builtin_sub_overflow(cprof_left[event], amount, &cprof_left[event]), 0);
+    bool due;
+#ifdef __x86_64__
+    /* One instruction, of which compilers make three: here each is a percent of programs that
+     * only allocate. */
+    __asm__("subq %2, %0" : "+m"(cprof_left[event]), "=@ccc"(due) : "r"(amount));
+#else
+    due = __builtin_sub_overflow(cprof_left[event], amount, &cprof_left[event]);
+#endif
+    return __builtin_expect(due, 0);
 }
 
 /* Counts an amount. 0; or a sample is due, and this is the period that goes with it. */
