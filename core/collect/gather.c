@@ -266,16 +266,18 @@ bool gather_frame(const struct gather *gather, const struct record *record, size
     return true;
 }
 
-bool gather_rests(const struct gather *gather, const struct record *record)
+enum cprof_wait gather_waits_for(const struct gather *gather, const struct record *record)
 {
     const struct cprof_runtime *runtime = gather->config.runtime;
-    struct cprof_function inner, outer;
+    struct cprof_function functions[CPROF_WAIT_FUNCTIONS];
+    size_t count = 0;
     if (record->source != SOURCE_OFFCPU || runtime == NULL || runtime->asleep == NULL ||
-        runtime->asleep->at_rest == NULL)
-        return false;
-    bool has_inner = gather_frame(gather, record, 0, &inner);
-    bool has_outer = gather_frame(gather, record, 1, &outer);
-    return runtime->asleep->at_rest(has_inner ? &inner : NULL, has_outer ? &outer : NULL);
+        runtime->asleep->waits_for == NULL)
+        return CPROF_WAIT_UNKNOWN;
+    while (count < CPROF_WAIT_FUNCTIONS &&
+           gather_frame(gather, record, count, &functions[count]))
+        count++;
+    return runtime->asleep->waits_for(functions, count);
 }
 
 /* The stack of a record that is not known, and what gather_add() returns. If it is settled it
@@ -289,7 +291,7 @@ static int make_stack(struct gather *gather, const struct record *record,
     made->stack = take_over_all(gather, &stack);
     made->truncated = stack.truncated;
     made->failed = stack.failed;
-    made->rests = gather_rests(gather, record);
+    made->waits_for = gather_waits_for(gather, record);
     bool settled = made->stack != 0 && !stack.passing && !stack.missed;
     if (settled && made->key != 0)
         recall_keep(&gather->recall, made);
@@ -343,8 +345,7 @@ int gather_place(struct gather *gather, const struct record *record, const struc
     int status = find_stack(gather, record, map, may_wait, &stack);
     if (status == -EAGAIN)
         return status;
-    if (stack.rests && found.reason != CPROF_WAIT_GIL && found.reason != CPROF_WAIT_GVL)
-        found = (struct wait){.state = WAIT_WAITING, .reason = CPROF_WAIT_IDLE};
+    wait_refine(&found, stack.waits_for);
     *where = last_of(gather, record, &stack);
     where->wait = waits_number(&gather->labelling.waits, &found);
     gather->counts.looks++;

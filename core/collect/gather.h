@@ -89,13 +89,13 @@ void gather_add_delayed(struct gather *gather, const struct thread_view *thread,
                         uint32_t weight);
 
 /* For a survey (survey.h): a record's stack, good until the next one; what the dictionary says
- * of an interpreter frame of it, false: there is none; does a thread that sleeps there wait for
- * work, as its runtime knows; the running profile, to read, and its serial. */
+ * of an interpreter frame of it, false: there is none; what a thread that sleeps there
+ * waits for, as its runtime knows; the running profile, to read, and its serial. */
 struct stack gather_stack(struct gather *gather, const struct record *record,
                           const struct module_map *map);
 bool gather_frame(const struct gather *gather, const struct record *record, size_t index,
                   struct cprof_function *function);
-bool gather_rests(const struct gather *gather, const struct record *record);
+enum cprof_wait gather_waits_for(const struct gather *gather, const struct record *record);
 const struct profile *gather_running(const struct gather *gather, uint64_t *interval);
 const struct gather_config *gather_settings(const struct gather *gather);
 

@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cprof/asleep.h"
 #include "profile/profile.h"
 #include "sample/record.h"
 
@@ -28,7 +29,7 @@ struct recalled {
     profile_id stack; /* in the running profile */
     bool truncated;   /* as struct stack has them */
     bool failed;
-    bool rests; /* one that waits there has no work to do */
+    enum cprof_wait waits_for; /* one that sleeps there, as the runtime knows */
 };
 
 /* Zero-initialised. */

@@ -184,9 +184,7 @@ static bool add_asleep(struct survey *survey, const struct thread_view *view,
         gather_stack(config->gather, record, config->map(config->closure));
     if (stack.later && !survey->last)
         return false;
-    if (wait->reason != CPROF_WAIT_GIL && wait->reason != CPROF_WAIT_GVL &&
-        gather_rests(config->gather, record))
-        *wait = (struct wait){.state = WAIT_WAITING, .reason = CPROF_WAIT_IDLE};
+    wait_refine(wait, gather_waits_for(config->gather, record));
     if (view->thread->tid == config->asker)
         *wait = (struct wait){.state = WAIT_RUNNING};
     struct dump_thread *added = add(survey, view);

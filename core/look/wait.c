@@ -192,3 +192,18 @@ struct wait wait_of(const struct kernel_asleep *asleep, struct copied *copied)
         look_at_mutex(asleep, copied, &wait);
     return wait;
 }
+
+static bool is_interpreter_s(enum cprof_wait reason)
+{
+    return reason == CPROF_WAIT_GIL || reason == CPROF_WAIT_GVL;
+}
+
+/* A mutex with an address is not the interpreter's lock. */
+void wait_refine(struct wait *wait, enum cprof_wait known)
+{
+    bool lock = wait->reason == CPROF_WAIT_LOCK && wait->lock == 0;
+    if (known == CPROF_WAIT_UNKNOWN || is_interpreter_s(wait->reason) ||
+        wait->reason == CPROF_WAIT_PAGE_FAULT || (is_interpreter_s(known) && !lock))
+        return;
+    *wait = (struct wait){.state = WAIT_WAITING, .reason = known};
+}

@@ -30,6 +30,9 @@ struct wait {
  * whether a file is on a disk. `copied` reads what arguments point to. */
 struct wait wait_of(const struct kernel_asleep *asleep, struct copied *copied);
 
+/* What the runtime knows of the place where a thread waits goes before what its call says. */
+void wait_refine(struct wait *wait, enum cprof_wait known);
+
 /* The address that it waits at in futex(2); 0: it does not. */
 uintptr_t wait_futex(const struct kernel_asleep *asleep);
 

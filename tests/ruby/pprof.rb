@@ -5,8 +5,8 @@ require "zlib"
 # Reads just enough of a gzipped pprof file: its samples with their stacks and labels.
 class Pprof
   Frame = Struct.new(:name, :file, :line)
-  # stack: innermost first; weight: samples; nanoseconds of CPU
-  Sample = Struct.new(:stack, :weight, :nanoseconds, :labels) do
+  # stack: innermost first; weight: samples; nanoseconds of CPU; values: every column by its type
+  Sample = Struct.new(:stack, :weight, :nanoseconds, :labels, :values) do
     def names = stack.map(&:name)
     def root_first = names.reverse
   end
@@ -18,6 +18,7 @@ class Pprof
   def initialize(bytes)
     message = fields(bytes)
     @strings = message[6].map { |s| s.dup.force_encoding("UTF-8") }
+    @types = message[1].map { |type| @strings[one(fields(type), 1)] }
     @functions = by_id(message[5]) { |f| [@strings[one(f, 2)], @strings[one(f, 4)]] }
     @locations = by_id(message[4]) { |l| l[4].map { |line| frame(fields(line)) } }
     @comments = packed(message[13]).map { |id| @strings[id] }
@@ -52,7 +53,7 @@ class Pprof
       label = fields(bytes)
       [@strings[one(label, 1)], label[2].empty? ? one(label, 3) : @strings[one(label, 2)]]
     end
-    Sample.new(stack, values[0], values[1], labels)
+    Sample.new(stack, values[0], values[1], labels, @types.zip(values).to_h)
   end
 
   def one(fields, number) = fields[number].last || 0

@@ -19,7 +19,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 BINDING = ROOT / "bindings" / "ruby"
 AT_A_TIME = 2  # Rubies; much of a test is waiting
-TESTS = ("api", "build", "frames", "prebuilt", "process", "puma", "rack", "spans", "stress")
+TESTS = ("api", "build", "frames", "prebuilt", "process", "puma", "rack", "spans", "stress", "waiting")
 
 # A checkout of opentelemetry-ruby, for machines without the gems.
 CHECKOUT = os.environ.get("CPROF_TEST_OTEL")

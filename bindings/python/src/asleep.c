@@ -217,20 +217,21 @@ static bool ends_with(const char *text, const char *end)
     return length >= size && strcmp(text + length - size, end) == 0;
 }
 
-static bool at_rest(const struct cprof_function *inner, const struct cprof_function *outer)
+static enum cprof_wait waits_for(const struct cprof_function *functions, size_t count)
 {
-    for (size_t i = 0; inner != NULL && i < sizeof resting / sizeof resting[0]; i++) {
+    for (size_t i = 0; count > 0 && i < sizeof resting / sizeof resting[0]; i++) {
         const struct resting *row = &resting[i];
-        if (strcmp(inner->name, row->name) == 0 && ends_with(inner->file, row->file) &&
-            (row->caller == NULL || (outer != NULL && strcmp(outer->name, row->caller) == 0)))
-            return true;
+        if (strcmp(functions[0].name, row->name) == 0 &&
+            ends_with(functions[0].file, row->file) &&
+            (row->caller == NULL || (count > 1 && strcmp(functions[1].name, row->caller) == 0)))
+            return CPROF_WAIT_IDLE;
     }
-    return false;
+    return CPROF_WAIT_UNKNOWN;
 }
 
 static struct cprof_asleep asleep = {.walk = walk,
                                      .interpreter_lock = interpreter_lock,
-                                     .at_rest = at_rest,
+                                     .waits_for = waits_for,
                                      .tasks = tasks_each,
                                      .task_wait = tasks_wait};
 

@@ -34,6 +34,8 @@ enum cprof_wait {
     CPROF_WAITS,
 };
 
+#define CPROF_WAIT_FUNCTIONS 4
+
 /* A thread that sleeps. */
 struct cprof_sleeper {
     pid_t tid;         /* the kernel's */
@@ -73,10 +75,12 @@ struct cprof_asleep {
      * NULL: there is none. */
     enum cprof_wait (*interpreter_lock)(const struct cprof_sleeper *sleeper, pid_t *holder);
 
-    /* Does a thread that waits in the function `inner`, called by `outer` (either may be NULL:
-     * no such frame), wait for work? Names and files are those that resolve() gave. NULL:
-     * never. */
-    bool (*at_rest)(const struct cprof_function *inner, const struct cprof_function *outer);
+    /* What does a thread wait for that sleeps in functions[0], called by functions[1] and so
+     * on, where that says more than its system call does? CPROF_WAIT_IDLE: for work. _GIL or
+     * _GVL: for that one, if its system call is a lock's. _UNKNOWN: what the call says. There
+     * are `count`, at most CPROF_WAIT_FUNCTIONS; names and files are those that resolve() gave.
+     * NULL: never. */
+    enum cprof_wait (*waits_for)(const struct cprof_function *functions, size_t count);
 
     /* Calls `each` for every task that there is, whose parts are good during the call. Returns
      * how many. Without the interpreter's lock: what is read may be torn, and is checked as far

@@ -102,6 +102,25 @@ static void a_call_says_what_is_waited_for(void **state)
     assert_int_equal(wait_in(SYS_read, UINT64_MAX, 0, 0).reason, CPROF_WAIT_IO);
 }
 
+static enum cprof_wait refined(enum cprof_wait reason, uint64_t lock, enum cprof_wait known)
+{
+    struct wait wait = {.state = WAIT_WAITING, .reason = reason, .lock = lock};
+    wait_refine(&wait, known);
+    return wait.reason;
+}
+
+static void what_the_runtime_knows_of_a_place_goes_before_what_its_call_says(void **state)
+{
+    (void)state;
+    assert_int_equal(refined(CPROF_WAIT_LOCK, 0, CPROF_WAIT_SLEEP), CPROF_WAIT_SLEEP);
+    assert_int_equal(refined(CPROF_WAIT_LOCK, 0, CPROF_WAIT_UNKNOWN), CPROF_WAIT_LOCK);
+    assert_int_equal(refined(CPROF_WAIT_GVL, 0, CPROF_WAIT_SLEEP), CPROF_WAIT_GVL);
+    assert_int_equal(refined(CPROF_WAIT_LOCK, 0, CPROF_WAIT_GVL), CPROF_WAIT_GVL);
+    assert_int_equal(refined(CPROF_WAIT_LOCK, 8, CPROF_WAIT_GVL), CPROF_WAIT_LOCK);
+    assert_int_equal(refined(CPROF_WAIT_IO, 0, CPROF_WAIT_GVL), CPROF_WAIT_IO);
+    assert_int_equal(refined(CPROF_WAIT_PAGE_FAULT, 0, CPROF_WAIT_IDLE), CPROF_WAIT_PAGE_FAULT);
+}
+
 static void a_file_is_a_disk_and_a_socket_has_a_peer(void **state)
 {
     (void)state;
@@ -458,6 +477,7 @@ int main(void)
         cmocka_unit_test(the_kernel_s_file_is_read),
         cmocka_unit_test(what_the_file_never_says_is_no_place),
         cmocka_unit_test(a_call_says_what_is_waited_for),
+        cmocka_unit_test(what_the_runtime_knows_of_a_place_goes_before_what_its_call_says),
         cmocka_unit_test(a_file_is_a_disk_and_a_socket_has_a_peer),
         cmocka_unit_test(a_contended_mutex_names_its_holder),
         cmocka_unit_test(waits_keep_what_has_room_and_the_reason_of_the_rest),

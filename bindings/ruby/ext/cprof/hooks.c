@@ -4,6 +4,7 @@
 
 #include <cprof/cprof.h>
 
+#include "asleep.h"
 #include "context.h"
 #include "module.h"
 #include "threads.h"
@@ -14,6 +15,7 @@ static bool in_child; /* of a fork of Ruby's */
 static void go_on_in_child(void)
 {
     walk_older_count = 0; /* the parent's */
+    asleep_none();
     module_forked();
     cprof_fork_child();
     if (cprof_is_running()) {

@@ -20,6 +20,7 @@
 #include <cprof/labels.h>
 #include <cprof/runtime.h>
 
+#include "asleep.h"
 #include "context.h"
 #include "hooks.h"
 #include "jit.h"
@@ -73,6 +74,7 @@ static const struct cprof_runtime runtime = {
     .drained = drained,
     .fork_lock = fork_lock,
     .fork_unlock = fork_unlock,
+    .asleep = &asleep,
 };
 
 /* New code has been met, which may be OpenTelemetry's; or a thread whose context is not known.

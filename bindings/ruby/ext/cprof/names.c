@@ -8,6 +8,7 @@
 
 #include <ruby.h>
 #include <ruby/debug.h>
+#include <ruby/version.h>
 
 #include <cprof/cprof.h>
 #include <cprof/readable.h>
@@ -389,6 +390,15 @@ static int64_t line_at(const struct code *code, uint64_t pc)
     return code->runs[low].line;
 }
 
+/* For code that sleeps no handler asks. From 3.3 on any thread may, while Ruby lives. */
+static void ask_from_here(void)
+{
+#if RUBY_API_VERSION_CODE >= 30300
+    if (cprof_is_running())
+        walk_ask_for_names();
+#endif
+}
+
 int code_resolve(const struct cprof_frame *frame, struct cprof_function *function)
 {
     *function = (struct cprof_function){.type = CPROF_FRAME_RUBY};
@@ -401,8 +411,10 @@ int code_resolve(const struct cprof_frame *frame, struct cprof_function *functio
     pthread_mutex_lock(&lock);
     const struct code *code = find_code(frame->token);
     pthread_mutex_unlock(&lock);
-    if (code == NULL)
+    if (code == NULL) {
+        ask_from_here();
         return -EAGAIN;
+    }
     if (code->name == NULL)
         return -ENOENT;
     function->name = code->name;

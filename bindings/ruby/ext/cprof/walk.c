@@ -1,8 +1,7 @@
 /* Handler code: runs inside the sampling signal's handler. See walk.h.
  *
  * Reads Ruby's own stacks and nothing of its heap of objects, whose pages are unreadable while
- * the heap is being compacted. What says `inline` runs for each frame, and is a quarter of the
- * walk's time when it is called instead. */
+ * the heap is being compacted. */
 #include "walk.h"
 
 #include "context.h"
@@ -13,11 +12,9 @@
  * adds a look at the thread. */
 int ruby_thread_has_gvl_p(void);
 
-#define ENVIRONMENTS_MAX 64 /* blocks nested in one another */
 #define PROBES_MAX 32
 #define LOAD(count)                                                                            \
     ((count) / 4 * 3) /* slots of a table that are taken while there is another */
-#define TAGS_MAX 16384
 
 static struct code_slot first_slots[CODE_SLOTS];
 static _Atomic uint64_t first_used[CODE_SLOTS / 64], first_met[CODE_SLOTS / 64];
@@ -32,15 +29,6 @@ const struct walk_thread *walk_older;
 size_t walk_older_count;
 
 static _Atomic uint64_t next_id = CODE_FIRST;
-
-/* One thread's stack of Ruby frames, innermost first. */
-struct frames {
-    uintptr_t ec;
-    uintptr_t low, high; /* the VM stack: environments grow up in it, control frames down */
-    uintptr_t cfp;       /* the innermost control frame */
-    size_t count;
-    size_t gc_count; /* for the slots of what is new */
-};
 
 /* Before threads were followed this one ran it, or one with its id, which has ended: then so
  * have the frames of what is kept of it. */
@@ -65,71 +53,18 @@ uintptr_t walk_context(const void *thread)
     return thread != NULL && !threads_over ? word_at((uintptr_t)thread, layout.thread_ec) : 0;
 }
 
-/* False when there are no Ruby frames: a thread of somebody else's, or one that begins or ends.
- */
-static bool find_frames(const void *thread, struct frames *frames)
-{
-    *frames = (struct frames){.ec = walk_context(thread), .gc_count = SIZE_MAX};
-    if (frames->ec == 0)
-        return false;
-    frames->low = word_at(frames->ec, EC_VM_STACK);
-    frames->high = frames->low + word_at(frames->ec, EC_VM_STACK_SIZE) * sizeof(uintptr_t);
-    frames->cfp = word_at(frames->ec, EC_CFP);
-    if (frames->low == 0 || frames->cfp < frames->low || frames->cfp >= frames->high ||
-        (frames->high - frames->cfp) % layout.frame_size != 0)
-        return false;
-    frames->count = (frames->high - frames->cfp) / layout.frame_size;
-    return true;
-}
-
-/* An environment lies on the VM stack, or on the heap once a Proc or Binding has captured it.
- */
-static bool plausible(uintptr_t ep)
-{
-    return ep % sizeof(uintptr_t) == 0 && ep >= 4096 && ep < (uintptr_t)1 << 56;
-}
-
-/* What has no type of frame in its flags is no environment: the JIT of 3.1 shows a frame before
- * it writes it, with the environment that another one had, where arguments may lie by now. */
-static inline bool is_environment(uintptr_t flags)
-{
-    uintptr_t type = flags & FRAME_TYPE_MASK;
-    return flags <= INT32_MAX && type >= FRAME_TYPE_METHOD &&
-           ((type - 1) % (FRAME_TYPE_METHOD - 1) == 0 || type == FRAME_TYPE_RESCUE ||
-            type == FRAME_TYPE_DUMMY);
-}
-
-static inline uintptr_t environment_flags(uintptr_t ep)
-{
-    uintptr_t flags = plausible(ep) ? word_at(ep, EP_FLAGS) : 0;
-    return is_environment(flags) ? flags : FRAME_TYPE_DUMMY;
-}
-
-static inline uintptr_t frame_flags(uintptr_t frame)
-{
-    return environment_flags(word_at(frame, FRAME_EP));
-}
-
-/* What the method around the frame has for a method entry. */
-static inline uintptr_t frame_method(uintptr_t frame)
-{
-    uintptr_t ep = word_at(frame, FRAME_EP);
-    for (int depth = 0; depth < ENVIRONMENTS_MAX; depth++) {
-        uintptr_t flags = environment_flags(ep);
-        if (flags == FRAME_TYPE_DUMMY)
-            return 0;
-        if (flags & FLAG_LOCAL)
-            return word_at(ep, EP_METHOD * (ptrdiff_t)sizeof(uintptr_t));
-        ep = word_at(ep, EP_PREVIOUS * (ptrdiff_t)sizeof(uintptr_t)) & ~(uintptr_t)3;
-    }
-    return 0;
-}
-
-/* What a control frame runs, as the table knows it. */
-struct met {
-    uintptr_t key, method, pc;
-    size_t gc_count;
+/* Its own thread reads what is there. */
+struct reader {
+    char none;
 };
+
+static inline uintptr_t word(struct reader *reader, uintptr_t base, ptrdiff_t offset)
+{
+    (void)reader;
+    return word_at(base, offset);
+}
+
+#include "walk_frames.h"
 
 /* A slot of a table; NULL: none. */
 struct place {
@@ -243,9 +178,7 @@ static uint64_t claim_at(const struct place *room, const struct met *met)
     return atomic_load(&slot->id);
 }
 
-/* The identity of the code. Two handlers that meet it at once when it is new may give it two:
- * both get its name. */
-static uint64_t identify(struct met *met)
+uint64_t code_identify(struct met *met)
 {
     if (met->key < CODE_KEY_FIRST || met->key % sizeof(uintptr_t) != 0)
         return CODE_UNKNOWN;
@@ -263,94 +196,10 @@ static uint64_t identify(struct met *met)
     return slot != NULL ? use_slot(slot, met) : claim_at(&room, met);
 }
 
-/* Tags lie on the native stack, the older the higher. */
 uintptr_t walk_loop_tag(uintptr_t tag)
 {
-#ifdef TAG_RESUME
-    for (size_t i = 0; i < TAGS_MAX && plausible(tag); i++) {
-        if (word_at(tag, TAG_RESUME) == layout.loop_resume)
-            return tag;
-        uintptr_t previous = word_at(tag, TAG_PREVIOUS);
-        if (previous <= tag)
-            return 0;
-        tag = previous;
-    }
-#endif
-    return 0;
-}
-
-static uintptr_t next_loop_tag(uintptr_t tag)
-{
-    return walk_loop_tag(word_at(tag, TAG_PREVIOUS));
-}
-
-/* Each call of the interpreter loop runs the frames up to one that says FINISH, and has one
- * tag. The two lists agree at their old end; at the young one a frame is pushed a moment before
- * its loop sets its tag and popped a moment before the tag goes. */
-struct loops {
-    uintptr_t tag;   /* of the next frame that says FINISH; 0 = none left */
-    size_t untagged; /* young frames with FINISH that have no tag yet */
-    uintptr_t sp;    /* where those are: at the very end */
-};
-
-static struct loops match_loops(const struct frames *frames, uintptr_t sp)
-{
-    struct loops loops = {.sp = sp};
-    if (layout.loop_resume == 0)
-        return loops;
-    size_t finishes = 0;
-    for (size_t i = 0; i < frames->count; i++) {
-        uintptr_t flags = frame_flags(frames->cfp + i * layout.frame_size);
-        finishes += (flags & FLAG_FINISH) != 0 && (flags & FRAME_TYPE_MASK) != FRAME_TYPE_DUMMY;
-    }
-    size_t tags = 0;
-    loops.tag = walk_loop_tag(word_at(frames->ec, EC_TAG));
-    for (uintptr_t tag = loops.tag; tag != 0 && tags < TAGS_MAX; tag = next_loop_tag(tag))
-        tags++;
-    for (; tags > finishes; tags--)
-        loops.tag = next_loop_tag(loops.tag);
-    loops.untagged = finishes - tags;
-    return loops;
-}
-
-/* The value of cprof_frame.stack for a frame with these flags. */
-static uintptr_t frame_stack(struct loops *loops, uintptr_t flags)
-{
-    if ((flags & FLAG_FINISH) == 0)
-        return CPROF_STACK_INHERIT;
-    if (layout.loop_resume == 0)
-        return CPROF_STACK_BOUNDARY;
-    if (loops->untagged > 0) {
-        loops->untagged--;
-        return loops->sp;
-    }
-    uintptr_t tag = loops->tag;
-    loops->tag = tag != 0 ? next_loop_tag(tag) : 0;
-    return tag != 0 ? tag : CPROF_STACK_INHERIT;
-}
-
-/* Writes what the control frame stands for; false when it is nothing to show. */
-static bool read_frame(const struct frames *frames, uintptr_t frame, uintptr_t flags,
-                       struct cprof_frame *out)
-{
-    struct met met = {.gc_count = frames->gc_count};
-    if (flags & FLAG_CFRAME) {
-        if ((flags & FRAME_TYPE_MASK) != FRAME_TYPE_CFUNC)
-            return false;
-        uintptr_t ep = word_at(frame, FRAME_EP);
-        met.key = word_at(ep, EP_METHOD * (ptrdiff_t)sizeof(uintptr_t));
-    } else {
-        met.key = word_at(frame, FRAME_ISEQ);
-        met.pc = word_at(frame, FRAME_PC);
-        if (met.key == 0)
-            return false;
-        if (met.pc == 0)
-            met.pc = CODE_NO_PC;
-        met.method = frame_method(frame);
-    }
-    out->token = identify(&met);
-    out->position = met.pc;
-    return true;
+    struct reader reader = {0};
+    return loop_tag(&reader, tag);
 }
 
 /* Whether the thread runs Ruby just now. ruby_thread_has_gvl_p() says so as well of one that
@@ -364,24 +213,14 @@ static bool has_gvl(const void *thread, const struct frames *frames)
            word_at(layout.main_runs, 0) == frames->ec;
 }
 
-/* The last frame that there was room for stands for those behind it in its loop, `next` being
- * the first: without an address it would seem older than the native frames that have called the
- * loop. */
-static void end_early(struct loops *loops, const struct cprof_frame *next,
-                      struct cprof_frame *out, size_t count)
-{
-    if (count > 0 && out[count - 1].stack == CPROF_STACK_INHERIT)
-        out[count - 1].stack =
-            next->stack != CPROF_STACK_INHERIT ? next->stack : frame_stack(loops, FLAG_FINISH);
-}
-
 size_t walk(const struct cprof_interrupted *interrupted, struct cprof_frame *out,
             size_t capacity, bool *complete)
 {
     struct frames frames;
+    struct reader reader = {0};
     const void *thread = thread_of(interrupted);
     *complete = true;
-    if (!layout.trusted || !find_frames(thread, &frames))
+    if (!layout.trusted || !find_frames(&reader, walk_context(thread), &frames))
         return 0;
     size_t count = 0;
     bool running = has_gvl(thread, &frames);
@@ -391,22 +230,8 @@ size_t walk(const struct cprof_interrupted *interrupted, struct cprof_frame *out
         else
             frames.gc_count = rb_gc_count();
     }
-    struct loops loops = match_loops(&frames, interrupted->registers.sp);
-    for (size_t i = 0; i < frames.count; i++) {
-        uintptr_t frame = frames.cfp + i * layout.frame_size;
-        uintptr_t flags = frame_flags(frame);
-        if ((flags & FRAME_TYPE_MASK) == FRAME_TYPE_DUMMY)
-            continue;
-        struct cprof_frame read = {.stack = frame_stack(&loops, flags)};
-        if (!read_frame(&frames, frame, flags, &read))
-            continue;
-        if (count == capacity) {
-            end_early(&loops, &read, out, count);
-            *complete = false;
-            break;
-        }
-        out[count++] = read;
-    }
+    count = write_frames(&reader, &frames, interrupted->registers.sp, out, count, capacity,
+                         complete);
     if (running &&
         (atomic_load_explicit(&code_met, memory_order_relaxed) > 0 || context_is_stale()))
         walk_ask_for_names();
@@ -416,13 +241,14 @@ size_t walk(const struct cprof_interrupted *interrupted, struct cprof_frame *out
 void walk_objects(const void *thread, void (*each)(uintptr_t object))
 {
     struct frames frames;
-    if (!layout.trusted || !find_frames(thread, &frames))
+    struct reader reader = {0};
+    if (!layout.trusted || !find_frames(&reader, walk_context(thread), &frames))
         return;
     for (size_t i = 0; i < frames.count; i++) {
         uintptr_t frame = frames.cfp + i * layout.frame_size;
-        if ((frame_flags(frame) & FRAME_TYPE_MASK) == FRAME_TYPE_DUMMY)
+        if ((frame_flags(&reader, frame) & FRAME_TYPE_MASK) == FRAME_TYPE_DUMMY)
             continue;
-        each(frame_method(frame));
+        each(frame_method(&reader, frame));
         each(word_at(frame, FRAME_ISEQ));
     }
 }
@@ -469,11 +295,13 @@ bool walk_step(const struct cprof_interrupted *thread, struct cprof_registers *r
         return false;
 #ifdef TAG_RESUME
     struct frames frames;
-    if (layout.loop_resume == 0 || !find_frames(thread_of(thread), &frames))
+    struct reader reader = {0};
+    if (layout.loop_resume == 0 ||
+        !find_frames(&reader, walk_context(thread_of(thread)), &frames))
         return false;
     uintptr_t tag = walk_loop_tag(word_at(frames.ec, EC_TAG));
     while (tag != 0 && tag < registers->sp)
-        tag = next_loop_tag(tag);
+        tag = next_loop_tag(&reader, tag);
     if (tag == 0)
         return false;
     *registers = resume_registers(tag);

@@ -83,6 +83,16 @@ extern _Atomic uint32_t walk_tick;       /* counts seconds */
 extern _Atomic uint32_t code_met;        /* slots in state CODE_MET */
 extern void (*walk_ask_for_names)(void); /* signal-safe; called with the GVL held */
 
+/* What a control frame runs, as the table knows it. */
+struct met {
+    uintptr_t key, method, pc;
+    size_t gc_count;
+};
+
+/* [handler] The identity of the code. Two that meet it at once when it is new may give it two:
+ * both get its name. */
+uint64_t code_identify(struct met *met);
+
 /* [handler] The runtime's entries. */
 size_t walk(const struct cprof_interrupted *interrupted, struct cprof_frame *frames,
             size_t capacity, bool *complete);
