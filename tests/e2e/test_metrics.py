@@ -1,5 +1,6 @@
 """/metrics of a real program, and the alerts that are made from it, as Prometheus' own tool sees them."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -73,3 +74,35 @@ def test_alerts_fire_on_the_bad_program_and_not_on_the_good_one(promtool):
     for arguments in (("check", "rules", "cprof.rules.yml"), ("test", "rules", "cprof.test.yml")):
         done = promtool(*arguments)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def expressions():
+    """What the dashboard's panels ask for, with its variables as Grafana would fill them in."""
+    dashboard = json.loads((ALERTS / "cprof.grafana.json").read_text())
+    for panel in dashboard["panels"]:
+        for target in panel["targets"]:
+            text = target["expr"].replace("$__rate_interval", "1m")
+            yield panel["title"], re.sub(r"\$(job|instance)", ".*", text)
+
+
+def test_the_dashboard_asks_for_figures_that_there_are(program):  # noqa: F811
+    there = {name for name, _ in read(page_with_seconds(program)[0])}
+    for title, expression in expressions():
+        asked = set(re.findall(r"\bcprof_\w+", expression))
+        assert asked and asked <= there and "$" not in expression, (title, asked - there)
+
+
+def test_the_dashboard_is_whole():
+    dashboard = json.loads((ALERTS / "cprof.grafana.json").read_text())
+    assert [each["name"] for each in dashboard["templating"]["list"]] == ["datasource", "job", "instance"]
+    cells = [(x, y) for panel in dashboard["panels"] for place in [panel["gridPos"]]
+             for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])]
+    assert len(cells) == len(set(cells)) and max(x for x, _ in cells) == 23
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
+
+
+def test_prometheus_understands_what_the_dashboard_asks_for(promtool, tmp_path):
+    rules = [{"record": f"panel:{number}", "expr": expression} for number, (_, expression) in enumerate(expressions())]
+    (tmp_path / "rules.yml").write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))
+    checked = promtool("check", "rules", tmp_path / "rules.yml")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
