@@ -5,8 +5,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/deadline.h"
-#include "cprof/cprof.h"
 #include "engine/state.h"
 
 static int fail(int status, char *why, size_t why_size)
@@ -55,21 +53,17 @@ int dumping_answer(struct collector *collector, const struct pull_request *reque
     return dumping_write(collector, (enum dump_format)format, out, why, PULL_WHY_SIZE);
 }
 
-int cprof_dump(const char *format, char **page, size_t *size, char *error, size_t error_size)
+int dumping_page(struct collector *collector, const char *format, char **page, size_t *size,
+                 char *why, size_t why_size)
 {
-    int known = parse_format(format, error, error_size);
+    int known = parse_format(format, why, why_size);
     struct buffer out = {0};
     if (known < 0)
         return known;
-    if (!lock_within(&engine.lifecycle, DUMPING_WAIT))
-        return fail(-ETIMEDOUT, error, error_size);
-    int status = engine_is_made() ? dumping_write(engine.collector, (enum dump_format)known,
-                                                  &out, error, error_size)
-                                  : fail(-ECANCELED, error, error_size);
-    pthread_mutex_unlock(&engine.lifecycle);
-    *page = (char *)out.data;
-    *size = out.size;
+    int status = dumping_write(collector, (enum dump_format)known, &out, why, why_size);
     if (status != 0)
         buffer_free(&out);
+    *page = (char *)out.data;
+    *size = out.size;
     return status;
 }

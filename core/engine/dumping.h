@@ -16,6 +16,10 @@
 int dumping_write(struct collector *collector, enum dump_format format, struct buffer *out,
                   char *why, size_t why_size);
 
+/* The same of a format by its name; *page is the caller's. -EINVAL for another name. */
+int dumping_page(struct collector *collector, const char *format, char **page, size_t *size,
+                 char *why, size_t why_size);
+
 /* The same for a request, with the type of the page (struct pull_source). */
 int dumping_answer(struct collector *collector, const struct pull_request *request,
                    struct buffer *out, const char **type, char why[PULL_WHY_SIZE]);

@@ -23,6 +23,7 @@
 #include "engine/capture.h"
 #include "engine/control.h"
 #include "engine/copy.h"
+#include "engine/dumping.h"
 #include "engine/fork.h"
 #include "engine/join.h"
 #include "engine/later.h"
@@ -585,6 +586,19 @@ int cprof_end(double timeout)
 int cprof_flush(double timeout)
 {
     return with_running(timeout, flush_running);
+}
+
+int cprof_dump(const char *format, char **page, size_t *size, char *error, size_t error_size)
+{
+    if (!lock_within(&engine.lifecycle, DUMPING_WAIT))
+        return report(
+            error, error_size, -ETIMEDOUT,
+            "no dump can be taken: another thread's start, stop or flush takes too long");
+    int status = make() ? dumping_page(engine.collector, format, page, size, error, error_size)
+                        : report(error, error_size, -ECANCELED,
+                                 "no dump can be taken: cprof is not running");
+    pthread_mutex_unlock(&engine.lifecycle);
+    return status;
 }
 
 /* ---- the program ends ---- */

@@ -245,6 +245,60 @@ open("out.pb.gz", "wb").write(cprof.dump("pprof"))
     assert "locked" in [frame.name for frame in locked.stack] and locked.labels["wait.reason"] == "lock"
 
 
+def test_a_forked_child_is_dumped_at_once(run):
+    code, names = run("""
+begin(lambda: time.sleep(100), "other")
+cprof.start()
+reading, writing = os.pipe()
+if os.fork() == 0:
+    os.write(writing, json.dumps(sorted(dumped()[1])).encode())
+    os._exit(7)
+print(json.dumps([os.waitstatus_to_exitcode(os.wait()[1]), json.loads(os.read(reading, 1000))]))
+""")
+    assert (code, names) == (7, ["MainThread"])
+
+
+def test_dumps_beside_threads_tasks_and_forks_that_come_and_go(run):
+    dumps, deadlocks, stateless = run("""
+import asyncio, random
+end = time.monotonic() + 4
+lock = threading.Lock()
+def churning():
+    while time.monotonic() < end:
+        few = [threading.Thread(target=lambda: time.sleep(random.random() / 50)) for _ in range(8)]
+        for thread in few: thread.start()
+        for thread in few: thread.join()
+def locking():
+    while time.monotonic() < end:
+        with lock: sum(range(200))
+        time.sleep(0.0005)
+def looping():
+    async def deep(n): await (deep(n - 1) if n else asyncio.sleep(random.random() / 50))
+    async def main():
+        while time.monotonic() < end:
+            await asyncio.gather(*[asyncio.create_task(deep(random.randrange(8))) for _ in range(50)])
+    asyncio.run(main())
+def forking():
+    while time.monotonic() < end:
+        if os.fork() == 0: os._exit(0)
+        os.wait()
+        time.sleep(0.02)
+found = [0, 0, 0]
+def dumping():
+    while time.monotonic() < end:
+        page, threads = dumped()
+        found[0] += 1
+        found[1] += page["deadlocks"]
+        found[2] += sum("state" not in thread for thread in threads.values())
+cprof.start()
+threads = [threading.Thread(target=each) for each in (churning, locking, locking, looping, forking, dumping, dumping)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(json.dumps(found))
+""")
+    assert dumps > 0 and deadlocks == stateless == 0
+
+
 def test_another_format_is_refused(run):
     assert run("""
 try: cprof.dump("xml")

@@ -308,9 +308,12 @@ def _describe_threads() -> None:
         return
     try:
         for thread in threading.enumerate():
-            if thread.native_id is not None and thread.ident is not None:
+            native_id = thread.native_id
+            if thread.ident == _thread.get_ident():  # in a fork's child it may have its parent's
+                native_id = _thread.get_native_id()
+            if native_id is not None and thread.ident is not None:
                 name = thread.name.encode("utf-8", "replace").decode("utf-8")
-                _cprof.describe_thread(thread.native_id, thread.ident, name.replace("\0", "?"))
+                _cprof.describe_thread(native_id, thread.ident, name.replace("\0", "?"))
     except Exception:
         pass  # a program's own idea of threads: they go by what the system says of them
 
