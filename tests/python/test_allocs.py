@@ -201,6 +201,8 @@ print(child)
 
 
 def test_a_forked_child_has_what_it_inherited_until_it_frees_it(execute, tmp_path):
+    if FREE_THREADED:
+        pytest.skip("its blocks are not followed to their end")
     outcome = run(execute, tmp_path, "", source=FORK)
     assert inside(outcome, "keep")[1] == pytest.approx(20e6, rel=0.5)
     own = Profile(tmp_path / f"out.{int(outcome.out)}.pb.gz")
