@@ -54,14 +54,13 @@ void due_all_known(void)
 
 /* Since it left, if it did; else since it began, after the scan before. At the first scan it
  * may be older than us. */
-uint64_t due_unseen(pid_t tid)
+uint64_t due_from(pid_t tid)
 {
-    uint64_t now = thread_ran_ns(tid);
     const struct leaver *left = &leavers[(size_t)tid % THREADS_MAX];
     /* One that has run less is another with its tid. */
-    if (left->tid == tid && left->session == due.session && left->ran_ns <= now)
-        return now - left->ran_ns;
-    return due.all_known ? now : 0;
+    if (left->tid == tid && left->session == due.session && left->ran_ns <= thread_ran_ns(tid))
+        return left->ran_ns;
+    return due.all_known ? 0 : UINT64_MAX;
 }
 
 void due_note_leaver(const struct thread *thread, uint64_t ran_ns)
@@ -98,17 +97,18 @@ static struct account take_account(void)
     return account;
 }
 
-void due_plan(struct thread *thread, uint64_t ran_ns, uint64_t unseen_ns, bool enters)
+void due_plan(struct thread *thread, uint64_t ran_ns, uint64_t from_ns, bool enters)
 {
     if (thread->planned)
         return;
+    int64_t begin = (int64_t)(from_ns < ran_ns ? from_ns : ran_ns);
     if (enters) {
         struct account account = take_account();
-        thread->due_ns = (int64_t)(ran_ns - unseen_ns) - account.late_ns;
+        thread->due_ns = begin - account.late_ns;
         thread->began_ns = account.began_ns;
     } else {
         int64_t first = due_of_new(thread);
-        thread->due_ns = (int64_t)(ran_ns - unseen_ns) + first;
+        thread->due_ns = begin + first;
         thread->began_ns = -first;
     }
     thread->planned = true;

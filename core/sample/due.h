@@ -23,13 +23,14 @@ void due_open(uint64_t period_ns);
 /* All threads that live are known: who is found from now on began after that. */
 void due_all_known(void);
 
-/* What a thread that we do not know has run unseen. */
-uint64_t due_unseen(pid_t tid);
+/* From which of its CPU time on a thread that we do not know is to be counted; UINT64_MAX: from
+ * now on. */
+uint64_t due_from(pid_t tid);
 
-/* Settles when a thread that has run for `ran_ns`, of it `unseen_ns` before we knew it, is due
+/* Settles when a thread that has run for `ran_ns`, and is counted from due_from() on, is due
  * for its first sample; only once. One that `enters` by itself will say when it ends, and may
  * take over what another has left. */
-void due_plan(struct thread *thread, uint64_t ran_ns, uint64_t unseen_ns, bool enters);
+void due_plan(struct thread *thread, uint64_t ran_ns, uint64_t from_ns, bool enters);
 
 /* The first expiry of a timer for it, and how often it would have expired before. */
 uint64_t due_first_expiry(const struct thread *thread, uint64_t ran_ns, bool enters,

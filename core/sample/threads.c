@@ -211,10 +211,10 @@ static bool fill_shelf(size_t new)
 }
 
 /* UNARMED → SAMPLED, or a negative errno. */
-static int arm(struct thread *thread, uint64_t unseen, bool enters)
+static int arm(struct thread *thread, uint64_t from, bool enters)
 {
     uint64_t now = thread_ran_ns(thread->tid);
-    due_plan(thread, now, unseen, enters);
+    due_plan(thread, now, from, enters);
     if (arming_is_barred(thread))
         return -EPERM;
     if (!fill_shelf(1) && registry.rings.count == 0)
@@ -260,11 +260,11 @@ static void forget(struct thread *thread)
 
 /* Tries to give an UNARMED thread its timer, where threads get any. A thread that is gone is
  * forgotten. */
-static void try_arm(struct thread *thread, uint64_t unseen, bool enters)
+static void try_arm(struct thread *thread, uint64_t from, bool enters)
 {
     int error = 0;
     if (registry.timed)
-        error = arm(thread, unseen, enters);
+        error = arm(thread, from, enters);
     else
         (void)fill_shelf(0); /* for hooks */
     if (error == -EINVAL)
@@ -326,7 +326,7 @@ void threads_arm(int signal, bool maskable, uint64_t period_ns)
     registry.timed = true;
     for (size_t i = 0; i < high(); i++)
         if (thread_records[i].state == THREAD_UNARMED)
-            try_arm(&thread_records[i], due_unseen(thread_records[i].tid), registry.forked);
+            try_arm(&thread_records[i], due_from(thread_records[i].tid), registry.forked);
     pthread_mutex_unlock(&registry.mutex);
 }
 
@@ -374,7 +374,7 @@ void threads_move(int signal)
         struct thread *thread = &thread_records[i];
         if (thread->state == THREAD_SAMPLED) {
             disarm(thread);
-            try_arm(thread, 0, false);
+            try_arm(thread, UINT64_MAX, false);
         }
     }
     pthread_mutex_unlock(&registry.mutex);
@@ -413,7 +413,7 @@ void threads_enter(uint64_t id, const char *name)
 {
     pthread_mutex_lock(&registry.mutex);
     struct thread *thread = NULL;
-    uint64_t unseen = 0;
+    uint64_t from = UINT64_MAX;
     if (registry.open) {
         thread = by_tid_find(current_tid());
         /* A record of this tid whose timer is dead belonged to a thread before us. */
@@ -422,7 +422,7 @@ void threads_enter(uint64_t id, const char *name)
             thread = NULL;
         }
         if (thread == NULL) {
-            unseen = due_unseen(current_tid());
+            from = due_from(current_tid());
             thread = add_record(current_tid());
         }
     }
@@ -432,7 +432,7 @@ void threads_enter(uint64_t id, const char *name)
         if (thread->state == THREAD_OWN)
             set_state(thread, THREAD_UNARMED);
         if (thread->state == THREAD_UNARMED)
-            try_arm(thread, unseen, true);
+            try_arm(thread, from, true);
     }
     pthread_mutex_unlock(&registry.mutex);
 }
@@ -509,7 +509,7 @@ static void visit(struct thread *thread)
     else if (thread->state == THREAD_OWN && !has_own_name(thread))
         set_state(thread, THREAD_UNARMED); /* a tid that was ours and has been reused */
     if (thread->state == THREAD_UNARMED)
-        try_arm(thread, 0, false);
+        try_arm(thread, UINT64_MAX, false);
     if (thread->state == THREAD_UNARMED && has_run && registry.timed)
         due_owe(thread, ran);
 }
@@ -543,7 +543,7 @@ static void discover(pid_t tid)
     if (has_own_name(thread))
         set_state(thread, THREAD_OWN);
     else
-        try_arm(thread, due_unseen(tid), false);
+        try_arm(thread, due_from(tid), false);
 }
 
 void threads_describe(pid_t tid, uint64_t id, const char *name)

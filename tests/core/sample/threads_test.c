@@ -204,14 +204,6 @@ static void *live_shortly(void *argument)
     return NULL;
 }
 
-/* What ThreadSanitizer adds between two readings of a clock, 3,000 times: seven samples of a
- * busy machine; none without it. */
-#ifdef __SANITIZE_THREAD__
-#define UNSURE 12
-#else
-#define UNSURE 4
-#endif
-
 static void a_stream_of_short_threads_leaves_nothing_behind(void **state)
 {
     (void)state;
@@ -239,8 +231,8 @@ static void a_stream_of_short_threads_leaves_nothing_behind(void **state)
     threads_disarm();
     collect();
     uint64_t samples = counts().signals + counts().overruns;
-    assert_in_range(samples, (lived_ns + main_ns) / period - UNSURE,
-                    (ended_ns + main_ns) / period + UNSURE);
+    assert_in_range(samples, (lived_ns + main_ns) / period - 4,
+                    (ended_ns + main_ns) / period + 4);
 }
 
 static bool set_next_tid(pid_t tid)
