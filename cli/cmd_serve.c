@@ -65,7 +65,9 @@ static void begin_page(struct buffer *out)
         "<meta name=\"viewport\" content=\"width=device-width\"><title>cprof</title><style>"
         ":root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;margin:2em "
         "auto;max-width:60em;padding:0 1em}li{list-style:none}ul{padding:0}"
-        "label{overflow-wrap:anywhere}button{font:inherit;margin-right:.5em}</style>");
+        "label{overflow-wrap:anywhere}button{font:inherit;margin-right:.5em}"
+        "html{background:light-dark(#fff,#15181d);color:light-dark(#1d2430,#e6e9ee)}"
+        "a{color:light-dark(#2257c5,#7fb0ff)}</style><main>");
 }
 
 static int write_message(struct buffer *out, int status, const char *text)
@@ -102,7 +104,9 @@ static int write_list(const struct shelf *shelf, struct buffer *out)
     begin_page(out);
     put(out, "<h1>Profiles</h1><form><ul>");
     for (size_t i = 0; i < shelf->count; i++) {
-        put(out, "<li><label><input type=\"checkbox\" name=\"f\" value=\"");
+        put(out, "<li><label><input type=\"checkbox\" name=\"f\" aria-label=\"");
+        loopback_escape(out, shelf->paths[i]);
+        put(out, "\" value=\"");
         loopback_escape(out, shelf->paths[i]);
         put(out, "\"> </label><a href=\"view?f=");
         put_encoded(out, shelf->paths[i]);

@@ -7,6 +7,8 @@ import pytest
 
 import profiles
 from browser import Browser, why_not
+from test_serve import serving
+from test_serve_history import add
 
 pytestmark = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 
@@ -54,6 +56,23 @@ def test_axe_finds_no_violation(browser, cprof, small, tmp_path, theme, width, h
                     "document.getElementById('theme').click();" + script, theme)
         browser.settle()
         assert violations(browser) == [], state
+
+
+@pytest.mark.parametrize("scheme, width, height", [("light", 1500, 900), ("dark", 390, 800)])
+def test_axe_finds_no_violation_in_lists_and_time_strips(browser, cprof, small, tmp_path, scheme, width, height):
+    folder = tmp_path / "store"
+    folder.mkdir()
+    add(cprof, folder, "shop", 0, [profiles.MAIN], 5, 1)
+    browser.resize(width, height)
+    browser.devtools("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    with serving("--store", folder) as (history, _), serving(small) as (files, _):
+        for url in (history, files, history + "history?s=shop"):
+            browser._ask("POST", "/url", {"url": url})
+            browser.settle()
+            if "history?" in url:
+                browser.click("day-before")
+            assert violations(browser) == [], url
+    browser.devtools("Emulation.setEmulatedMedia", features=[])
 
 
 def test_axe_finds_no_violation_in_a_comparison(browser, cprof, small, tmp_path):
