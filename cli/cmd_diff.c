@@ -112,16 +112,33 @@ static int take_option(void *closure, int option, char *argument)
     }
 }
 
+/* A side's own labels stand for those of both that have their keys. False: too many. */
+static bool add_own_labels(struct profile_filter *filter, const struct profile_filter *own)
+{
+    const struct profile_filter both = *filter;
+    filter->label_count = 0;
+    for (size_t i = 0; i < both.label_count; i++) {
+        bool replaced = false;
+        for (size_t j = 0; j < own->label_count; j++)
+            replaced = replaced || strcmp(own->labels[j].key, both.labels[i].key) == 0;
+        if (!replaced)
+            profile_filter_label(filter, both.labels[i]);
+    }
+    for (size_t j = 0; j < own->label_count; j++)
+        if (!profile_filter_label(filter, own->labels[j]))
+            return false;
+    return true;
+}
+
 /* Says why, and returns NULL, when there is nothing to compare. */
 static struct profile *load_side(const struct diff_options *options, enum side side,
                                  char *const *path)
 {
     struct selection selection = options->request.selection;
     selection.history.span = options->spans[side];
-    const struct profile_filter *own = &options->own[side].filter;
-    if (own->label_key) {
-        selection.filter.label_key = own->label_key;
-        selection.filter.label_value = own->label_value;
+    if (!add_own_labels(&selection.filter, &options->own[side].filter)) {
+        wrong_usage(&command_diff, "at most %d labels", PROFILE_FILTER_LABELS);
+        return NULL;
     }
     struct profile *profile = selection_load(&selection, path, 1);
     if (!profile)

@@ -78,8 +78,6 @@ static void tell_label(const struct profile *all, const char *asked, const char 
 
 void explain_filter(const struct profile_filter *filter, const struct profile *all)
 {
-    const struct profile_filter label = {.label_key = filter->label_key,
-                                         .label_value = filter->label_value};
     const struct profile_filter thread = {.thread = filter->thread};
     const struct profile_filter link = {.trace_id = filter->trace_id,
                                         .span_id = filter->span_id};
@@ -87,10 +85,13 @@ void explain_filter(const struct profile_filter *filter, const struct profile *a
     bool told = false;
     if (profile_sample_count(all) == 0)
         return;
-    if (filter->label_key && !matches(all, &label)) {
-        snprintf(asked, sizeof(asked), "--label %.99s=%.99s", filter->label_key,
-                 filter->label_value);
-        tell_label(all, asked, filter->label_key);
+    for (size_t i = 0; i < filter->label_count; i++) {
+        const struct profile_label_match *label = &filter->labels[i];
+        const struct profile_filter alone = {.labels = {*label}, .label_count = 1};
+        if (label->unlike || matches(all, &alone))
+            continue;
+        snprintf(asked, sizeof(asked), "--label %.99s=%.99s", label->key, label->value);
+        tell_label(all, asked, label->key);
         told = true;
     }
     if (filter->thread && !matches(all, &thread)) {

@@ -141,15 +141,10 @@ static int take(struct reading *reading, const struct profile *p, const char *na
 
 /* ---- files, or a store ---- */
 
-static bool is_filter(const struct profile_filter *filter)
-{
-    return filter->trace_id || filter->span_id || filter->label_key || filter->thread;
-}
-
 static int read_files(struct reading *reading, char *const *paths, size_t count)
 {
     const struct profile_filter *filter = &reading->selection->filter;
-    const struct load load = {.filter = is_filter(filter) ? filter : NULL};
+    const struct load load = {.filter = profile_filter_narrows(filter) ? filter : NULL};
     size_t step = (count + LEVELS_MOMENTS - 1) / LEVELS_MOMENTS;
     for (size_t i = 0; i < count; i += step) {
         struct profile *p;
@@ -198,7 +193,8 @@ static int take_interval(void *closure, struct profile *interval)
 {
     struct reading *reading = closure;
     const struct profile_filter *filter = &reading->selection->filter;
-    struct profile *p = is_filter(filter) ? profile_select(interval, filter) : interval;
+    struct profile *p =
+        profile_filter_narrows(filter) ? profile_select(interval, filter) : interval;
     int status = p ? 0 : -ENOMEM;
     if (p && column_of(p, reading->selection->value) >= 0 && is_wanted(reading, p))
         status = take(reading, p, reading->selection->history.folder);

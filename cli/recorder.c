@@ -24,8 +24,9 @@ struct one {
 static void set_process(struct one *one, long pid)
 {
     snprintf(one->number, sizeof one->number, "%ld", pid);
-    one->filter =
-        (struct profile_filter){.label_key = "process.pid", .label_value = one->number};
+    one->filter = (struct profile_filter){0};
+    profile_filter_label(&one->filter,
+                         (struct profile_label_match){"process.pid", one->number, false});
 }
 
 static struct profile *load(const struct one *one, bool intervals)

@@ -59,6 +59,7 @@ struct report {
                       them: those count by their size */
     struct report_row *rows;
     size_t row_count;
+    int64_t idle;         /* that was left out: the caller's to set */
     struct stacks stacks; /* with REPORT_BY_STACK; rows point to its texts */
     char *texts;          /* ids of spans and traces, numbers, that rows point to */
 };

@@ -39,6 +39,7 @@ struct request {
     struct report_rows what;
     const char *title; /* the file's name, where there is one file */
     bool cumulative, all_native;
+    bool hides_idle; /* waits of threads without work */
     enum table_form form;
     unsigned long rows; /* to print */
 };

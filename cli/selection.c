@@ -24,6 +24,15 @@ static int take_id(const struct command *command, const char *name, const char *
     return GO_ON;
 }
 
+static int add_label(struct selection *selection, const struct command *command,
+                     const char *key, const char *value)
+{
+    if (profile_filter_label(&selection->filter,
+                             (struct profile_label_match){key, value, false}))
+        return GO_ON;
+    return wrong_usage(command, "at most %d labels", PROFILE_FILTER_LABELS);
+}
+
 static int take_label(struct selection *selection, const struct command *command,
                       char *argument)
 {
@@ -31,9 +40,7 @@ static int take_label(struct selection *selection, const struct command *command
     if (!equals || equals == argument)
         return wrong_usage(command, "--label needs KEY=VALUE, not \"%s\"", argument);
     *equals = '\0';
-    selection->filter.label_key = argument;
-    selection->filter.label_value = equals + 1;
-    return GO_ON;
+    return add_label(selection, command, argument, equals + 1);
 }
 
 static int take_view(struct selection *selection, const struct command *command,
@@ -62,6 +69,10 @@ int selection_take(struct selection *selection, const struct command *command, i
         return take_id(command, "trace", argument, 32, selection->trace);
     case OPTION_LABEL:
         return take_label(selection, command, argument);
+    case OPTION_STATE:
+        return add_label(selection, command, "thread.state", argument);
+    case OPTION_REASON:
+        return add_label(selection, command, "wait.reason", argument);
     case OPTION_THREAD:
         selection->filter.thread = argument;
         return GO_ON;
@@ -84,11 +95,6 @@ int selection_take(struct selection *selection, const struct command *command, i
                    ? GO_ON
                    : EXIT_USAGE;
     }
-}
-
-static bool selects(const struct profile_filter *filter)
-{
-    return filter->trace_id || filter->span_id || filter->label_key || filter->thread;
 }
 
 static void list_values(const struct profile *profile, struct word_list *list)
@@ -217,7 +223,7 @@ static struct profile *apply_binaries(const struct selection *selection,
 struct profile *selection_apply(const struct selection *selection, struct profile *profile)
 {
     profile = apply_questions(selection, apply_binaries(selection, profile));
-    if (!profile || !selects(&selection->filter))
+    if (!profile || !profile_filter_narrows(&selection->filter))
         return profile;
     struct profile *selected = profile_select(profile, &selection->filter);
     if (!selected)
@@ -259,7 +265,7 @@ struct profile *selection_load(const struct selection *selection, char *const *p
 {
     const struct load load = {
         .intervals = selection->intervals,
-        .filter = selects(&selection->filter) ? &selection->filter : NULL,
+        .filter = profile_filter_narrows(&selection->filter) ? &selection->filter : NULL,
     };
     struct profile *profile;
     if (selection->history.folder)

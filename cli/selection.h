@@ -20,6 +20,8 @@ enum selection_option {
     OPTION_SPAN = 256,
     OPTION_TRACE,
     OPTION_LABEL,
+    OPTION_STATE,
+    OPTION_REASON,
     OPTION_THREAD,
     OPTION_TYPE,
     OPTION_VALUE,
@@ -44,6 +46,8 @@ enum selection_option {
     {"span", required_argument, NULL, OPTION_SPAN},                                            \
         {"trace", required_argument, NULL, OPTION_TRACE},                                      \
         {"label", required_argument, NULL, OPTION_LABEL},                                      \
+        {"state", required_argument, NULL, OPTION_STATE},                                      \
+        {"reason", required_argument, NULL, OPTION_REASON},                                    \
         {"thread", required_argument, NULL, OPTION_THREAD},                                    \
         {"type", required_argument, NULL, OPTION_TYPE},                                        \
         {"value", required_argument, NULL, OPTION_VALUE},                                      \
@@ -59,7 +63,9 @@ enum selection_option {
 #define SELECTION_HELP                                                                         \
     "  --span ID       only samples of this span (16 hex digits)\n"                            \
     "  --trace ID      only samples of this trace (32 hex digits)\n"                           \
-    "  --label K=V     only samples with this label\n"                                         \
+    "  --label K=V     only samples with this label; given again, with all of them\n"          \
+    "  --state NAME    only samples of threads that were running, runnable or waiting\n"       \
+    "  --reason NAME   only samples that waited for io, lock, gil, gvl, sleep, idle, …\n"    \
     "  --thread NAME   only samples of threads with this name\n"                               \
     "  --value NAME    the value to look at: cpu, samples, wall, …\n"                        \
     "  --type NAME     only frames of this type: cpython, ruby, v8js, native, kernel\n"        \

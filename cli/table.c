@@ -113,6 +113,10 @@ void table_print_legend(const struct report *report, const struct terminal *term
         units_count(text, (int64_t)summary->threads);
         fprintf(file, " · %s thread%s", text, summary->threads == 1 ? "" : "s");
     }
+    if (report->idle != 0) {
+        units_value(text, report->idle, shown_unit(report));
+        fprintf(file, " · %s idle left out", text);
+    }
     fputc('\n', file);
 }
 
@@ -250,6 +254,8 @@ void table_write_head(struct record *record, const struct report *report)
     record_integer(record, "samples", report->summary.samples);
     record_integer(record, "threads", (int64_t)report->summary.threads);
     record_integer(record, "duration_ns", (int64_t)header->duration_ns);
+    if (report->idle != 0)
+        record_integer(record, "idle", report->idle);
 }
 
 static void write_row(struct buffer *out, enum record_format format,
@@ -309,6 +315,7 @@ int table_show(const struct profile *profile, const struct table_view *view)
         return fail("out of memory");
     progress_end();
     report.title = view->title;
+    report.idle = view->idle;
     status = print_report(&report, view);
     report_free(&report);
     return status ? fail("out of memory") : EXIT_DONE;

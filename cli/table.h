@@ -40,7 +40,8 @@ struct table_view {
     bool cumulative;   /* sorted by total */
     bool all_native;   /* the interpreter's own frames too */
     enum table_form form;
-    size_t rows; /* at most */
+    size_t rows;  /* at most */
+    int64_t idle; /* of the value, in waits that were left out as idle */
 };
 
 /* A whole report on standard output, in that form. Returns the exit code.

@@ -399,11 +399,28 @@ static bool matches_label(const struct profile *p, profile_id labels, const char
 static bool matches(const struct profile *p, const struct profile_sample *sample,
                     const struct profile_filter *filter)
 {
+    for (size_t i = 0; i < filter->label_count; i++) {
+        const struct profile_label_match *match = &filter->labels[i];
+        if (matches_label(p, sample->labels, match->key, match->value) == match->unlike)
+            return false;
+    }
     return matches_link(p, sample->link, filter) &&
-           (filter->label_key == NULL ||
-            matches_label(p, sample->labels, filter->label_key, filter->label_value)) &&
            (filter->thread == NULL ||
             matches_label(p, sample->labels, "thread.name", filter->thread));
+}
+
+bool profile_filter_label(struct profile_filter *filter, struct profile_label_match match)
+{
+    if (filter->label_count == PROFILE_FILTER_LABELS)
+        return false;
+    filter->labels[filter->label_count++] = match;
+    return true;
+}
+
+bool profile_filter_narrows(const struct profile_filter *filter)
+{
+    return filter->trace_id != NULL || filter->span_id != NULL || filter->thread != NULL ||
+           filter->label_count > 0;
 }
 
 /* The samples from `first` up to `last` that match; NULL filter: all of them. */

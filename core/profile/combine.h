@@ -67,15 +67,30 @@ int profile_merge_apart(struct profile **target, const struct profile *source);
 /* Is the attribute one of cprof's own metrics, which merging adds up? */
 bool profile_is_metric(const struct profile *p, const struct profile_label *attribute);
 
-/* What the command's --span, --trace, --label, --thread select; a NULL field selects all. */
+/* A label of a sample, or else of the process ("service.version"): one of that value, numbers
+ * as digits; NULL: any. Or one that is not so (`unlike`). */
+struct profile_label_match {
+    const char *key, *value;
+    bool unlike;
+};
+
+#define PROFILE_FILTER_LABELS 16
+
+/* What the command's --span, --trace, --label, --thread select; a NULL field selects all. A
+ * sample has to match all labels. */
 struct profile_filter {
     const char *trace_id; /* lower-case hex, 32 digits */
     const char *span_id;  /* 16 digits */
-    /* A sample's, or else the process's ("service.version"). A key alone: any value; numbers
-     * as digits. */
-    const char *label_key, *label_value;
-    const char *thread; /* thread.name */
+    const char *thread;   /* thread.name */
+    struct profile_label_match labels[PROFILE_FILTER_LABELS];
+    size_t label_count;
 };
+
+/* Adds one. False: there are too many. */
+bool profile_filter_label(struct profile_filter *filter, struct profile_label_match match);
+
+/* Does it select anything less than all? */
+bool profile_filter_narrows(const struct profile_filter *filter);
 
 /* A new profile with the samples that match all of the filter; NULL: out of memory. */
 struct profile *profile_select(const struct profile *source,

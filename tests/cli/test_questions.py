@@ -346,6 +346,38 @@ def test_a_filter_that_matches_nothing_says_what_there_is(cprof, small, filters,
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def waits(tmp_path):
+    """300 ms of I/O and 200 ms of a lock in two threads, 5 s of idling, 70 ms of CPU."""
+    profile = ProfileFile(service="shop", types=(("wall", "nanoseconds", 10_000_000),))
+    profile.add([MAIN, WORK], 30, **{"thread.state": "waiting", "wait.reason": "io", "thread.name": "a"})
+    profile.add([MAIN, PARSE], 20, **{"thread.state": "waiting", "wait.reason": "lock", "thread.name": "b"})
+    profile.add([MAIN], 500, **{"thread.state": "waiting", "wait.reason": "idle", "thread.name": "a"})
+    return profile.add([RUN], 7, **{"thread.state": "running", "thread.name": "b"}).write(tmp_path / "wall.pb.gz")
+
+
+@pytest.mark.parametrize("filters, total, idle", [
+    ((), 57, 500), (("--idle",), 557, None), (("--state", "waiting"), 50, 500), (("--state", "running"), 7, None),
+    (("--state", "waiting", "--idle"), 550, None), (("--reason", "io"), 30, None), (("--reason", "idle"), 500, None),
+    (("--label", "thread.name=a"), 30, 500), (("--label", "thread.name=b", "--state", "waiting"), 20, None),
+    (("--label", "thread.name=a", "--label", "wait.reason=idle"), 500, None),
+])
+def test_what_threads_waited_for_can_be_asked(cprof, tmp_path, filters, total, idle):
+    report = json.loads(cprof("top", "--json", *filters, waits(tmp_path)).stdout)
+    assert (report["total"], report.get("idle")) == (total * 10**7, idle and idle * 10**7)
+
+
+def test_idle_is_said_and_other_commands_have_all(cprof, tmp_path):
+    file = waits(tmp_path)
+    assert cprof("top", file).stdout.splitlines()[0].endswith(" · 5.00 s idle left out")
+    assert "idle" not in cprof("top", "--idle", file).stdout.splitlines()[0]
+    done = cprof("top", "--reason", "disk", file)
+    assert done.stderr == "cprof: no sample matches --label wait.reason=disk; there is: io, lock, idle\n"
+    assert "5.57 s" in cprof("tags", file).stdout.splitlines()[0]
+    idle = ProfileFile(types=(("wall", "nanoseconds", 10_000_000),)).add([MAIN], 5, **{"wait.reason": "idle"})
+    assert json.loads(cprof("top", "--json", idle.write(tmp_path / "idle.pb.gz")).stdout)["total"] == 50_000_000
+    assert cprof("top", *["--label", "a=b"] * 17, file).returncode == 2
+
+
 def test_of_very_many_values_some_are_listed(cprof, tmp_path):
     profile = ProfileFile()
     for i in range(500):

@@ -16,7 +16,7 @@ ASKING = ["ps", "start", "stop", "record", "dump", "live", "attach"]
 COMMANDS = ["run", *ASKING, *READING[1:], "completion"]
 
 # What every command that reads profiles takes.
-SELECTION = {"--span", "--trace", "--label", "--thread", "--type", "--value", "--binary", "--focus", "--ignore",
+SELECTION = {"--span", "--trace", "--label", "--state", "--reason", "--thread", "--type", "--value", "--binary", "--focus", "--ignore",
              "--hide", "--show", "--prune-from"}
 
 

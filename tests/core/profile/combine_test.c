@@ -402,10 +402,13 @@ static void selects_by_trace_span_and_label(void **state)
         {{.trace_id = "ab000000000000000000000000000000"}, 1},
         {{.span_id = "cd00000000000000"}, 1},
         {{.span_id = "cd00000000000001"}, 0},
-        {{.label_key = "n"}, 2},
-        {{.label_key = "n", .label_value = "7"}, 2},
-        {{.label_key = "n", .label_value = "8"}, 0},
-        {{.label_key = "n", .span_id = "cd00000000000000"}, 0},
+        {{.labels = {{.key = "n"}}, .label_count = 1}, 2},
+        {{.labels = {{"n", "7", false}}, .label_count = 1}, 2},
+        {{.labels = {{"n", "7", true}}, .label_count = 1}, 1},
+        {{.labels = {{"n", "7", false}, {"n", "8", true}}, .label_count = 2}, 2},
+        {{.labels = {{"n", "7", false}, {"n", "8", false}}, .label_count = 2}, 0},
+        {{.labels = {{"n", "8", false}}, .label_count = 1}, 0},
+        {{.labels = {{.key = "n"}}, .label_count = 1, .span_id = "cd00000000000000"}, 0},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         struct profile *selected = profile_select(p, &cases[i].filter);
@@ -428,7 +431,8 @@ static void labelled_merges_can_be_taken_apart_again(void **state)
         assert_int_equal(profile_merge_labelled(sum, parts[i], "part", texts[i]), 0);
     assert_int_equal(profile_merge_labelled(again, sum, "part", "third"), 0);
     for (int i = 0; i < 2; i++) {
-        struct profile_filter filter = {.label_key = "part", .label_value = texts[i]};
+        struct profile_filter filter = {.labels = {{"part", texts[i], false}},
+                                        .label_count = 1};
         struct profile *part = profile_select(again, &filter);
         assert_true(column_total(part, 0) > 0);
         assert_int_equal(column_total(part, 0), column_total(parts[i], 0));
