@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "format/refuse.h"
+#include "latest.h"
 #include "load.h"
 #include "progress.h"
 #include "store/read.h"
@@ -18,6 +19,7 @@ struct gathering {
     struct span span;
     struct profile *groups[LOAD_INTERVALS];
     size_t count;
+    struct latest latest;
     uint64_t from, to; /* what it covers, for the reader of a message */
 };
 
@@ -87,10 +89,10 @@ static void note_cover(struct gathering *g, const struct profile *interval)
 }
 
 /* Gives the interval to its group, or frees it. 0 or as profile_merge_apart(). */
-static int add(struct gathering *g, struct profile *interval)
+static int add(void *closure, struct profile *interval)
 {
+    struct gathering *g = closure;
     struct profile **group = group_of(g, interval);
-    note_cover(g, interval);
     if (*group == NULL) {
         *group = interval;
         return 0;
@@ -104,11 +106,13 @@ static int take(void *closure, struct profile *interval)
 {
     struct gathering *g = closure;
     progress_step();
-    if (g->filter == NULL)
-        return add(g, interval);
-    struct profile *selected = profile_select(interval, g->filter);
-    profile_free(interval);
-    return selected ? add(g, selected) : -ENOMEM;
+    note_cover(g, interval);
+    if (g->filter != NULL) {
+        struct profile *selected = profile_select(interval, g->filter);
+        profile_free(interval);
+        interval = selected;
+    }
+    return interval != NULL ? latest_take(&g->latest, interval, add, g) : -ENOMEM;
 }
 
 static void tell_damaged(void *closure, const char *line)
@@ -124,13 +128,14 @@ static void begin_again(void *closure)
         profile_free(g->groups[i]);
         g->groups[i] = NULL;
     }
+    latest_free(&g->latest);
     g->from = g->to = 0;
 }
 
 static struct profile *join(struct gathering *g)
 {
     struct profile *sum = NULL;
-    int status = 0;
+    int status = latest_end(&g->latest, add, g);
     if (g->count == 1) {
         sum = g->groups[0];
         g->groups[0] = NULL;

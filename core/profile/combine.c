@@ -269,13 +269,29 @@ int profile_merge(struct profile *target, const struct profile *source)
     return is_blank(source) ? 0 : merge(target, source, NULL, 0);
 }
 
-/* Nothing but levels? */
-static bool has_levels(const struct profile *p, size_t sheet)
+/* Is the column one of a sheet that has nothing but levels? */
+static bool is_in_levels(const struct profile *p, size_t column)
 {
     bool all = true;
     for (size_t i = 0; i < profile_value_count(p); i++)
-        all &= profile_column_sheet(p, i) != sheet || measure_is_level(profile_type(p, i));
+        all &= profile_column_sheet(p, i) != profile_column_sheet(p, column) ||
+               measure_is_level(profile_type(p, i));
     return all;
+}
+
+bool profile_has_levels(const struct profile *p)
+{
+    for (size_t i = 0; i < profile_value_count(p); i++)
+        if (is_in_levels(p, i))
+            return true;
+    return false;
+}
+
+void profile_drop_levels(struct profile *p)
+{
+    for (size_t i = 0; i < profile_value_count(p); i++)
+        if (is_in_levels(p, i))
+            (void)profile_clear_sheet(p, profile_column_sheet(p, i));
 }
 
 /* The sheets of levels that the source has as well. */
@@ -283,9 +299,8 @@ static void clear_levels(struct profile *target, const struct profile *source)
 {
     for (size_t i = 0; i < profile_value_count(source); i++) {
         int column = profile_value_column(target, profile_type(source, i));
-        size_t sheet = column >= 0 ? profile_column_sheet(target, (size_t)column) : 0;
-        if (column >= 0 && has_levels(target, sheet))
-            (void)profile_clear_sheet(target, sheet);
+        if (column >= 0 && is_in_levels(target, (size_t)column))
+            (void)profile_clear_sheet(target, profile_column_sheet(target, (size_t)column));
     }
 }
 

@@ -35,6 +35,12 @@ int profile_merge(struct profile *target, const struct profile *source);
  * one moment (measures.h), the later holds. */
 int profile_merge_later(struct profile *target, const struct profile *source);
 
+/* Has it columns of levels? */
+bool profile_has_levels(const struct profile *p);
+
+/* Takes away its samples of these. */
+void profile_drop_levels(struct profile *p);
+
 /* Where the values of a column go in another profile, and what they are multiplied by there. */
 struct profile_place {
     size_t column;

@@ -147,14 +147,15 @@ static void close_oldest(struct rewriting *r)
     memmove(&r->open[0], &r->open[1], r->count * sizeof *r->open);
 }
 
-/* Has it become part of one that is open? One of the same process and stretch of time. */
+/* Has it become part of one that is open? One of the same process and stretch of time, and
+ * earlier: the files are in the order of time, and so are a process's intervals in one. */
 static bool merge_into_open(struct rewriting *r, struct profile *interval)
 {
     for (size_t i = 0; i < r->count; i++) {
         if (stretch_of(r, r->open[i]) != stretch_of(r, interval))
             continue;
         profile_guard_resource(r->open[i]);
-        int status = profile_merge(r->open[i], interval);
+        int status = profile_merge_later(r->open[i], interval);
         if (status != 0 && status != -EOVERFLOW)
             continue; /* nothing of it was added */
         struct profile_header *header = profile_header(r->open[i]);

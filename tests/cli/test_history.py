@@ -90,6 +90,26 @@ def test_without_times_it_is_all_that_there_is(cprof, history, tmp_path):
     assert totals(cprof, out)["work"] == work_of(range(MINUTES))
 
 
+def test_of_live_memory_each_process_counts_with_its_last(cprof, tmp_path):
+    folder = tmp_path / "memory"
+    folder.mkdir()
+    # MiB by the minute; the third process ends after the first minute.
+    for unique, (pid, minute, live) in enumerate([(1, 0, 10), (1, 1, 20), (1, 4, 30), (2, 0, 5), (2, 4, 6), (3, 0, 7)]):
+        profile = ProfileFile(service="shop", duration=60, start=int((BEGIN + 60 * minute) * 1e9),
+                              types=(("inuse_space", "bytes", 1 << 20),))
+        profile.comments.append(f"process.pid={pid}")
+        put(cprof, folder, profile.add([MAIN], live), BEGIN + 60 * minute, 60, unique + 1)
+
+    def live(*arguments):
+        return json.loads(cprof("top", "--json", *arguments).stdout)["total"] >> 20
+
+    assert live("--store", folder) == 30 + 6
+    assert live("--store", folder, "--to", "2026-01-28T12:02") == 20 + 5 + 7
+    assert live("--store", folder, "--label", "process.pid=1") == 30
+    assert cprof("query", folder, "--intervals", "-o", tmp_path / "out.pb.gz").returncode == 0
+    assert live(tmp_path / "out.pb.gz") == 30 + 6
+
+
 def test_ranges_that_meet_add_up(cprof, history):
     for cut in ("12:31", "12:31:17", "12:31:59"):
         day = "2026-01-28 "

@@ -244,6 +244,75 @@ static void a_full_disk_loses_nothing_that_is_there(void **state)
     store_close(store);
 }
 
+/* ---- levels ---- */
+
+/* An interval that also says how much memory lives at its end. */
+static void put_with_memory(struct store *store, uint64_t number, int pid, int64_t bytes)
+{
+    size_t size;
+    struct profile *p = history_profile(number, pid);
+    assert_int_equal(profile_add_sheet(p), 1);
+    profile_add_value_type(p, 1, "inuse_objects", "count");
+    profile_add_value_type(p, 1, "inuse_space", "bytes");
+    profile_add(p, 1, 0, 0, 0, (int64_t[]){1, bytes});
+    assert_int_equal(store_put(store, p, history_time(number), &size), 0);
+    profile_free(p);
+}
+
+/* By minute and process, what stands there. */
+struct memory {
+    int64_t bytes[2][4], samples;
+};
+
+static int take_memory(void *closure, struct profile *p)
+{
+    struct memory *memory = closure;
+    const uint64_t minute = (profile_header_const(p)->time_ns - EPOCH) / MINUTE;
+    for (size_t i = 0; i < profile_attribute_count(p, PROFILE_RESOURCE); i++) {
+        const struct profile_label *label = profile_attribute(p, PROFILE_RESOURCE, i);
+        if (strcmp(profile_text(p, label->key), "process.pid") != 0)
+            continue;
+        int bytes = profile_value_column(p, "inuse_space"),
+            samples = profile_value_column(p, "samples");
+        for (size_t s = 0; s < profile_sample_count(p); s++) {
+            struct profile_sample sample = profile_get_sample(p, s);
+            memory->bytes[label->number - 1][minute] +=
+                profile_value(p, &sample, (size_t)bytes);
+            memory->samples += profile_value(p, &sample, (size_t)samples);
+        }
+    }
+    profile_free(p);
+    return 0;
+}
+
+static void forget_memory(void *closure)
+{
+    *(struct memory *)closure = (struct memory){0};
+}
+
+/* Of memory a minute has what lived at its end, of CPU time all of it. */
+static void of_levels_ageing_keeps_the_last(void **state)
+{
+    (void)state;
+    char error[FORMAT_ERROR_SIZE];
+    struct store *store = history_open("shop", ROOMY, AGES_DEFAULT);
+    for (uint64_t i = 0; i < 24; i++)
+        for (int pid = 1; pid <= 2; pid++)
+            put_with_memory(store, i, pid, 1000 * pid + (int64_t)i);
+    for (int i = 0; i < 20; i++)
+        store_tend(store, history_time(24) + 3 * HOUR);
+    struct memory memory = {0};
+    const struct store_range range = {.service = "shop", .to = UINT64_MAX};
+    const struct store_visitor visitor = {
+        .closure = &memory, .take = take_memory, .again = forget_memory};
+    assert_int_equal(store_read(folder, &range, &visitor, error), 0);
+    for (int pid = 1; pid <= 2; pid++)
+        for (int minute = 0; minute < 4; minute++)
+            assert_int_equal(memory.bytes[pid - 1][minute], 1000 * pid + 6 * minute + 5);
+    assert_int_equal(memory.samples, 2 * history_sum(0, 24));
+    store_close(store);
+}
+
 /* ---- neighbours ---- */
 
 /* Each of two processes writes its own, and both tend all. */
@@ -417,6 +486,7 @@ int main(void)
         IN_FOLDER(the_oldest_make_room_and_nothing_newer),
         IN_FOLDER(little_memory_makes_smaller_blocks_and_ends),
         IN_FOLDER(a_full_disk_loses_nothing_that_is_there),
+        IN_FOLDER(of_levels_ageing_keeps_the_last),
         IN_FOLDER(two_processes_share_a_folder),
         IN_FOLDER(a_damaged_block_costs_itself_and_one_line),
         IN_FOLDER(foreign_files_are_left_alone),
