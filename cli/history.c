@@ -224,8 +224,10 @@ struct profile *history_load(const struct history *history, bool intervals,
                              const struct profile_filter *filter)
 {
     struct span held;
-    struct gathering g = {
-        .history = history, .filter = filter, .count = intervals ? LOAD_INTERVALS : 1};
+    struct gathering g = {.history = history,
+                          .filter = filter,
+                          .count = intervals ? LOAD_INTERVALS : 1,
+                          .latest.at_end = true};
     if (!settle_span(history, &held, &g.span))
         return NULL;
     if (g.span.from >= g.span.to)

@@ -1,34 +1,40 @@
 /*
- * Levels over time: of values that stand at one moment, such as live memory, a span of history
- * has what each process had last. Intervals come in the order of time; each process's last one
- * is held back, and loses its levels when the next one comes.
+ * Levels over time: of values that stand at one moment, such as live memory, a sum of profiles
+ * has what each process had last. They are taken out of each profile that comes, and those of
+ * each process's last one are given back at the end.
  *
- * A process whose last interval ended well before the last of all has ended by then: its levels
- * are gone with it.
+ * Profiles that do not say of which process they are stay as they are: other profilers' files.
  */
 #ifndef CPROF_CLI_LATEST_H
 #define CPROF_CLI_LATEST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "profile/profile.h"
 
-/* Begins as {0}. */
+/* Begins as {0}, but for `at_end`. */
 struct latest {
+    bool at_end; /* a process that had ended well before the last profile has nothing then */
     struct latest_process *processes;
     size_t count, capacity;
-    uint64_t end; /* Unix time in ns */
+    uint64_t end; /* of the last profile: Unix time in ns */
 };
 
-/* Takes an interval, owned from then on; what it holds back no more goes to `add`, which owns
- * that then. 0, -ENOMEM, or what `add` gave. */
-int latest_take(struct latest *latest, struct profile *interval,
-                int (*add)(void *closure, struct profile *interval), void *closure);
+/* Adds a profile, which it owns, to a sum. 0 or a negative errno. */
+typedef int latest_adder(void *closure, struct profile *profile);
+
+/* Gives the profile, owned from now on, to `add` without what is held back. 0, -ENOMEM, or what
+ * `add` gave. */
+int latest_take(struct latest *latest, struct profile *profile, latest_adder *add,
+                void *closure);
+
+/* Takes over what `more` holds back, which is empty then. 0 or -ENOMEM. */
+int latest_join(struct latest *latest, struct latest *more);
 
 /* No more will come: what is held back goes to `add`. */
-int latest_end(struct latest *latest, int (*add)(void *closure, struct profile *interval),
-               void *closure);
+int latest_end(struct latest *latest, latest_adder *add, void *closure);
 
 void latest_free(struct latest *latest);
 

@@ -12,6 +12,7 @@
 #include "command.h"
 #include "format/format.h"
 #include "format/refuse.h"
+#include "latest.h"
 #include "profile/combine.h"
 #include "progress.h"
 #include "remote.h"
@@ -25,7 +26,9 @@ struct part {
     char *const *paths;
     size_t count, group; /* `group` files share an interval */
     bool intervals;
+    bool with_levels; /* they have to be taken out of each file */
     struct profile *sum;
+    struct latest latest;
     int status;                         /* 0 or -errno */
     char error[FORMAT_ERROR_SIZE + 64]; /* why, in a line; of what was skipped, lines */
     pthread_t thread;
@@ -71,11 +74,14 @@ bool load_can_read_again(const char *path)
 
 /* Reads a file into the sum, or alone into *next. One that may be broken is read on its own
  * first, so that nothing of it is left in the sum; so is one of which a part counts, as what
- * stands once in it may decide, and one of another process: see profile_merge_apart(). */
-static int read_file(const struct load *load, const char *path, struct profile *sum,
+ * stands once in it may decide, one that has levels, and one of another process: see
+ * profile_merge_apart(). */
+static int read_file(const struct part *part, const char *path, struct profile *sum,
                      struct profile **next, char error[FORMAT_ERROR_SIZE])
 {
-    if (sum && !load->skip_broken && !load->filter && load_can_read_again(path)) {
+    const struct load *load = part->load;
+    if (sum && !load->skip_broken && !load->filter && !part->with_levels &&
+        load_can_read_again(path)) {
         int status = format_add_file(path, sum, error);
         if (status != -EXDEV)
             return status;
@@ -84,23 +90,34 @@ static int read_file(const struct load *load, const char *path, struct profile *
     return *next ? 0 : -EBADMSG;
 }
 
-static int add_file(struct part *part, const char *path, struct profile **sum)
+static int add_profile(void *closure, struct profile *next)
 {
-    char error[FORMAT_ERROR_SIZE] = "";
-    struct profile *next = NULL;
-    int status = read_file(part->load, path, *sum, &next, error);
-    progress_step();
-    if (status) {
-        tell(part, error);
-        return part->load->skip_broken ? 0 : status;
-    }
+    struct profile **sum = closure;
     if (!*sum) {
         *sum = next;
         profile_guard_resource(next);
         return 0;
     }
-    status = next ? profile_merge_apart(sum, next) : 0;
+    int status = profile_merge_apart(sum, next);
     profile_free(next);
+    return status;
+}
+
+static int add_file(struct part *part, const char *path, struct profile **sum)
+{
+    char error[FORMAT_ERROR_SIZE] = "";
+    struct profile *next = NULL;
+    int status = read_file(part, path, *sum, &next, error);
+    progress_step();
+    if (status) {
+        tell(part, error);
+        return part->load->skip_broken ? 0 : status;
+    }
+    if (!next) /* it is in the sum */
+        return profile_has_levels(*sum) ? -EAGAIN : 0;
+    part->with_levels = part->with_levels || profile_has_levels(next);
+    status = part->count > 1 ? latest_take(&part->latest, next, add_profile, sum)
+                             : add_profile(sum, next);
     if (status)
         tell_merge(part, path, status);
     return status;
@@ -158,14 +175,28 @@ static int add_group(struct part *part, size_t first, size_t last)
     return status;
 }
 
-static void *read_part(void *closure)
+static void read_run(struct part *part)
 {
-    struct part *part = closure;
     for (size_t i = 0; !part->status && i < part->count; i += part->group) {
         size_t last = i + part->group < part->count ? i + part->group : part->count;
         part->status = part->intervals ? add_group(part, i, last)
                                        : add_file(part, part->paths[i], &part->sum);
     }
+}
+
+/* Where a later file has levels and the first had none, each file is to be read alone. */
+static void *read_part(void *closure)
+{
+    struct part *part = closure;
+    read_run(part);
+    if (part->status != -EAGAIN)
+        return NULL;
+    profile_free(part->sum);
+    latest_free(&part->latest);
+    part->sum = NULL;
+    part->status = 0;
+    part->with_levels = true;
+    read_run(part);
     return NULL;
 }
 
@@ -239,6 +270,34 @@ static int join_parts(struct part *parts, size_t count, struct profile **sum)
     return status;
 }
 
+static int add_interval(void *closure, struct profile *levels)
+{
+    int status = load_add_interval(closure, levels);
+    profile_free(levels);
+    return status;
+}
+
+/* Gives the sum the levels that each process had last. */
+static int add_levels(struct part *parts, size_t count, struct profile **sum)
+{
+    struct latest latest = {0};
+    char why[FORMAT_ERROR_SIZE] = "";
+    int status = 0;
+    for (size_t i = 0; i < count; i++) {
+        int joined = latest_join(&latest, &parts[i].latest);
+        status = status ? status : joined;
+    }
+    if (*sum && !status)
+        status = latest_end(&latest, parts[0].intervals ? add_interval : add_profile, sum);
+    latest_free(&latest);
+    if (!status)
+        return GO_ON;
+    refuse_merge(why, status);
+    profile_free(*sum);
+    *sum = NULL;
+    return fail("%s", why);
+}
+
 int load_files(const struct load *load, char *const *paths, size_t count,
                struct profile **profile)
 {
@@ -252,5 +311,7 @@ int load_files(const struct load *load, char *const *paths, size_t count,
     else
         progress_begin("reading", 0, paths[0]);
     read_parts(load, paths, count, parts, part_count);
-    return join_parts(parts, part_count, profile);
+    int status = join_parts(parts, part_count, profile);
+    int levels = add_levels(parts, part_count, profile);
+    return status == GO_ON ? levels : status;
 }

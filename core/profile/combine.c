@@ -282,16 +282,9 @@ static bool is_in_levels(const struct profile *p, size_t column)
 bool profile_has_levels(const struct profile *p)
 {
     for (size_t i = 0; i < profile_value_count(p); i++)
-        if (is_in_levels(p, i))
+        if (measure_is_level(profile_type(p, i)))
             return true;
     return false;
-}
-
-void profile_drop_levels(struct profile *p)
-{
-    for (size_t i = 0; i < profile_value_count(p); i++)
-        if (is_in_levels(p, i))
-            (void)profile_clear_sheet(p, profile_column_sheet(p, i));
 }
 
 /* The sheets of levels that the source has as well. */
@@ -490,14 +483,65 @@ struct profile *profile_without(const struct profile *source, const struct profi
 
 /* Slice */
 
+static void remove_metrics(struct profile *p)
+{
+    for (size_t i = profile_attribute_count(p, PROFILE_ATTRIBUTES); i-- > 0;)
+        if (profile_is_metric(p, profile_attribute(p, PROFILE_ATTRIBUTES, i)))
+            profile_remove_attribute(p, PROFILE_ATTRIBUTES, i);
+}
+
 struct profile *profile_slice(const struct profile *source, size_t first, size_t last)
 {
     struct profile *slice = select_range(source, first, last, NULL, NULL, NULL);
     if (slice == NULL)
         return NULL;
     memset(profile_header(slice)->profile_id, 0, sizeof profile_header(slice)->profile_id);
-    for (size_t i = profile_attribute_count(slice, PROFILE_ATTRIBUTES); first > 0 && i-- > 0;)
-        if (profile_is_metric(slice, profile_attribute(slice, PROFILE_ATTRIBUTES, i)))
-            profile_remove_attribute(slice, PROFILE_ATTRIBUTES, i);
+    if (first > 0)
+        remove_metrics(slice);
     return slice;
+}
+
+/* Levels and flows */
+
+/* The values of a sample in columns that are levels, or that are not, and 0 in the others.
+ * False: there are none. */
+static bool part_of(const struct profile *p, const struct profile_sample *sample, bool levels,
+                    int64_t values[PROFILE_MAX_VALUES])
+{
+    bool any = false;
+    for (size_t column = 0, own = 0; column < profile_value_count(p); column++) {
+        if (profile_column_sheet(p, column) != sample->sheet)
+            continue;
+        bool wanted = measure_is_level(profile_type(p, column)) == levels;
+        values[own] = wanted ? sample->values[own] : 0;
+        any = any || values[own] != 0;
+        own++;
+    }
+    return any;
+}
+
+struct profile *profile_part(const struct profile *source, bool levels)
+{
+    struct carrier c;
+    struct profile *part = profile_new_like(source, NULL);
+    if (part == NULL || carrier_init(&c, part, source) != 0) {
+        profile_free(part);
+        return NULL;
+    }
+    carry_program(&c);
+    for (size_t i = 0; i < profile_sample_count(source); i++) {
+        int64_t values[PROFILE_MAX_VALUES];
+        struct profile_sample sample = profile_get_sample(source, i);
+        if (!part_of(source, &sample, levels, values))
+            continue;
+        sample.values = values;
+        carry_sample(&c, &sample);
+    }
+    carrier_free(&c);
+    if (levels)
+        remove_metrics(part);
+    if (profile_error(part) == 0)
+        return part;
+    profile_free(part);
+    return NULL;
 }

@@ -38,8 +38,9 @@ int profile_merge_later(struct profile *target, const struct profile *source);
 /* Has it columns of levels? */
 bool profile_has_levels(const struct profile *p);
 
-/* Takes away its samples of these. */
-void profile_drop_levels(struct profile *p);
+/* A new profile with these alone, and without the metrics; or with all but these. NULL: out of
+ * memory. */
+struct profile *profile_part(const struct profile *source, bool levels);
 
 /* Where the values of a column go in another profile, and what they are multiplied by there. */
 struct profile_place {

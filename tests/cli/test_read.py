@@ -120,6 +120,36 @@ def test_a_label_may_be_the_whole_processs(cprof, tmp_path):
         assert done.returncode == (0 if old == files[0] else 1)
 
 
+def heap_of(path, pid, minute, cpu, live):
+    """CPU time in samples, and live MiB, as cprof writes both into one pprof file; pid None: nothing says whose."""
+    both = (("cpu", "nanoseconds", 10**7), ("inuse_space", "bytes", 1 << 20))
+    profile = profiles.ProfileFile(service="shop", start=(1_700_000_000 + 60 * minute) * 10**9, types=both)
+    if pid is not None:
+        profile.comments.append(f"process.pid={pid}")
+    # Each sample has a value in one of the two.
+    profile.types = (both[0], ("inuse_space", "bytes", 0))
+    profile.add([profiles.MAIN, profiles.WORK], cpu)
+    profile.types = (("cpu", "nanoseconds", 0), both[1])
+    profile.add([profiles.MAIN, profiles.RUN], live)
+    profile.types = both
+    return profile.write(path)
+
+
+@pytest.mark.parametrize("pids, live", [((1, 1, 1), 9), ((1, 2, 1), 9 + 7), ((1, 2, 3), 5 + 7 + 9), ((None,) * 3, 5 + 7 + 9)])
+def test_what_lives_is_of_each_process_s_last_file(cprof, tmp_path, pids, live):
+    files = [heap_of(tmp_path / f"{i}.pb.gz", pid, i, cpu, mib)
+             for i, (pid, cpu, mib) in enumerate(zip(pids, (10, 20, 30), (5, 7, 9)))]
+    for order in (files, files[::-1]):
+        assert rows(cprof, "--value", "cpu", *order)["total"] == 60 * 10**7
+        assert rows(cprof, "--value", "inuse_space", *order)["total"] == live << 20
+    assert cprof("merge", "--intervals", *files, "-o", tmp_path / "all.pb.gz").returncode == 0
+    assert rows(cprof, "--value", "inuse_space", tmp_path / "all.pb.gz")["total"] == live << 20
+    # The first has none yet, and many are read side by side.
+    bare = profiles.small(tmp_path / "bare.pb.gz")
+    assert rows(cprof, "--value", "inuse_space", bare, *files)["total"] == live << 20
+    assert rows(cprof, "--value", "cpu", *[bare] * 20, *files)["total"] == (20 * 100 + 60) * 10**7
+
+
 def test_type_picks_the_value(cprof, small):
     report = rows(cprof, "--type", "samples", small)
     assert (report["unit"], report["total"]) == ("count", 100)

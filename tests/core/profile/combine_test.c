@@ -418,6 +418,34 @@ static void selects_by_trace_span_and_label(void **state)
     profile_free(p);
 }
 
+/* Of a sheet that has both, each sample goes where it has a value, or to both. */
+static void parts_add_up_and_have_metrics_once(void **state)
+{
+    (void)state;
+    struct profile *p = profile_new(NULL);
+    profile_add_value_type(p, 0, "cpu", "nanoseconds");
+    profile_add_value_type(p, 0, "inuse_space", "bytes");
+    profile_set_number(p, PROFILE_ATTRIBUTES, "cprof.samples", 3);
+    profile_add(p, 0, 0, 0, 0, (int64_t[]){1, 0});
+    profile_add(p, 0, 0, profile_link(p, &(struct profile_link){{0xab}, {0xcd}}), 0,
+                (int64_t[]){0, 20});
+    struct profile *flows = profile_part(p, false), *levels = profile_part(p, true);
+    assert_true(profile_has_levels(p));
+    assert_int_equal(profile_sample_count(flows), 1);
+    assert_int_equal(profile_sample_count(levels), 1);
+    assert_int_equal(column_total(flows, 0), 1);
+    assert_int_equal(column_total(flows, 1), 0);
+    assert_int_equal(column_total(levels, 0), 0);
+    assert_int_equal(column_total(levels, 1), 20);
+    assert_int_equal(profile_attribute_count(levels, PROFILE_ATTRIBUTES), 0);
+    assert_int_equal(profile_merge(flows, levels), 0);
+    assert_int_equal(column_total(flows, 1), 20);
+    assert_int_equal(profile_attribute(flows, PROFILE_ATTRIBUTES, 0)->number, 3);
+    profile_free(flows);
+    profile_free(levels);
+    profile_free(p);
+}
+
 /* Merging twice with a label tells both apart; what has the label already keeps its own. */
 static void labelled_merges_can_be_taken_apart_again(void **state)
 {
@@ -467,6 +495,7 @@ int main(void)
         cmocka_unit_test(compacting_drops_what_no_sample_reaches),
         cmocka_unit_test(selections_by_thread_add_up_to_the_whole),
         cmocka_unit_test(selects_by_trace_span_and_label),
+        cmocka_unit_test(parts_add_up_and_have_metrics_once),
         cmocka_unit_test(labelled_merges_can_be_taken_apart_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
