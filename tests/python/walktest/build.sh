@@ -11,7 +11,7 @@ for folder in "$@"; do flags="$flags -isystem $folder"; done
 exec "${CC:-cc}" -std=c11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -fPIC -shared -pthread \
     -fvisibility=hidden -I"$here/../../../core/include" -I"$source" $flags \
     "$here/walktest.c" "$source/walk.c" "$source/awaiters.c" "$source/awaiters_310.c" \
-    "$source/awaiters_314.c" "$source/layout.c" "$source/graves.c" \
+    "$source/awaiters_314.c" "$source/tasks.c" "$source/layout.c" "$source/graves.c" \
     "$source/names.c" "$source/linetable.c" "$source/qualnames_310.c" \
     "$source/walk_context.c" "$source/labels.c" "$source/spans.c" "$source/span_hooks.c" \
     "$source/share.c" -o "$output"
