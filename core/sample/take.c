@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "sample/keys.h"
 #include "sample/live.h"
 #include "sample/threads.h"
 #include "sample/wake.h"
@@ -13,6 +14,8 @@ static _Atomic(const struct take_view *) shown;
 
 void take_show(const struct take_view *view)
 {
+    if (view != NULL)
+        keys_detect();
     atomic_store(&shown, view);
 }
 
@@ -126,7 +129,9 @@ enum take_result take_sample(const struct take_view *view, struct thread *thread
     struct ring *ring = lease_use(&thread->lease, &threads_shelf, &wake);
     struct record *record = ring != NULL ? ring_reserve(ring) : NULL;
     if (record != NULL) {
+        uint32_t rights = keys_open();
         fill(record, ring, view, thread, point);
+        keys_close(rights);
         const struct live_place place = live_add(take->block);
         record->block = place.block;
         listed = place.block != 0;

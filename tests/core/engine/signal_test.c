@@ -220,6 +220,53 @@ static void threads_that_block_all_signals_are_sampled(void **state)
     profile_free(p);
 }
 
+/* ---- memory under a protection key ---- */
+
+static const volatile int *guarded;
+static _Atomic uint64_t looks, wrong;
+
+/* As a walk reads compiled code that its runtime keeps under a key. */
+static size_t look_at_guarded(const struct cprof_interrupted *thread,
+                              struct cprof_frame *frames, size_t capacity, bool *complete)
+{
+    (void)thread, (void)frames, (void)capacity;
+    looks++;
+    wrong += *guarded != 42;
+    *complete = true;
+    return 0;
+}
+
+/* The kernel takes all keys from a signal handler; V8 has its code under one. */
+static void memory_under_a_protection_key_can_be_read(void **state)
+{
+    (void)state;
+    const struct cprof_runtime runtime = {.name = "guarding", .walk = look_at_guarded};
+    const size_t size = (size_t)sysconf(_SC_PAGESIZE);
+    int *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(page != MAP_FAILED);
+    *page = 42;
+    guarded = page;
+    int key = pkey_alloc(0, PKEY_DISABLE_WRITE);
+    if (key < 0)
+        printf("SKIP no protection keys here\n");
+    if (key < 0)
+        skip();
+    assert_int_equal(pkey_mprotect(page, size, PROT_READ | PROT_WRITE, key), 0);
+    start(&runtime, 1000);
+    burn_three(0.5);
+    /* Nor does a take leave a thread with more rights than it had. */
+    assert_int_equal(pkey_get(key), PKEY_DISABLE_WRITE);
+    pkey_set(key, PKEY_DISABLE_ACCESS);
+    burn_three(0.5);
+    assert_int_equal(pkey_get(key), PKEY_DISABLE_ACCESS);
+    pkey_set(key, 0);
+    assert_int_equal(cprof_stop(60), 0);
+    assert_true(looks > 10);
+    assert_int_equal(wrong, 0);
+    pkey_free(key);
+    munmap(page, size);
+}
+
 /* ---- the C library's own use of its signal ---- */
 
 static _Atomic unsigned changes;
@@ -458,6 +505,7 @@ int main(int argc, char **argv)
         TEST(a_program_that_handles_all_signals_receives_none_of_ours),
         TEST(a_program_that_waits_for_all_signals_gets_what_was_sent),
         TEST(threads_that_block_all_signals_are_sampled),
+        TEST(memory_under_a_protection_key_can_be_read),
         TEST(identities_change_under_sampling_and_amid_starts_and_stops),
         TEST(another_user_is_one_for_every_thread),
         TEST(the_library_has_its_signal_back_after_the_end),
