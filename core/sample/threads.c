@@ -488,7 +488,10 @@ static bool is_at_work(struct thread *thread)
 /* A look at one record we know. */
 static void visit(struct thread *thread)
 {
-    if (is_at_work(thread) && !name_is_due(thread))
+    bool at_work = is_at_work(thread);
+    if (at_work)
+        thread->masked = 0; /* our own handler may be what a look has met */
+    if (at_work && !name_is_due(thread))
         return;
     uint64_t ran = thread_ran_ns(thread->tid); /* another one's, if that has the tid now */
     bool has_run = ran != thread->seen_ns;
@@ -502,7 +505,7 @@ static void visit(struct thread *thread)
         thread->naming = registry.naming;
         thread->named_ns = ran;
     }
-    if (thread->state == THREAD_SAMPLED && has_run && arming_is_futile(thread, ran))
+    if (thread->state == THREAD_SAMPLED && has_run && !at_work && arming_is_futile(thread, ran))
         disarm(thread); /* and with the timer what it has pending */
     if (thread->state == THREAD_SAMPLED && !thread->named && has_own_name(thread))
         forget(thread); /* listed again, and known as our own then */
