@@ -31,7 +31,7 @@ test('start, stats, flush and stop', async () => {
 test('a dump has every thread', { skip: process.arch !== 'x64' && "looks are x86-64's so far" }, async () => {
   const { code, stdout, stderr } = await run(['-e', `
     const cprof = require('cprof')
-    function spin () { for (const end = performance.now() + 600; performance.now() < end;); }
+    function spin () { for (const end = performance.now() + 1500; performance.now() < end;); }
     async function main () {
       const idle = JSON.parse(await cprof.dump({ format: 'json' }))
       const main = idle.threads.find(thread => thread.tid === process.pid)
