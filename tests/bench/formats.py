@@ -1,7 +1,7 @@
-"""What reading, merging, comparing and showing profiles takes: cprof beside `go tool pprof`,
-inferno (cargo install inferno) and speedscope (npm install speedscope), on the same files.
+"""What reading, merging, comparing and showing profiles takes: cprof beside `go tool pprof` and
+inferno (cargo install inferno), on the same files. Beside speedscope the page is in page.py.
 
-    python3 tests/bench/formats.py [--files N] [--rounds N] [--speedscope FOLDER]
+    python3 tests/bench/formats.py [--files N] [--rounds N]
 
 Prints wall and CPU time (the best of the rounds) and the most memory of each program; a tool that
 is not there is left out, and said so. cprof is CPROF_COMMAND, or else build/cli/cprof. Pages are
@@ -168,31 +168,10 @@ def our_page(folder, rounds):
     print(f"{'searching it':34} {'cprof':12} {typing:8.0f} ms")
 
 
-def speedscope_page(folder, installed):
-    what = "page of 200,000 stacks opens"
-    release = pathlib.Path(installed or "") / "node_modules" / "speedscope" / "dist" / "release"
-    if not installed or not release.is_dir():
-        return missing(what, "speedscope", "npm install speedscope; --speedscope FOLDER")
-    run([COMMAND, "convert", folder / "large.pb.gz", folder / "large.speedscope.json"], 1)
-    shutil.copytree(release, folder / "speedscope")
-    served = subprocess.Popen([sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "--directory", folder,
-                               str(port := browser.free_port())], stdout=subprocess.DEVNULL,
-                              stderr=subprocess.DEVNULL)
-    try:
-        with browser.Browser() as page:
-            seconds = page.open_speedscope(f"http://127.0.0.1:{port}/speedscope/index.html#profileURL="
-                                           f"http://127.0.0.1:{port}/large.speedscope.json")
-        print(f"{what:34} {'speedscope':12} {f'{1000 * seconds:8.0f} ms' if seconds else 'not within 100 s'}")
-    finally:
-        served.terminate()
-        served.wait()
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--files", type=int, default=1000, help="profiles to merge")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--speedscope", metavar="FOLDER", help="where npm install speedscope has been run")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="cprof-bench-") as name:
         folder = pathlib.Path(name)
@@ -205,7 +184,6 @@ def main():
             print(f"pages: {browser.why_not()}")
         else:
             our_page(folder, options.rounds)
-            speedscope_page(folder, options.speedscope)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,28 @@
 """How soon the page opens and answers, in headless Chromium: 200,000 and 800,000 unique stacks.
 
-    python3 tests/bench/page.py [--stacks N]… [--rounds N]
+    python3 tests/bench/page.py [--stacks N]… [--rounds N] [--speedscope FOLDER]
 
-Prints the time until the profile is drawn, the JavaScript heap after that and after all the rest,
-and how long each question takes until its answer is drawn, by the clock on the wall and by that of
-the page's thread, which other programs on the machine don't move.
-cprof is CPROF_COMMAND, or else build/cli/cprof.
+Opens each profile as our page and in speedscope (npm install speedscope), which gets it as the same
+pprof file and as one of its own, in turns and in a new browser each time, all from one local server.
+Prints the median time until the profile is drawn, the CPU time of all the browser's processes
+meanwhile, which other programs on the machine hardly move, and the JavaScript heap after it.
+Speedscope begins with the order of time; its flame graph of merged stacks, which is what our page
+begins with, is built when it is asked for first: that is the line "and left heavy".
+
+Then how long each question takes until its answer is drawn, by the clock on the wall and by that of
+the page's thread, and the heap after all of them. cprof is CPROF_COMMAND, or else build/cli/cprof.
 """
 
 import argparse
+import contextlib
 import os
 import pathlib
+import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "cli"))
@@ -68,21 +77,122 @@ def heap(page):
 
 
 def show(what, figure):
-    print(f"{what:40} {figure}", flush=True)
+    print(f"{what:52} {figure}", flush=True)
 
 
-def measure(stacks, folder, rounds):
-    profile, html = folder / f"{stacks}.pb.gz", folder / f"{stacks}.html"
-    profiles.large(profile, stacks)
-    subprocess.run([COMMAND, "flame", profile, "-o", html], check=True)
-    name = f"{stacks:,} stacks"
+# --- opening, beside speedscope ---
+
+# Runs before the page's own scripts: when was the first frame drawn after the condition came true?
+WATCH = """
+    const look = () => {
+        if (window.drawnAt || !(%s))
+            return;
+        observer.disconnect();
+        window.drawnAt = -1;
+        requestAnimationFrame(() => setTimeout(() => { window.drawnAt = performance.now(); }));
+    };
+    const observer = new MutationObserver(look);
+    observer.observe(document, {subtree: true, childList: true, characterData: true,
+                                attributes: true, attributeFilter: ["data-ready"]});"""
+OURS = "document.body && document.body.dataset.ready === 'true'"
+SPEEDSCOPE = "document.title.includes(' - speedscope')"
+
+LEFT_HEAVY = "window.dispatchEvent(new KeyboardEvent('keypress', {key: '2'}))"
+
+
+@contextlib.contextmanager
+def server(folder):
+    """The folder at a port of this machine, for as long as it is wanted."""
+    port = browser.free_port()
+    served = subprocess.Popen([sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "--directory", folder,
+                               str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        served.terminate()
+        served.wait()
+
+
+def processes_cpu(root):
+    """Seconds of CPU of a process, its descendants and those of them that have ended."""
+    ticks, parents = {}, {}
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text(encoding="utf-8", errors="replace").rsplit(")", 1)[1].split()
+        except OSError:  # ended meanwhile
+            continue
+        parents[int(stat.parent.name)] = int(fields[1])
+        ticks[int(stat.parent.name)] = sum(map(int, fields[11:15]))
+    family = {root}
+    while new := {pid for pid, parent in parents.items() if parent in family} - family:
+        family |= new
+    return sum(ticks.get(pid, 0) for pid in family) / os.sysconf("SC_CLK_TCK")
+
+
+def drawn_at(page, timeout=300):
+    """Milliseconds from the navigation to the frame that shows the profile, or None."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        try:
+            if (at := page.run("return window.drawnAt || 0")) > 0:
+                return at
+        except OSError:  # it does not answer while it works
+            pass
+        time.sleep(0.1)
+    return None
+
+
+def open_once(url, condition, then=None):
+    """What opening took: ms, ms of CPU, MB of heap; with `then` also ms and ms of CPU of that."""
     with browser.Browser() as page:
-        shown = []
+        page.devtools("Page.addScriptToEvaluateOnNewDocument", source=WATCH % condition)
+        before = processes_cpu(page.driver.pid)
+        page.go(url)
+        shown = drawn_at(page)
+        if shown is None:
+            return None
+        page.settle()
+        opened = processes_cpu(page.driver.pid)
+        figures = [shown, 1000 * (opened - before), heap(page) / 1e6]
+        if then:
+            before = processes_cpu(page.driver.pid)
+            figures.append(page.run_async(TIMED % then))
+            page.settle()
+            figures.append(1000 * (processes_cpu(page.driver.pid) - before))
+        return figures
+
+
+def compare_opening(folder, name, speedscope, rounds):
+    """Prints what opening takes in both, in turns."""
+    ways = {"cprof": ("profile.html", OURS, None)}
+    if speedscope:
+        subprocess.run([COMMAND, "convert", folder / "profile.pb.gz", folder / "profile.speedscope.json"], check=True)
+        shutil.copytree(speedscope, folder / "speedscope", dirs_exist_ok=True)
+        for file in ("profile.pb.gz", "profile.speedscope.json"):
+            ways[f"speedscope, {file.split('.', 1)[1]}"] = (
+                f"speedscope/index.html#profileURL={{0}}/{file}", SPEEDSCOPE, LEFT_HEAVY)
+    rows = {way: [] for way in ways}
+    with server(folder) as address:
         for _ in range(rounds):
-            page.open(html)
-            shown.append(page.run("return performance.getEntriesByName('profile shown')[0].startTime"))
-        show(f"{name}: opens", f"{min(shown):8.0f} ms")
-        show(f"{name}: heap", f"{heap(page) / 1e6:8.0f} MB")
+            for way, (path, condition, then) in ways.items():
+                rows[way].append(open_once(f"{address}/{path.format(address)}", condition, then))
+    for way, tries in rows.items():
+        if None in tries:
+            show(f"{name}: opens in {way}", "not within 300 s")
+            continue
+        shown, busy, used, *more = (statistics.median(column) for column in zip(*tries))
+        show(f"{name}: opens in {way}", f"{shown:8.0f} ms wall {busy:8.0f} ms CPU {used:8.0f} MB heap")
+        if more:
+            show(f"{name}:   and left heavy", f"{more[0]:8.0f} ms wall {more[1]:8.0f} ms CPU")
+    if not speedscope:
+        print("speedscope: not here (npm install speedscope; --speedscope FOLDER)")
+
+
+# --- questions ---
+
+def ask_all(html, name, rounds):
+    with browser.Browser() as page:
+        page.open(html)
         for question, ask, undo in QUESTIONS:
             times, busy = [], []
             for _ in range(rounds):
@@ -95,16 +205,33 @@ def measure(stacks, folder, rounds):
         show(f"{name}: heap after all that", f"{heap(page) / 1e6:8.0f} MB")
 
 
+def measure(stacks, folder, options):
+    profile, html = folder / "profile.pb.gz", folder / "profile.html"
+    profiles.large(profile, stacks)
+    subprocess.run([COMMAND, "flame", profile, "-o", html], check=True)
+    name = f"{stacks:,} stacks"
+    compare_opening(folder, name, release_of(options.speedscope), options.rounds)
+    ask_all(html, name, options.rounds)
+
+
+def release_of(installed):
+    """The folder of speedscope's page below one where npm has installed it, or None."""
+    release = pathlib.Path(installed) / "node_modules" / "speedscope" / "dist" / "release"
+    return release if release.is_dir() else None
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--stacks", type=int, action="append", help="may be given again (200,000 and 800,000)")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--speedscope", metavar="FOLDER", default=ROOT / "build" / "test-tools",
+                        help="where npm install speedscope has been run")
     options = parser.parse_args()
     if browser.why_not():
         raise SystemExit(f"pages: {browser.why_not()}")
     with tempfile.TemporaryDirectory(prefix="cprof-bench-") as name:
         for stacks in options.stacks or [200_000, 800_000]:
-            measure(stacks, pathlib.Path(name), options.rounds)
+            measure(stacks, pathlib.Path(name), options)
 
 
 if __name__ == "__main__":
