@@ -92,6 +92,14 @@ static int put_texts(const char *folder)
                   "\"fileName\":[1],\"resource\":[0]},\"resourceTable\":{\"lib\":[0]},"
                   "\"stringArray\":[\"f\",\"a.js\"]}"
                   "]}"},
+        {"gecko-raw",
+         "{\"meta\":{\"interval\":1,\"startTime\":5},\"libs\":[{\"name\":\"l\",\"start\":4096,"
+         "\"end\":8192,\"offset\":16}],\"threads\":[{\"name\":\"t\",\"tid\":7,\"samples\":{"
+         "\"schema\":{\"stack\":0,\"time\":1},\"data\":[[1,1],[0,2]]},\"stackTable\":{"
+         "\"schema\":{"
+         "\"prefix\":0,\"frame\":1},\"data\":[[null,0],[0,1]]},\"frameTable\":{\"schema\":{"
+         "\"location\":0,\"line\":1},\"data\":[[0,3],[1]]},\"stringTable\":[\"f (a.js:2:1)\","
+         "\"0x1010\"]}],\"processes\":[{\"meta\":{\"startTime\":6},\"threads\":[]}]}"},
         {"stackprof", "{\"mode\":\"cpu\",\"interval\":9,\"samples\":3,\"raw\":[2,1,2,3],\"raw_"
                       "lines\":[2,4,5,3],\"frames\":{"
                       "\"1\":{\"name\":\"a\",\"samples\":1,\"edges\":{\"2\":2}},\"2\":{"
