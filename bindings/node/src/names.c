@@ -486,23 +486,24 @@ static int name_special(uint64_t token, struct cprof_function *function)
     return token == WALK_FORGOTTEN ? -ENODATA : 0; /* which is counted */
 }
 
-/* Studies the scripts that the frame's functions are of, without the lock: an isolate's thread
- * may wait for it. */
-static void study_scripts(const struct cprof_frame *frame)
+/* Takes isolates_lock(), and finds a token's isolate and record; NULL: there is none. All
+ * scripts of the record have been studied: without the lock, as an isolate's thread may wait
+ * for it. A record may come while nobody holds it, so that the last look decides, under the
+ * same lock. */
+static const struct record *lock_studied(uint64_t token, struct isolate **isolate)
 {
-    struct script *script;
-    do {
-        const struct record *record =
-            find(isolate_lock((uint32_t)(frame->token >> 32)), (uint32_t)frame->token);
-        script = record != NULL ? unstudied(record) : NULL;
+    for (;;) {
+        *isolate = isolate_lock((uint32_t)(token >> 32));
+        const struct record *record = find(*isolate, (uint32_t)token);
+        struct script *script = record != NULL ? unstudied(record) : NULL;
+        if (script == NULL)
+            return record;
         isolates_unlock();
-        if (script != NULL) {
-            script_study(script);
-            isolates_lock();
-            script_release(script);
-            isolates_unlock();
-        }
-    } while (script != NULL);
+        script_study(script);
+        isolates_lock();
+        script_release(script);
+        isolates_unlock();
+    }
 }
 
 int names_resolve(const struct cprof_frame *frame, struct cprof_function *function)
@@ -512,9 +513,8 @@ int names_resolve(const struct cprof_frame *frame, struct cprof_function *functi
     if (serial == 0)
         return name_special(frame->token, function);
     int error = 0;
-    study_scripts(frame);
-    struct isolate *isolate = isolate_lock(serial);
-    const struct record *record = find(isolate, (uint32_t)frame->token);
+    struct isolate *isolate;
+    const struct record *record = lock_studied(frame->token, &isolate);
     if (record != NULL) {
         tell_all(answers, record, frame->position);
         *function = answers[0].function;
