@@ -46,6 +46,8 @@ test('12,000 functions of 600 scripts all keep their names, files and lines', as
     const [, chain, part, i] = /^c(\d+)_(\d+)_(\d+)$/.exec(name)
     assert.strictEqual(`${file}:${line}`, `/srv/chain${chain}-${part}.js:${Number(i) + 4}`)
   }
+  const opaque = profile.count(sample => inChain(sample) && names(sample).includes('(JavaScript)'))
+  assert.strictEqual(opaque, 0, 'functions that could not be read')
   const bad = profile.count(sample => inChain(sample) && nameless(sample))
   assert.ok(bad <= 0.05 * profile.count(inChain), `${bad} of ${profile.count(inChain)} stacks with nameless functions`)
 })

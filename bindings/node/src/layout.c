@@ -104,6 +104,21 @@ static bool read_code(char *why, size_t size)
     return read_all(wanted, COUNT(wanted), why, size);
 }
 
+static int larger(int a, int b)
+{
+    return a > b ? a : b;
+}
+
+static void fill_read(void)
+{
+    enum { WORD = 8, INT = 4 };
+    struct layout *l = &layout;
+    l->shared_read = larger(l->shared_script + WORD, l->shared_literal_id + INT);
+    l->code_read = larger(larger(l->code_deopt, l->code_start) + WORD,
+                          larger(l->code_size, l->code_flags) + INT);
+    l->deopt_read = l->array_data + (larger(l->deopt_id, l->deopt_inlining) + 1) * WORD;
+}
+
 /* What V8 does not export. */
 static void fill_unexported(void)
 {
@@ -156,6 +171,7 @@ bool layout_find(char *why, size_t size)
         return false;
     layout.code = layout.v8_major >= OLDEST_V8_WITH_CODE && read_code(why, size);
     fill_unexported();
+    fill_read();
     bytecodes_find(version());
     return true;
 }

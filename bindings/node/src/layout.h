@@ -30,6 +30,8 @@ struct layout {
     int array_length, array_data, string_length, string_data;
     int string_first, string_second, string_actual, string_parent, string_offset;
     int external_resource;
+    /* bytes of an object that hold what the handler reads of it */
+    int shared_read, code_read, deopt_read;
 
     /* indices of an optimised function's deoptimization data */
     int deopt_literals, deopt_id, deopt_inlining;

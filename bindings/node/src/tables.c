@@ -11,7 +11,7 @@
 
 enum {
     SEEN_FIRST = 2048,
-    PENDING_FIRST = 4096,
+    PENDING_FIRST = 16384, /* a starved collector may be late: most of it is never touched */
     RECORDS_FIRST = 1024,
     PLACE_BYTES = PLACE_SLOTS * sizeof(struct place),
 };

@@ -42,13 +42,14 @@ static bool page_readable(struct isolate *isolate, uintptr_t page)
     return true;
 }
 
-/* A heap object whose first `size` bytes, and whose map, can be read. */
-static bool object(struct isolate *isolate, uintptr_t word, size_t size)
+/* A heap object whose first `size` bytes, and whose map, can be read. No more than is needed is
+ * asked for: behind the last object of V8's memory nothing may be mapped. */
+static bool object(struct isolate *isolate, uintptr_t word, int size)
 {
     if (!heap_is_object(word))
         return false;
     uintptr_t first = (word - 1) & ~(uintptr_t)(PAGE - 1);
-    uintptr_t last = (word - 2 + size) & ~(uintptr_t)(PAGE - 1);
+    uintptr_t last = (word - 2 + (uintptr_t)size) & ~(uintptr_t)(PAGE - 1);
     if (!page_readable(isolate, first) || (last != first && !page_readable(isolate, last)))
         return false;
     uintptr_t map = heap_word(word, 0);
@@ -56,9 +57,9 @@ static bool object(struct isolate *isolate, uintptr_t word, size_t size)
            page_readable(isolate, (map + 15) & ~(uintptr_t)(PAGE - 1));
 }
 
-static bool object_of(struct isolate *isolate, uintptr_t word, int type)
+static bool object_of(struct isolate *isolate, uintptr_t word, int type, int size)
 {
-    return object(isolate, word, 72) && heap_type(word) == type;
+    return object(isolate, word, size) && heap_type(word) == type;
 }
 
 /* ---- learning ---- */
@@ -126,7 +127,7 @@ static void number_as(struct cprof_frame *frame, const struct isolate *isolate, 
 static uint64_t key_of(struct isolate *isolate, uintptr_t shared, enum walk_kind kind)
 {
     uintptr_t script = heap_word(shared, layout.shared_script);
-    if (!object_of(isolate, script, layout.type_script))
+    if (!object_of(isolate, script, layout.type_script, layout.script_id + WORD))
         return 0;
     uint64_t id = (uint32_t)heap_smi(heap_word(script, layout.script_id)) & 0x7fffffff;
     uint64_t literal = heap_int(shared, layout.shared_literal_id) & 0x7fffffff;
@@ -136,13 +137,13 @@ static uint64_t key_of(struct isolate *isolate, uintptr_t shared, enum walk_kind
 /* The JSFunction's SharedFunctionInfo, or 0. */
 static uintptr_t shared_of(struct isolate *isolate, uintptr_t function)
 {
-    if (!object(isolate, function, 64))
+    if (!object(isolate, function, layout.function_shared + WORD))
         return 0;
     int type = heap_type(function);
     if (type < layout.type_function_first || type > layout.type_function_last)
         return 0;
     uintptr_t shared = heap_word(function, layout.function_shared);
-    return object_of(isolate, shared, layout.type_shared) ? shared : 0;
+    return object_of(isolate, shared, layout.type_shared, layout.shared_read) ? shared : 0;
 }
 
 /* The offset of the bytecode that runs: the interpreter keeps it in a register, and stores it
@@ -192,7 +193,8 @@ static void name_function(const struct stack_frame *at, struct cprof_frame *fram
         return;
     }
     bool interpreted =
-        heap_is_smi(slot(at, -40)) && object_of(isolate, bytecode, layout.type_bytecode);
+        heap_is_smi(slot(at, -40)) &&
+        object_of(isolate, bytecode, layout.type_bytecode, layout.array_length + WORD);
     number_as(frame, isolate, learn(isolate, key, shared, interpreted ? bytecode : 0),
               interpreted ? bytecode_offset(at, bytecode) : WALK_NOWHERE);
     if (interpreted && frame->token != WALK_FORGOTTEN)
@@ -208,10 +210,10 @@ static uintptr_t code_at(struct isolate *isolate, uintptr_t start)
     uintptr_t map = heap_word(stream, 0);
     if (isolate->stream_map != 0 ? map != isolate->stream_map : !heap_is_object(map))
         return 0;
-    if (isolate->stream_map == 0 && !object_of(isolate, stream, layout.type_stream))
+    if (isolate->stream_map == 0 && !object_of(isolate, stream, layout.type_stream, 2 * WORD))
         return 0;
     uintptr_t code = heap_word(stream, WORD);
-    if (!object_of(isolate, code, layout.type_code) ||
+    if (!object_of(isolate, code, layout.type_code, layout.code_read) ||
         heap_word(code, layout.code_start) != start)
         return 0;
     isolate->stream_map = map;
@@ -238,7 +240,7 @@ static uintptr_t find_code(struct isolate *isolate, uintptr_t pc)
 static uint64_t optimization_key(struct isolate *isolate, uintptr_t code)
 {
     uintptr_t deopt = heap_word(code, layout.code_deopt);
-    if (!object(isolate, deopt, (size_t)layout.array_data + 16 * WORD) ||
+    if (!object(isolate, deopt, layout.deopt_read) ||
         heap_smi(heap_word(deopt, layout.array_length)) <= layout.deopt_inlining)
         return 0;
     uintptr_t id = heap_word(deopt, layout.array_data + layout.deopt_id * WORD);
