@@ -1,4 +1,5 @@
-"""The other tool to ask: Go's pprof, where this machine has it. What it prints, as numbers."""
+"""The other tool to ask: Go's pprof, where this machine has it. What it prints, as numbers, in
+nanoseconds, or in bytes where that is the unit (B)."""
 
 import functools
 import os
@@ -21,11 +22,11 @@ def find():
     return tool if tool and os.access(tool, os.X_OK) else None
 
 
-def pprof(*arguments):
+def pprof(*arguments, unit="ns"):
     tool = find()
     if not tool:
         pytest.skip("no pprof on this machine (part of Go)")
-    done = subprocess.run([tool, "-symbolize=none", "-nodefraction=0", "-edgefraction=0", "-unit=ns",
+    done = subprocess.run([tool, "-symbolize=none", "-nodefraction=0", "-edgefraction=0", f"-unit={unit}",
                            *map(str, arguments)], capture_output=True, text=True, timeout=120)
     return done.stdout if done.returncode == 0 else done.stderr
 
@@ -35,22 +36,22 @@ def number(text):
     return int(float(re.match(r"-?[0-9.]+", text)[0]))
 
 
-def top(*arguments):
+def top(*arguments, unit="ns"):
     """{name: (self, total)}"""
     rows = {}
-    for line in pprof("-top", "-nodecount=100000", *arguments).splitlines():
-        found = re.match(r"\s*(-?\d+)(?:ns)?\s+\S+%\s+\S+%\s+(-?\d+)(?:ns)?\s+\S+%\s+(.*)", line)
+    for line in pprof("-top", "-nodecount=100000", *arguments, unit=unit).splitlines():
+        found = re.match(r"\s*(-?\d+)(?:ns|B)?\s+\S+%\s+\S+%\s+(-?\d+)(?:ns|B)?\s+\S+%\s+(.*)", line)
         if found:
             rows[re.sub(r" \((partial-)?inline\)$", "", found[3])] = int(found[1]), int(found[2])
     return rows
 
 
-def peek(name, *arguments):
+def peek(name, *arguments, unit="ns"):
     """{function: (callers, callees)}, each {name: value}"""
     found, before, row = {}, {}, None
-    for line in pprof("-peek", name, *arguments).splitlines():
-        edge = re.match(r"\s*(\d+)(?:ns)?\s+\S+%? \|   (.*)", line)
-        node = re.match(r"\s*\d+(?:ns)?\s+\S+%\s+\S+%\s+\d+(?:ns)?\s+\S+%\s+\| (.*)", line)
+    for line in pprof("-peek", name, *arguments, unit=unit).splitlines():
+        edge = re.match(r"\s*(\d+)(?:ns|B)?\s+\S+%? \|   (.*)", line)
+        node = re.match(r"\s*\d+(?:ns|B)?\s+\S+%\s+\S+%\s+\d+(?:ns|B)?\s+\S+%\s+\| (.*)", line)
         if line.startswith("---"):
             before, row = {}, None
         elif node:
@@ -61,12 +62,12 @@ def peek(name, *arguments):
     return found
 
 
-def lines(name, *arguments):
+def lines(name, *arguments, unit="ns"):
     """{function: {line: (self, total)}}"""
     found, function = {}, None
-    for line in pprof("-list", name, *arguments).splitlines():
+    for line in pprof("-list", name, *arguments, unit=unit).splitlines():
         begin = re.match(r"ROUTINE =+ (.*) in ", line)
-        each = re.match(r"\s*(\.|\d+)(?:ns)?\s+(\.|\d+)(?:ns)?\s+(\d+):", line)
+        each = re.match(r"\s*(\.|\d+)(?:ns|B)?\s+(\.|\d+)(?:ns|B)?\s+(\d+):", line)
         if begin:
             function = found.setdefault(begin[1], {})
         elif each and (each[1], each[2]) != (".", "."):
@@ -74,12 +75,12 @@ def lines(name, *arguments):
     return found
 
 
-def tags(*arguments):
+def tags(*arguments, unit="ns"):
     """{key: {value: amount}}"""
     found, key = {}, None
-    for line in pprof("-tags", *arguments).splitlines():
+    for line in pprof("-tags", *arguments, unit=unit).splitlines():
         begin = re.match(r" *(\S+): Total ", line)
-        each = re.match(r" *(\d+)(?:ns)? \([^)]*\): (.*)", line)
+        each = re.match(r" *(\d+)(?:ns|B)? \([^)]*\): (.*)", line)
         if begin:
             key = found.setdefault(begin[1], {})
         elif each:

@@ -43,21 +43,28 @@ def test_a_function_of_py_spy_is_one_row_whatever_its_lines(cprof, tmp_path):
     assert modules["libz.so.1.2.13"] == 30
 
 
-def test_what_py_spy_records_is_read(cprof, tmp_path):
+@pytest.mark.parametrize("format", ["raw", "speedscope"])
+def test_what_py_spy_records_is_read(cprof, tmp_path, format):
     spy = shutil.which("py-spy", path=os.environ.get("CPROF_TEST_TOOLS", "") + os.pathsep + os.environ["PATH"])
     if not spy:
         pytest.skip("no py-spy on this machine (pip install py-spy)")
     program = tmp_path / "busy.py"
     program.write_text("def inner():\n    return sum(i * i for i in range(2000))\n"
                        "def outer():\n    for _ in range(10 ** 9):\n        inner()\nouter()\n")
-    done = subprocess.run([spy, "record", "-r", "200", "-d", "2", "-f", "raw", "-o", tmp_path / "spy.txt", "--",
+    done = subprocess.run([spy, "record", "-r", "200", "-d", "1", "-f", format, "-o", tmp_path / "spy", "--",
                            sys.executable, program], capture_output=True, text=True, timeout=120)
-    if not (tmp_path / "spy.txt").exists():
+    if not (tmp_path / "spy").exists():
         pytest.skip(f"py-spy may not look at processes here: {done.stderr[-200:]}")
-    found = {row["name"]: row for row in rows(cprof, tmp_path / "spy.txt")}
+    found = {row["name"]: row for row in rows(cprof, tmp_path / "spy")}
     assert found["outer"]["frame_type"] == "cpython" and found["outer"]["file"].endswith("busy.py")
     assert 0 < found["inner"]["total"] <= found["outer"]["total"]
-    assert cprof("flame", tmp_path / "spy.txt", "-o", tmp_path / "spy.html").returncode == 0
+    text = (tmp_path / "spy").read_text()
+    if format == "raw":
+        expected = sum(int(line.rsplit(" ", 1)[1]) for line in text.splitlines())
+    else:
+        expected = round(1e9 * sum(sum(each["weights"]) for each in json.loads(text)["profiles"]))
+    assert sum(row["self"] for row in rows(cprof, tmp_path / "spy")) == pytest.approx(expected, abs=1000)
+    assert cprof("flame", tmp_path / "spy", "-o", tmp_path / "spy.html").returncode == 0
 
 
 # --- the OpenTelemetry eBPF profiler ---

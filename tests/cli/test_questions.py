@@ -66,7 +66,7 @@ def random_profile(path, seed, recursion=True):
 
 def test_expressions_mean_what_they_mean_to_pprof(cprof, tmp_path):
     chance, differ = random.Random(5), 0
-    for seed in range(6):
+    for seed in range(4):
         path = random_profile(tmp_path / f"{seed}.pb.gz", seed)
         assert rows(cprof, path) == pprof.top(path)
         for _ in range(20):
@@ -77,7 +77,7 @@ def test_expressions_mean_what_they_mean_to_pprof(cprof, tmp_path):
             expected = pprof.top(*theirs, path)
             assert rows(cprof, *own, path) == expected, asked
             differ += expected != {}
-    assert differ > 40
+    assert differ > 27
 
 
 @pytest.mark.parametrize("arguments, expected", [
