@@ -267,6 +267,25 @@ static bool take_place(struct named_frame *frame, const char *separator, size_t 
     return true;
 }
 
+/* "app.py:work:12" is that of Python's own sampling profiler. */
+static bool take_python(struct named_frame *frame)
+{
+    struct slice place = frame->name;
+    int64_t line;
+    if (!named_frame_take_line(&place, &line))
+        return false;
+    const char *colon = memrchr(place.text, ':', place.length);
+    if (colon == NULL)
+        return false;
+    const struct slice file = {place.text, (size_t)(colon - place.text)};
+    const struct slice name = slice_from(place, file.length + 1);
+    if (name.length == 0 || !(slice_ends(file, ".py") || slice_starts(file, "<frozen ")))
+        return false;
+    *frame = (struct named_frame){
+        .name = name, .file = file, .line = line, .type = CPROF_FRAME_CPYTHON};
+    return true;
+}
+
 /* "work (app.py:12)" and "crc32 (libz.so.1)" are py-spy's, "work - app.rb:12" rbspy's,
  * "read_[k]" is perf's and stands for the kernel. Any other name is just that. */
 static struct named_frame parse_frame(const char *name, size_t length)
@@ -274,7 +293,7 @@ static struct named_frame parse_frame(const char *name, size_t length)
     struct named_frame frame = {.name = {name, length}};
     if (slice_ends(frame.name, ")") && take_place(&frame, " (", 1, true))
         return frame;
-    if (take_place(&frame, " - ", 0, false))
+    if (take_place(&frame, " - ", 0, false) || take_python(&frame))
         return frame;
     if (length > 4 && slice_ends(frame.name, "_[k]")) {
         frame.name.length -= 4;

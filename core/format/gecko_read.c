@@ -24,6 +24,8 @@
 #include "format/refuse.h"
 
 #define MILLISECOND 1e6 /* nanoseconds */
+/* Milliseconds, in 2001: what says less is of a clock that began with the machine. */
+#define FIRST_START 1e12
 
 struct columns {
     int samples, wall, cpu, space; /* of the head; -1: there is none */
@@ -456,8 +458,9 @@ static int read_head(struct reader *r)
     TRY(add_column(r, !r->vernier, "wall", "nanoseconds", &r->columns.wall));
     TRY(add_column(r, cpu && r->cpu_unit > 0, "cpu", "nanoseconds", &r->columns.cpu));
     TRY(add_column(r, space, "space", "bytes", &r->columns.space));
-    int64_t start = nested_scaled(start_of(r, NESTED_ROOT), MILLISECOND);
-    header->time_ns = start > 0 && !r->vernier ? (uint64_t)start : 0;
+    const double start = start_of(r, NESTED_ROOT);
+    if (start >= FIRST_START && !r->vernier)
+        header->time_ns = (uint64_t)nested_scaled(start, MILLISECOND);
     if (r->last > r->first)
         header->duration_ns = (uint64_t)nested_scaled(r->last - r->first, MILLISECOND);
     return intake_begin(r->intake);

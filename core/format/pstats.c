@@ -7,6 +7,10 @@
  * where callers is a dict of the same tuples for each caller, or in files of profile a number
  * of calls. Seconds of cProfile's timer, which by default is the clock on the wall. There are
  * no stacks in it: call_graph.h tells what is made of that.
+ *
+ * Python's sampling profiler (`python -m profiling.sampling run --pstats`, 3.15) says so by a
+ * key without a function, ('__sampled__',). Its numbers of calls are of samples in which a
+ * function was on top, and in which it was at all; its lines are those that ran.
  */
 #include "format/pstats.h"
 
@@ -17,13 +21,14 @@
 
 #define NANOSECONDS 1e9
 
-enum { COLUMN_CALLS, COLUMN_WALL };
+enum { COLUMN_COUNT, COLUMN_WALL }; /* of calls or samples; of time */
 enum { PRIMITIVE_CALLS, CALLS, OWN_TIME, WHOLE_TIME, CALLERS, PARTS };
 
 struct reader {
     struct nested in;
     struct intake *intake;
     struct call_graph graph;
+    bool sampled;
 };
 
 bool pstats_detect(const unsigned char *data, size_t size)
@@ -46,7 +51,8 @@ static int read_function(struct reader *r, uint32_t key, uint32_t *function)
     struct named_frame frame = {.name = nested_text(&r->in, name),
                                 .file = nested_text(&r->in, file),
                                 .type = CPROF_FRAME_CPYTHON};
-    if (frame.name.text == NULL || !nested_integer(&r->in, line, &frame.start_line))
+    if (frame.name.text == NULL ||
+        !nested_integer(&r->in, line, r->sampled ? &frame.line : &frame.start_line))
         return refuse(r->intake->error, "a function is not of a file, a line and a name");
     if (slice_is(frame.file, "~"))
         frame.file.length = 0;
@@ -122,34 +128,52 @@ static int add_caller(struct reader *r, uint32_t function, uint32_t caller, uint
 static int read_entry(struct reader *r, uint32_t key, uint32_t value)
 {
     uint32_t parts[PARTS], function;
-    int64_t calls;
+    int64_t count;
     read_parts(r, value, parts);
     if (nested_kind(&r->in, parts[CALLERS]) != NESTED_MAP ||
-        !nested_integer(&r->in, parts[CALLS], &calls))
+        !nested_integer(&r->in, parts[r->sampled ? PRIMITIVE_CALLS : CALLS], &count))
         return refuse(r->intake->error, "a function has no times and callers");
     TRY(read_function(r, key, &function));
     int64_t *self = r->graph.functions[function].self;
-    self[COLUMN_CALLS] = clamp_add(self[COLUMN_CALLS], calls);
+    self[COLUMN_COUNT] = clamp_add(self[COLUMN_COUNT], count);
     self[COLUMN_WALL] = clamp_add(self[COLUMN_WALL], read_time(r, parts[OWN_TIME]));
     double all_calls = 0;
     TRY(for_each_caller(r, function, parts, &all_calls, count_caller));
     return for_each_caller(r, function, parts, &all_calls, add_caller);
 }
 
+static bool says_sampled(const struct reader *r, uint32_t key)
+{
+    struct slice word = nested_text(&r->in, nested_first(&r->in, key));
+    return nested_count(&r->in, key) == 1 && word.text != NULL && slice_is(word, "__sampled__");
+}
+
+/* Calls `each` with every key and its value, but for the one that is no function. */
+static int for_each_entry(struct reader *r,
+                          int (*each)(struct reader *r, uint32_t key, uint32_t value))
+{
+    for (uint32_t key = nested_first(&r->in, NESTED_ROOT); key != 0;) {
+        uint32_t value = nested_next(&r->in, NESTED_ROOT, key);
+        if (says_sampled(r, key))
+            r->sampled = true;
+        else if (each != NULL)
+            TRY(each(r, key, value));
+        key = value != 0 ? nested_next(&r->in, NESTED_ROOT, value) : 0;
+    }
+    return 0;
+}
+
 static int read_profile(struct reader *r)
 {
     struct profile *head = r->intake->head;
-    TRY(intake_column(r->intake, "calls", "count"));
+    TRY(for_each_entry(r, NULL)); /* that key stands last */
+    TRY(intake_column(r->intake, r->sampled ? "samples" : "calls", "count"));
     TRY(intake_column(r->intake, "wall", "nanoseconds"));
     profile_header(head)->default_type = profile_string(head, "wall");
     TRY(intake_begin(r->intake));
     r->graph.lead = COLUMN_WALL;
-    r->graph.stays[COLUMN_CALLS] = true;
-    for (uint32_t key = nested_first(&r->in, NESTED_ROOT); key != 0;) {
-        uint32_t value = nested_next(&r->in, NESTED_ROOT, key);
-        TRY(read_entry(r, key, value));
-        key = value != 0 ? nested_next(&r->in, NESTED_ROOT, value) : 0;
-    }
+    r->graph.stays[COLUMN_COUNT] = true;
+    TRY(for_each_entry(r, read_entry));
     return call_graph_add(&r->graph, r->intake);
 }
 

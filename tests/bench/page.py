@@ -15,6 +15,7 @@ the page's thread, and the heap after all of them. cprof is CPROF_COMMAND, or el
 
 import argparse
 import contextlib
+import math
 import os
 import pathlib
 import shutil
@@ -97,7 +98,13 @@ WATCH = """
 OURS = "document.body && document.body.dataset.ready === 'true'"
 SPEEDSCOPE = "document.title.includes(' - speedscope')"
 
-LEFT_HEAVY = "window.dispatchEvent(new KeyboardEvent('keypress', {key: '2'}))"
+LEFT_HEAVY = """
+    window.drawnAt = 0;
+    setTimeout(() => {
+        const start = performance.now();
+        window.dispatchEvent(new KeyboardEvent('keypress', {key: '2'}));
+        requestAnimationFrame(() => setTimeout(() => { window.drawnAt = performance.now() - start; }));
+    });"""
 
 
 @contextlib.contextmanager
@@ -130,7 +137,7 @@ def processes_cpu(root):
 
 
 def drawn_at(page, timeout=300):
-    """Milliseconds from the navigation to the frame that shows the profile, or None."""
+    """Milliseconds until the frame that shows what was asked for, or None."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         try:
@@ -156,7 +163,8 @@ def open_once(url, condition, then=None):
         figures = [shown, 1000 * (opened - before), heap(page) / 1e6]
         if then:
             before = processes_cpu(page.driver.pid)
-            figures.append(page.run_async(TIMED % then))
+            page.run(then)
+            figures.append(drawn_at(page) or math.nan)
             page.settle()
             figures.append(1000 * (processes_cpu(page.driver.pid) - before))
         return figures
@@ -173,6 +181,7 @@ def compare_opening(folder, name, speedscope, rounds):
         for _ in range(rounds):
             for way, (path, condition, then) in ways.items():
                 rows[way].append(open_once(f"{address}/{path.format(address)}", condition, then))
+                print(f"{name}: {way} took {rows[way][-1]}", file=sys.stderr, flush=True)
     for way, tries in rows.items():
         if None in tries:
             show(f"{name}: opens in {way}", "not within 300 s")

@@ -620,6 +620,53 @@ def test_a_broken_firefox_profile_gets_one_line(cprof, tmp_path):
         refused(cprof, write(tmp_path / "p", profile), why)
 
 
+# --- Python's own sampling profiler: python3.15 -m profiling.sampling run of app.py, which has
+# inner() called by outer(), and idle() ---
+
+SAMPLING = pathlib.Path(__file__).parent / "data" / "python3.15"
+OF_APP = {"<module>", "outer", "inner", "inner.<locals>.<genexpr>", "idle"}
+
+
+def test_what_python_samples_for_firefox_is_read(cprof):
+    path = SAMPLING / "firefox.json.gz"
+    with gzip.open(path) as file:
+        profile = json.load(file)
+    thread, = profile["threads"]
+    stacks, functions, names = thread["stackTable"], thread["frameTable"]["func"], profile["shared"]["stringArray"]
+    own = collections.Counter()
+    for stack in thread["samples"]["stack"]:
+        own[names[thread["funcTable"]["name"][functions[stacks["frame"][stack]]]]] += 1
+    found = {row["name"]: row for row in report(cprof, path, "--value", "samples")["rows"]}
+    assert {name: row["self"] for name, row in found.items() if row["self"]} == own
+    assert found["outer"]["file"] == "app.py" and found["outer"]["frame_type"] == "cpython"
+    assert OF_APP <= found.keys()
+
+
+def test_what_python_samples_as_pstats_is_read(cprof):
+    path = SAMPLING / "out.pstats"
+    stats = {key: value for key, value in marshal.loads(path.read_bytes()).items() if len(key) == 3}
+    times, counts = collections.Counter(), collections.Counter()
+    for (_, _, name), (samples, _, own, _, _) in stats.items():
+        times[name] += round(own * 1e9)
+        counts[name] += samples
+    assert {name: own for name, (own, _) in table(cprof, path).items()} == times and OF_APP <= times.keys()
+    assert {name: own for name, (own, _) in table(cprof, path, "--value", "samples").items()} == counts
+    lines = {(row["name"], row["line"]) for row in report(cprof, path, "--by", "line")["rows"]}
+    assert {(name, line) for _, line, name in stats} == lines
+
+
+def test_what_python_samples_as_collapsed_stacks_is_read(cprof):
+    path = SAMPLING / "collapsed.txt"
+    own = collections.Counter()
+    for line in path.read_text().splitlines():
+        stack, count = line.rsplit(" ", 1)
+        own[re.sub(r".*;[^;:]+:|:\d+$", "", stack)] += int(count)
+    rows = report(cprof, path)["rows"]
+    assert {row["name"]: row["self"] for row in rows if row["self"]} == own
+    assert {row["name"]: row["file"] for row in rows if row["frame_type"] == "cpython"} == {
+        **dict.fromkeys(OF_APP, "app.py"), **dict.fromkeys(("_run_module_as_main", "_run_code"), "<frozen runpy>")}
+
+
 # --- stackprof ---
 
 STACKPROF = {"version": 1.2, "mode": "wall", "interval": 1000, "samples": 10, "gc_samples": 0, "missed_samples": 0,
