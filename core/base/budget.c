@@ -1,5 +1,7 @@
 #include "base/budget.h"
 
+#include <stdint.h>
+
 void budget_init(struct budget *budget, size_t limit)
 {
     budget->limit = limit;
@@ -116,4 +118,24 @@ size_t budget_used(const struct budget *budget)
     size_t idle = atomic_load_explicit(&budget->idle, memory_order_relaxed);
     size_t used = atomic_load_explicit(&budget->used, memory_order_relaxed);
     return used > idle ? used - idle : 0;
+}
+
+/* SIZE_MAX: without a bound of its own. */
+static size_t own_left(const struct budget *budget, size_t used)
+{
+    if (budget->limit == 0)
+        return SIZE_MAX;
+    return budget->limit > used ? budget->limit - used : 0;
+}
+
+size_t budget_left(const struct budget *budget)
+{
+    if (budget == NULL)
+        return SIZE_MAX;
+    size_t used = atomic_load_explicit(&budget->used, memory_order_relaxed);
+    size_t own = own_left(budget, used);
+    size_t kept = budget->reserved > used ? budget->reserved - used : 0;
+    size_t others = budget_left(budget->whole);
+    size_t all = others < SIZE_MAX - kept ? others + kept : SIZE_MAX;
+    return own < all ? own : all;
 }

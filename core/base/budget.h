@@ -48,4 +48,7 @@ void budget_give(struct budget *budget, size_t bytes);
 /* What is drawn. */
 size_t budget_used(const struct budget *budget);
 
+/* What could be taken now, where nobody else does: SIZE_MAX for one without a bound. */
+size_t budget_left(const struct budget *budget);
+
 #endif

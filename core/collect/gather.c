@@ -455,12 +455,13 @@ struct profile *gather_close(struct gather *gather)
     return close_into(gather, gather->config.budget);
 }
 
+/* What can't wait draws from where more is left: a profile that is made in the last corner of
+ * the budget would have no room for a single stack. */
 struct profile *gather_cut(struct gather *gather)
 {
-    struct profile *closed = gather_close(gather);
-    return closed == NULL && gather->config.spare != NULL
-               ? close_into(gather, gather->config.spare)
-               : closed;
+    struct budget *budget = gather->config.budget, *spare = gather->config.spare;
+    bool spares = spare != NULL && budget_left(spare) > budget_left(budget);
+    return close_into(gather, spares ? spare : budget);
 }
 
 struct profile *gather_end(struct gather *gather)

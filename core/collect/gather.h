@@ -109,8 +109,8 @@ struct naming *gather_naming(struct gather *gather);
  * there is no memory for a fresh one: the old one goes on. */
 struct profile *gather_close(struct gather *gather);
 
-/* The same for what can't wait until there is memory: a fresh one may draw from what is spare.
- */
+/* The same for what can't wait until there is memory: the fresh one draws from what is spare
+ * where more is left of that. */
 struct profile *gather_cut(struct gather *gather);
 
 /* Ends the last interval, for which no memory is needed. Nothing may be added any more. */

@@ -408,12 +408,20 @@ void naming_rest(struct naming *naming)
     symbolizer_rest(naming->symbolizer);
 }
 
-bool naming_restart(struct naming *naming)
+/* A dictionary that had no room for a name is not given up while another one would have none
+ * either, as others take what it leaves: what is known stays known. */
+static bool restart_is_due(const struct naming *naming)
 {
     size_t held = profile_memory(naming->dictionary) +
                   (naming->native.capacity + naming->frames.capacity) * sizeof(struct entry);
     size_t limit = naming->budget->limit;
-    if (!naming->full && (limit == 0 || held <= limit / SHARE))
+    bool outgrown = limit != 0 && held > limit / SHARE;
+    return outgrown || (naming->full && budget_left(naming->budget) >= held);
+}
+
+bool naming_restart(struct naming *naming)
+{
+    if (!restart_is_due(naming))
         return false;
     naming->version++;
     table_free(&naming->native, naming->budget);

@@ -4,9 +4,10 @@
  *
  * What is known lies in a dictionary, a profile of its own without samples, which outlives
  * the profiles of the intervals: those take over the locations they need (gather.h). Belongs
- * to the collector's thread. When the dictionary has outgrown its share of the budget, or had
- * no room for a name, naming_restart() begins it afresh between two intervals; until then
- * what has no room is named "[overflow]".
+ * to the collector's thread. When the dictionary has outgrown its share of the budget,
+ * naming_restart() begins it afresh between two intervals; one that had no room for a name,
+ * once there is room for another of its size. Until then what has no room is named
+ * "[overflow]", and what is known keeps its name.
  */
 #ifndef CPROF_COLLECT_NAMING_H
 #define CPROF_COLLECT_NAMING_H

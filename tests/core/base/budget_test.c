@@ -136,6 +136,26 @@ static void a_share_has_its_first_bytes_reserved_and_draws_the_rest(void **state
     assert_int_equal(budget_used(&whole), 0);
 }
 
+static void what_is_left_of_a_share_is_its_reserve_and_what_the_whole_has(void **state)
+{
+    (void)state;
+    struct budget whole, share;
+    budget_init(&whole, 100);
+    budget_init_share(&share, &whole, 2);
+    assert_int_equal(budget_left(&share), 50);
+    budget_reserve(&share, 10);
+    assert_int_equal(budget_left(&whole), 90);
+    assert_true(budget_take(&whole, 85));
+    assert_int_equal(budget_left(&whole), 5);
+    assert_int_equal(budget_left(&share), 15);
+    assert_true(budget_take(&share, 12));
+    assert_int_equal(budget_left(&share), 3);
+    assert_int_equal(budget_left(&whole), 3);
+    budget_init(&whole, 0);
+    assert_true(budget_take(&whole, 1000));
+    assert_true(budget_left(&whole) == SIZE_MAX && budget_left(NULL) == SIZE_MAX);
+}
+
 /* Not NULL when more was taken than there is. */
 static void *take_and_give(void *budget)
 {
@@ -201,6 +221,7 @@ int main(void)
         cmocka_unit_test(what_is_reserved_is_there_when_all_else_is_taken),
         cmocka_unit_test(a_share_has_its_first_bytes_reserved_and_draws_the_rest),
         cmocka_unit_test(nothing_is_reserved_that_the_whole_has_not),
+        cmocka_unit_test(what_is_left_of_a_share_is_its_reserve_and_what_the_whole_has),
         cmocka_unit_test(threads_never_take_more_than_there_is),
         cmocka_unit_test(threads_that_share_a_reserve_leave_it_as_it_was),
     };

@@ -12,7 +12,7 @@
 
 #define DEPTH 100
 
-static struct budget budget;
+static struct budget budget, spare; /* the latter a share of the former, all reserved */
 static struct profile *model;
 static struct gather *gather;
 
@@ -50,10 +50,12 @@ static const struct source_set cpu_only = {.period[SOURCE_CPU] = 10000000,
 static void begin(size_t limit)
 {
     budget_init(&budget, limit);
+    budget_reserve_share(&spare, &budget, 16);
     model = profile_new(NULL);
     profile_add_value_type(model, 0, "samples", "count");
     profile_add_value_type(model, 0, "cpu", "nanoseconds");
     const struct gather_config config = {.budget = &budget,
+                                         .spare = &spare,
                                          .runtime = &runtime,
                                          .model = model,
                                          .sources = &cpu_only,
@@ -66,6 +68,7 @@ static void end(void)
 {
     gather_free(gather);
     profile_free(model);
+    budget_release_share(&spare);
     assert_int_equal(budget_used(&budget), 0);
 }
 
@@ -168,6 +171,74 @@ static void without_memory_every_sample_is_counted_on_the_overflow_stack(void **
     end();
 }
 
+/* All but `rest` bytes, as others do. Returns how much. */
+static size_t use_up(size_t rest)
+{
+    size_t taken = budget_left(&budget) - rest;
+    assert_true(budget_take(&budget, taken));
+    return taken;
+}
+
+/* How much others have given back by the time of the cut is a matter of luck. */
+static void a_cut_has_room_for_stacks_however_little_is_left(void **state)
+{
+    (void)state;
+    for (size_t rest = 0; rest < 32768; rest += 256) {
+        begin((size_t)8 << 20);
+        add_sample(1, DEPTH);
+        size_t taken = use_up(rest);
+        struct profile *before = gather_cut(gather);
+        assert_non_null(before);
+        add_sample(1, DEPTH);
+        struct profile *cut = gather_cut(gather);
+        assert_non_null(cut);
+        assert_int_equal(samples_in(cut, "code.1"), 1);
+        profile_free(before);
+        profile_free(cut);
+        budget_give(&budget, taken);
+        end();
+    }
+}
+
+/* Cuts, and others take at once what that has freed. Returns how much. */
+static size_t cut_and_use_up(void)
+{
+    profile_free(gather_cut(gather));
+    return use_up(0);
+}
+
+static int64_t running_in(const char *leaf)
+{
+    uint64_t interval;
+    return samples_in(gather_running(gather, &interval), leaf);
+}
+
+static void names_that_are_known_stay_where_there_is_no_memory_for_new_ones(void **state)
+{
+    enum { KNOWN = 200 };
+    (void)state;
+    begin((size_t)8 << 20);
+    for (uint64_t token = 0; token < KNOWN; token++)
+        add_sample(token, 1);
+    size_t taken = use_up(0);
+    taken += cut_and_use_up();
+    for (uint64_t token = KNOWN; running_in(PROFILE_OVERFLOW) == 0; token++)
+        add_sample(token, 1);
+    for (int interval = 0; interval < 3; interval++) {
+        taken += cut_and_use_up();
+        for (uint64_t token = 0; token < KNOWN; token++)
+            add_sample(token, 1);
+        assert_int_equal(running_in("code.199"), 1);
+        assert_int_equal(running_in(PROFILE_OVERFLOW), 0);
+    }
+    budget_give(&budget, taken);
+    /* With the memory back, new ones are named too. */
+    profile_free(gather_close(gather));
+    add_sample(1000000, 1);
+    assert_int_equal(running_in("code.1000000"), 1);
+    end();
+}
+
 static int64_t samples_labelled(const struct profile *p, const char *key, const char *value)
 {
     int64_t sum = 0;
@@ -265,6 +336,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_million_names_stay_within_the_limit_and_the_newest_are_right),
         cmocka_unit_test(without_memory_every_sample_is_counted_on_the_overflow_stack),
+        cmocka_unit_test(a_cut_has_room_for_stacks_however_little_is_left),
+        cmocka_unit_test(names_that_are_known_stay_where_there_is_no_memory_for_new_ones),
         cmocka_unit_test(label_sets_past_the_limit_of_an_interval_are_merged_and_counted),
         cmocka_unit_test(a_span_that_cannot_be_read_costs_the_link_and_not_the_sample),
         cmocka_unit_test(name_that_comes_later_is_given_to_the_next_sample_of_the_same_stack),
