@@ -378,17 +378,23 @@ def table_names(page):
 
 def test_one_kind_of_frame_is_coloured_by_package(page, tmp_path):
     paths = ["/usr/lib/python3/site-packages/django/core/x.py", "/usr/lib/python3/site-packages/django/y.py",
-             "/app/shop/cart.py", "/app/node_modules/@scope/pkg/index.js"]
+             "/app/services/checkout/shop/cart.py", "/app/node_modules/@scope/pkg/index.js"]
     profile = profiles.ProfileFile()
     for i, path in enumerate(paths):
         profile.add([profiles.python(f"f{i}", path, 1)], 10 - i)
     opened = page(profile.write(tmp_path / "packages.pb.gz"))
     legend = "return [...document.querySelectorAll('#legend li')].map((each) => each.textContent)"
-    assert opened.run(legend) == ["django", "/app/shop", "@scope/pkg"]
+    assert opened.run(legend) == ["django", "…/services/checkout/shop", "@scope/pkg"]
+    assert opened.run("return document.querySelectorAll('#legend li')[1].title") == "/app/services/checkout/shop"
     hues = opened.run("""const {graph, model} = window.page;
         return model.children(model.root).map((box) => /hsl\\((\\d+)/.exec(graph.look(box).fill)[1] | 0)""")
     assert abs(hues[0] - hues[1]) <= 18
     assert all(abs(a - b) > 30 for a, b in ((hues[0], hues[2]), (hues[0], hues[3]), (hues[2], hues[3])))
+    swatches = opened.run("""return [...document.querySelectorAll('#rows td .kind')].map((each) =>
+        [getComputedStyle(each, '::before').backgroundColor, each.textContent])""")
+    shown = opened.run("""return [...document.querySelectorAll('#legend li')].map((each) =>
+        getComputedStyle(each, '::before').backgroundColor)""")
+    assert [colour for colour, _ in sorted(swatches, key=lambda each: each[1])] == [shown[i] for i in (0, 0, 1, 2)]
     quiet(opened)
 
 

@@ -1,7 +1,8 @@
 /* Wires the parts of the page together. */
 
 const CRUMBS = 100;
-const LEGEND = 6; /* packages in it */
+const LEGEND = 6; /* packages in it, each of so many characters: */
+const PACKAGE = 24;
 
 /* Of the values that cprof itself has (core/profile/measures.c); others go by their type. */
 const VALUE_TITLES = {
@@ -196,7 +197,10 @@ class Page {
         };
         $("legend").replaceChildren(
             ...packages.length < 2 ? entries.map(([kind, {label}]) => item(`kind ${kind}`, label)) : packages.map((name) => {
-                const made = item("kind package", printable(name.replace(/[./:]+$/, "").slice(-24), 24) || "other");
+                const whole = name.replace(/[./:]+$/, "");
+                const end = whole.length > PACKAGE ? `…${whole.slice(1 - PACKAGE)}` : whole;
+                const made = item("kind package", printable(end) || "other");
+                made.title = printable(whole);
                 made.style.setProperty("--hue", model.packageHue(name));
                 return made;
             }));

@@ -174,6 +174,10 @@ class Table {
         cell.className = "name";
         const name = document.createElement("span");
         name.className = `kind ${grouping.kind(key)}`;
+        if (this.model.kinds.size === 1 && !this.model.comparison) { /* as in the graph */
+            name.classList.add("package");
+            name.style.setProperty("--hue", this.model.packageHue(grouping.package(key)));
+        }
         const place = document.createElement("small");
         place.textContent = shortPlace(grouping.place(key));
         /* Code without symbols is "module+0x123": what tells it apart is to be seen in a narrow
