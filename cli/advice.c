@@ -191,6 +191,22 @@ static int64_t looks_of(const struct asking *a, const struct profile_sample *sam
     return period > 1 && value > period ? value / period : 1;
 }
 
+static rule_set rule_named(const char *name)
+{
+    for (size_t i = 0; i < rule_count; i++)
+        if (strcmp(rules[i].name, name) == 0)
+            return (rule_set)1 << i;
+    return 0;
+}
+
+/* A sample is counted by the rule that says most about it. */
+static void leave_behind(struct match *match)
+{
+    for (size_t i = 0; match->rules >> i && i < rule_count; i++)
+        if (rules[i].behind && match->rules & rule_named(rules[i].behind))
+            match->rules &= ~((rule_set)1 << i);
+}
+
 static void count_matches(struct asking *a, const struct profile_sample *sample,
                           const struct match *match)
 {
@@ -231,6 +247,7 @@ static int count_samples(struct asking *a)
         a->any_span[sample.link] = true;
         match_stack(a, stack, depth, sample.link != 0, &match);
         match_labels(a, &sample, leaf, &match);
+        leave_behind(&match);
         count_matches(a, &sample, &match);
     }
     free(stack);

@@ -36,6 +36,19 @@ const struct rule rules[] = {
      "JSONArray@*/json/decoder.py|*_scan_once@*/json/scanner.py|"
      "py_encode_basestring*@*/json/encoder.py|*_iterencode*@*/json/encoder.py",
      .threshold = 0.03},
+    {"json", "JSON takes much of the time",
+     "Send less of it, keep what is encoded, or take a faster codec (orjson, msgspec, Oj).",
+     RULE_PYTHON | RULE_RUBY | RULE_NATIVE,
+     "*@*/json/encoder.py|*@*/json/decoder.py|*@*/json/__init__.py|*@*/simplejson/*|"
+     "*@*/orjson*.so|*@*/ujson*.so|JSON.generate|JSON.parse|JSON.dump|JSON.load|"
+     "JSON::Ext::*|JSON::Coder#*|*#to_json|Oj.dump|Oj.load",
+     PYTHON_IMPORT, .behind = "json-in-python", .threshold = 0.25},
+    {"pickle", "pickle or Marshal takes much of the time",
+     "Pass less between processes, or share it (shared_memory); keep what is encoded.",
+     RULE_PYTHON | RULE_RUBY | RULE_NATIVE,
+     "_pickle_*|*@*/_pickle*.so|*@*/multiprocessing/reduction.py|_Pickler.*@*/pickle.py|"
+     "_Unpickler.*@*/pickle.py|Marshal.dump|Marshal.load",
+     .behind = "pickle-in-python", .threshold = 0.2},
     {"pickle-in-python", "pickle's Python code runs instead of its C code",
      "Use pickle.Pickler as it is: a class that inherits from _Pickler is many times slower.",
      RULE_PYTHON, "_Pickler.*@*/pickle.py|_Unpickler.*@*/pickle.py", .threshold = 0.02},

@@ -43,6 +43,7 @@ struct rule {
     unsigned in;        /* of enum rule_frames */
     const char *frames; /* patterns; NULL: any stack */
     const char *excuse; /* patterns: fine below one of these; NULL: never */
+    const char *behind; /* a rule that says more: not what that counts; NULL: none does */
     bool in_request;    /* only in a span, or below what serves a request */
     enum rule_measure measure;
     const char *value;                   /* the column; NULL: CPU time */
