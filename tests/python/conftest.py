@@ -16,15 +16,8 @@ from pprof import Profile  # noqa: E402
 # Under one interpreter the tests of totals and of stress take their full time (run_all.py).
 LONG = bool(os.environ.get("CPROF_TEST_LONG"))
 
-# Burns CPU for so many seconds of it, in the function that is called `name`.
-BURN = '''
-import time
-def burn(seconds, clock=time.thread_time):
-    end = clock() + seconds
-    while clock() < end:
-        for _ in range(200):
-            pass
-'''
+# burn() for programs.
+BURN = (Path(__file__).parent / "burn.py").read_text()
 
 
 class Outcome:

@@ -4,11 +4,11 @@ import asyncio
 import inspect
 import os
 import threading
-import time
 
 import pytest
 
 import cprof
+from burn import burn
 from conftest import BURN
 from pprof import Profile
 
@@ -16,19 +16,13 @@ from pprof import Profile
 QUIET = {"PYTHONWARNINGS": "ignore"}  # 3.12 and newer warn of threads at fork
 
 
-def burn(seconds):
-    end = time.thread_time() + seconds
-    while time.thread_time() < end:
-        pass
-
-
 def first(seconds=0.1):
-    burn(seconds)
+    burn(seconds, looks=2 if cprof.is_running() else 0)
     return 1
 
 
 def second(seconds=0.1):
-    burn(seconds)
+    burn(seconds, looks=2 if cprof.is_running() else 0)
     return 2
 
 

@@ -65,7 +65,7 @@ with cprof.labels(a="b"): burn(0.4)
 def test_labels_for_every_request_are_right_when_there_are_many(execute):
     profile = execute(BURN + """
 import cprof
-def request(n): burn(0.001)
+def request(n): burn(0.001, looks=n % 10 == 0)
 for n in range(1500):
     with cprof.labels(n=n, twice=2 * n): request(n)
 """).profile
