@@ -571,6 +571,16 @@ def test_the_table_has_a_column_of_the_base_and_sorts_by_any(page):
     quiet(opened)
 
 
+def test_functions_are_seen_beside_their_numbers_on_a_phone(page):
+    opened = page()
+    opened.devtools("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=1, mobile=True)
+    opened.run("$('table-toggle').getAttribute('aria-pressed') === 'true' || $('table-toggle').click()")
+    opened.settle()
+    left = opened.run("return document.querySelector('#rows td.name').getBoundingClientRect().left")
+    opened.devtools("Emulation.clearDeviceMetricsOverride")
+    assert left + 80 <= 390
+
+
 def test_base_and_new_stand_side_by_side(page):
     opened = page()
     opened.click("beside")
