@@ -58,13 +58,19 @@ bool ring_half_full(const struct ring *ring)
     return head - tail > ring->size / 2;
 }
 
+static bool passes(uint64_t before, uint64_t after, size_t mark)
+{
+    return before <= mark && after > mark;
+}
+
 bool ring_commit(struct ring *ring, const struct record *record)
 {
     uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
     uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
     uint64_t next = advance(ring, head, record->size);
     atomic_store_explicit(&ring->head, next, memory_order_release);
-    return head - tail <= ring->size / 2 && next - tail > ring->size / 2;
+    return passes(head - tail, next - tail, ring->size / 4) ||
+           passes(head - tail, next - tail, ring->size / 2);
 }
 
 const struct record *ring_peek(const struct ring *ring)

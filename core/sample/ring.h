@@ -43,7 +43,8 @@ struct record *ring_reserve(struct ring *ring);
 size_t ring_room(const struct ring *ring);
 
 /* [handler] Publishes the reserved record, whose `size` is set by now. True when this one made
- * the ring half full: time to wake the collector. */
+ * the ring a quarter full, or half: time to wake the collector. The quarter has it ask for
+ * names that come later, so that they are there by the half, when samples wait no longer. */
 bool ring_commit(struct ring *ring, const struct record *record);
 
 /* [handler, collector] Is more than half of it in use? */

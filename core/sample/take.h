@@ -27,7 +27,7 @@ struct take_view {
     struct modules *modules;
     bool native;            /* keep native frames */
     uint16_t max_frames;    /* of each kind in one record */
-    _Atomic uint32_t *wake; /* posted when a ring is half full, and */
+    _Atomic uint32_t *wake; /* posted when a ring is filling, and */
     atomic_bool *unknown;   /* when this was false and code was met that no module covers */
     _Atomic size_t
         *copies; /* stacks that may still be copied until the collector allows more */
