@@ -27,7 +27,7 @@ const sum = (profile, type, name) => {
 
 test('buffers are counted by who allocates and who keeps them', async () => {
   const profile = await profileSource(PROGRAM, { args: ['--expose-gc'], env: { CPROF_TYPES: 'cpu,alloc,heap' } })
-  assert.deepStrictEqual(linesOf(profile.stderr), [])
+  assert.deepStrictEqual(linesOf(profile.stderr, profile), [])
   const near = (type, name, expected) => {
     const bytes = sum(profile, type, name)
     assert.ok(Math.abs(bytes / expected - 1) < 0.35, `${type} of ${name}: ${bytes / MIB} MiB`)

@@ -46,7 +46,7 @@ for (const [what, start] of Object.entries({
 })) {
   test(`${what} of a second copy is one line, and the first goes on alone`, async () => {
     const { profile, running, stderr } = await both(start)
-    const lines = linesOf(stderr)
+    const lines = linesOf(stderr, profile)
     assert.strictEqual(lines.length, 1, stderr)
     assert.match(lines[0], /^cprof: another copy of cprof, .*first\/node_modules\/cprof\/.*cprof\.node profiles this process already: load only one of them$/)
     assert.strictEqual(running, false)

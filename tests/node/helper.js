@@ -2,6 +2,7 @@
 
 // Runs programs under this Node in processes of their own, with and without cprof.
 
+const assert = require('node:assert')
 const { spawn, spawnSync } = require('node:child_process')
 const fs = require('node:fs')
 const os = require('node:os')
@@ -31,22 +32,35 @@ function run (args, { env = {}, seconds = 60 } = {}) {
   })
 }
 
-// What cprof said, but for what it says of stripped Nodes.
-const linesOf = stderr => stderr.split('\n')
-  .filter(line => line.startsWith('cprof:') && !line.startsWith('cprof: this node is stripped'))
-
-// npm pack, into the folder: one at a time, as it puts the core into the package's own folder meanwhile.
-function pack (binding) {
-  return spawnSync('flock', [binding, 'npm', 'pack', '--silent', '--pack-destination', folder],
-    { cwd: binding, encoding: 'utf8', env: { ...process.env, NODE_PATH: '' } })
+// What cprof said, but for what it says of stripped Nodes; and of samples that it had to drop, as it may
+// where it gets no CPU: with the run's one profile, which must count as many as the line says.
+function linesOf (stderr, profile) {
+  const lines = stderr.split('\n')
+    .filter(line => line.startsWith('cprof:') && !line.startsWith('cprof: this node is stripped'))
+  if (profile === undefined) return lines
+  const dropped = profile.metric('cprof.samples_dropped')
+  const told = lines.filter(line => line.includes('samples were dropped'))
+  assert.deepStrictEqual(told, dropped === 0 ? [] : [`cprof: ${dropped} samples were dropped: the buffers were full`])
+  return lines.filter(line => !told.includes(line))
 }
 
-// The body is run with `cprof` at hand, profiled from its first line on.
+// What npm packs; it is the same for all Nodes, and is kept for them if there is a folder to keep it in. One
+// at a time, as the core is put into the package's own folder meanwhile.
+function pack (binding) {
+  const kept = process.env.CPROF_TEST_PACKED || folder
+  const packed = spawnSync('flock', [binding, 'sh', '-c',
+    'cd "$0" && (ls ./*.tgz 2>/dev/null || npm pack --silent --pack-destination "$0" "$1")', kept, binding],
+  { encoding: 'utf8', env: { ...process.env, NODE_PATH: '' } })
+  assert.strictEqual(packed.status, 0, packed.stderr)
+  return path.join(kept, packed.stdout.trim().split('\n').at(-1))
+}
+
+// The body is run with `cprof` at hand, profiled from its first line on, in one interval.
 async function profileSource (source, { name = 'program.js', options = {}, ...rest } = {}) {
   const output = fresh('.pb.gz')
   const file = path.join(folder, `${++files}-${name}`)
   fs.writeFileSync(file, source)
-  const env = { CPROF_OUTPUT: output, CPROF_RATE: '1000', ...rest.env }
+  const env = { CPROF_OUTPUT: output, CPROF_RATE: '1000', CPROF_INTERVAL: '600', ...rest.env }
   const result = await run([...(rest.args ?? []), '-r', 'cprof/auto', file], { ...rest, env })
   if (result.code !== 0) throw new Error(`exit ${result.code} ${result.signal}\n${result.stderr}`)
   if (!fs.existsSync(output)) throw new Error(`no profile\n${result.stderr}`)

@@ -119,6 +119,14 @@ def prepare():
     return modules
 
 
+def prepare_package():
+    """The folder of what npm packs, which the first test packs that needs it."""
+    folder = WORK / "packed"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return str(folder)
+
+
 def prepare_native():
     """The addon that the tests call back from and hammer with, and what they hide symbols with, as
     variables; none of them without a compiler."""
@@ -224,7 +232,8 @@ def main():
         print("no Node to test with")
         return 1
     modules = prepare()
-    environment = {"NODE_PATH": f"{modules}:{prepare_packages()}", **prepare_native()}
+    environment = {"NODE_PATH": f"{modules}:{prepare_packages()}", "CPROF_TEST_PACKED": prepare_package(),
+                   **prepare_native()}
     with concurrent.futures.ThreadPoolExecutor(AT_A_TIME) as pool:
         results = list(pool.map(lambda found: test(*found, environment, options), nodes))
     # One after the other: CpuProfiler, the judge there, goes by the clock on the wall.

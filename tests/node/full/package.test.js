@@ -16,7 +16,7 @@ const call = (command, args, cwd, env = {}) =>
 let tarball
 
 function install (name, ...options) {
-  tarball ??= path.join(folder, pack(binding).stdout.trim().split('\n').at(-1))
+  tarball ??= pack(binding)
   const app = path.join(folder, name)
   fs.mkdirSync(app)
   fs.writeFileSync(path.join(app, 'package.json'), '{}')
