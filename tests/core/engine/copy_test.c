@@ -24,12 +24,12 @@ static void a_second_copy_says_so_and_harms_nothing(void **state)
 {
     (void)state;
     start(NULL, 100);
-    burn_seven(0.5);
+    double seven = burn_to_a_sample(burn_seven, 0.5);
     assert_int_equal(second_start(error, sizeof error), -EBUSY);
     assert_non_null(strstr(error, "another copy of cprof"));
-    burn_seven(0.5);
+    seven += burn_to_a_sample(burn_seven, 0.5);
     struct profile *p = stop_and_read();
-    assert_close(seconds_in(p, "burn_seven", NULL, NULL), 0.7, 0.06);
+    assert_close(seconds_in(p, "burn_seven", NULL, NULL), seven, 0.06);
     profile_free(p);
 }
 
@@ -49,9 +49,9 @@ static void after_one_has_stopped_the_other_may_start(void **state)
         assert_int_equal(second_start(error, sizeof error), 0);
         assert_int_equal(second_stop(), 0);
         start(NULL, 100);
-        burn_seven(0.3);
+        double seven = burn_to_a_sample(burn_seven, 0.3);
         struct profile *p = stop_and_read();
-        assert_close(seconds_in(p, "burn_seven", NULL, NULL), 0.21, 0.05);
+        assert_close(seconds_in(p, "burn_seven", NULL, NULL), seven, 0.05);
         profile_free(p);
     }
 }

@@ -102,18 +102,18 @@ static void a_second_start_joins_the_running_one(void **state)
     const struct cprof_options wrong = {.exporter = "nonsense"};
     const struct cprof_runtime runtime = {.name = "another"};
     start(NULL, 100);
-    burn_seven(0.5);
+    double seven = burn_to_a_sample(burn_seven, 0.5);
     assert_int_equal(cprof_start(&other, &runtime, error, sizeof error), CPROF_JOINED);
     assert_int_equal(cprof_start(&wrong, NULL, error, sizeof error), -EINVAL);
     assert_non_null(strstr(error, "nonsense"));
-    burn_seven(0.5);
+    seven += burn_to_a_sample(burn_seven, 0.5);
     struct profile *p = stop_and_read(); /* for one of two: written, and it goes on */
-    assert_close(seconds_in(p, "burn_seven", NULL, NULL), 0.7, 0.06);
+    assert_close(seconds_in(p, "burn_seven", NULL, NULL), seven, 0.06);
     profile_free(p);
     assert_true(cprof_is_running());
-    burn_seven(0.5);
+    seven += burn_to_a_sample(burn_seven, 0.5);
     p = stop_and_read();
-    assert_close(seconds_in(p, "burn_seven", NULL, NULL), 1.05, 0.07);
+    assert_close(seconds_in(p, "burn_seven", NULL, NULL), seven, 0.07);
     profile_free(p);
     assert_false(cprof_is_running());
 }
@@ -123,13 +123,13 @@ static void the_end_of_a_program_stops_what_was_started_twice(void **state)
     (void)state;
     start(NULL, 100);
     assert_int_equal(cprof_start(NULL, NULL, error, sizeof error), CPROF_JOINED);
-    burn_seven(1.0);
+    double seven = burn_to_a_sample(burn_seven, 1.0);
     assert_int_equal(cprof_end(60), 0);
     assert_false(cprof_is_running());
     assert_int_equal(cprof_end(60), -ENOENT);
     struct profile *p = format_read_file(output, error);
     assert_non_null(p);
-    assert_close(seconds_in(p, "burn_seven", NULL, NULL), 0.7, 0.06);
+    assert_close(seconds_in(p, "burn_seven", NULL, NULL), seven, 0.06);
     profile_free(p);
 }
 
@@ -158,13 +158,22 @@ static void a_stack_too_deep_keeps_its_leaves_under_a_truncated_root(void **stat
 }
 
 /* A pretended interpreter: fake_loop() runs "program", which calls "function". */
-NEVER_INLINED static void fake_loop(double seconds)
+NEVER_INLINED static double fake_loop(double seconds)
 {
-    burn_seven(seconds / 0.7);
+    double spent = burn_seven(seconds / 0.7);
     sink++;
+    return spent;
 }
 
 static _Atomic bool in_loop;
+
+static double loop_to_a_sample(double seconds)
+{
+    in_loop = true;
+    double spent = burn_to_a_sample(fake_loop, seconds);
+    in_loop = false;
+    return spent;
+}
 
 static size_t fake_walk(const struct cprof_interrupted *thread, struct cprof_frame *frames,
                         size_t capacity, bool *complete)
@@ -235,15 +244,13 @@ static void interpreted_frames_replace_the_loop(void **state)
     (void)state;
     setenv("CPROF_LABELS", "region=eu,team=a", 1);
     start(&fake, 100);
-    in_loop = true;
-    fake_loop(0.5);
-    in_loop = false;
+    double spent = loop_to_a_sample(0.5);
     struct profile *p = stop_and_read();
     unsetenv("CPROF_LABELS");
-    assert_close(seconds_in(p, "function", NULL, NULL), 0.5, 0.06);
-    assert_close(seconds_in(p, "function", "endpoint", "/users"), 0.5, 0.06);
-    assert_close(seconds_in(p, NULL, "region", "from the request"), 0.5, 0.06);
-    assert_close(seconds_in(p, NULL, "team", "a"), 0.5, 0.08);
+    assert_close(seconds_in(p, "function", NULL, NULL), spent, 0.06);
+    assert_close(seconds_in(p, "function", "endpoint", "/users"), spent, 0.06);
+    assert_close(seconds_in(p, NULL, "region", "from the request"), spent, 0.06);
+    assert_close(seconds_in(p, NULL, "team", "a"), spent, 0.08);
     assert_true(seconds_in(p, "fake_loop", NULL, NULL) == 0);
     for (size_t i = 0; i < profile_sample_count(p); i++) {
         const struct profile_sample sample = profile_get_sample(p, i);
@@ -257,15 +264,16 @@ static void interpreted_frames_replace_the_loop(void **state)
 }
 
 /* Not a function of its own in the machine's code, but one in DWARF's eyes. */
-__attribute__((always_inline)) static inline void inlined_helper(double seconds)
+__attribute__((always_inline)) static inline double inlined_helper(double seconds)
 {
-    burn_until(CLOCK_THREAD_CPUTIME_ID, seconds);
+    return burn_until(CLOCK_THREAD_CPUTIME_ID, seconds);
 }
 
-NEVER_INLINED static void has_a_helper_inlined(double seconds)
+NEVER_INLINED static double has_a_helper_inlined(double seconds)
 {
-    inlined_helper(seconds);
+    double spent = inlined_helper(seconds);
     sink++;
+    return spent;
 }
 
 static enum cprof_role helper_role(const char *symbol, const char *module)
@@ -281,15 +289,15 @@ static void plumbing_is_not_shown_where_it_is_inlined(void **state)
     struct cprof_runtime plain = {.name = "fake"},
                          knowing = {.name = "fake", .role = helper_role};
     start(&plain, 100);
-    has_a_helper_inlined(0.3);
+    double spent = burn_to_a_sample(has_a_helper_inlined, 0.3);
     struct profile *p = stop_and_read();
-    assert_close(seconds_in(p, "inlined_helper", NULL, NULL), 0.3, 0.05);
+    assert_close(seconds_in(p, "inlined_helper", NULL, NULL), spent, 0.05);
     profile_free(p);
     start(&knowing, 100);
-    has_a_helper_inlined(0.3);
+    spent = burn_to_a_sample(has_a_helper_inlined, 0.3);
     p = stop_and_read();
     assert_true(seconds_in(p, "inlined_helper", NULL, NULL) == 0);
-    assert_close(seconds_in(p, "has_a_helper_inlined", NULL, NULL), 0.3, 0.05);
+    assert_close(seconds_in(p, "has_a_helper_inlined", NULL, NULL), spent, 0.05);
     profile_free(p);
 }
 
@@ -321,13 +329,11 @@ static void names_that_come_later_are_waited_for(void **state)
     for (asked_early = false; !asked_early;) { /* or the collector did not get to ask before */
         names_come = clock_ns(CLOCK_MONOTONIC) + NS_PER_SECOND / 2;
         start(&slow, 100);
-        in_loop = true;
-        fake_loop(0.6);
-        in_loop = false;
+        double spent = loop_to_a_sample(0.6);
         struct cprof_stats stats;
         struct profile *p = stop_and_read();
         cprof_stats(&stats);
-        assert_close(seconds_in(p, "function", NULL, NULL), 0.6, 0.06);
+        assert_close(seconds_in(p, "function", NULL, NULL), spent, 0.06);
         assert_true(seconds_in(p, "[unknown]", NULL, NULL) == 0);
         assert_int_equal(stats.samples_failed, 0);
         profile_free(p);
@@ -346,14 +352,12 @@ static void a_block_has_what_ran_in_it_with_names_or_without(void **state)
     uint64_t capture;
     start(&slow, 100);
     assert_int_equal(cprof_capture_begin(&block, &slow, &capture, error, 256), CPROF_JOINED);
-    in_loop = true;
-    fake_loop(0.5);
-    in_loop = false;
+    double spent = loop_to_a_sample(0.5);
     assert_int_equal(cprof_capture_end(capture, 60, error, 256), 0);
     profile_free(stop_and_read());
     struct profile *p = format_read_file(path, error);
     assert_non_null(p);
-    assert_close(seconds_in(p, "[unknown]", NULL, NULL), 0.5, 0.06);
+    assert_close(seconds_in(p, "[unknown]", NULL, NULL), spent, 0.06);
     profile_free(p);
 }
 
@@ -364,14 +368,12 @@ static void names_that_never_come_are_given_up(void **state)
     slow.resolve = resolve_when_named;
     named = false;
     start(&slow, 100);
-    in_loop = true;
-    fake_loop(0.3);
-    in_loop = false;
+    double spent = loop_to_a_sample(0.3);
     struct cprof_stats stats;
     struct profile *p = stop_and_read();
     cprof_stats(&stats);
-    assert_close(seconds_in(p, "[unknown]", NULL, NULL), 0.3, 0.05);
-    assert_close((double)stats.samples_failed, 30, 5);
+    assert_close(seconds_in(p, "[unknown]", NULL, NULL), spent, 0.05);
+    assert_close((double)stats.samples_failed, spent * 100, 5);
     assert_int_equal(stats.samples_dropped, 0);
     profile_free(p);
 }
@@ -418,11 +420,9 @@ static void a_loop_without_a_symbol_is_told_by_its_address(void **state)
     stripped.role = NULL;
     stripped.role_at = loop_at;
     start(&stripped, 100);
-    in_loop = true;
-    fake_loop(0.3);
-    in_loop = false;
+    double spent = loop_to_a_sample(0.3);
     struct profile *p = stop_and_read();
-    assert_close(seconds_in(p, "function", NULL, NULL), 0.3, 0.05);
+    assert_close(seconds_in(p, "function", NULL, NULL), spent, 0.05);
     assert_true(seconds_in(p, "fake_loop", NULL, NULL) == 0);
     profile_free(p);
 }

@@ -3,11 +3,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "format/format.h"
 #include "rest.h"
+#include "sample/by_tid.h"
+
+#define LONGEST_WAIT 0.5 /* seconds of CPU time, for a sample */
 
 char directory[32] = "/tmp/cprof-engine-XXXXXX";
 char output[96], error[256];
@@ -37,24 +41,41 @@ int fresh_output(void **state)
 
 /* ---- work ---- */
 
-void burn_until(clockid_t clock, double seconds)
+double burn_until(clockid_t clock, double seconds)
 {
-    uint64_t end = clock_ns(clock) + (uint64_t)(seconds * 1e9);
-    while (clock_ns(clock) < end)
+    uint64_t began = clock_ns(clock), now = began;
+    uint64_t end = began + (uint64_t)(seconds * 1e9);
+    for (; now < end; now = clock_ns(clock))
         for (int i = 0; i < 5000; i++)
             sink += (uint64_t)i;
+    return (double)(now - began) / 1e9;
 }
 
-NEVER_INLINED void burn_seven(double seconds)
+NEVER_INLINED double burn_seven(double seconds)
 {
-    burn_until(CLOCK_THREAD_CPUTIME_ID, 0.7 * seconds);
+    double spent = burn_until(CLOCK_THREAD_CPUTIME_ID, 0.7 * seconds);
     sink++;
+    return spent;
 }
 
-NEVER_INLINED void burn_three(double seconds)
+NEVER_INLINED double burn_three(double seconds)
 {
-    burn_until(CLOCK_THREAD_CPUTIME_ID, 0.3 * seconds);
+    double spent = burn_until(CLOCK_THREAD_CPUTIME_ID, 0.3 * seconds);
     sink++;
+    return spent;
+}
+
+double burn_to_a_sample(double (*burn)(double seconds), double seconds)
+{
+    uint64_t began = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    double spent = burn(seconds);
+    const struct thread *self = by_tid_find((pid_t)syscall(SYS_gettid));
+    uint64_t seen = self != NULL ? thread_expiries(self) : 0;
+    while (self != NULL && thread_expiries(self) == seen && spent < seconds + LONGEST_WAIT) {
+        burn(0.002);
+        spent = (double)(clock_ns(CLOCK_THREAD_CPUTIME_ID) - began) / 1e9;
+    }
+    return spent;
 }
 
 double cpu_seconds(void)

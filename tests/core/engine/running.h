@@ -42,10 +42,16 @@ int fresh_output(void **state);
 /* Written after calls, or they would be tail calls. */
 extern volatile uint64_t sink;
 
-void burn_until(clockid_t clock, double seconds);
+/* All return the seconds that passed of that clock: a busy machine takes a while to let go. */
+double burn_until(clockid_t clock, double seconds);
 /* Seven, three tenths of these seconds of the thread's CPU time. */
-void burn_seven(double seconds);
-void burn_three(double seconds);
+double burn_seven(double seconds);
+double burn_three(double seconds);
+
+/* Burns like that, and on until the calling thread has been sampled, so that all of it counts
+ * there and no part where the thread is next: the kernel samples at its ticks only, of which
+ * other programs can take a dozen in a row. Not for long where no sample comes. */
+double burn_to_a_sample(double (*burn)(double seconds), double seconds);
 
 /* The process's CPU time without that of cprof's own threads, which are not sampled. */
 double cpu_seconds(void);
