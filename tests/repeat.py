@@ -1,8 +1,9 @@
-"""A plugin for pytest (-p repeat)."""
+"""A plugin for pytest (-p repeat): second tries, each of which runs alone."""
 
 import re
 
 from _pytest.runner import runtestprotocol
+from gates import room
 
 TRIES = 3
 # What no busy machine explains: one is enough.
@@ -13,15 +14,17 @@ tried_again = []
 
 def pytest_runtest_protocol(item, nextitem):
     """Tests of shares and totals rest on the kernel's timer ticks, of which a busy machine can
-    rob a thread for a while: a failure has to repeat itself, as often as there are tries."""
+    rob a thread for a while: a failure has to repeat itself alone, as often as there are tries."""
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-    reports = runtestprotocol(item, nextitem=nextitem, log=False)
+    with room(alone=False):
+        reports = runtestprotocol(item, nextitem=nextitem, log=False)
     for _ in range(TRIES - 1):
         failed = [report for report in reports if report.failed]
         if failed and not any(CRASH.search(str(report.longrepr)) for report in failed):
             tried_again.append(f"{item.nodeid}: {reason(failed[0])}")
             item._initrequest()
-            reports = runtestprotocol(item, nextitem=nextitem, log=False)
+            with room(alone=True):
+                reports = runtestprotocol(item, nextitem=nextitem, log=False)
     for report in reports:
         item.ihook.pytest_runtest_logreport(report=report)
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)

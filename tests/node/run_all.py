@@ -174,50 +174,58 @@ def may_be_noise(failure):
     return failure is not None and not CRASH.search(f"{failure.get('message')} {failure.text}")
 
 
-def repeat_failures(suite, node, environment, report, files):
-    """Shares and totals rest on the kernel's timer ticks, of which a busy machine can rob a thread
-    for a while: a failure has to repeat itself, as often as there are tries."""
-    failed = [case for case in suite if may_be_noise(case.find("failure"))]
-    if not failed:
-        return
-    names = [re.sub(r"[^\w ]", ".", case.get("name")) for case in failed]
-    again = run_tests(node, environment, report, files,
-                      *(f"--test-name-pattern=^{name}$" for name in names))
-    passed = {case.get("name") for case in ([] if again is None else again) if len(case) == 0}
-    for case in failed:
-        text = case.find("failure").get("message", "").partition("\n")[0]
-        print(f"  tried again: {case.get('name')}: {text}", flush=True)
-        if case.get("name") in passed:
-            case.remove(case.find("failure"))
-    suite.set("failures", str(sum(case.find("failure") is not None for case in suite)))
-    ET.ElementTree(suite).write(report)
+class Run:
+    """The tests of one Node, or those of a folder below, and what became of them."""
 
+    def __init__(self, node, version, environment, part="."):
+        self.node = node
+        self.name = version if part == "." else f"{version}-{part}"
+        stress = os.environ.get("CPROF_STRESS_SECONDS",
+                                "60" if version.startswith(LONG_STRESS) else "6")
+        self.environment = {**environment, "CPROF_STRESS_SECONDS": stress}
+        self.part = part
+        self.report = WORK / f"{self.name}.xml"
 
-def test(node, version, environment, options, part="."):
-    """True when every test passed."""
-    name = version if part == "." else f"{version}-{part}"
-    report = WORK / f"{name}.xml"
-    stress = os.environ.get("CPROF_STRESS_SECONDS",
-                            "60" if version.startswith(LONG_STRESS) else "6")
-    environment = {**environment, "CPROF_STRESS_SECONDS": stress}
-    files = sorted((HERE / part).glob(f"{options.only}.test.js"))
-    suite = run_tests(node, environment, report, files)
-    if suite is None:
-        return False
-    for _ in range(TRIES - 1):
-        if suite.get("failures") != "0":
-            repeat_failures(suite, node, environment, report, files)
-    counts = {key: int(suite.get(key)) for key in ("tests", "failures", "skipped")}
-    print(f"Node {name}: {counts['tests']} tests, {counts['failures']} failed, "
-          f"{counts['skipped']} skipped", flush=True)
-    for case in suite:
-        for outcome in case:
-            text = outcome.get("message", "").splitlines() or [""]
-            print(f"  {outcome.tag}: {case.get('name')}: {text[0]}", flush=True)
-    if options.reports:
-        options.reports.mkdir(parents=True, exist_ok=True)
-        shutil.copy(report, options.reports / f"node-{name}.xml")
-    return counts["failures"] == 0 and counts["tests"] > 0
+    def begin(self, options):
+        self.files = sorted((HERE / self.part).glob(f"{options.only}.test.js"))
+        self.suite = run_tests(self.node, self.environment, self.report, self.files)
+        return self
+
+    def repeat_failures(self):
+        """Shares and totals rest on the kernel's timer ticks, of which a busy machine can rob a
+        thread for a while: a failure has to repeat itself alone, as often as there are tries."""
+        failed = [case for case in self.suite if may_be_noise(case.find("failure"))]
+        if not failed:
+            return
+        names = [re.sub(r"[^\w ]", ".", case.get("name")) for case in failed]
+        again = run_tests(self.node, self.environment, self.report, self.files,
+                          *(f"--test-name-pattern=^{name}$" for name in names))
+        passed = {case.get("name") for case in ([] if again is None else again) if len(case) == 0}
+        for case in failed:
+            text = case.find("failure").get("message", "").partition("\n")[0]
+            print(f"  tried again: {self.name}: {case.get('name')}: {text}", flush=True)
+            if case.get("name") in passed:
+                case.remove(case.find("failure"))
+        self.suite.set("failures", str(sum(case.find("failure") is not None for case in self.suite)))
+        ET.ElementTree(self.suite).write(self.report)
+
+    def end(self, options):
+        """True when every test passed."""
+        if self.suite is None:
+            return False
+        for _ in range(TRIES - 1):
+            self.repeat_failures()
+        counts = {key: int(self.suite.get(key)) for key in ("tests", "failures", "skipped")}
+        print(f"Node {self.name}: {counts['tests']} tests, {counts['failures']} failed, "
+              f"{counts['skipped']} skipped", flush=True)
+        for case in self.suite:
+            for outcome in case:
+                text = outcome.get("message", "").splitlines() or [""]
+                print(f"  {outcome.tag}: {case.get('name')}: {text[0]}", flush=True)
+        if options.reports:
+            options.reports.mkdir(parents=True, exist_ok=True)
+            shutil.copy(self.report, options.reports / f"node-{self.name}.xml")
+        return counts["failures"] == 0 and counts["tests"] > 0
 
 
 def main():
@@ -235,10 +243,11 @@ def main():
     environment = {"NODE_PATH": f"{modules}:{prepare_packages()}", "CPROF_TEST_PACKED": prepare_package(),
                    **prepare_native()}
     with concurrent.futures.ThreadPoolExecutor(AT_A_TIME) as pool:
-        results = list(pool.map(lambda found: test(*found, environment, options), nodes))
+        runs = list(pool.map(lambda found: Run(*found, environment).begin(options), nodes))
     # One after the other: CpuProfiler, the judge there, goes by the clock on the wall.
-    results += [test(*found, environment, options, "full") for found in nodes
-                if found[1].startswith(FULL) and options.only == "*"]
+    runs += [Run(*found, environment, "full").begin(options) for found in nodes
+             if found[1].startswith(FULL) and options.only == "*"]
+    results = [run.end(options) for run in runs]
     return 0 if all(results) else 1
 
 

@@ -25,9 +25,13 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+from gates import gates, room  # noqa: E402
+
 BINDING = HERE.parent.parent / "bindings" / "python"
 # Modules of other tests that these use as well.
-SHARED = (HERE.parent / "core" / "context" / "reader.py", HERE.parent / "repeat.py")
+SHARED = [HERE.parent / name for name in ("core/context/reader.py", "repeat.py", "gates.py")]
+GATES = gates()
 SUPPORTED = re.compile(r"3\.1[0-5]$")
 WORK = Path(os.environ.get("CPROF_TEST_WORK", "/tmp/cprof-test-python"))
 # What wheels may be made for that run here.
@@ -239,7 +243,7 @@ def test(python, options):
     environment = {**os.environ, **({"CPROF_TEST_LONG": "1"} if isinstance(python, System) else {})}
     with tempfile.TemporaryFile("w+") as log:
         code = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT,
-                              env=environment, **keywords).returncode
+                              env=environment, pass_fds=GATES, **keywords).returncode
         log.seek(0)
         text = log.read()
     if not python.report.exists():
@@ -292,7 +296,7 @@ def main():
     building = threading.Lock()  # they share a folder
 
     def prepare_and_test(python):
-        with building:
+        with building, room(alone=False):
             ready = prepare(python, options)
         return test(python, options) if ready else ready is None
 

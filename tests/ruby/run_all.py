@@ -16,8 +16,12 @@ import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+from gates import gates, room  # noqa: E402
+
 ROOT = HERE.parent.parent
 BINDING = ROOT / "bindings" / "ruby"
+GATES = gates()
 AT_A_TIME = 2  # Rubies; much of a test is waiting
 TESTS = ("api", "build", "frames", "prebuilt", "process", "puma", "rack", "spans", "stress", "waiting")
 
@@ -43,7 +47,7 @@ class Ruby:
         prefix = ["unshare", "--mount", "sh", "-c", IN_ROOT, str(self.root)] if self.root else []
         words = [f"{key}={value}" for key, value in environment.items()]
         return subprocess.run([*prefix, "env", *words, *map(str, command)], check=False, text=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+                              pass_fds=GATES, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
     def missing(self):
         """Why this Ruby can't be tested, or None."""
@@ -134,7 +138,9 @@ def run_tests(ruby, reports, gem, platform_gem, only):
         return True
     seen, inside = prepare(ruby, gem, platform_gem)
     try:
-        if not install(ruby, inside):
+        with room(alone=False):
+            installed = install(ruby, inside)
+        if not installed:
             write_single(reports, ruby.name, "failure", "gem install failed")
             return False
         passed = True

@@ -209,7 +209,8 @@ static void a_thread_whose_samples_come_keeps_its_timer(void **state)
     sigemptyset(&set);
     sigaddset(&set, SIGNAL);
     threads_scan(false);
-    record_of(getpid())->due_ns -= (int64_t)NS_PER_SECOND; /* a sanitizer's blocks all signals */
+    record_of(getpid())->due_ns -=
+        (int64_t)NS_PER_SECOND; /* a sanitizer's blocks all signals */
     for (int look = 0; look < 5; look++) {
         burn(0.03);
         pthread_sigmask(SIG_BLOCK, &set, NULL);
