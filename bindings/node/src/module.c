@@ -5,7 +5,6 @@
  */
 #include <dlfcn.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +23,7 @@
 #include "isolate.h"
 #include "layout.h"
 #include "names.h"
+#include "quiet.h"
 #include "script.h"
 #include "v8_sample.h"
 #include "walk.h"
@@ -612,16 +612,14 @@ static size_t follow_caller(struct isolate *isolate, const uintptr_t *stack,
 {
     enum { DISTANCE = 1024, KNOWN = 4 };
     size_t found = 0;
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
+    uint64_t before = quiet_begin();
     for (size_t i = 0;
          i < DISTANCE && found < KNOWN && (uintptr_t)&stack[i + 2] < isolate->stack_high; i++) {
         const struct cprof_registers at = {
             .pc = stack[i + 1], .fp = stack[i], .sp = (uintptr_t)&stack[i + 2]};
         found = follow(isolate, at, frames); /* and not remnants of earlier calls */
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    quiet_end(before);
     return found;
 }
 

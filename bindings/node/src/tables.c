@@ -1,12 +1,11 @@
 #include "tables.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "isolate.h"
 #include "isolate_list.h"
+#include "quiet.h"
 #include "room.h"
 
 enum {
@@ -125,17 +124,15 @@ void tables_grow(struct isolate *isolate)
 {
     bool seen = isolate->seen_used > isolate->seen_slots / 2;
     bool pending = isolate->pending_most > isolate->pending_max / 2;
-    sigset_t all, before;
     isolate->pending_most = 0;
     if (!seen && !pending)
         return;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
+    uint64_t before = quiet_begin();
     if (seen)
         grow_seen(isolate);
     if (pending)
         grow_pending(isolate);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    quiet_end(before);
 }
 
 bool tables_make(struct isolate *isolate)
