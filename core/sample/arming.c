@@ -62,18 +62,23 @@ static FILE *open_task(pid_t tid, const char *name)
     return fopen(path, "re");
 }
 
-/* Has the thread our signal in its mask? */
+/* Has the thread our signal in its mask, or is the mask not to be believed? It is open to
+ * another one that is pending when it waits for that, and has no processor yet to end it. */
 static bool masks_signal(pid_t tid)
 {
     char line[64];
-    uint64_t mask = 0; /* signal 1 is the last bit */
+    uint64_t mask = 0, pending = 0, ours = UINT64_C(1) << (arming.signal - 1);
     FILE *status = open_task(tid, "status");
-    while (status != NULL && fgets(line, sizeof line, status) != NULL)
+    while (status != NULL && fgets(line, sizeof line, status) != NULL) {
         if (strncmp(line, "SigBlk:", strlen("SigBlk:")) == 0)
             mask = strtoull(line + strlen("SigBlk:"), NULL, 16);
+        else if (strncmp(line, "SigPnd:", strlen("SigPnd:")) == 0 ||
+                 strncmp(line, "ShdPnd:", strlen("ShdPnd:")) == 0)
+            pending |= strtoull(line + strlen("SigPnd:"), NULL, 16);
+    }
     if (status != NULL)
         fclose(status);
-    return mask >> (arming.signal - 1) & 1;
+    return (mask & ours) != 0 || (pending & ~mask & ~ours) != 0;
 }
 
 /* Meanwhile the kernel takes what is waited for out of the mask. */
@@ -88,10 +93,17 @@ static bool waits_for_signals(pid_t tid)
     return strtol(line, NULL, 10) == SYS_rt_sigtimedwait;
 }
 
+/* One that was still waiting when its mask was read may wait no more at the next look; but then
+ * it has its mask back. */
+static bool is_open_to_signal(pid_t tid)
+{
+    return !masks_signal(tid) && !waits_for_signals(tid) && !masks_signal(tid);
+}
+
 /* One look, which thread->masked counts. */
 static bool blocks_signal(struct thread *thread)
 {
-    if (!masks_signal(thread->tid) && !waits_for_signals(thread->tid))
+    if (is_open_to_signal(thread->tid))
         thread->masked = 0;
     else if (thread->masked < 2)
         thread->masked++;
