@@ -196,6 +196,7 @@ kept = keep()
 time.sleep(0.6)
 child = os.fork()
 if child == 0:
+    while not cprof.stats()["resident_bytes"]: time.sleep(0.01)  # a child starts once it has lived for a while
     del kept[:2000]
     more = child_keeps()
     time.sleep(0.3)

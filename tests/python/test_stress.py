@@ -4,7 +4,7 @@ import os
 
 from conftest import LONG
 
-SECONDS = float(os.environ.get("CPROF_STRESS_SECONDS", "60" if LONG else "8"))
+SECONDS = float(os.environ.get("CPROF_STRESS_SECONDS", "30" if LONG else "8"))
 
 CHURN = """
 import asyncio, ctypes, functools, gc, os, sys, threading, time, zlib
