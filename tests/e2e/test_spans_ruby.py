@@ -129,7 +129,7 @@ def test_samples_outside_of_spans_carry_none(received):
 
 def test_requests_of_work_1_2_4_have_shares_of_1_2_4(received):
     spans, samples = received
-    kinds = {link: 2 ** (int(name.rpartition("_")[2]) % 3) for name, link in spans.items()}
+    kinds = {link: 2 ** (int(name.rpartition("_")[2]) * 3 // REQUESTS) for name, link in spans.items()}
     shares = collections.Counter()
     for _, link, count in samples:
         if link:

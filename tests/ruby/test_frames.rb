@@ -4,10 +4,13 @@ require_relative "helper"
 
 class TestFrames < CprofTest
   def test_seventy_to_thirty_shows_as_seventy_to_thirty
+    # What runs from one look of the handler to the next counts to where the second finds it, and looks come
+    # with the kernel's ticks: what repeats itself in step with them is shown wrong. So few changes, at times
+    # that do not.
     outcome = run_profiled(<<~RUBY, rate: 500)
-      def often = spin(0.07)
-      def seldom = spin(0.03)
-      40.times { often; seldom }
+      def often(seconds) = spin(0.7 * seconds)
+      def seldom(seconds) = spin(0.3 * seconds)
+      [0.731, 1.387, 0.859, 1.023].each { |seconds| often(seconds); seldom(seconds) }
     RUBY
     assert_clean outcome
     profile = outcome.profile
@@ -303,13 +306,13 @@ class TestFrames < CprofTest
   def test_lines_are_exact
     outcome = run_profiled(<<~RUBY, rate: 500)
       def work(n)
-        spin(0.1) # 2
+        spin(0.271) # 2
         [3].each do |x|
-          spin(0.1) # 4
+          spin(0.271) # 4
         end
         n.zero? ? nil : work(n - 1) # 6
       end
-      work(4) # 8
+      work(1) # 8; few and long, as ticks of the kernel are what changes of line are seen by
     RUBY
     assert_clean outcome
     lines = Hash.new(0)
