@@ -401,6 +401,14 @@ struct name naming_frame(struct naming *naming, const struct cprof_frame *frame)
     return entry.name.passing ? entry.name : keep(naming, &naming->frames, entry);
 }
 
+bool naming_chore(struct naming *naming, struct name *name)
+{
+    if (naming->runtime == NULL || naming->runtime->chore.token == 0)
+        return false;
+    *name = naming_frame(naming, &naming->runtime->chore);
+    return true;
+}
+
 /* ---- between drains and intervals ---- */
 
 void naming_rest(struct naming *naming)

@@ -41,6 +41,9 @@ const struct profile *naming_dictionary(const struct naming *naming);
 
 struct name naming_native(struct naming *naming, const struct module_map *map, uintptr_t pc);
 struct name naming_frame(struct naming *naming, const struct cprof_frame *frame);
+
+/* The frame that the runtime shows its own work by (runtime.h); false: it has none. */
+bool naming_chore(struct naming *naming, struct name *name);
 profile_id naming_truncated(const struct naming *naming); /* the location "[truncated]" */
 
 profile_id

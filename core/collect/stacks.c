@@ -1,6 +1,7 @@
 #include "collect/stacks.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 bool stacks_init(struct stacks *stacks, struct naming *naming, size_t max_frames,
                  const char *directory, _Atomic size_t *copies)
@@ -13,7 +14,7 @@ bool stacks_init(struct stacks *stacks, struct naming *naming, size_t max_frames
     stacks->roles = calloc(max_frames, sizeof *stacks->roles);
     stacks->scratch = calloc(max_frames, sizeof *stacks->scratch);
     stacks->woven = calloc(2 * max_frames, sizeof *stacks->woven);
-    stacks->locations = calloc(max_frames + 1, sizeof *stacks->locations);
+    stacks->locations = calloc(max_frames + 2, sizeof *stacks->locations);
     return rewalk_init(&stacks->rewalk, directory, copies, max_frames) &&
            stacks->native_names && stacks->frame_names && stacks->native_starts &&
            stacks->frame_starts && stacks->roles && stacks->scratch && stacks->woven &&
@@ -85,6 +86,26 @@ static size_t weave_both(struct stacks *stacks, const struct record *record,
     return weave(&input, stacks->scratch, stacks->woven);
 }
 
+/* The runtime's own work shows who does it, above the oldest function of it. */
+static void show_chore(struct stacks *stacks, struct stack *stack)
+{
+    struct name chore;
+    size_t oldest = stack->depth;
+    for (size_t i = 0; i < stack->depth; i++)
+        if (!stacks->woven[i].interpreted &&
+            stacks->roles[stacks->woven[i].index] == CPROF_ROLE_CHORE)
+            oldest = i;
+    if (oldest == stack->depth || !naming_chore(stacks->naming, &chore))
+        return;
+    for (size_t i = 0; i < stack->depth; i++)
+        if (stack->locations[i] == chore.location)
+            return;
+    memmove(&stack->locations[oldest + 2], &stack->locations[oldest + 1],
+            (stack->depth - oldest - 1) * sizeof *stack->locations);
+    stack->locations[oldest + 1] = chore.location;
+    stack->depth++;
+}
+
 static void locate(struct stacks *stacks, struct stack *stack)
 {
     for (size_t i = 0; i < stack->depth; i++) {
@@ -95,6 +116,7 @@ static void locate(struct stacks *stacks, struct stack *stack)
         stack->missed |= name->failed && !w->interpreted;
         stack->locations[i] = name->location;
     }
+    show_chore(stacks, stack);
     /* Native frames are off, and the thread runs nothing interpreted. */
     if (stack->depth == 0 && !stack->truncated)
         stack->locations[stack->depth++] = naming_nothing(stacks->naming);

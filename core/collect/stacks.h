@@ -28,7 +28,7 @@ struct stacks {
     enum cprof_role *roles;
     uint16_t *scratch;
     struct woven *woven;
-    profile_id *locations; /* and the truncated root */
+    profile_id *locations; /* and a chore, and the truncated root */
 };
 
 /* One record's stack. */

@@ -122,7 +122,7 @@ static bool ends_at_boundary(const struct weave *in, size_t first)
 
 bool weave_shows(enum cprof_role role)
 {
-    return role == CPROF_ROLE_PLAIN || role == CPROF_ROLE_BASE;
+    return role != CPROF_ROLE_PLUMBING && role != CPROF_ROLE_INTERPRETER;
 }
 
 size_t weave(const struct weave *input, uint16_t *scratch, struct woven *out)

@@ -269,6 +269,26 @@ test('a garbage collection that no JavaScript began is shown as one', async () =
   assert.ok(sum(told) >= 0.9 * sum(pauses), `${sum(told)} of ${sum(pauses)} collecting samples`)
 })
 
+// Between its pauses V8 marks and sweeps in small steps, called by the JavaScript that allocates.
+test('the collector\'s steps between its pauses are shown as its own', async t => {
+  const profile = await profileSource(`
+    const kept = []
+    function fill () { for (let i = 0; i < 20000; i++) kept.push({ i, a: [i, i + 1], c: 'x' + i }) }
+    for (const end = process.cpuUsage().user + 1.5e6; process.cpuUsage().user < end;) {
+      fill()
+      if (kept.length > 600000) kept.length = 100000
+    }`)
+  const steps = profile.samples.filter(({ stack }) => stack.some(frame => /::(IncrementalMarking(Job)?::|IncrementalSweepTask::|\w+::ContributeToSweeping)/.test(frame.name)))
+  if (steps.length === 0) return t.skip('no step was met, or this node is stripped')
+  for (const { stack } of steps) {
+    const names = stack.map(frame => frame.name)
+    const at = names.indexOf('(garbage collector)')
+    assert.ok(at > 0 && at === names.lastIndexOf('(garbage collector)'), names.join(' < '))
+    const pause = names.some(name => name.includes('Heap::PerformGarbageCollection')) // the task's last step
+    assert.ok(pause || names.slice(at).every(name => !name.includes('IncrementalMarking')), names.join(' < '))
+  }
+})
+
 // At a rate that the kernel's tick can keep.
 test('the CPU time of the main thread and of four workers is what the kernel counts', () => repeatedly(3, async () => {
   const profile = await profileSource(`${BURN}

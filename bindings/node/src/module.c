@@ -45,6 +45,7 @@ static struct cprof_runtime runtime = {
     .walk = walk_rest,
     .step = walk_step,
     .step_unmapped = walk_step_unmapped,
+    .chore = {.token = WALK_COLLECTOR, .position = WALK_NOWHERE},
     .resolve = names_resolve,
     .role = names_role,
     .role_at = names_role_at,

@@ -578,6 +578,21 @@ static enum cprof_role nameless_builtin(void)
     return CPROF_ROLE_PLUMBING;
 }
 
+/* What V8's collector does outside its pauses, which the handler is told of: it marks and
+ * sweeps in small steps when JavaScript allocates, and in tasks. And what a pause begins and
+ * ends with. */
+static bool is_collecting(const char *symbol)
+{
+    static const char *const parts[] = {"IncrementalMarking", "IncrementalSweepTask",
+                                        "ContributeToSweeping", "4Heap14CollectGarbage"};
+    if (!begins(symbol, "_ZN2v88internal") && !begins(symbol, "_ZN5cppgc8internal"))
+        return false;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (strstr(symbol, parts[i]) != NULL)
+            return true;
+    return false;
+}
+
 enum cprof_role names_role(const char *symbol, const char *module)
 {
     static const char *const carriers[] = {
@@ -588,6 +603,8 @@ enum cprof_role names_role(const char *symbol, const char *module)
     (void)module;
     if (symbol == NULL && in_builtin)
         return nameless_builtin();
+    if (symbol != NULL && is_collecting(symbol))
+        return CPROF_ROLE_CHORE;
     if (symbol == NULL || !begins(symbol, prefix))
         return CPROF_ROLE_PLAIN;
     builtins_seen.named++;

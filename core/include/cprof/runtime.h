@@ -98,6 +98,8 @@ enum cprof_role {
                                its place */
     CPROF_ROLE_BASE,        /* the first function of a stack that was laid over another one (a
                                greenlet's): shown, and nothing older is, being another's */
+    CPROF_ROLE_CHORE, /* begins work that the runtime does for itself in between (a step of
+                         V8's collector): shown, with cprof_runtime.chore as its caller */
 };
 
 struct cprof_asleep; /* asleep.h */
@@ -128,6 +130,10 @@ struct cprof_runtime {
     /* [handler] Reads the active span and labels, into a context that is all zero. Returns
      * false when there is nothing to tell. NULL: never. */
     bool (*context)(const struct cprof_interrupted *thread, struct cprof_context *context);
+
+    /* Stands as the caller of the oldest native function that is a chore, on stacks that do not
+     * show it already; named by resolve(). A token of zero: there are no chores. */
+    struct cprof_frame chore;
 
     /* [collector] Names a frame. Must answer for code that has died since it was sampled.
      * 0, or a negative errno: the core then shows "[unknown]" and counts it as failed.
