@@ -1,7 +1,6 @@
 #include "explain.h"
 
 #include <inttypes.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -52,6 +51,21 @@ static void list_labels(const struct profile *all, const char *key, struct word_
     }
 }
 
+bool explain_key(const struct profile *all, const char *key)
+{
+    struct word_list values = {.text = ""}, keys = {.text = ""};
+    list_labels(all, key, &values);
+    if (*values.text)
+        return true;
+    list_labels(all, NULL, &keys);
+    if (*keys.text)
+        fail("no sample has a label %s, only: %s%s", key, keys.text,
+             keys.left_out ? ", …" : "");
+    else
+        fail("no sample has a label");
+    return false;
+}
+
 static bool matches(const struct profile *all, const struct profile_filter *part)
 {
     struct profile *selected = profile_select(all, part);
@@ -63,17 +77,12 @@ static bool matches(const struct profile *all, const struct profile_filter *part
 /* What was asked for, as it was, and what of that key there is. */
 static void tell_label(const struct profile *all, const char *asked, const char *key)
 {
-    struct word_list values = {.text = ""}, keys = {.text = ""};
+    struct word_list values = {.text = ""};
+    if (!explain_key(all, key))
+        return;
     list_labels(all, key, &values);
-    list_labels(all, NULL, &keys);
-    if (*values.text)
-        fail("no sample matches %s; there is: %s%s", asked, values.text,
-             values.left_out ? ", …" : "");
-    else if (*keys.text)
-        fail("no sample has a label %s, only: %s%s", key, keys.text,
-             keys.left_out ? ", …" : "");
-    else
-        fail("no sample has a label");
+    fail("no sample matches %s; there is: %s%s", asked, values.text,
+         values.left_out ? ", …" : "");
 }
 
 void explain_filter(const struct profile_filter *filter, const struct profile *all)

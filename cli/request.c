@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <string.h>
 
+#include "explain.h"
 #include "format/summary.h"
 #include "remote.h"
 
@@ -137,6 +138,8 @@ int request_serve(struct request *request, const struct command *command, int ar
     int status = request_load(request, command, argc, argv, known, take, NULL, &profile);
     if (status != GO_ON)
         return status;
+    if (request->what.by == REPORT_BY_LABEL)
+        explain_key(profile, request->what.label); /* its rows are one, [none] */
     int64_t idle;
     profile = leave_idle_out(request, profile, &idle);
     const struct table_view view = {

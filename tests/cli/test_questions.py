@@ -324,6 +324,9 @@ def test_rows_are_values_of_a_label_or_of_the_process(cprof, small, grown_file):
     assert "endpoint\n" in cprof("top", "--by", "label:endpoint", small).stdout.splitlines(True)[2]
     done = cprof("diff", "--json", "--by", "label:endpoint", small, grown_file)
     assert {row["name"]: row["new"] // 10**7 for row in json.loads(done.stdout)["rows"]} == {"[none]": 206, "/cart": 44}
+    done = cprof("top", "--by", "label:nothing", small)
+    assert (done.returncode, done.stderr) == (
+        0, "cprof: no sample has a label nothing, only: thread.id, thread.name, endpoint, service.name\n")
     assert cprof("top", "--by", "label:", small).returncode == 2
     assert cprof("top", "--by", "label", small).returncode == 2
 
