@@ -494,7 +494,8 @@ bool looks_name(struct looks *looks, bool all)
 }
 
 /* A thread that does not stand at a place, at the last of all looks, or where no name is waited
- * for. One that goes on is looked at again. */
+ * for. One that goes on is looked at again; at the last, what has no place goes to where
+ * it was seen asleep, as for one that ends: often the program ends because that wait has. */
 static void settle_place(struct looks *looks, struct watched *watched, uint64_t now,
                          uint64_t cpu_ns, bool last)
 {
@@ -506,7 +507,7 @@ static void settle_place(struct looks *looks, struct watched *watched, uint64_t 
     account(watched, now, cpu_ns);
     watched->asked = 0;
     count_delay(looks, watched, now);
-    if (unmoved)
+    if (watched->record != NULL)
         place(looks, watched, now, watched->record, &watched->wait);
 }
 

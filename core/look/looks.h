@@ -62,7 +62,8 @@ void looks_round(struct looks *looks, const struct module_map *map);
 bool looks_name(struct looks *looks, bool all);
 
 /* The interval is about to end: all that has been waited until now is counted. With `last` no
- * round follows, and what has no place yet is counted without one. */
+ * round follows: what has no place yet goes to where the thread was seen last, and if it was
+ * not, is counted without one. */
 void looks_settle(struct looks *looks, bool last);
 
 void looks_count(const struct looks *looks, struct looks_counts *counts);

@@ -373,9 +373,10 @@ static void waits_keep_their_time_until_they_have_names_and_no_longer_than_that(
 }
 
 static int ends[2];
-static atomic_int step; /* 1: it is about to wait for input, 2: it has had it */
+static atomic_bool busy; /* it runs between its waits */
+static atomic_int step;  /* 1: it is about to wait for input, 2: it has had it */
 
-/* Waits for input, then for a condition. */
+/* Waits for input, then, once it is not busy, for a condition. */
 static void *two_waits(void *unused)
 {
     char byte;
@@ -384,6 +385,8 @@ static void *two_waits(void *unused)
     if (read(ends[0], &byte, 1) != 1)
         return unused;
     atomic_store(&step, 2);
+    while (atomic_load(&busy))
+        ;
     pthread_mutex_lock(&mutex);
     while (!atomic_load(&over))
         pthread_cond_wait(&never, &mutex);
@@ -414,61 +417,102 @@ static void look_on(struct looks *looks, const struct module_map *map, uint64_t 
     }
 }
 
-/* The thread has gone on before the names of its first wait come. */
-static void a_wait_without_names_keeps_its_time_when_the_thread_goes_on(void **state)
-{
-    (void)state;
-    pthread_t known;
+/* A thread of two_waits(), which waits for input, and what looks at it. */
+struct watch {
     struct budget budget;
+    struct modules *modules;
+    const struct module_map *map;
+    pthread_t known;
+    struct looks *looks;
+};
+
+static void begin_watch(struct watch *watch)
+{
     memset(&seen, 0, sizeof seen);
     atomic_store(&over, false);
-    atomic_store(&known_tid, 0);
-    budget_init(&budget, (size_t)16 << 20);
-    struct modules *modules = modules_new(&budget);
-    assert_true(modules_refresh(modules, no_readers, NULL) >= 0);
+    atomic_store(&step, 0);
+    budget_init(&watch->budget, (size_t)16 << 20);
+    watch->modules = modules_new(&watch->budget);
+    assert_true(modules_refresh(watch->modules, no_readers, NULL) >= 0);
+    watch->map = modules_current(watch->modules);
     const struct threads_config threads = {.record_max = take_record_max(64),
-                                           .budget = &budget};
+                                           .budget = &watch->budget};
     threads_open(&threads);
     assert_int_equal(pipe(ends), 0);
-    assert_int_equal(pthread_create(&known, NULL, two_waits, NULL), 0);
-    pthread_setname_np(known, "known");
+    assert_int_equal(pthread_create(&watch->known, NULL, two_waits, NULL), 0);
+    pthread_setname_np(watch->known, "known");
     while (atomic_load(&step) < 1)
         usleep(1000);
     sleeps_in(atomic_load(&known_tid), SYS_read);
     assert_int_equal(threads_scan(true), 0);
     const struct looks_config config = {
-        .looker = {.budget = &budget, .native = true, .max_frames = 64},
+        .looker = {.budget = &watch->budget, .native = true, .max_frames = 64},
         .period_ns = 10 * MS,
         .receiver = &receiver};
-    struct looks *looks = looks_new(&config);
-    const struct module_map *map = modules_current(modules);
-    nameless = true;
-    look_on(looks, map, 1);
-    uint64_t began = clock_ns(CLOCK_MONOTONIC);
-    usleep(100000);
-    look_on(looks, map, 1);
-    uint64_t seen_for = (clock_ns(CLOCK_MONOTONIC) - began) / 1000;
-    assert_int_equal(write(ends[1], "x", 1), 1);
-    sleeps_in(atomic_load(&known_tid), SYS_futex);
-    look_on(looks, map, 2);
-    assert_false(looks_name(looks, false));
-    nameless = false;
-    assert_true(looks_name(looks, false));
-    assert_in_range(seen.by_reason[CPROF_WAIT_IO], 100000, seen_for + 2000000);
-    assert_true(seen.by_reason[CPROF_WAIT_IO] + seen.delayed > seen_for * 9 / 10);
-    looks_settle(looks, true);
-    assert_true(seen.by_reason[CPROF_WAIT_LOCK] > 0);
-    looks_free(looks);
+    watch->looks = looks_new(&config);
+}
+
+static void end_watch(struct watch *watch)
+{
+    looks_free(watch->looks);
     pthread_mutex_lock(&mutex);
     atomic_store(&over, true);
     pthread_cond_broadcast(&never);
     pthread_mutex_unlock(&mutex);
-    pthread_join(known, NULL);
+    pthread_join(watch->known, NULL);
     close(ends[0]), close(ends[1]);
     threads_disarm();
     threads_close();
-    modules_free(modules);
-    assert_int_equal(budget_used(&budget), 0);
+    modules_free(watch->modules);
+    assert_int_equal(budget_used(&watch->budget), 0);
+}
+
+/* The thread has gone on before the names of its first wait come. */
+static void a_wait_without_names_keeps_its_time_when_the_thread_goes_on(void **state)
+{
+    (void)state;
+    struct watch watch;
+    begin_watch(&watch);
+    nameless = true;
+    look_on(watch.looks, watch.map, 1);
+    uint64_t began = clock_ns(CLOCK_MONOTONIC);
+    usleep(100000);
+    look_on(watch.looks, watch.map, 1);
+    uint64_t seen_for = (clock_ns(CLOCK_MONOTONIC) - began) / 1000;
+    assert_int_equal(write(ends[1], "x", 1), 1);
+    sleeps_in(atomic_load(&known_tid), SYS_futex);
+    look_on(watch.looks, watch.map, 2);
+    assert_false(looks_name(watch.looks, false));
+    nameless = false;
+    assert_true(looks_name(watch.looks, false));
+    assert_in_range(seen.by_reason[CPROF_WAIT_IO], 100000, seen_for + 2000000);
+    assert_true(seen.by_reason[CPROF_WAIT_IO] + seen.delayed > seen_for * 9 / 10);
+    looks_settle(watch.looks, true);
+    assert_true(seen.by_reason[CPROF_WAIT_LOCK] > 0);
+    end_watch(&watch);
+}
+
+/* A program often ends because a wait has: the last looks find its thread awake. */
+static void what_has_no_place_at_the_end_is_where_the_thread_slept_last(void **state)
+{
+    (void)state;
+    struct watch watch;
+    begin_watch(&watch);
+    look_on(watch.looks, watch.map, 1);
+    usleep(300000);
+    atomic_store(&busy, true);
+    assert_int_equal(write(ends[1], "x", 1), 1);
+    while (atomic_load(&step) < 2)
+        usleep(1000);
+    for (int round = 0; round < 20; round++) {
+        usleep(10000);
+        looks_round(watch.looks, watch.map);
+    }
+    looks_settle(watch.looks, true);
+    assert_true(seen.by_reason[CPROF_WAIT_IO] + seen.delayed > 300000);
+    assert_int_equal(seen.nowhere, 0);
+    atomic_store(&busy, false);
+    end_watch(&watch);
 }
 
 int main(void)
@@ -485,6 +529,7 @@ int main(void)
 #ifdef __x86_64__
         cmocka_unit_test(waits_of_a_thread_are_told_apart_and_their_sum_is_exact),
         cmocka_unit_test(a_wait_without_names_keeps_its_time_when_the_thread_goes_on),
+        cmocka_unit_test(what_has_no_place_at_the_end_is_where_the_thread_slept_last),
 #endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
