@@ -6,7 +6,8 @@
  * The format knows no escape, so a ';' in a name becomes ':' and a line break a space.
  *
  * Reading is strict, as any text could be meant: a line that is no stack with a count is
- * refused.
+ * refused. A blank and a count is an empty stack, as py-spy writes of a thread that has not
+ * begun.
  */
 #include "format/format.h"
 
@@ -157,6 +158,7 @@ struct reader {
     struct profile_place places[PROFILE_MAX_VALUES];
     size_t stacks;      /* lines that are one */
     size_t line;        /* its number */
+    bool indented;      /* it begins with a blank */
     profile_id *frames; /* of one line, leaf first */
     size_t capacity;
     char *error;
@@ -310,9 +312,10 @@ static int refuse_line(struct reader *r, struct slice line)
                   line.length < shown ? "" : "…");
 }
 
+/* "" is the empty stack. */
 static int add_stack(struct reader *r, struct slice stack, const int64_t *values)
 {
-    size_t depth = 1;
+    size_t depth = stack.length != 0;
     for (size_t i = 0; i < stack.length; i++)
         depth += stack.text[i] == ';';
     if (!reserve_frames(r, depth))
@@ -337,11 +340,18 @@ static int64_t value_of(const struct reader *r, const struct count *count)
     return r->shape.fractions ? count->millionths : count->whole;
 }
 
+static bool is_empty_stack(const struct reader *r, struct slice line, struct count *count)
+{
+    return r->indented && parse_count(line, count);
+}
+
 static int read_line(struct reader *r, struct slice line)
 {
     int64_t values[PROFILE_MAX_VALUES] = {0};
     struct count now, before;
-    if (!take_count(&line, &now))
+    if (is_empty_stack(r, line, &now))
+        line.length = 0;
+    else if (!take_count(&line, &now))
         return refuse_line(r, line);
     profile_put(values, r->places[0], value_of(r, &now));
     if (r->shape.two_counts && take_count(&line, &before))
@@ -355,6 +365,10 @@ static int look_at_line(struct reader *r, struct slice line)
 {
     struct slice whole = line;
     struct count now, before;
+    if (is_empty_stack(r, line, &now)) {
+        r->shape.fractions |= now.fraction;
+        return 0; /* with no others these are just numbers */
+    }
     if (!take_count(&line, &now))
         return refuse_line(r, whole);
     bool two = take_count(&line, &before);
@@ -371,6 +385,7 @@ static int for_each_line(struct reader *r, struct slice text,
     struct slice line;
     r->line = r->stacks = 0;
     while (slice_line(&text, &line)) {
+        r->indented = line.length > 0 && slice_is_blank(*line.text);
         line = slice_trim(line);
         r->line++;
         if (line.length > 0 && *line.text != '#')

@@ -327,6 +327,19 @@ static struct profile *read_text(const char *text, char error[FORMAT_ERROR_SIZE]
     return format_read(&format_collapsed, (const unsigned char *)text, strlen(text), error);
 }
 
+static void a_blank_and_a_count_is_an_empty_stack(void **state)
+{
+    (void)state;
+    char error[FORMAT_ERROR_SIZE];
+    struct profile *p = read_text(" 1\na;b 3\n\t 0.5\n", error);
+    assert_non_null(p);
+    assert_int_equal(profile_sample_count(p), 2);
+    assert_int_equal(profile_get_stack(p, profile_get_sample(p, 0).stack).depth, 0);
+    assert_int_equal(profile_get_sample(p, 0).values[0], 1500000); /* millionths */
+    assert_int_equal(profile_get_sample(p, 1).values[0], 3000000);
+    profile_free(p);
+}
+
 /* Any text could be meant, so that nothing but stacks with counts is taken for them. */
 static void text_that_is_no_stacks_is_refused_by_its_line(void **state)
 {
@@ -344,6 +357,8 @@ static void text_that_is_no_stacks_is_refused_by_its_line(void **state)
         {"a;b .e\n", "line 1 "},
         {"a;b inf\n", "line 1 "},
         {"a;b 0x10\n", "line 1 "},
+        {"a;b 2\n7\n", "line 2 "},
+        {" 5\n 7\n", "no stacks in it"},
         {"", "no stacks in it"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
@@ -484,6 +499,7 @@ int main(void)
         cmocka_unit_test(otlp_references_and_times_are_read),
         cmocka_unit_test(a_small_input_does_not_unfold_into_a_large_tree),
         cmocka_unit_test(collapsed_is_read_as_others_write_it),
+        cmocka_unit_test(a_blank_and_a_count_is_an_empty_stack),
         cmocka_unit_test(text_that_is_no_stacks_is_refused_by_its_line),
         cmocka_unit_test(collapsed_fractions_keep_their_proportions),
         cmocka_unit_test(two_counts_in_every_line_are_two_columns),
