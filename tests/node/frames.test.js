@@ -271,15 +271,21 @@ test('a garbage collection that no JavaScript began is shown as one', async () =
 
 // Between its pauses V8 marks and sweeps in small steps, called by the JavaScript that allocates.
 test('the collector\'s steps between its pauses are shown as its own', async t => {
-  const profile = await profileSource(`
+  const program = `
     const kept = []
     function fill () { for (let i = 0; i < 20000; i++) kept.push({ i, a: [i, i + 1], c: 'x' + i }) }
     for (const end = process.cpuUsage().user + 1.5e6; process.cpuUsage().user < end;) {
       fill()
       if (kept.length > 600000) kept.length = 100000
-    }`)
-  const steps = profile.samples.filter(({ stack }) => stack.some(frame => /::(IncrementalMarking(Job)?::|IncrementalSweepTask::|\w+::ContributeToSweeping)/.test(frame.name)))
-  if (steps.length === 0) return t.skip('no step was met, or this node is stripped')
+    }`
+  const step = /::(IncrementalMarking(Job)?::|IncrementalSweepTask::|\w+::ContributeToSweeping)/
+  let profile, steps = []
+  for (let run = 0; run < 5 && steps.length === 0; run++) { // a run of Node 18 meets three
+    profile = await profileSource(program)
+    steps = profile.samples.filter(({ stack }) => stack.some(frame => step.test(frame.name)))
+  }
+  if (profile.stderr.includes('this node is stripped') && steps.length === 0) return t.skip('a stripped node names no steps')
+  assert.ok(steps.length > 0, 'no step was met')
   for (const { stack } of steps) {
     const names = stack.map(frame => frame.name)
     const at = names.indexOf('(garbage collector)')
@@ -325,12 +331,13 @@ test('the CPU time of the main thread and of four workers is what the kernel cou
   assert.strictEqual(Object.keys(times).length, 5, profile.stdout)
   const sum = samples => samples.reduce((sum, s) => sum + s.nanoseconds, 0)
   for (const [thread, { own, all, before }] of Object.entries(times)) {
-    // Of what a worker has run before cprof knew of it, little is seen, or all where a scan came in
-    // time. And among threads that take turns, the kernel's tick finds a timer due some periods late: what is due
+    // Of what a worker has run before cprof knew of it, some 20 ms, little is seen, or all where a scan came in
+    // time: what took longer on a busy machine may be missing, and no more. And among threads that take turns, the kernel's tick finds a timer due some periods late: what is due
     // in one function comes in the next.
     const samples = profile.samples.filter(sample => sample.labels['thread.name'] === thread)
-    const seen = sum(samples) / all, most = thread === 'main' ? 1 : 1 + before / all
-    assert.ok(seen > 0.975 && seen < most + 0.02, `${seen} of the CPU time of ${thread}, at most ${most}`)
+    const seen = sum(samples), whole = thread === 'main' ? all : all + before
+    const missing = thread === 'main' ? 0 : Math.max(0, before - 2e7)
+    assert.ok(seen >= 0.97 * whole - missing && seen <= 1.02 * whole, `${seen} of ${whole} ns of ${thread}, ${before} before`)
     near(sum(samples.filter(profile.under('own'))) / own, 1, 0.05, `part of the CPU time of own() of ${thread}`)
   }
 }))

@@ -15,8 +15,8 @@ let files = 0
 
 const fresh = ending => path.join(folder, `${++files}${ending}`)
 
-// { code, signal, stdout, stderr }; rejects when it takes too long, which only what hangs does.
-function run (args, { env = {}, seconds = 240 } = {}) {
+// { code, signal, stdout, stderr }; rejects when it takes too long.
+function run (args, { env = {}, seconds = 60 } = {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, args, { env: { ...process.env, ...env } })
     const output = { stdout: '', stderr: '' }
