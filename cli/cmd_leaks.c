@@ -9,11 +9,13 @@
 #include "growth.h"
 #include "layout.h"
 #include "levels.h"
+#include "profile/age.h"
 #include "progress.h"
 #include "request.h"
 #include "units.h"
 
 #define AMOUNT_WIDTH 11
+#define AGE_WIDTH 8
 #define CONFIDENCE_WIDTH 12
 #define GAP_WIDTH 3
 
@@ -24,7 +26,8 @@ static const char help[] =
     "process at different times, or over a time of its history: by more than sampling noise\n"
     "explains, from each quarter of the time to the next, and more than they go up and down.\n"
     "Growth is per hour, with one standard deviation. Confidence is that none of all stacks\n"
-    "would look so by chance. Exits with 3 if there are any, with 0 if not.\n"
+    "would look so by chance. Oldest is how old the oldest blocks are at the end, at least\n"
+    "(1m, 10m, 1h or 1d). Exits with 3 if there are any, with 0 if not.\n"
     "\n"
     "  -n N            rows to print (default 20)\n"
     "  --all-native    also the interpreter's own frames, which else count to the method\n"
@@ -38,6 +41,7 @@ static const char help[] =
 struct leak {
     struct growth growth;
     const char *stack;
+    const char *oldest; /* a word of profile/age.h, or "" */
 };
 
 struct leaks {
@@ -57,6 +61,12 @@ static int compare_leaks(const void *left, const void *right)
     return strcmp(a->stack, b->stack);
 }
 
+static const char *word_of(const struct levels *levels, size_t stack)
+{
+    const char *word = age_word(levels_age(levels, stack));
+    return word != NULL ? word : "";
+}
+
 static int find(struct leaks *leaks)
 {
     const struct levels *levels = &leaks->levels;
@@ -73,8 +83,9 @@ static int find(struct leaks *leaks)
         leaks->first += values[0];
         leaks->last += values[levels->count - 1];
         if (growth.grows)
-            leaks->list[leaks->count++] =
-                (struct leak){.growth = growth, .stack = levels_text(levels, i)};
+            leaks->list[leaks->count++] = (struct leak){.growth = growth,
+                                                        .stack = levels_text(levels, i),
+                                                        .oldest = word_of(levels, i)};
     }
     if (leaks->count > 0)
         qsort(leaks->list, leaks->count, sizeof(*leaks->list), compare_leaks);
@@ -123,9 +134,9 @@ static void print_heading(const struct terminal *terminal)
 {
     FILE *file = terminal->file;
     fputs(terminal_style(terminal, STYLE_DIM), file);
-    fprintf(file, "%*s%*s%*s%*s%*s%*s%s%s\n", AMOUNT_WIDTH, "growth/h", AMOUNT_WIDTH, "",
-            AMOUNT_WIDTH, "first", AMOUNT_WIDTH, "last", CONFIDENCE_WIDTH, "confidence",
-            GAP_WIDTH, "", "stack", terminal_reset(terminal, STYLE_DIM));
+    fprintf(file, "%*s%*s%*s%*s%*s%*s%*s%s%s\n", AMOUNT_WIDTH, "growth/h", AMOUNT_WIDTH, "",
+            AMOUNT_WIDTH, "first", AMOUNT_WIDTH, "last", AGE_WIDTH, "oldest", CONFIDENCE_WIDTH,
+            "confidence", GAP_WIDTH, "", "stack", terminal_reset(terminal, STYLE_DIM));
 }
 
 static void print_leak(const struct leak *leak, const struct layout *layout,
@@ -137,6 +148,7 @@ static void print_leak(const struct leak *leak, const struct layout *layout,
     print_bytes(terminal, leak->growth.deviation, true, AMOUNT_WIDTH);
     print_bytes(terminal, leak->growth.first, false, AMOUNT_WIDTH);
     print_bytes(terminal, leak->growth.last, false, AMOUNT_WIDTH);
+    terminal_print_right(terminal, leak->oldest, AGE_WIDTH);
     terminal_print_right(terminal, ">99.9%", CONFIDENCE_WIDTH);
     fprintf(terminal->file, "%*s", GAP_WIDTH, "");
     layout_print(layout, &row, terminal);
@@ -158,7 +170,7 @@ static void print_leaks(const struct leaks *leaks, size_t most)
                                                  .name_length = strlen(leaks->list[i].stack),
                                                  .file = "",
                                                  .type = ""});
-    layout_fit(&layout, &terminal, 4 * AMOUNT_WIDTH + CONFIDENCE_WIDTH + GAP_WIDTH);
+    layout_fit(&layout, &terminal, 4 * AMOUNT_WIDTH + AGE_WIDTH + CONFIDENCE_WIDTH + GAP_WIDTH);
     print_heading(&terminal);
     for (size_t i = 0; i < shown; i++)
         print_leak(&leaks->list[i], &layout, &terminal);
@@ -177,6 +189,7 @@ static void write_leak(struct buffer *out, enum record_format format, const stru
     record_integer(&record, "first", (int64_t)leak->growth.first);
     record_integer(&record, "last", (int64_t)leak->growth.last);
     record_real(&record, "confidence", leak->growth.confidence);
+    record_text(&record, "oldest", leak->oldest, strlen(leak->oldest));
     record_end(&record);
 }
 
@@ -209,7 +222,7 @@ static int write_leaks(const struct leaks *leaks, enum table_form form, size_t m
         write_json(leaks, shown, &out);
         json_raw(&out, "\n");
     } else {
-        static const struct leak none = {.stack = ""};
+        static const struct leak none = {.stack = "", .oldest = ""};
         write_leak(&out, RECORD_CSV_KEYS, &none);
         for (size_t i = 0; i < shown; i++)
             write_leak(&out, RECORD_CSV, &leaks->list[i]);

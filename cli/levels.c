@@ -7,6 +7,7 @@
 
 #include "format/refuse.h"
 #include "load.h"
+#include "profile/age.h"
 #include "profile/carry.h"
 #include "profile/fold.h"
 #include "profile/measures.h"
@@ -46,7 +47,16 @@ static int column_of(const struct profile *p, const char *asked)
     return -1;
 }
 
-/* Nothing but the column, by stack. NULL: no memory. */
+/* Of a sample's labels the one that tells how old it is. */
+static profile_id age_alone(struct profile *to, const struct profile *from, profile_id labels)
+{
+    const char *word = profile_label_text(from, labels, AGE_LABEL);
+    const struct profile_label age = {.key = profile_string(to, AGE_LABEL),
+                                      .text = profile_string(to, word ? word : "")};
+    return age_of_word(word) > 0 ? profile_labels(to, &age, 1) : 0;
+}
+
+/* Nothing but the column, by stack and age. NULL: no memory. */
 static struct profile *bytes_alone(const struct profile *from, size_t column)
 {
     struct carrier c;
@@ -60,11 +70,11 @@ static struct profile *bytes_alone(const struct profile *from, size_t column)
     const int64_t ratio = unit_ratio(profile_unit(from, column), "bytes");
     for (size_t i = profile_first_sample(from, sheet);
          i < profile_first_sample(from, sheet + 1); i++) {
-        struct profile_sample sample = profile_get_sample(from, i);
-        int64_t values[PROFILE_MAX_VALUES] = {
-            clamp_multiply(profile_value(from, &sample, column), ratio)};
-        sample.link = sample.labels = 0;
-        (void)carry_values(&c, 0, &sample, values);
+        const struct profile_sample sample = profile_get_sample(from, i);
+        const int64_t values[] = {clamp_multiply(profile_value(from, &sample, column), ratio)};
+        profile_id age = age_alone(to, from, sample.labels);
+        profile_id stack = carry_stack(&c, sample.stack);
+        (void)profile_add(to, 0, stack, 0, age, values);
     }
     carrier_free(&c);
     for (size_t i = 0; i < profile_attribute_count(from, PROFILE_RESOURCE); i++) {
@@ -250,7 +260,8 @@ static const char *foreign_label(const struct profile *p)
     for (profile_id id = 1; id < profile_label_set_count(p); id++) {
         struct profile_label_set set = profile_get_labels(p, id);
         for (uint32_t i = 0; i < set.count; i++)
-            if (strcmp(profile_text(p, set.labels[i].key), MOMENT) != 0)
+            if (strcmp(profile_text(p, set.labels[i].key), MOMENT) != 0 &&
+                strcmp(profile_text(p, set.labels[i].key), AGE_LABEL) != 0)
                 return profile_text(p, set.labels[i].key);
     }
     return NULL;
@@ -262,7 +273,8 @@ static int fill(struct levels *levels, const struct profile *p, const size_t *pl
         if (levels->stacks.number[id] >= levels->stack_count)
             levels->stack_count = levels->stacks.number[id] + 1;
     levels->values = calloc(levels->stack_count * levels->count + 1, sizeof(*levels->values));
-    if (levels->values == NULL)
+    levels->ages = calloc(levels->stack_count + 1, sizeof(*levels->ages));
+    if (levels->values == NULL || levels->ages == NULL)
         return -ENOMEM;
     for (size_t i = 0; i < profile_sample_count(p); i++) {
         const struct profile_sample sample = profile_get_sample(p, i);
@@ -270,8 +282,11 @@ static int fill(struct levels *levels, const struct profile *p, const size_t *pl
         if (number == NULL)
             continue;
         size_t stack = levels->stacks.number[sample.stack];
-        levels->values[stack * levels->count + place[strtoul(number, NULL, 10)]] +=
-            (double)profile_value(p, &sample, 0);
+        size_t moment = place[strtoul(number, NULL, 10)];
+        uint8_t age = age_of_word(profile_label_text(p, sample.labels, AGE_LABEL));
+        levels->values[stack * levels->count + moment] += (double)profile_value(p, &sample, 0);
+        if (moment == levels->count - 1 && age > levels->ages[stack])
+            levels->ages[stack] = age;
     }
     return 0;
 }
@@ -342,5 +357,6 @@ void levels_free(struct levels *levels)
     profile_free(levels->profile);
     free(levels->times);
     free(levels->values);
+    free(levels->ages);
     *levels = (struct levels){0};
 }

@@ -3,10 +3,14 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/random.h"
+#include "collect/labelling.h"
+#include "profile/age.h"
 #include "profile/carry.h"
 #include "profile/clamp.h"
 #include "sample/live.h"
@@ -14,6 +18,8 @@
 #define SHARE 4      /* the list may take 1/SHARE of the budget, */
 #define KEPT_SHARE 8 /* and stacks that are kept 1/KEPT_SHARE */
 #define SLOTS_LEAST ((size_t)1 << 10)
+#define SINCE_MAX (((uint32_t)1 << 30) - 1)
+#define AGED 64 /* label sets with an age that are found again; a power of two */
 
 enum block_state {
     BLOCK_UNKNOWN, /* its record is still on its way, or there is none */
@@ -23,7 +29,8 @@ enum block_state {
 
 struct block {
     profile_id stack, link, labels;
-    uint32_t state; /* enum block_state */
+    uint32_t state : 2;  /* enum block_state */
+    uint32_t since : 30; /* seconds, of CLOCK_MONOTONIC: 34 years */
     int64_t objects, bytes;
 };
 
@@ -138,6 +145,7 @@ void blocks_add(struct blocks *blocks, const struct allocated *allocated)
         .link = allocated->link,
         .labels = allocated->labels,
         .state = BLOCK_NEW,
+        .since = (uint32_t)(allocated->time / NS_PER_SECOND) & SINCE_MAX,
         .objects = clamp_multiply(allocated->objects, INT64_C(1) << allocated->shift),
         .bytes = clamp_multiply(allocated->bytes, INT64_C(1) << allocated->shift),
     };
@@ -209,13 +217,53 @@ static int fetch_kept(struct blocks *blocks, struct profile *profile)
     return 0;
 }
 
-static void add_all(const struct blocks *blocks, struct profile *profile, size_t sheet)
+/* Label sets with an age, by set and class. */
+struct aged {
+    struct profile *profile;
+    struct aged_set {
+        profile_id from, to;
+        uint8_t class;
+    } sets[AGED];
+};
+
+/* The labels with the class's word in front: of a key that is there twice the last one wins,
+ * and that is the program's. */
+static profile_id add_age(struct profile *profile, profile_id labels, uint8_t class)
 {
+    struct profile_label list[LABELLING_MAX_LABELS + 1] = {
+        {.key = profile_string(profile, AGE_LABEL),
+         .text = profile_string(profile, age_word(class))}};
+    const struct profile_label_set set = profile_get_labels(profile, labels);
+    size_t count = set.count <= LABELLING_MAX_LABELS ? set.count : LABELLING_MAX_LABELS;
+    memcpy(list + 1, set.labels, count * sizeof *list);
+    return profile_labels(profile, list, count + 1);
+}
+
+static profile_id with_age(struct aged *aged, profile_id labels, uint64_t seconds)
+{
+    uint8_t class = age_class(seconds);
+    struct aged_set *set = &aged->sets[hash_combine(labels, class) & (AGED - 1)];
+    if (class == 0)
+        return labels;
+    if (set->class != class || set->from != labels)
+        *set = (struct aged_set){
+            .from = labels, .to = add_age(aged->profile, labels, class), .class = class};
+    return set->to;
+}
+
+static void add_all(const struct blocks *blocks, struct profile *profile, size_t sheet,
+                    uint64_t seconds)
+{
+    struct aged aged = {.profile = profile};
     for (size_t slot = 0; slot < blocks->slots; slot++) {
         const struct block *block = &blocks->list[slot];
         const int64_t values[] = {block->objects, block->bytes};
-        if (block->state != BLOCK_UNKNOWN) /* -ENOMEM has counted it on "[overflow]" */
-            (void)profile_add(profile, sheet, block->stack, block->link, block->labels, values);
+        if (block->state == BLOCK_UNKNOWN)
+            continue;
+        uint64_t age = seconds > block->since ? seconds - block->since : 0;
+        profile_id labels = with_age(&aged, block->labels, age);
+        /* -ENOMEM has counted it on "[overflow]" */
+        (void)profile_add(profile, sheet, block->stack, block->link, labels, values);
     }
 }
 
@@ -247,14 +295,15 @@ static int keep(struct blocks *blocks, const struct profile *profile)
     return 0;
 }
 
-void blocks_close(struct blocks *blocks, struct profile *profile, size_t sheet, bool last)
+void blocks_close(struct blocks *blocks, struct profile *profile, size_t sheet, uint64_t now,
+                  bool last)
 {
     if (blocks->list == NULL)
         return;
     sweep(blocks);
     int status = fetch_kept(blocks, profile);
     if (status == 0) {
-        add_all(blocks, profile, sheet);
+        add_all(blocks, profile, sheet, now / NS_PER_SECOND);
         status = last ? 0 : keep(blocks, profile);
     }
     if (status != 0) /* what is known of some is in the profile that goes */

@@ -8,11 +8,12 @@
  * and from there into one of our own, for the next. So nothing is kept that no live block
  * needs.
  *
+ * Each sample of the sheet tells by a label how old its blocks are (profile/age.h).
+ *
  * A list by slot, as large as the budget allows (a quarter of it at most): the bound of live
  * blocks, sample/live.h says what happens there. Belongs to the collector's thread, and owns
  * the table of live blocks from blocks_init() to blocks_free(). Stacks for which there is no
- * room are
- * "[overflow]".
+ * room are "[overflow]". Times are of CLOCK_MONOTONIC, in nanoseconds.
  */
 #ifndef CPROF_COLLECT_BLOCKS_H
 #define CPROF_COLLECT_BLOCKS_H
@@ -43,6 +44,7 @@ struct allocated {
     profile_id stack, link, labels; /* of the interval's profile */
     uint32_t slot;
     uint8_t shift;
+    uint64_t time;
     int64_t objects, bytes;
 };
 
@@ -60,7 +62,9 @@ void blocks_add(struct blocks *blocks, const struct allocated *allocated);
 /* Once a turn: forgets those that have been freed. */
 void blocks_tick(struct blocks *blocks);
 
-/* Adds what lives to a sheet of the interval's profile, that ends. `last`: nothing follows. */
-void blocks_close(struct blocks *blocks, struct profile *profile, size_t sheet, bool last);
+/* Adds what lives to a sheet of the interval's profile, that ends now. `last`: nothing
+ * follows. */
+void blocks_close(struct blocks *blocks, struct profile *profile, size_t sheet, uint64_t now,
+                  bool last);
 
 #endif

@@ -244,6 +244,7 @@ static void count_record(struct gather *gather, const struct thread_view *thread
                                                         .labels = valued.labels,
                                                         .slot = record->block - 1,
                                                         .shift = record->block_shift,
+                                                        .time = record->time_ns,
                                                         .objects = valued.values[0],
                                                         .bytes = valued.values[1]});
 }
@@ -435,7 +436,8 @@ struct naming *gather_naming(struct gather *gather)
 static void add_levels(struct gather *gather, bool last)
 {
     blocks_close(&gather->blocks, gather->profile,
-                 source_sheet(gather->config.sources, SOURCE_HEAP), last);
+                 source_sheet(gather->config.sources, SOURCE_HEAP), clock_ns(CLOCK_MONOTONIC),
+                 last);
 }
 
 static struct profile *close_into(struct gather *gather, struct budget *budget)

@@ -98,12 +98,29 @@ def test_the_table_says_how_fast_and_how_sure(cprof, files):
     done = cprof("leaks", *files(seed=3))
     head, _, keys, row = done.stdout.splitlines()
     assert head.startswith("shop · 12 profiles in 110 min · ")
-    assert keys.split() == ["growth/h", "first", "last", "confidence", "stack"]
+    assert keys.split() == ["growth/h", "first", "last", "oldest", "confidence", "stack"]
     assert row.split()[1] == "MiB" and row.split()[-2:] == [">99.9%", "main;remember"]
     done = cprof("leaks", *files(seed=3, leak=0))
     assert done.stdout.endswith("\nNo stack grows by more than sampling noise.\n")
     done = cprof("leaks", "--csv", *files(seed=3))
-    assert done.stdout.splitlines()[0] == "stack,bytes_per_hour,deviation,first,last,confidence"
+    assert done.stdout.splitlines()[0] == "stack,bytes_per_hour,deviation,first,last,confidence,oldest"
+
+
+def test_the_oldest_blocks_tell_their_age(cprof, tmp_path):
+    """Of the last profile: what was older before has been freed since. Blocks of one stack count together."""
+    paths = []
+    for number in range(8):
+        file = heap(number)
+        file.add([MAIN, LEAK], 100)
+        file.add([MAIN, LEAK], 100 * number, **{"heap.age": "1h" if number < 7 else "10m"})
+        file.add([MAIN, LEAK], 10, **{"heap.age": "1m"})
+        paths.append(file.write(tmp_path / f"{number}.pb.gz"))
+    leak, = found(cprof, *paths)["leaks"]
+    assert (leak["stack"], leak["oldest"]) == ("main;remember", "10m")
+    assert leak["last"] == pytest.approx(760 * PERIOD)
+    assert cprof("leaks", *paths).stdout.splitlines()[3].split()[-3:] == ["10m", ">99.9%", "main;remember"]
+    by_age = cprof("top", "--by", "label:heap.age", "--csv", paths[7]).stdout
+    assert "10m" in by_age and "1m" in by_age
 
 
 def test_history_has_them_too(cprof, tmp_path):
