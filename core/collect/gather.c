@@ -272,8 +272,8 @@ enum cprof_wait gather_waits_for(const struct gather *gather, const struct recor
     const struct cprof_runtime *runtime = gather->config.runtime;
     struct cprof_function functions[CPROF_WAIT_FUNCTIONS];
     size_t count = 0;
-    if (record->source != SOURCE_OFFCPU || runtime == NULL || runtime->asleep == NULL ||
-        runtime->asleep->waits_for == NULL)
+    if ((record->source != SOURCE_OFFCPU && record->source != SOURCE_LOCK) || runtime == NULL ||
+        runtime->asleep == NULL || runtime->asleep->waits_for == NULL)
         return CPROF_WAIT_UNKNOWN;
     while (count < CPROF_WAIT_FUNCTIONS &&
            gather_frame(gather, record, count, &functions[count]))
@@ -322,6 +322,18 @@ static struct thread_last last_of(struct gather *gather, const struct record *re
                                 .label_set = record->context.label_set};
 }
 
+/* The number of the wait that a record of a lock tells. */
+static uint32_t wait_for_lock(struct gather *gather, const struct record *record,
+                              enum cprof_wait known)
+{
+    struct wait wait = {.state = WAIT_WAITING,
+                        .reason = CPROF_WAIT_LOCK,
+                        .lock = record->lock,
+                        .holder = record->holder};
+    wait_refine(&wait, known);
+    return waits_number(&gather->labelling.waits, &wait);
+}
+
 int gather_add(struct gather *gather, const struct thread_view *thread,
                const struct record *record, const struct module_map *map, bool may_wait)
 {
@@ -329,8 +341,11 @@ int gather_add(struct gather *gather, const struct thread_view *thread,
     int status = find_stack(gather, record, map, may_wait, &stack);
     if (status == -EAGAIN)
         return status;
-    const struct thread_last here = last_of(gather, record, &stack);
+    struct thread_last here = last_of(gather, record, &stack);
+    if (record->source == SOURCE_LOCK)
+        here.wait = wait_for_lock(gather, record, stack.waits_for);
     count_record(gather, thread, record, &here);
+    here.wait = 0;
     thread->thread->last = here;
     gather->counts.truncated += stack.truncated ? record->weight : 0;
     gather->counts.failed += stack.failed ? record->weight : 0;

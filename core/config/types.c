@@ -27,12 +27,23 @@ static bool read_bytes(const char *text, uint64_t *period)
     return read;
 }
 
+static bool read_time(const char *text, uint64_t *period_ns)
+{
+    static const struct unit units[] = {
+        {"ns", 1}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}, {NULL, 0}};
+    double ns;
+    bool read = value_with_unit(text, units, 1, 1e12, &ns);
+    *period_ns = read ? (uint64_t)ns : 0;
+    return read;
+}
+
 /* What is written behind the '@' of a type. */
 static bool read_period(const struct source *source, const char *text, uint64_t *period)
 {
     static bool (*const readers[])(const char *, uint64_t *) = {
         [SOURCE_HERTZ] = read_hertz,
         [SOURCE_BYTES] = read_bytes,
+        [SOURCE_TIME] = read_time,
     };
     return readers[source->unit](text, period) && *period >= source->least &&
            *period <= source->greatest;
@@ -83,7 +94,7 @@ static void choose_all(struct source_set *sources, uint64_t cpu_period)
 static bool choose(struct source_set *sources, struct word_of_list word, uint64_t cpu_period,
                    char *wrong, size_t size)
 {
-    char period_text[32] = "", names[128];
+    char period_text[32] = "", names[192];
     const char *at = memchr(word.at, '@', word.length);
     size_t length = at != NULL ? (size_t)(at - word.at) : word.length;
     const struct source *source = source_named(word.at, length);

@@ -100,13 +100,15 @@ void measure_sources(char *list, size_t size)
                                      measures[i].source);
 }
 
-/* What a source's period counts, where that is not its last column. */
+/* What a source's period counts, where that is not its last column. Locks are sampled by time,
+ * and have the period that Go's have: receivers know the series by it. */
 static const struct {
     const char *source, *type, *unit;
+    int64_t period; /* 0: the source's own */
 } periods[] = {
-    {"alloc", "space", "bytes"},
-    {"heap", "space", "bytes"},
-    {"lock", "contentions", "count"},
+    {"alloc", "space", "bytes", 0},
+    {"heap", "space", "bytes", 0},
+    {"lock", "contentions", "count", 1},
 };
 
 static void set_period(struct profile *p, size_t sheet, const struct measure *last,
@@ -117,6 +119,7 @@ static void set_period(struct profile *p, size_t sheet, const struct measure *la
         if (strcmp(periods[i].source, last->source) == 0) {
             type = periods[i].type;
             unit = periods[i].unit;
+            period = periods[i].period != 0 ? periods[i].period : period;
         }
     profile_set_period(p, sheet, type, unit, period);
 }

@@ -152,31 +152,47 @@ static void thin(struct self *self, enum cprof_event event, bool filling)
         self->crowded[event]++;
 }
 
-bool cprof_take(enum cprof_event event, uint64_t period, uint64_t amount, const void *block,
-                const struct cprof_registers *caller)
+/* The take says what is counted; the rest is filled in. */
+static enum take_result take_due(enum cprof_event event, struct take *take,
+                                 const struct cprof_registers *caller)
 {
     struct self *self = &self_of_thread;
-    if (event == CPROF_EVENT_ALLOC && block == NULL) {
-        cprof_left[event] = draw(self, event);
-        return false;
-    }
     bool filling;
     int saved = errno;
-    const struct take take = {
-        .time_ns = clock_ns(CLOCK_MONOTONIC),
-        .weight = 1,
-        .source = atomic_load_explicit(&hooks[event].source, memory_order_relaxed),
-        .amount = amount,
-        .period = period,
-        .block = block,
-    };
-    enum take_result result = take_now(&take, caller, &filling);
+    take->time_ns = clock_ns(CLOCK_MONOTONIC);
+    take->weight = 1;
+    take->source = atomic_load_explicit(&hooks[event].source, memory_order_relaxed);
+    enum take_result result = take_now(take, caller, &filling);
     thin(self, event, filling);
     cprof_left[event] = draw(self, event);
     atomic_fetch_add_explicit(result == TAKE_LOST ? &hooks[event].lost : &hooks[event].taken, 1,
                               memory_order_relaxed);
     errno = saved;
-    return result == TAKE_LISTED;
+    return result;
+}
+
+void cprof_not_taken(enum cprof_event event)
+{
+    cprof_left[event] = draw(&self_of_thread, event);
+}
+
+bool cprof_take(enum cprof_event event, uint64_t period, uint64_t amount, const void *block,
+                const struct cprof_registers *caller)
+{
+    if (event == CPROF_EVENT_ALLOC && block == NULL) {
+        cprof_not_taken(event);
+        return false;
+    }
+    struct take take = {.amount = amount, .period = period, .block = block};
+    return take_due(event, &take, caller) == TAKE_LISTED;
+}
+
+void cprof_take_wait(uint64_t period, uint64_t waited, const struct cprof_waited *of,
+                     const struct cprof_registers *caller)
+{
+    struct take take = {
+        .amount = waited, .period = period, .lock = of->lock, .holder = of->holder};
+    (void)take_due(CPROF_EVENT_LOCK, &take, caller);
 }
 
 /* ---- open and closed ---- */

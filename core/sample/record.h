@@ -19,6 +19,7 @@ enum source_number {
     SOURCE_WALL,
     SOURCE_ALLOC,
     SOURCE_HEAP,
+    SOURCE_LOCK,
     SOURCES_MAX,
 };
 
@@ -38,6 +39,9 @@ struct record {
     uint32_t block;          /* the sampled block's slot + 1 among the live ones; 0: none */
     uint64_t amount;         /* bytes, nanoseconds: of sources that count such */
     uint64_t period;         /* that it was sampled with; 0: that of its source */
+    uint64_t lock;           /* that was waited for, by its address; 0: none */
+    int32_t holder;          /* who let it go, by the kernel's id; 0: not known */
+    uint32_t unused;
 };
 
 static inline const struct native_frame *record_native(const struct record *record)

@@ -138,6 +138,9 @@ enum take_result take_sample(const struct take_view *view, struct thread *thread
         record->block_shift = place.shift;
         record->amount = take->amount;
         record->period = take->period;
+        record->lock = take->lock;
+        record->holder = take->holder;
+        record->unused = 0;
         record->time_ns = take->time_ns;
         record->weight = take->weight;
         record->source = (uint8_t)take->source;

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "cprof/runtime.h"
 #include "sample/record.h"
@@ -40,6 +41,8 @@ struct take {
     enum source_number source;
     uint64_t amount, period; /* see struct record; 0: the source has none */
     const void *block;       /* that is to be listed as live (live.h); NULL: none */
+    uint64_t lock;           /* see struct record */
+    pid_t holder;
 };
 
 /* From where the walk goes. */

@@ -24,6 +24,7 @@
 enum source_unit {
     SOURCE_HERTZ, /* written as a rate, cpu@100hz: nanoseconds between two samples */
     SOURCE_BYTES, /* alloc@512k */
+    SOURCE_TIME,  /* lock@1ms: nanoseconds */
 };
 
 /* What one sample says of how much it stands for. */

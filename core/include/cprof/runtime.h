@@ -184,6 +184,11 @@ struct cprof_runtime {
     /* [start] Takes them out, or leaves them to count for nothing where that can't be. */
     void (*alloc_close)(void);
 
+    /* [start] The same for hooks where threads of the runtime wait for its locks, that count
+     * CPROF_EVENT_LOCK. NULL: there are none. */
+    int (*lock_open)(const char **why);
+    void (*lock_close)(void);
+
     /* [fork] Takes and releases the locks that the binding's own code holds for moments, so
      * that a forked child finds none of them held. Called inside fork(2) itself, on the thread
      * that forks, whether or not a hook announced the fork: must not run interpreter code, and

@@ -119,6 +119,18 @@ static inline __attribute__((always_inline)) struct cprof_registers cprof_caller
 bool cprof_take(enum cprof_event event, uint64_t period, uint64_t amount, const void *block,
                 const struct cprof_registers *caller);
 
+/* A wait for a lock (CPROF_EVENT_LOCK) that is due, and is over. */
+struct cprof_waited {
+    uint64_t lock; /* its identity: an address; 0: not known */
+    pid_t holder;  /* who let it go, as the kernel knows him; 0: not known */
+};
+
+void cprof_take_wait(uint64_t period, uint64_t waited, const struct cprof_waited *of,
+                     const struct cprof_registers *caller);
+
+/* What is due is nothing that counts after all. */
+void cprof_not_taken(enum cprof_event event);
+
 /* May the block be one that was taken? */
 static inline bool cprof_was_taken(const void *block)
 {
