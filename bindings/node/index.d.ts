@@ -44,6 +44,8 @@ export interface Stats {
   profiles_failed: number
   profiles_dropped: number
   bytes_sent: number
+  metrics_exported: number
+  metrics_failed: number
   handler_ns_mean: number
   handler_ns_max: number
   collector_cpu_ns: number

@@ -464,7 +464,7 @@ static bool close_interval(struct collector *collector, closing *close)
         attach_metrics(collector, profile);
     feed_taps(collector, profile);
     if (collector->config.closed != NULL)
-        collector->config.closed(profile);
+        collector->config.closed(collector, profile);
     exporter_submit(collector->config.exporter, profile);
     begin_interval(collector);
     return true;
@@ -770,6 +770,8 @@ void collector_stats(struct collector *collector, struct cprof_stats *stats)
         .profiles_failed = sinks.failed,
         .profiles_dropped = sinks.dropped,
         .bytes_sent = sinks.bytes_sent,
+        .metrics_exported = sinks.reports_sent,
+        .metrics_failed = sinks.reports_failed,
         .handler_ns_mean = threads.signals != 0 ? threads.handler_ns / threads.signals : 0,
         .handler_ns_max = threads.handler_ns_max,
         .collector_cpu_ns = collector->published.cpu_ns + sinks.cpu_ns,

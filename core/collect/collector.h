@@ -40,7 +40,7 @@ struct collector_config {
      * looked at. */
     void (*turned)(struct collector *collector);
     /* An interval has been closed, and is about to be submitted. NULL: nobody asks. */
-    void (*closed)(const struct profile *interval);
+    void (*closed)(struct collector *collector, const struct profile *interval);
     double interval;        /* seconds */
     _Atomic uint32_t *wake; /* posted by handlers */
     atomic_bool *unknown;   /* see struct take_view; cleared once a tick, and

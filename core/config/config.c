@@ -384,21 +384,29 @@ int config_load(struct config *config, const struct cprof_options *options, char
     return status;
 }
 
+static void free_server(struct otlp_server *server)
+{
+    free(server->url);
+    free(server->socket);
+    free(server->certificate);
+    free(server->client_key);
+    free(server->client_certificate);
+    pairs_free(&server->headers);
+}
+
 void config_free(struct config *config)
 {
-    char *const texts[] = {
-        config->origin,        config->service_name,       config->library_directory,
-        config->otlp_endpoint, config->otlp_socket,        config->certificate,
-        config->client_key,    config->client_certificate, config->output,
-        config->spool_folder,  config->store_folder,       config->listen,
-        config->pyroscope.url, config->pyroscope.socket,   config->parca.url,
-        config->parca.socket};
+    char *const texts[] = {config->origin,    config->service_name,  config->library_directory,
+                           config->output,    config->spool_folder,  config->store_folder,
+                           config->listen,    config->pyroscope.url, config->pyroscope.socket,
+                           config->parca.url, config->parca.socket};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         free(texts[i]);
     pairs_free(&config->labels);
     pairs_free(&config->runtime);
     pairs_free(&config->resource);
-    pairs_free(&config->otlp_headers);
+    free_server(&config->profiles);
+    free_server(&config->metrics);
     pairs_free(&config->backend_headers);
     *config = (struct config){0};
 }

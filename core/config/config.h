@@ -22,6 +22,17 @@
 #include "source/source.h"
 #include "store/ages.h"
 
+/* Where one of OpenTelemetry's signals goes. */
+struct otlp_server {
+    char *url;    /* in full, with the path of the signal or of the gRPC method */
+    char *socket; /* path of a unix socket that stands for the URL's host, or NULL */
+    enum transport_protocol protocol;
+    enum transport_packing packing;
+    struct pairs headers;
+    double timeout; /* seconds */
+    char *certificate, *client_key, *client_certificate;
+};
+
 struct config {
     char *origin; /* who started; NULL: the program */
     char *service_name;
@@ -42,21 +53,18 @@ struct config {
     char *library_directory;
     /* sinks */
     bool otlp;
-    char *otlp_endpoint; /* the full URL, with the path of profiles or of the gRPC method */
-    char *otlp_socket;   /* path of a unix socket that stands for the URL's host, or NULL */
-    enum transport_protocol otlp_protocol;
-    enum transport_packing otlp_packing;
-    struct pairs otlp_headers;
-    double otlp_timeout;                                 /* seconds */
-    struct endpoint pyroscope, parca;                    /* without a URL: no such sink */
-    struct pairs backend_headers;                        /* for these two */
-    char *certificate, *client_key, *client_certificate; /* for every server */
-    const char *output_name; /* "output" or CPROF_OUTPUT: who gave it */
-    char *output;            /* absolute; NULL: no file sink */
-    char *spool_folder;      /* NULL: profiles wait in memory */
-    size_t spool_limit;      /* bytes, for each server */
-    char *store_folder;      /* NULL: no history is kept */
-    size_t store_limit;      /* bytes of that folder */
+    bool otlp_metrics;                /* the figures of /metrics go there too */
+    struct otlp_server profiles;      /* its timeout and files hold for every server */
+    struct otlp_server metrics;       /* where otlp_metrics is */
+    double metrics_interval;          /* seconds */
+    struct endpoint pyroscope, parca; /* without a URL: no such sink */
+    struct pairs backend_headers;     /* for these two */
+    const char *output_name;          /* "output" or CPROF_OUTPUT: who gave it */
+    char *output;                     /* absolute; NULL: no file sink */
+    char *spool_folder;               /* NULL: profiles wait in memory */
+    size_t spool_limit;               /* bytes, for each server */
+    char *store_folder;               /* NULL: no history is kept */
+    size_t store_limit;               /* bytes of that folder */
     struct ages store_ages;
     char *listen;       /* address of the pull endpoint, or NULL */
     bool listen_public; /* other hosts may connect */

@@ -21,6 +21,10 @@ struct config_loader {
 int config_load_servers(const struct config_loader *loader, struct setting exporter,
                         bool pyroscope, bool parca);
 
+/* What OpenTelemetry's variables say of servers: for profiles, and for metrics where they are
+ * wanted. Without OTLP only what holds for every server. */
+int config_load_otlp(const struct config_loader *loader);
+
 /* The profile types, each with its period. */
 int config_load_types(const struct config_loader *loader);
 

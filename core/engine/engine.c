@@ -24,12 +24,14 @@
 #include "engine/control.h"
 #include "engine/copy.h"
 #include "engine/dumping.h"
+#include "engine/figures.h"
 #include "engine/fork.h"
 #include "engine/join.h"
 #include "engine/later.h"
 #include "engine/listen.h"
 #include "engine/memory_pages.h"
 #include "engine/model.h"
+#include "engine/otlp_metrics.h"
 #include "engine/output.h"
 #include "engine/sinks.h"
 #include "engine/state.h"
@@ -67,11 +69,32 @@ static void introduce(void)
 static void look_for_an_end(struct collector *collector);
 static void end_process(void);
 
+/* [collector] What monitoring is told of, page by page and report by report. */
+static void count_interval(struct collector *collector, const struct profile *interval)
+{
+    figures_count(interval);
+    if (engine.config.listen != NULL)
+        memory_pages_count(interval);
+    if (!engine.config.otlp_metrics)
+        return;
+    struct figures figures;
+    struct buffer message = {0};
+    figures_read(collector, &figures);
+    otlp_metrics_write(&figures, interval, engine.began_unix, clock_ns(CLOCK_REALTIME),
+                       &message);
+    if (message.error == 0)
+        exporter_report(engine.exporter, &message);
+    else
+        buffer_free(&message);
+}
+
 static int start_collector(void)
 {
     const struct config *config = &engine.config;
     engine.left = false;
-    listen_reset(config->listen != NULL ? &engine.budget : NULL);
+    figures_reset();
+    memory_pages_reset(config->listen != NULL ? &engine.budget : NULL);
+    engine.began_unix = clock_ns(CLOCK_REALTIME);
     const struct collector_config collector = {
         .gather = {.budget = &engine.budget,
                    .spare = captures_budget(),
@@ -91,7 +114,7 @@ static int start_collector(void)
         .exporter = engine.exporter,
         .begin = introduce,
         .turned = look_for_an_end,
-        .closed = config->listen != NULL ? listen_count : NULL,
+        .closed = config->listen != NULL || config->otlp_metrics ? count_interval : NULL,
         .interval = config->interval,
         .wake = &engine.wake,
         .unknown = &engine.unknown,
@@ -484,6 +507,8 @@ static int stop_exporter(uint64_t deadline)
     engine.last.profiles_failed = sinks.failed;
     engine.last.profiles_dropped = sinks.dropped;
     engine.last.bytes_sent = sinks.bytes_sent;
+    engine.last.metrics_exported = sinks.reports_sent;
+    engine.last.metrics_failed = sinks.reports_failed;
     pthread_mutex_unlock(&engine.lock);
     return status;
 }

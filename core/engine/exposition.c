@@ -3,32 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
-enum kind { KIND_COUNT, KIND_LEVEL, KIND_MEAN };
+#include "base/clock.h"
 
 static void put(struct buffer *out, const char *text)
 {
     buffer_append(out, text, strlen(text));
-}
-
-/* Its head, and where `value` is not NULL the figure itself. */
-static void put_metric(struct buffer *out, const char *name, const char *help, enum kind kind,
-                       const uint64_t *value)
-{
-    char full[96], line[256];
-    const char *ns = strstr(name, "_ns");
-    snprintf(full, sizeof full, "cprof_%.*s%s%s%s", ns != NULL ? (int)(ns - name) : 64, name,
-             ns != NULL ? ns + 3 : "", ns != NULL ? "_seconds" : "",
-             kind == KIND_COUNT ? "_total" : "");
-    snprintf(line, sizeof line, "# HELP %s %s\n# TYPE %s %s\n", full, help, full,
-             kind == KIND_COUNT ? "counter" : "gauge");
-    put(out, line);
-    if (value == NULL)
-        return;
-    if (ns != NULL)
-        snprintf(line, sizeof line, "%s %.9f\n", full, (double)*value / 1e9);
-    else
-        snprintf(line, sizeof line, "%s %llu\n", full, (unsigned long long)*value);
-    put(out, line);
 }
 
 /* The value of a label. */
@@ -46,27 +25,45 @@ static void put_quoted(struct buffer *out, const char *text)
     put(out, "\"");
 }
 
-static void put_series(struct buffer *out, const struct hot_series *series)
+static void put_labels(const struct figure *figure, const struct figure_point *point,
+                       struct buffer *out)
 {
-    char value[64];
-    put(out, "cprof_cpu_seconds_total{function=");
-    put_quoted(out, series->function);
-    put(out, ",module=");
-    put_quoted(out, series->module);
-    snprintf(value, sizeof value, "} %.9f\n", (double)series->cpu_ns / 1e9);
-    put(out, value);
+    for (size_t i = 0; i < FIGURE_LABELS && point->labels[i] != NULL; i++) {
+        put(out, i == 0 ? "{" : ",");
+        put(out, figure->labels[i]);
+        put(out, "=");
+        put_quoted(out, point->labels[i]);
+    }
+    if (point->labels[0] != NULL)
+        put(out, "}");
 }
 
-void exposition_write(const struct cprof_stats *stats, const struct hot_series *series,
-                      size_t count, struct buffer *out)
+static void put_figure(void *closure, const struct figure *figure)
 {
-#define PUT(field, kind)                                                                       \
-    put_metric(out, #field, "See docs/troubleshooting.md, cprof's own figures.", KIND_##kind,  \
-               &stats->field);
-    CPROF_STATS_FIELDS(PUT)
-#undef PUT
-    put_metric(out, "cpu_seconds", "CPU time of the samples, by the function they stand in.",
-               KIND_COUNT, NULL);
-    for (size_t i = 0; i < count; i++)
-        put_series(out, &series[i]);
+    static const char *const units[] = {
+        [FIGURE_PLAIN] = "", [FIGURE_SECONDS] = "_seconds", [FIGURE_BYTES] = "_bytes"};
+    struct buffer *out = closure;
+    const bool counts = figure->kind == FIGURE_COUNT;
+    char name[128], line[512];
+    snprintf(name, sizeof name, "cprof_%s%s%s", figure->name, units[figure->unit],
+             counts ? "_total" : "");
+    snprintf(line, sizeof line, "# HELP %s %s\n# TYPE %s %s\n", name, figure->help, name,
+             counts ? "counter" : "gauge");
+    put(out, line);
+    for (size_t i = 0; i < figure->count; i++) {
+        const struct figure_point *point = &figure->points[i];
+        put(out, name);
+        put_labels(figure, point, out);
+        const unsigned long long value = point->value, second = NS_PER_SECOND;
+        if (figure->unit == FIGURE_SECONDS) /* whatever the locale's decimal point is */
+            snprintf(line, sizeof line, " %llu.%09llu\n", value / second, value % second);
+        else
+            snprintf(line, sizeof line, " %llu\n", value);
+        put(out, line);
+    }
+}
+
+void exposition_write(const struct figures *figures, struct buffer *out)
+{
+    figures_each(figures, put_figure, out);
 }

@@ -25,7 +25,7 @@ static bool has_pairs(const struct pairs *pairs, const struct cprof_pair *list, 
 
 static bool has_headers(const struct config *running, const struct cprof_options *given)
 {
-    return has_pairs(&running->otlp_headers, given->headers, given->header_count) ||
+    return has_pairs(&running->profiles.headers, given->headers, given->header_count) ||
            has_pairs(&running->backend_headers, given->headers, given->header_count);
 }
 
@@ -37,8 +37,8 @@ static bool same_sinks(const struct config *one, const struct config *other)
 
 static bool same_servers(const struct config *one, const struct config *other)
 {
-    return same_text(one->otlp_endpoint, other->otlp_endpoint) &&
-           same_text(one->otlp_socket, other->otlp_socket) &&
+    return same_text(one->profiles.url, other->profiles.url) &&
+           same_text(one->profiles.socket, other->profiles.socket) &&
            same_text(one->pyroscope.url, other->pyroscope.url) &&
            same_text(one->parca.url, other->parca.url);
 }

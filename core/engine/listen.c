@@ -8,7 +8,6 @@
 
 #include "base/log.h"
 #include "base/own_thread.h"
-#include "collect/hot_functions.h"
 #include "engine/control.h"
 #include "engine/dumping.h"
 #include "engine/exposition.h"
@@ -23,27 +22,12 @@ static struct {
     unsigned running;
 } source;
 
-static struct hot_functions hot;
-
-void listen_reset(struct budget *budget)
-{
-    hot_init(&hot);
-    memory_pages_reset(budget);
-}
-
-void listen_count(const struct profile *interval)
-{
-    hot_count(&hot, interval);
-    memory_pages_count(interval);
-}
-
 static void metrics(void *unused, struct buffer *out)
 {
-    struct cprof_stats stats;
-    struct hot_series series[HOT_SERIES];
+    struct figures figures;
     (void)unused;
-    collector_stats(source.collector, &stats);
-    exposition_write(&stats, series, hot_read(&hot, series), out);
+    figures_read(source.collector, &figures);
+    exposition_write(&figures, out);
 }
 
 /* A recording on its way to its page: what the collector feeds; of the pages of memory, what

@@ -9,11 +9,6 @@
 #include "collect/collector.h"
 #include "pull/server.h"
 
-/* [collector] Counts a closed interval for /metrics. */
-void listen_count(const struct profile *interval);
-/* Before the collector starts. NULL: nothing adds up for who may come. */
-void listen_reset(struct budget *budget);
-
 /* NULL: no memory. The collector must outlive pull_rest(). */
 struct pull_server *listen_new(struct collector *collector, struct budget *budget);
 /* False: does not listen. */

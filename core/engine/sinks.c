@@ -11,26 +11,34 @@ static struct transport_options backend(const struct config *config,
                                       .packing = PACK_NONE,
                                       .headers = config->backend_headers.list,
                                       .header_count = config->backend_headers.count,
-                                      .timeout = config->otlp_timeout,
-                                      .certificate = config->certificate,
-                                      .client_key = config->client_key,
-                                      .client_certificate = config->client_certificate};
+                                      .timeout = config->profiles.timeout,
+                                      .certificate = config->profiles.certificate,
+                                      .client_key = config->profiles.client_key,
+                                      .client_certificate =
+                                          config->profiles.client_certificate};
+}
+
+static struct transport_options otlp(const struct otlp_server *server, bool wanted)
+{
+    return (struct transport_options){.url = wanted ? server->url : NULL,
+                                      .unix_socket = server->socket,
+                                      .protocol = server->protocol,
+                                      .packing = server->packing,
+                                      .headers = server->headers.list,
+                                      .header_count = server->headers.count,
+                                      .timeout = server->timeout,
+                                      .certificate = server->certificate,
+                                      .client_key = server->client_key,
+                                      .client_certificate = server->client_certificate};
 }
 
 struct exporter *sinks_open(const struct config *config, const char *output,
                             struct budget *budget, char *error, size_t error_size)
 {
     const struct exporter_options options = {
-        .otlp = {.url = config->otlp ? config->otlp_endpoint : NULL,
-                 .unix_socket = config->otlp_socket,
-                 .protocol = config->otlp_protocol,
-                 .packing = config->otlp_packing,
-                 .headers = config->otlp_headers.list,
-                 .header_count = config->otlp_headers.count,
-                 .timeout = config->otlp_timeout,
-                 .certificate = config->certificate,
-                 .client_key = config->client_key,
-                 .client_certificate = config->client_certificate},
+        .otlp = otlp(&config->profiles, config->otlp),
+        .metrics = otlp(&config->metrics, config->otlp_metrics),
+        .metrics_interval = config->metrics_interval,
         .pyroscope = backend(config, &config->pyroscope, TRANSPORT_HTTP),
         .parca = backend(config, &config->parca, TRANSPORT_GRPC),
         .output = output,

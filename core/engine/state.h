@@ -53,6 +53,7 @@ struct engine {
     const struct cprof_runtime *runtime;
     struct budget budget;
     struct budget binding_budget; /* what the binding's own tables may take of it */
+    uint64_t began_unix;          /* the run, Unix time in ns */
     struct profile *model;
     struct modules *modules;
     struct exporter *exporter;

@@ -13,7 +13,7 @@
 #include "export/outlet.h"
 #include "export/queue.h"
 
-#define MAX_OUTLETS 8
+#define MAX_OUTLETS 9
 #define MAX_QUEUED 360                           /* profiles: an hour of 10 s intervals */
 #define UNBOUNDED_QUEUE_BYTES ((size_t)32 << 20) /* when there is no budget to take half of */
 #define SPOOLED_NS (NS_PER_SECOND / 10) /* that an ending program waits for what is on disk */
@@ -48,6 +48,7 @@ struct exporter {
     uint64_t stop_deadline;
     struct queue queue;
     struct outlet outlets[MAX_OUTLETS];
+    struct outlet *metrics; /* one of them, or NULL */
     struct exporter_stats stats;
     bool hastened;         /* the program ends */
     uint64_t spooled_time; /* all else has been done; 0: not yet */
@@ -152,6 +153,8 @@ static void count(struct exporter *exporter, const struct queued *entry,
     struct exporter_stats *stats = &exporter->stats;
     uint64_t profiles = delivery->profiles * (entry ? entry->parts : 1);
     stats->dropped += delivery->dropped;
+    stats->reports_sent += delivery->reports_sent;
+    stats->reports_failed += delivery->reports_failed;
     unreported_add(&stats->unreported, &delivery->unreported);
     if (delivery->status == DELIVERY_DONE) {
         stats->exported += profiles;
@@ -356,7 +359,8 @@ static bool add_sinks(struct exporter *exporter, const struct exporter_options *
     } senders[] = {{&options->otlp, sink_otlp_new},
                    {&options->pyroscope, sink_pyroscope_new},
                    {&options->parca, sink_parca_new}};
-    _Static_assert(2 + 2 * sizeof senders / sizeof *senders <= MAX_OUTLETS, "with spools");
+    _Static_assert(3 + 2 * sizeof senders / sizeof *senders <= MAX_OUTLETS,
+                   "with spools, and metrics");
     if (options->output && !add_sink(exporter, sink_file_new(options, error, error_size)))
         return false;
     if (options->store_folder &&
@@ -367,7 +371,9 @@ static bool add_sinks(struct exporter *exporter, const struct exporter_options *
             !add_sender(exporter, options, senders[i].to,
                         senders[i].new(options, error, error_size), error, error_size))
             return false;
-    return true;
+    if (options->metrics.url != NULL)
+        exporter->metrics = add_sink(exporter, sink_metrics_new(options, error, error_size));
+    return options->metrics.url == NULL || exporter->metrics != NULL;
 }
 
 /* The bits of the outlets that profiles come to first. */
@@ -375,7 +381,8 @@ static uint32_t first_outlets(const struct exporter *exporter)
 {
     uint32_t bits = 0;
     for (size_t i = 0; i < exporter->outlet_count; i++)
-        bits |= exporter->outlets[i].bit;
+        if (exporter->outlets[i].sink->deliver != NULL)
+            bits |= exporter->outlets[i].bit;
     for (size_t i = 0; i < exporter->outlet_count; i++)
         if (exporter->outlets[i].behind)
             bits &= ~exporter->outlets[i].behind->bit;
@@ -469,6 +476,20 @@ void exporter_submit(struct exporter *exporter, struct profile *profile)
     if (tell_full)
         log_warn("too many profiles wait for delivery: the oldest are dropped, and counted in "
                  "profiles_dropped");
+}
+
+void exporter_report(struct exporter *exporter, struct buffer *metrics)
+{
+    if (exporter->metrics == NULL) {
+        buffer_free(metrics);
+        return;
+    }
+    bool due = sink_metrics_put(exporter->metrics->sink, metrics);
+    pthread_mutex_lock(&exporter->lock);
+    exporter->metrics->save_wanted |= due;
+    if (due)
+        pthread_cond_broadcast(&exporter->work);
+    pthread_mutex_unlock(&exporter->lock);
 }
 
 /* Flush and stop want everything tried now, and gathered profiles written. */

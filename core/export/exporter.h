@@ -24,12 +24,15 @@
 #include "base/budget.h"
 #include "export/transport.h"
 #include "export/unreported.h"
+#include "format/format.h"
 #include "profile/profile.h"
 #include "store/ages.h"
 
 /* Already checked values; strings borrowed until exporter_new() returns. */
 struct exporter_options {
-    struct transport_options otlp; /* .url is where profiles are posted to; NULL: no OTLP */
+    struct transport_options otlp;    /* .url is where profiles are posted to; NULL: no OTLP */
+    struct transport_options metrics; /* likewise, for what exporter_report() is given */
+    double metrics_interval;          /* seconds between reports */
     /* Likewise; a path that ends in /ingest picks that API. */
     struct transport_options pyroscope;
     struct transport_options parca;
@@ -48,6 +51,7 @@ struct exporter_options {
 
 struct exporter_stats {
     uint64_t exported, failed, dropped, bytes_sent;
+    uint64_t reports_sent, reports_failed; /* of metrics */
     struct unreported
         unreported;   /* of the two above, what profiles that were lost had reported */
     uint64_t cpu_ns;  /* of the exporter's threads */
@@ -63,6 +67,11 @@ struct exporter *exporter_new(const struct exporter_options *options, char *erro
 
 /* Takes ownership of the profile, whatever happens. Profiles without samples are freed. */
 void exporter_submit(struct exporter *exporter, struct profile *profile);
+
+/* Metrics as they stand, as one OTLP message: takes its bytes over. They are sent when the
+ * interval of metrics is over, and at a flush and the end; newer ones take the place of those
+ * that wait, and say all that those did, so that nothing is kept for a server that is away. */
+void exporter_report(struct exporter *exporter, struct buffer *metrics);
 
 /* Waits until the queue is empty and no delivery is under way. 0, -ETIMEDOUT, or -EIO when one
  * failed since the last flush. A retry's backoff is cut short. */

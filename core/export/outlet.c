@@ -24,6 +24,8 @@ static enum trouble trouble_of(const struct delivery *delivery)
 static void tell(struct outlet *outlet, const struct delivery *delivery, uint64_t wait)
 {
     enum trouble trouble = trouble_of(delivery);
+    if (trouble == TROUBLE_NONE && delivery->expected)
+        return;
     bool quiet = trouble == outlet->told || delivery->expected;
     enum log_level level = quiet ? LOG_DEBUG : LOG_WARN;
     const char *name = outlet->sink->name;

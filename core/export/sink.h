@@ -31,21 +31,23 @@ enum delivery_status {
 struct delivery {
     enum delivery_status status;
     bool warn;         /* a DELIVERY_DONE whose detail a person should see */
-    bool expected;     /* a DELIVERY_REFUSED that nobody needs to see */
+    bool expected;     /* a DELIVERY_REFUSED that nobody needs to see; or a DELIVERY_DONE of
+                          nothing, which says nothing of the server */
     bool more;         /* of a save(): there is more to do, it wants to be called again */
     uint64_t profiles; /* how many profiles the status is about: 1, or what a file held */
     uint64_t dropped;  /* kept ones that had to go to make room */
-    struct unreported unreported; /* by those, and by kept ones that are refused */
-    size_t bytes;                 /* accepted by the other side */
-    uint64_t retry_after;         /* [ns] the other side's own wish; 0 = none */
-    struct label_names names;     /* a DELIVERY_REFUSED for having too many; else zero */
-    char detail[384];             /* one line for people, without secrets */
+    struct unreported unreported;          /* by those, and by kept ones that are refused */
+    uint64_t reports_sent, reports_failed; /* of metrics, in place of profiles */
+    size_t bytes;                          /* accepted by the other side */
+    uint64_t retry_after;                  /* [ns] the other side's own wish; 0 = none */
+    struct label_names names; /* a DELIVERY_REFUSED for having too many; else zero */
+    char detail[384];         /* one line for people, without secrets */
 };
 
 struct sink {
     const char *name; /* "otlp", "file" */
 
-    /* Delivers one profile; sets *delivery, which comes zeroed. */
+    /* Delivers one profile; sets *delivery, which comes zeroed. NULL: it takes none. */
     void (*deliver)(struct sink *sink, const struct profile *profile,
                     struct delivery *delivery);
 
@@ -73,6 +75,12 @@ struct sink *sink_pyroscope_new(const struct exporter_options *options, char *er
                                 size_t error_size);
 struct sink *sink_parca_new(const struct exporter_options *options, char *error,
                             size_t error_size);
+
+/* Sends metrics, which it is given (from any thread) and sends at a save(). put() takes the
+ * bytes over; true: it is time for a save(). */
+struct sink *sink_metrics_new(const struct exporter_options *options, char *error,
+                              size_t error_size);
+bool sink_metrics_put(struct sink *sink, struct buffer *message);
 
 /* The two ends of a spool (CPROF_SPOOL_DIR) in front of a sink that sends to `to`. */
 struct sink_spool {

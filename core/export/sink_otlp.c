@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "export/answer.h"
 #include "export/label_limit.h"
@@ -48,21 +47,14 @@ static const char *advice(int status)
 static void read_partial_success(const struct sink_otlp *otlp, struct delivery *delivery)
 {
     struct answer partial = {0};
-    const char *type;
-    size_t size;
-    const void *reply = transport_reply(otlp->transport, &size, &type);
-    bool protobuf = strncasecmp(type, "application/x-protobuf", 22) == 0 ||
-                    strncasecmp(type, "application/grpc", 16) == 0;
-    if (reply == NULL || !protobuf || !answer_partial_success(reply, size, &partial))
+    if (!transport_partial(otlp->transport, &partial))
         return;
     if (partial.number > 0)
         delivery->status = DELIVERY_REFUSED;
-    if (partial.number > 0 || partial.text[0] != '\0') {
-        delivery->warn = true;
-        snprintf(delivery->detail, sizeof delivery->detail, "%s by the server: %s",
-                 partial.number > 0 ? "rejected" : "taken with a warning",
-                 partial.text[0] ? partial.text : "no reason given");
-    }
+    delivery->warn = true;
+    snprintf(delivery->detail, sizeof delivery->detail, "%s by the server: %s",
+             partial.number > 0 ? "rejected" : "taken with a warning",
+             partial.text[0] ? partial.text : "no reason given");
 }
 
 static void send(struct sink_otlp *otlp, const struct profile *profile,

@@ -155,7 +155,8 @@ static int connect_client(struct transport *transport, const struct transport_op
     char reason[512];
     transport->http = http_load(library_directory, reason, sizeof reason);
     if (transport->http == NULL) {
-        log_error("%s: profiles can't be sent: %s", transport->manner.name, reason);
+        log_error("%s: %s can't be sent: %s", transport->manner.name, transport->manner.goods,
+                  reason);
         return 0;
     }
     struct url_proxies proxies = {0};
@@ -185,8 +186,8 @@ static int connect_client(struct transport *transport, const struct transport_op
                  transport->manner.variables);
         transport->packing = PACK_GZIP;
     }
-    log_debug("%s: profiles go to %s with %s, %s", transport->manner.name, transport->url_shown,
-              transport->http->describe(), transport->manner.format);
+    log_debug("%s: %s go to %s with %s, %s", transport->manner.name, transport->manner.goods,
+              transport->url_shown, transport->http->describe(), transport->manner.format);
     return 0;
 }
 
@@ -231,6 +232,8 @@ struct transport *transport_open(const struct transport_options *options,
         return NULL;
     }
     transport->manner = *manner;
+    if (manner->goods == NULL)
+        transport->manner.goods = "profiles";
     transport->protocol = options->protocol;
     transport->packing = options->packing;
     transport->timeout = options->timeout;
@@ -364,8 +367,8 @@ static void judge_http(const struct transport *transport, struct delivery *deliv
     } else if (has_type(transport, "text/html")) {
         delivery->status = DELIVERY_REFUSED;
         snprintf(delivery->detail, sizeof delivery->detail,
-                 "HTTP %d with a web page: no server for profiles answers at this address",
-                 status);
+                 "HTTP %d with a web page: no server for %s answers at this address", status,
+                 transport->manner.goods);
     } else {
         delivery->status = DELIVERY_DONE;
         snprintf(delivery->detail, sizeof delivery->detail, "HTTP %d", status);
@@ -552,4 +555,15 @@ const void *transport_reply(const struct transport *transport, size_t *size, con
         return grpc_message(response->body, response->body_size, size);
     *size = response->body_size;
     return response->body;
+}
+
+bool transport_partial(const struct transport *transport, struct answer *partial)
+{
+    const char *type;
+    size_t size;
+    const void *reply = transport_reply(transport, &size, &type);
+    bool protobuf = strncasecmp(type, "application/x-protobuf", 22) == 0 ||
+                    strncasecmp(type, "application/grpc", 16) == 0;
+    return reply != NULL && protobuf && answer_partial_success(reply, size, partial) &&
+           (partial->number > 0 || partial->text[0] != '\0');
 }

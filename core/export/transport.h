@@ -20,6 +20,7 @@
 #include <stddef.h>
 
 #include "cprof/cprof.h" /* struct cprof_pair */
+#include "export/answer.h"
 #include "format/format.h"
 
 struct delivery;
@@ -48,6 +49,7 @@ struct transport_manner {
     const char *files;        /* the same for the names of files; NULL: as `variables` */
     const char *content_type; /* of HTTP messages; gRPC has its own */
     const char *format;       /* "OTLP profiles 1.10", for log lines */
+    const char *goods;        /* what is sent, for log lines; NULL: "profiles" */
     /* What a person may check after that HTTP status (or the one that the gRPC code stands
      * for); "" for nothing. May be NULL. */
     const char *(*advice)(int status);
@@ -67,6 +69,9 @@ void transport_send(struct transport *transport, const char *url, const struct b
 /* The body of the last success: one message, without gRPC's prefix. `*type` is its
  * Content-Type. Valid until the next send. Where the server repeats secrets there are stars. */
 const void *transport_reply(const struct transport *transport, size_t *size, const char **type);
+
+/* Of an OTLP server: does the last success say that it has not taken everything, or warn? */
+bool transport_partial(const struct transport *transport, struct answer *partial);
 
 /* [any thread] The request under way, and every later one, ends at once, for good. */
 void transport_interrupt(struct transport *transport);

@@ -22,7 +22,7 @@ test('start, stats, flush and stop', async () => {
   assert.ok(cprof.stats().samples > 0)
   assert.deepStrictEqual(Object.keys(cprof.stats()), ['samples', 'samples_dropped',
     'samples_truncated', 'samples_failed', 'timer_overruns', 'threads', 'stacks', 'memory_bytes',
-    'profiles_exported', 'profiles_failed', 'profiles_dropped', 'bytes_sent', 'handler_ns_mean',
+    'profiles_exported', 'profiles_failed', 'profiles_dropped', 'bytes_sent', 'metrics_exported', 'metrics_failed', 'handler_ns_mean',
     'handler_ns_max', 'collector_cpu_ns', 'alloc_bytes', 'heap_bytes', 'resident_bytes'])
   assert.strictEqual(await cprof.stop(), true)
   assert.strictEqual(cprof.isRunning(), false)

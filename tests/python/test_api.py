@@ -37,7 +37,7 @@ def stopped_before_and_after(monkeypatch):
 
 STATS = ["samples", "samples_dropped", "samples_truncated", "samples_failed", "timer_overruns",
          "threads", "stacks", "memory_bytes", "profiles_exported", "profiles_failed",
-         "profiles_dropped", "bytes_sent", "handler_ns_mean", "handler_ns_max",
+         "profiles_dropped", "bytes_sent", "metrics_exported", "metrics_failed", "handler_ns_mean", "handler_ns_max",
          "collector_cpu_ns", "alloc_bytes", "heap_bytes", "resident_bytes"]
 
 

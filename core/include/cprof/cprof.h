@@ -62,6 +62,8 @@ struct cprof_options {
     X(profiles_failed, COUNT)   /* refused for good, by sink */                                 \
     X(profiles_dropped, COUNT)  /* given up: queue full, or not delivered by the end */         \
     X(bytes_sent, COUNT)        /* bodies accepted by sinks */                                  \
+    X(metrics_exported, COUNT)  /* reports of these figures that a server took */               \
+    X(metrics_failed, COUNT)    /* and those that did not arrive */                             \
     X(handler_ns_mean, MEAN)    /* time inside the handler */                                   \
     X(handler_ns_max, LEVEL)                                                                    \
     X(collector_cpu_ns, COUNT)  /* CPU time of cprof's own threads */                           \

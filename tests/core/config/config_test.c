@@ -56,9 +56,9 @@ static void defaults_are_those_of_the_interface(void **state)
     assert_int_equal(config.memory_limit, 32 << 20);
     assert_true(config.otlp);
     assert_null(config.output);
-    assert_string_equal(config.otlp_endpoint, "http://localhost:4318/v1development/profiles");
-    assert_true(config.otlp_timeout == 10.0);
-    assert_int_equal(config.otlp_packing, PACK_GZIP);
+    assert_string_equal(config.profiles.url, "http://localhost:4318/v1development/profiles");
+    assert_true(config.profiles.timeout == 10.0);
+    assert_int_equal(config.profiles.packing, PACK_GZIP);
     assert_string_equal(config.service_name, "unknown_service:config_test");
 }
 
@@ -171,14 +171,14 @@ static void the_base_endpoint_gets_the_path_and_the_profiles_form_does_not(void 
     (void)state;
     setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector:4318/", 1);
     load(NULL);
-    assert_string_equal(config.otlp_endpoint, "https://collector:4318/v1development/profiles");
+    assert_string_equal(config.profiles.url, "https://collector:4318/v1development/profiles");
     config_free(&config);
     setenv("OTEL_EXPORTER_OTLP_PROFILES_ENDPOINT", "https://other/in", 1);
     load(NULL);
-    assert_string_equal(config.otlp_endpoint, "https://other/in");
+    assert_string_equal(config.profiles.url, "https://other/in");
     config_free(&config);
     load(&(struct cprof_options){.endpoint = "http://mine:1/v1development/profiles"});
-    assert_string_equal(config.otlp_endpoint, "http://mine:1/v1development/profiles");
+    assert_string_equal(config.profiles.url, "http://mine:1/v1development/profiles");
 }
 
 static void grpc_has_its_own_port_path_and_bare_addresses(void **state)
@@ -201,10 +201,10 @@ static void grpc_has_its_own_port_path_and_bare_addresses(void **state)
         setenv("OTEL_EXPORTER_OTLP_ENDPOINT", cases[i].endpoint, 1);
         setenv("OTEL_EXPORTER_OTLP_INSECURE", cases[i].insecure, 1);
         load(NULL);
-        assert_int_equal(config.otlp_protocol, TRANSPORT_GRPC);
+        assert_int_equal(config.profiles.protocol, TRANSPORT_GRPC);
         snprintf(url, sizeof url, "%s%s", cases[i].host, method);
-        assert_string_equal(config.otlp_endpoint, url);
-        assert_null(config.otlp_socket);
+        assert_string_equal(config.profiles.url, url);
+        assert_null(config.profiles.socket);
         config_free(&config);
     }
 }
@@ -216,8 +216,8 @@ static void a_unix_socket_stands_for_the_host(void **state)
     for (size_t i = 0; i < 2; i++) {
         setenv("OTEL_EXPORTER_OTLP_PROFILES_ENDPOINT", addresses[i], 1);
         load(NULL);
-        assert_string_equal(config.otlp_endpoint, "http://localhost/v1development/profiles");
-        assert_string_equal(config.otlp_socket, "/run/otel.sock");
+        assert_string_equal(config.profiles.url, "http://localhost/v1development/profiles");
+        assert_string_equal(config.profiles.socket, "/run/otel.sock");
         config_free(&config);
     }
 }
@@ -229,11 +229,11 @@ static void headers_are_decoded_and_the_special_ones_win(void **state)
     setenv("OTEL_EXPORTER_OTLP_PROFILES_HEADERS", "a=2", 1);
     const struct cprof_pair more = {"c", "3"};
     load(&(struct cprof_options){.headers = &more, .header_count = 1});
-    assert_int_equal(config.otlp_headers.count, 4);
-    assert_string_equal(value_of(&config.otlp_headers, "a"), "2");
-    assert_string_equal(value_of(&config.otlp_headers, "auth"), "Basic x=");
-    assert_string_equal(value_of(&config.otlp_headers, "b"), "%zz");
-    assert_string_equal(value_of(&config.otlp_headers, "c"), "3");
+    assert_int_equal(config.profiles.headers.count, 4);
+    assert_string_equal(value_of(&config.profiles.headers, "a"), "2");
+    assert_string_equal(value_of(&config.profiles.headers, "auth"), "Basic x=");
+    assert_string_equal(value_of(&config.profiles.headers, "b"), "%zz");
+    assert_string_equal(value_of(&config.profiles.headers, "c"), "3");
 }
 
 static void the_service_name_comes_from_the_most_special_source(void **state)
@@ -270,7 +270,7 @@ static void backends_have_addresses_and_keys_of_their_own(void **state)
     assert_string_equal(config.pyroscope.url,
                         "https://me:secret@pyroscope/base/push.v1.PusherService/Push");
     assert_string_equal(value_of(&config.backend_headers, "X-Scope-OrgID"), "shops");
-    assert_int_equal(config.otlp_headers.count, 1);
+    assert_int_equal(config.profiles.headers.count, 1);
     config_free(&config);
     setenv("CPROF_ENDPOINT", "http://pyroscope:4040/ingest", 1);
     load(NULL);
@@ -452,7 +452,7 @@ static void times_and_rates_take_units(void **state)
         load(NULL);
         assert_true(config.interval == intervals[i].seconds);
         assert_int_equal(config.sources.period[SOURCE_CPU], 4000000);
-        assert_true(config.otlp_timeout == 5);
+        assert_true(config.profiles.timeout == 5);
         config_free(&config);
     }
     setenv("CPROF_INTERVAL", "30 parsecs", 1);

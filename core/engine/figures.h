@@ -1,0 +1,59 @@
+/*
+ * What a process tells monitoring: cprof's own figures, the CPU seconds of the top functions,
+ * the seconds of waits. One list for both ways that it goes, the page /metrics
+ * (engine/exposition.h) and OTLP metrics (engine/otlp_metrics.h).
+ *
+ * The collector's thread counts; any thread reads.
+ */
+#ifndef CPROF_ENGINE_FIGURES_H
+#define CPROF_ENGINE_FIGURES_H
+
+#include "collect/collector.h"
+#include "collect/hot_functions.h"
+#include "collect/wait_totals.h"
+#include "cprof/cprof.h"
+
+enum figure_kind {
+    FIGURE_COUNT,
+    FIGURE_LEVEL,
+    FIGURE_MEAN
+}; /* as CPROF_STATS_FIELDS has them */
+enum figure_unit { FIGURE_PLAIN, FIGURE_SECONDS, FIGURE_BYTES };
+
+#define FIGURE_LABELS 2
+
+struct figure_point {
+    const char *labels[FIGURE_LABELS]; /* values; NULL: it has none */
+    uint64_t value;                    /* nanoseconds where the unit is seconds */
+};
+
+struct figure {
+    const char *name; /* without prefix, unit and what is added to counts: "collector_cpu" */
+    const char *help;
+    enum figure_kind kind;
+    enum figure_unit unit;
+    const char *labels[FIGURE_LABELS]; /* keys */
+    const struct figure_point *points;
+    size_t count;
+};
+
+struct figures {
+    struct cprof_stats stats;
+    struct hot_series functions[HOT_SERIES];
+    struct wait_series waits[WAIT_SERIES];
+    size_t function_count, wait_count;
+};
+
+/* A run begins. */
+void figures_reset(void);
+
+/* [collector] An interval has been closed. */
+void figures_count(const struct profile *interval);
+
+void figures_read(struct collector *collector, struct figures *figures);
+
+/* Shows them one after another; what `each` is given lasts until it returns. */
+void figures_each(const struct figures *figures,
+                  void (*each)(void *closure, const struct figure *figure), void *closure);
+
+#endif
