@@ -69,7 +69,7 @@ static int run(int argc, char **argv)
         SELECTION_OPTIONS,
         {0},
     };
-    struct flame_options options = {.selection.intervals = true};
+    struct flame_options options = {.selection.keep = KEEP_PAST};
     int status = parse_options(&command_flame, argc, argv, "o:", known, take_option, &options);
     if (status != GO_ON)
         return status;

@@ -25,7 +25,7 @@ static int take_option(void *closure, int option, char *argument)
 {
     struct merge_options *options = closure;
     if (option == OPTION_INTERVALS) {
-        options->selection.intervals = true;
+        options->selection.keep = KEEP_INTERVALS;
         return GO_ON;
     }
     if (option == OPTION_FORMAT)

@@ -30,7 +30,7 @@ static int take_option(void *closure, int option, char *argument)
     struct query_options *options = closure;
     switch (option) {
     case OPTION_INTERVALS:
-        options->selection.intervals = true;
+        options->selection.keep = KEEP_INTERVALS;
         return GO_ON;
     case OPTION_FORMAT:
         return output_take_format(&options->output, &command_query, argument);
@@ -63,7 +63,8 @@ static int run(int argc, char **argv)
     if (status != GO_ON)
         return status;
     options.selection.history.folder = argv[optind];
-    options.selection.intervals |= options.output.format == &format_html;
+    if (options.output.format == &format_html)
+        options.selection.keep = KEEP_PAST;
     return selection_write(&options.selection, NULL, 0, &options.output);
 }
 

@@ -133,7 +133,8 @@ static int record(struct process *process, const struct record_options *options)
 static struct profile *read_history(const struct record_options *options, int argc, char **argv,
                                     int *status)
 {
-    const bool intervals = options->output.format == &format_html;
+    const enum load_keep keep =
+        options->output.format == &format_html ? KEEP_PAST : KEEP_NOTHING;
     struct process process;
     unsigned long pid;
     *status = argc - optind == 1
@@ -142,13 +143,13 @@ static struct profile *read_history(const struct record_options *options, int ar
     if (*status != GO_ON)
         return NULL;
     if (options->history.folder)
-        return recorder_find(&options->history, (long)pid, options->last, intervals);
+        return recorder_find(&options->history, (long)pid, options->last, keep);
     process_find((pid_t)pid, &process);
     if (process.state == PROCESS_GONE)
         *status = fail("there is no process %lu; --store DIR reads what it has left", pid);
     else
         *status = process_parse(&command_record, argc, argv, &process);
-    return *status == GO_ON ? recorder_ask(&process, options->last, intervals) : NULL;
+    return *status == GO_ON ? recorder_ask(&process, options->last, keep) : NULL;
 }
 
 static int record_last(const struct record_options *options, int argc, char **argv)

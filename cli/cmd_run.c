@@ -137,27 +137,29 @@ static int check_outputs(struct run_options *options)
     return status;
 }
 
+/* `past`: with the levels that were, for pages. */
 static int write_output(const struct run_options *options, const struct profile *profile,
-                        const struct output *output)
+                        const struct profile *past, const struct output *output)
 {
     const struct format *format = output->format;
     struct buffer content = {0};
     struct page_sources sources;
     struct html_options html;
     page_open_sources(&sources, &options->page, &html);
-    int status = format == &format_html ? html_write_page(profile, &html, &content)
+    int status = format == &format_html ? html_write_page(past, &html, &content)
                                         : format->write(profile, &content);
     page_close_sources(&sources);
     return output_write(output->path, &content, status);
 }
 
 /* Returns how many could not be written, which has been told. */
-static size_t write_outputs(const struct run_options *options, const struct profile *profile)
+static size_t write_outputs(const struct run_options *options, const struct profile *profile,
+                            const struct profile *past)
 {
     size_t failed = 0;
     for (size_t i = 0; i < options->output_count; i++) {
         const struct output *output = &options->outputs[i];
-        if (write_output(options, profile, output) == EXIT_DONE)
+        if (write_output(options, profile, past, output) == EXIT_DONE)
             fprintf(stderr, "%s %s\n", i == 0 ? "\nprofile:" : "        ",
                     output_is_standard(output->path) ? "standard output" : output->path);
         else
@@ -182,25 +184,27 @@ static void print_table(const struct profile *profile, bool all_native)
 /* The program has ended: makes the best of what it left. */
 static void finish(struct run_options *options, const struct child_end *end)
 {
-    struct profile *profile;
+    struct profile *past, *profile;
     char reason[PATH_MAX + 256];
     struct notes notes;
     signal(SIGPIPE, SIG_IGN); /* the profile matters more than who reads the table */
     notes_settle(options->start.directory, PATIENCE, &notes);
-    int status = temporary_merge(options->start.directory, &profile);
+    int status = temporary_merge(options->start.directory, &past);
     if (status) {
         fail("the profiles could not be merged; they are kept in %s", options->start.directory);
         return;
     }
-    if (!profile) {
+    if (!past) {
         autostart_explain(&options->start, end, &notes, reason, sizeof(reason));
         temporary_remove(options->start.directory);
         fail("no profile: %s", reason);
         return;
     }
-    profile = selection_apply(&options->selection, profile);
+    past = selection_apply(&options->selection, past);
+    profile = past ? load_without_past(past) : NULL;
     if (!profile) {
         fail("the profiles are kept in %s", options->start.directory);
+        profile_free(past);
         return;
     }
     if (options->output_count == 0) {
@@ -216,11 +220,12 @@ static void finish(struct run_options *options, const struct child_end *end)
             "\n%zu process%s of it still run%s: what %s from now on is not in the profile\n",
             notes.running, notes.running == 1 ? "" : "es", notes.running == 1 ? "s" : "",
             notes.running == 1 ? "it does" : "they do");
-    if (write_outputs(options, profile))
+    if (write_outputs(options, profile, past))
         fail("the profiles are kept in %s", options->start.directory);
     else
         temporary_remove(options->start.directory);
     profile_free(profile);
+    profile_free(past);
 }
 
 static int run_program(struct run_options *options, char *const *argv)

@@ -222,10 +222,10 @@ static int settle_times(const char *folder, struct times *times)
 }
 
 static struct profile *load_side(const struct serve_options *options, const struct times *times,
-                                 enum side side, bool intervals)
+                                 enum side side, enum load_keep keep)
 {
     struct selection selection = options->selection;
-    selection.intervals = intervals;
+    selection.keep = keep;
     selection.history.service = times->service;
     selection.history.span = times->spans[side];
     return selection_load(&selection, NULL, 0);
@@ -234,7 +234,7 @@ static struct profile *load_side(const struct serve_options *options, const stru
 static int write_time(const struct serve_options *options, const struct times *times,
                       struct buffer *out)
 {
-    struct profile *profile = load_side(options, times, SIDE_NEW, true);
+    struct profile *profile = load_side(options, times, SIDE_NEW, KEEP_PAST);
     return profile ? write_profile(profile, out)
                    : write_message(out, 500, "It could not be read; the terminal says why.");
 }
@@ -258,8 +258,9 @@ static int write_two_times(const struct serve_options *options, const struct tim
     for (enum side side = 0; side < SIDES; side++)
         write_span(texts[side], &times->spans[side]);
     const char *const names[SIDES] = {texts[SIDE_BASE], texts[SIDE_NEW]};
-    struct profile *base = load_side(options, times, SIDE_BASE, false);
-    return compare(base, base ? load_side(options, times, SIDE_NEW, false) : NULL, names, out);
+    struct profile *base = load_side(options, times, SIDE_BASE, KEEP_NOTHING);
+    return compare(base, base ? load_side(options, times, SIDE_NEW, KEEP_NOTHING) : NULL, names,
+                   out);
 }
 
 static int write_strip(const struct serve_options *options, const struct times *times,
@@ -391,7 +392,7 @@ static int run(int argc, char **argv)
     };
     static char here[] = ".";
     char *const current[] = {here};
-    struct serve_options options = {.selection.intervals = true};
+    struct serve_options options = {.selection.keep = KEEP_PAST};
     const struct sigaction action = {.sa_handler = stop};
     int status = parse_options(&command_serve, argc, argv, "", known, take_option, &options);
     if (status != GO_ON)

@@ -12,12 +12,12 @@
 #include "progress.h"
 #include "store/read.h"
 
-/* What is being added up. Without `intervals` it is one group. */
+/* What is being added up. With nothing kept of when it was, one group. */
 struct gathering {
     const struct history *history;
     const struct profile_filter *filter;
     struct span span;
-    struct profile *groups[LOAD_INTERVALS];
+    struct profile *groups[LOAD_INTERVALS], *past[LOAD_INTERVALS];
     size_t count;
     struct latest latest;
     uint64_t from, to; /* what it covers, for the reader of a message */
@@ -71,13 +71,13 @@ int history_take_span(const struct command *command, const char *option, const c
 
 /* ---- adding up ---- */
 
-static struct profile **group_of(struct gathering *g, const struct profile *interval)
+static size_t group_of(const struct gathering *g, const struct profile *interval)
 {
     uint64_t time = profile_header_const(interval)->time_ns;
     uint64_t since = time > g->span.from ? time - g->span.from : 0;
     double part = (double)since / (double)(g->span.to - g->span.from);
     size_t index = (size_t)(part * (double)g->count);
-    return &g->groups[index < g->count ? index : g->count - 1];
+    return index < g->count ? index : g->count - 1;
 }
 
 static void note_cover(struct gathering *g, const struct profile *interval)
@@ -88,18 +88,33 @@ static void note_cover(struct gathering *g, const struct profile *interval)
     g->to = end > g->to ? end : g->to;
 }
 
-/* Gives the interval to its group, or frees it. 0 or as profile_merge_apart(). */
+/* Gives the interval to its group's sum, or frees it. 0 or as profile_merge_apart(). */
+static int add_to(struct profile **sum, struct profile *interval)
+{
+    if (*sum == NULL) {
+        *sum = interval;
+        return 0;
+    }
+    int status = profile_merge_apart(sum, interval);
+    profile_free(interval);
+    return status;
+}
+
 static int add(void *closure, struct profile *interval)
 {
     struct gathering *g = closure;
-    struct profile **group = group_of(g, interval);
-    if (*group == NULL) {
-        *group = interval;
-        return 0;
-    }
-    int status = profile_merge_apart(group, interval);
-    profile_free(interval);
-    return status;
+    return add_to(&g->groups[group_of(g, interval)], interval);
+}
+
+/* Of a process's levels in one group, the last are that group's. */
+static int add_past(void *closure, struct profile *levels, const struct profile *later)
+{
+    struct gathering *g = closure;
+    const size_t group = group_of(g, levels);
+    if (later == NULL || group_of(g, later) != group)
+        return add_to(&g->past[group], levels);
+    profile_free(levels);
+    return 0;
 }
 
 static int take(void *closure, struct profile *interval)
@@ -126,10 +141,24 @@ static void begin_again(void *closure)
     struct gathering *g = closure;
     for (size_t i = 0; i < g->count; i++) {
         profile_free(g->groups[i]);
-        g->groups[i] = NULL;
+        profile_free(g->past[i]);
+        g->groups[i] = g->past[i] = NULL;
     }
     latest_free(&g->latest);
     g->from = g->to = 0;
+}
+
+/* Each group as an interval, with the levels that were then. */
+static int add_group(struct gathering *g, size_t i, struct profile **sum)
+{
+    struct profile *past = g->past[i];
+    int status = load_add_interval(sum, g->groups[i]);
+    if (status != 0 || past == NULL)
+        return status;
+    g->past[i] = NULL;
+    profile_header(past)->time_ns = profile_header_const(g->groups[i])->time_ns;
+    profile_header(past)->duration_ns = profile_header_const(g->groups[i])->duration_ns;
+    return load_add_past(sum, past);
 }
 
 static struct profile *join(struct gathering *g)
@@ -142,7 +171,7 @@ static struct profile *join(struct gathering *g)
     }
     for (size_t i = 0; status == 0 && g->count > 1 && i < g->count; i++)
         if (g->groups[i] != NULL)
-            status = load_add_interval(&sum, g->groups[i]);
+            status = add_group(g, i, &sum);
     if (status == 0)
         return sum;
     char why[FORMAT_ERROR_SIZE] = "";
@@ -220,14 +249,16 @@ static bool settle_span(const struct history *history, struct span *held, struct
     return true;
 }
 
-struct profile *history_load(const struct history *history, bool intervals,
+struct profile *history_load(const struct history *history, enum load_keep keep,
                              const struct profile_filter *filter)
 {
     struct span held;
     struct gathering g = {.history = history,
                           .filter = filter,
-                          .count = intervals ? LOAD_INTERVALS : 1,
-                          .latest.at_end = true};
+                          .count = keep != KEEP_NOTHING ? LOAD_INTERVALS : 1,
+                          .latest = {.at_end = true,
+                                     .past = keep == KEEP_PAST ? add_past : NULL,
+                                     .past_closure = &g}};
     if (!settle_span(history, &held, &g.span))
         return NULL;
     if (g.span.from >= g.span.to)

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 #include "command.h"
+#include "load.h"
 #include "profile/combine.h"
 #include "times.h"
 
@@ -49,9 +50,9 @@ int history_take_span(const struct command *command, const char *option, const c
 /* The current time in ns. */
 uint64_t history_now(void);
 
-/* The sum of what the folder has, and `filter` (NULL: all) selects. `intervals`: what was when
- * is kept apart, as load.h tells. NULL after having said why; the caller frees. */
-struct profile *history_load(const struct history *history, bool intervals,
+/* The sum of what the folder has, and `filter` (NULL: all) selects, with that of when things
+ * were. NULL after having said why; the caller frees. */
+struct profile *history_load(const struct history *history, enum load_keep keep,
                              const struct profile_filter *filter);
 
 /* Shows each of what the folder has to `take`, which owns it and ends the reading with anything

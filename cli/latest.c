@@ -11,7 +11,8 @@
 
 struct latest_process {
     char name[NAME_SIZE];
-    struct profile *levels; /* of its last profile; NULL: it has been given back */
+    struct profile *levels;        /* of its last profile; NULL: it has been given back */
+    uint64_t time_ns, duration_ns; /* as of which it is given away; 0: its own */
 };
 
 /* What tells processes apart, as far as it says that; "" where it does not. */
@@ -67,39 +68,70 @@ static struct latest_process *find(struct latest *latest, const char *name)
     return added;
 }
 
-/* Holds them back, which are owned from now on, unless the process has later ones. */
-static int hold(struct latest *latest, const char *name, struct profile *levels)
+/* Takes them out. */
+static struct profile *give(struct latest_process *process)
 {
-    struct latest_process *process = find(latest, name);
+    struct profile *levels = process->levels;
+    process->levels = NULL;
+    if (process->time_ns != 0) {
+        profile_header(levels)->time_ns = process->time_ns;
+        profile_header(levels)->duration_ns = process->duration_ns;
+    }
+    return levels;
+}
+
+static int give_past(struct latest *latest, struct latest_process *process,
+                     const struct profile *later)
+{
+    struct profile *levels = give(process);
+    if (latest->past != NULL)
+        return latest->past(latest->past_closure, levels, later);
+    profile_free(levels);
+    return 0;
+}
+
+/* Holds back what `more` has, which is owned from now on, unless the process has later ones. */
+static int hold(struct latest *latest, struct latest_process *more)
+{
+    struct latest_process *process = find(latest, more->name);
     if (process == NULL) {
-        profile_free(levels);
+        profile_free(give(more));
         return -ENOMEM;
     }
-    bool is_last = process->levels == NULL || end_of(levels) >= end_of(process->levels);
-    profile_free(is_last ? process->levels : levels);
-    if (is_last)
-        process->levels = levels;
-    return 0;
+    if (process->levels != NULL && end_of(more->levels) < end_of(process->levels))
+        return give_past(latest, more, process->levels);
+    struct latest_process before = *process;
+    *process = *more;
+    more->levels = NULL;
+    return before.levels != NULL ? give_past(latest, &before, process->levels) : 0;
 }
 
 int latest_take(struct latest *latest, struct profile *profile, latest_adder *add,
                 void *closure)
 {
-    char name[NAME_SIZE] = "";
+    struct latest_process process = {.name = ""};
     note_end(latest, end_of(profile));
     if (profile_has_levels(profile))
-        name_of(profile, name);
-    if (name[0] == '\0')
+        name_of(profile, process.name);
+    if (process.name[0] == '\0')
         return add(closure, profile);
-    struct profile *levels = profile_part(profile, true), *rest = profile_part(profile, false);
+    struct profile *rest = profile_part(profile, false);
+    process.levels = profile_part(profile, true);
     profile_free(profile);
-    int status = levels != NULL && rest != NULL ? hold(latest, name, levels) : -ENOMEM;
+    int status = process.levels != NULL && rest != NULL ? hold(latest, &process) : -ENOMEM;
     if (status == 0)
         return add(closure, rest);
-    if (rest == NULL)
-        profile_free(levels);
+    profile_free(process.levels);
     profile_free(rest);
     return status;
+}
+
+void latest_cover(struct latest *latest, uint64_t time_ns, uint64_t duration_ns)
+{
+    for (size_t i = 0; i < latest->count; i++) {
+        latest->processes[i].time_ns = time_ns;
+        latest->processes[i].duration_ns = duration_ns;
+    }
 }
 
 int latest_join(struct latest *latest, struct latest *more)
@@ -109,10 +141,7 @@ int latest_join(struct latest *latest, struct latest *more)
     for (size_t i = 0; i < more->count; i++) {
         struct latest_process *process = &more->processes[i];
         if (status == 0 && process->levels != NULL)
-            status = hold(latest, process->name, process->levels);
-        else
-            profile_free(process->levels);
-        process->levels = NULL;
+            status = hold(latest, process);
     }
     latest_free(more);
     return status;
@@ -129,12 +158,10 @@ int latest_end(struct latest *latest, latest_adder *add, void *closure)
 {
     int status = 0;
     for (size_t i = 0; status == 0 && i < latest->count; i++) {
-        struct profile *levels = latest->processes[i].levels;
-        latest->processes[i].levels = NULL;
-        if (latest->at_end && has_ended(latest, levels))
-            profile_free(levels);
-        else
-            status = add(closure, levels);
+        struct latest_process *process = &latest->processes[i];
+        status = latest->at_end && has_ended(latest, process->levels)
+                     ? give_past(latest, process, NULL)
+                     : add(closure, give(process));
     }
     return status;
 }
@@ -144,5 +171,6 @@ void latest_free(struct latest *latest)
     for (size_t i = 0; i < latest->count; i++)
         profile_free(latest->processes[i].levels);
     free(latest->processes);
-    *latest = (struct latest){.at_end = latest->at_end};
+    *latest = (struct latest){
+        .at_end = latest->at_end, .past = latest->past, .past_closure = latest->past_closure};
 }

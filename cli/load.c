@@ -11,6 +11,7 @@
 
 #include "command.h"
 #include "format/format.h"
+#include "format/html.h"
 #include "format/refuse.h"
 #include "latest.h"
 #include "profile/combine.h"
@@ -28,8 +29,8 @@ struct part {
     bool intervals;
     bool with_levels; /* they have to be taken out of each file */
     struct profile *sum;
-    struct latest latest;
-    int status;                         /* 0 or -errno */
+    struct latest latest, step; /* `step`: of the files that share the interval at hand */
+    int status;                 /* 0 or -errno */
     char error[FORMAT_ERROR_SIZE + 64]; /* why, in a line; of what was skipped, lines */
     pthread_t thread;
 };
@@ -116,8 +117,9 @@ static int add_file(struct part *part, const char *path, struct profile **sum)
     if (!next) /* it is in the sum */
         return profile_has_levels(*sum) ? -EAGAIN : 0;
     part->with_levels = part->with_levels || profile_has_levels(next);
-    status = part->count > 1 ? latest_take(&part->latest, next, add_profile, sum)
-                             : add_profile(sum, next);
+    struct latest *latest = part->intervals ? &part->step : &part->latest;
+    status =
+        part->count > 1 ? latest_take(latest, next, add_profile, sum) : add_profile(sum, next);
     if (status)
         tell_merge(part, path, status);
     return status;
@@ -146,10 +148,9 @@ static int label_interval(const struct profile *group, struct profile *labelled)
     return profile_merge_labelled(labelled, group, LOAD_INTERVAL, text);
 }
 
-int load_add_interval(struct profile **sum, const struct profile *group)
+/* Adds what has been made with `status`, and owns it. */
+static int add_labelled(struct profile **sum, struct profile *labelled, int status)
 {
-    struct profile *labelled = profile_new(NULL);
-    int status = labelled ? label_interval(group, labelled) : -ENOMEM;
     if (!status && *sum) {
         status = profile_merge_apart(sum, labelled);
     } else if (!status) {
@@ -160,6 +161,50 @@ int load_add_interval(struct profile **sum, const struct profile *group)
     return status;
 }
 
+int load_add_interval(struct profile **sum, const struct profile *group)
+{
+    struct profile *labelled = profile_new(NULL);
+    return add_labelled(sum, labelled, labelled ? label_interval(group, labelled) : -ENOMEM);
+}
+
+int load_add_past(struct profile **sum, struct profile *levels)
+{
+    const struct profile_header *header = profile_header_const(levels);
+    if (header->time_ns == 0 || header->duration_ns == 0) {
+        profile_free(levels);
+        return 0;
+    }
+    struct profile *timed = profile_new(NULL), *labelled = profile_new(NULL);
+    int status = timed && labelled ? label_interval(levels, timed) : -ENOMEM;
+    if (!status)
+        status = profile_merge_labelled(labelled, timed, HTML_PAST, "1");
+    profile_free(timed);
+    profile_free(levels);
+    return add_labelled(sum, labelled, status);
+}
+
+static int add_past(void *sum, struct profile *levels, const struct profile *later)
+{
+    (void)later;
+    return load_add_past(sum, levels);
+}
+
+struct profile *load_without_past(const struct profile *profile)
+{
+    struct profile_filter filter = {0};
+    profile_filter_label(&filter, (struct profile_label_match){HTML_PAST, NULL, true});
+    return profile_select(profile, &filter);
+}
+
+/* The files of an interval have been read. */
+static int end_step(struct part *part, const struct profile *group)
+{
+    const struct profile_header *header = profile_header_const(group);
+    if (header->time_ns != 0)
+        latest_cover(&part->step, header->time_ns, header->duration_ns);
+    return latest_join(&part->latest, &part->step);
+}
+
 static int add_group(struct part *part, size_t first, size_t last)
 {
     struct profile *group = NULL;
@@ -168,10 +213,13 @@ static int add_group(struct part *part, size_t first, size_t last)
         status = add_file(part, part->paths[i], &group);
     if (!status && group) {
         status = load_add_interval(&part->sum, group);
+        if (!status)
+            status = end_step(part, group);
         if (status)
             tell_merge(part, part->paths[first], status);
     }
     profile_free(group);
+    latest_free(&part->step);
     return status;
 }
 
@@ -213,11 +261,17 @@ static size_t count_parts(size_t files)
     return most > 0 ? most : 1;
 }
 
+static struct latest latest_of(const struct load *load, struct profile **sum)
+{
+    return (struct latest){.past = load->keep == KEEP_PAST ? add_past : NULL,
+                           .past_closure = sum};
+}
+
 /* Divides the files, whole groups each, and reads all parts but the first in threads. */
 static void read_parts(const struct load *load, char *const *paths, size_t count,
                        struct part *parts, size_t part_count)
 {
-    bool intervals = load->intervals && count > 1;
+    bool intervals = load->keep != KEEP_NOTHING && count > 1;
     size_t group = intervals ? (count + LOAD_INTERVALS - 1) / LOAD_INTERVALS : 1;
     size_t groups = (count + group - 1) / group;
     bool threaded[MOST_THREADS] = {false};
@@ -230,6 +284,7 @@ static void read_parts(const struct load *load, char *const *paths, size_t count
                                  .count = to - from,
                                  .group = group,
                                  .intervals = intervals};
+        parts[i].latest = latest_of(load, &parts[i].sum);
         threaded[i] =
             i > 0 && pthread_create(&parts[i].thread, NULL, read_part, &parts[i]) == 0;
         if (!threaded[i])
@@ -278,13 +333,15 @@ static int add_interval(void *closure, struct profile *levels)
 }
 
 /* Gives the sum the levels that each process had last. */
-static int add_levels(struct part *parts, size_t count, struct profile **sum)
+static int add_levels(const struct load *load, struct part *parts, size_t count,
+                      struct profile **sum)
 {
-    struct latest latest = {0};
+    struct latest latest = latest_of(load, sum);
     char why[FORMAT_ERROR_SIZE] = "";
     int status = 0;
     for (size_t i = 0; i < count; i++) {
-        int joined = latest_join(&latest, &parts[i].latest);
+        int joined = *sum ? latest_join(&latest, &parts[i].latest) : 0;
+        latest_free(&parts[i].latest);
         status = status ? status : joined;
     }
     if (*sum && !status)
@@ -312,6 +369,6 @@ int load_files(const struct load *load, char *const *paths, size_t count,
         progress_begin("reading", 0, paths[0]);
     read_parts(load, paths, count, parts, part_count);
     int status = join_parts(parts, part_count, profile);
-    int levels = add_levels(parts, part_count, profile);
+    int levels = add_levels(load, parts, part_count, profile);
     return status == GO_ON ? levels : status;
 }

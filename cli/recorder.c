@@ -29,9 +29,9 @@ static void set_process(struct one *one, long pid)
                          (struct profile_label_match){"process.pid", one->number, false});
 }
 
-static struct profile *load(const struct one *one, bool intervals)
+static struct profile *load(const struct one *one, enum load_keep keep)
 {
-    struct profile *profile = history_load(&one->history, intervals, &one->filter);
+    struct profile *profile = history_load(&one->history, keep, &one->filter);
     if (!profile || profile_sample_count(profile) > 0)
         return profile;
     profile_free(profile);
@@ -76,7 +76,7 @@ static void find_folder(const struct process *process, const char *folder, char 
         snprintf(path, size, "%s", folder);
 }
 
-struct profile *recorder_ask(struct process *process, uint64_t last, bool intervals)
+struct profile *recorder_ask(struct process *process, uint64_t last, enum load_keep keep)
 {
     char folder[PATH_MAX + 32];
     struct buffer text = {0};
@@ -99,7 +99,7 @@ struct profile *recorder_ask(struct process *process, uint64_t last, bool interv
         close_interval(process, &one);
     const uint64_t now = history_now();
     one.history.span = (struct span){now > last ? now - last : 1, now};
-    return load(&one, intervals);
+    return load(&one, keep);
 }
 
 /* ---- one that may have ended ---- */
@@ -120,7 +120,7 @@ static int find_end(struct one *one, uint64_t *end)
 }
 
 struct profile *recorder_find(const struct history *history, long pid, uint64_t last,
-                              bool intervals)
+                              enum load_keep keep)
 {
     uint64_t end;
     struct one one = {.history = *history};
@@ -133,5 +133,5 @@ struct profile *recorder_find(const struct history *history, long pid, uint64_t 
         return NULL;
     }
     one.history.span = (struct span){end > last ? end - last : 1, end};
-    return load(&one, intervals);
+    return load(&one, keep);
 }

@@ -10,11 +10,11 @@
 #include "process.h"
 
 /* What the process did in the last so many ns. NULL after having said why; the caller frees. */
-struct profile *recorder_ask(struct process *process, uint64_t last, bool intervals);
+struct profile *recorder_ask(struct process *process, uint64_t last, enum load_keep keep);
 
 /* The same out of that folder (and service), up to the last that there is of a process of that
  * number. */
 struct profile *recorder_find(const struct history *history, long pid, uint64_t last,
-                              bool intervals);
+                              enum load_keep keep);
 
 #endif

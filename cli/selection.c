@@ -264,12 +264,12 @@ struct profile *selection_load(const struct selection *selection, char *const *p
                                size_t count)
 {
     const struct load load = {
-        .intervals = selection->intervals,
+        .keep = selection->keep,
         .filter = profile_filter_narrows(&selection->filter) ? &selection->filter : NULL,
     };
     struct profile *profile;
     if (selection->history.folder)
-        profile = history_load(&selection->history, load.intervals, load.filter);
+        profile = history_load(&selection->history, load.keep, load.filter);
     else
         load_files(&load, paths, count, &profile);
     if (profile && load.filter && profile_sample_count(profile) == 0)
@@ -281,7 +281,10 @@ int selection_write(const struct selection *selection, char *const *paths, size_
                     const struct output *output)
 {
     struct buffer content = {0};
-    struct profile *profile = selection_load(selection, paths, count);
+    struct selection wanted = *selection;
+    if (wanted.keep == KEEP_INTERVALS && output->format == &format_html)
+        wanted.keep = KEEP_PAST;
+    struct profile *profile = selection_load(&wanted, paths, count);
     if (!profile)
         return EXIT_FAILED;
     progress_begin("writing", 0, output->path);

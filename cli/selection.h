@@ -10,6 +10,7 @@
 
 #include "command.h"
 #include "history.h"
+#include "load.h"
 #include "output.h"
 #include "profile/combine.h"
 #include "profile/view.h"
@@ -82,9 +83,9 @@ enum selection_option {
 
 struct selection {
     struct profile_filter filter;
-    bool intervals;    /* what each file covers is kept apart, as load.h tells */
-    const char *value; /* NULL = the profile's own default */
-    const char *type;  /* of frames, or a value's name, as which it went once; NULL = none */
+    enum load_keep keep; /* of when things were */
+    const char *value;   /* NULL = the profile's own default */
+    const char *type;    /* of frames, or a value's name, as which it went once; NULL = none */
     struct view view;
     char span[17], trace[33];
     struct symbolize symbolize;

@@ -105,7 +105,7 @@ static int compare_paths(const void *left, const void *right)
 
 int temporary_merge(const char *path, struct profile **profile)
 {
-    const struct load load = {.skip_broken = true, .intervals = true};
+    const struct load load = {.skip_broken = true, .keep = KEEP_PAST};
     struct list list = {0};
     *profile = NULL;
     int status = for_each_entry(path, list_entry, &list);

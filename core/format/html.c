@@ -12,6 +12,8 @@
  *              one, number of frames to go down, these frames
  *   samples    {stack, labels, link, values}: `stack` is the step from the sample before;
  *              `values` holds one array per value
+ *   past       the same of samples with the label HTML_PAST, where there are any
+ *   levels     the values that stand at one moment, by their index
  *   labels     [[key, value, key, value, …], …]
  *   links      [[trace, span], …]
  *   diff       of a comparison only: {type, normalized, base, new}, each side {name, duration,
@@ -42,6 +44,7 @@
 #include "format/summary.h"
 #include "profile/fold.h"
 #include "profile/hex.h"
+#include "profile/measures.h"
 
 /* A unique stack of frames, root first. */
 struct page_stack {
@@ -55,6 +58,7 @@ struct page_sample {
     uint32_t stack;
     profile_id labels, link;
     size_t source; /* a sample of the profile */
+    bool is_past;
 };
 
 struct page {
@@ -65,9 +69,9 @@ struct page {
     uint32_t *steps;           /* the frames of all stacks */
     struct page_stack *stacks; /* sorted */
     size_t stack_count;
-    uint32_t *stack_number;      /* stack of the profile → the page's */
-    struct page_sample *samples; /* sorted */
-    size_t sample_count;
+    uint32_t *stack_number;       /* stack of the profile → the page's */
+    struct page_sample *samples;  /* sorted */
+    size_t sample_count, past_at; /* those from `past_at` on are of the past */
     struct buffer json;
 };
 
@@ -155,10 +159,21 @@ static int sort_stacks(struct page *page)
 static int compare_samples(const void *left, const void *right)
 {
     const struct page_sample *a = left, *b = right;
-    int order = COMPARE(a->stack, b->stack);
+    int order = COMPARE(a->is_past, b->is_past);
+    if (!order)
+        order = COMPARE(a->stack, b->stack);
     if (!order)
         order = COMPARE(a->labels, b->labels);
     return order ? order : COMPARE(a->link, b->link);
+}
+
+static bool is_past(const struct profile *profile, profile_id labels)
+{
+    const struct profile_label_set set = profile_get_labels(profile, labels);
+    for (uint32_t i = 0; i < set.count; i++)
+        if (strcmp(profile_text(profile, set.labels[i].key), HTML_PAST) == 0)
+            return true;
+    return false;
 }
 
 static int sort_samples(struct page *page)
@@ -174,7 +189,9 @@ static int sort_samples(struct page *page)
             .labels = sample.labels,
             .link = sample.link,
             .source = i,
+            .is_past = is_past(page->profile, sample.labels),
         };
+        page->past_at += !page->samples[i].is_past;
     }
     qsort(page->samples, count, sizeof(*page->samples), compare_samples);
     page->sample_count = count;
@@ -396,28 +413,47 @@ static void write_tree(struct page *page)
     json_raw(&page->json, "]");
 }
 
-static void write_samples(struct page *page)
+static void write_samples(struct page *page, const char *key, size_t first, size_t last)
 {
-    const struct page_sample *samples = page->samples;
-    json_raw(&page->json, ",\"samples\":{\"stack\":[");
-    for (size_t i = 0; i < page->sample_count; i++)
+    const struct page_sample *samples = page->samples + first;
+    const size_t count = last - first;
+    json_raw(&page->json, key);
+    json_raw(&page->json, ":{\"stack\":[");
+    for (size_t i = 0; i < count; i++)
         write_number(page, i, samples[i].stack - (i > 0 ? samples[i - 1].stack : 0));
     json_raw(&page->json, "],\"labels\":[");
-    for (size_t i = 0; i < page->sample_count; i++)
+    for (size_t i = 0; i < count; i++)
         write_number(page, i, samples[i].labels);
     json_raw(&page->json, "],\"link\":[");
-    for (size_t i = 0; i < page->sample_count; i++)
+    for (size_t i = 0; i < count; i++)
         write_number(page, i, samples[i].link);
     json_raw(&page->json, "],\"values\":[");
     for (size_t column = 0; column < profile_value_count(page->profile); column++) {
         json_raw(&page->json, column > 0 ? ",[" : "[");
-        for (size_t i = 0; i < page->sample_count; i++) {
+        for (size_t i = 0; i < count; i++) {
             struct profile_sample sample = profile_get_sample(page->profile, samples[i].source);
             write_number(page, i, profile_value(page->profile, &sample, column));
         }
         json_raw(&page->json, "]");
     }
     json_raw(&page->json, "]}");
+}
+
+static void write_all_samples(struct page *page)
+{
+    write_samples(page, ",\"samples\"", 0, page->past_at);
+    if (page->past_at < page->sample_count)
+        write_samples(page, ",\"past\"", page->past_at, page->sample_count);
+}
+
+static void write_levels(struct page *page)
+{
+    size_t written = 0;
+    json_raw(&page->json, ",\"levels\":[");
+    for (size_t i = 0; i < profile_value_count(page->profile); i++)
+        if (measure_is_level(profile_type(page->profile, i)))
+            write_number(page, written++, (int64_t)i);
+    json_raw(&page->json, "]");
 }
 
 static void write_label(struct page *page, const struct profile_label *label)
@@ -527,11 +563,12 @@ static int write_json(struct page *page)
     write_info(page, &summary);
     write_origin(page);
     write_values(page);
+    write_levels(page);
     write_strings(page);
     write_frames(page);
     write_helpers(page);
     write_tree(page);
-    write_samples(page);
+    write_all_samples(page);
     write_labels(page);
     write_links(page);
     if (page->comparison)

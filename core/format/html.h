@@ -9,6 +9,10 @@
 
 #include "format/format.h"
 
+/* The label of samples that are levels as they were before those of the profile: the page shows
+ * them of the times that they are of, and reading it back leaves them out. */
+#define HTML_PAST "cprof.past"
+
 /* Source files that are at hand while the page is made. */
 struct html_sources {
     /* A line from 1 on, without its end, and its length; NULL: there is no such file or line.

@@ -40,13 +40,13 @@ class HeatMap {
     show() {
         if (!this.available || this.element.hidden)
             return;
-        const {time, step} = this, {all, matched} = this.timeline.totals;
-        const amounts = this.model.matched ? matched : all;
+        const {time, step, model} = this, {all, matched} = this.timeline.totals;
+        const amounts = model.matched ? matched : all;
         this.amounts = new Float64Array(this.cells);
         time.intervals.forEach(({from, to}, i) => {
             for (let cell = this.#cellAt(from); cell < this.cells && time.from + cell * step < to; cell++) {
                 const start = time.from + cell * step;
-                const part = (Math.min(to, start + step) - Math.max(from, start)) / (to - from);
+                const part = (Math.min(to, start + step) - Math.max(from, start)) / (model.isLevel ? step : to - from);
                 this.amounts[cell] += amounts[i] * Math.max(part, 0);
             }
         });

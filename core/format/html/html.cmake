@@ -1,6 +1,6 @@
 # The flame graph page as C: sets HTML_SOURCES for the room that includes this file.
 set(html_folder ${CMAKE_CURRENT_LIST_DIR})
-set(html_scripts units.js diff.js profile.js grouping.js rules.js shape.js model.js graph.js table.js filters.js timeline.js heat.js frame_menu.js
+set(html_scripts units.js diff.js levels.js profile.js grouping.js rules.js shape.js model.js graph.js table.js filters.js timeline.js heat.js frame_menu.js
     export.js view.js beside.js listing.js address.js page.js)
 list(TRANSFORM html_scripts PREPEND ${html_folder}/)
 list(JOIN html_scripts "," html_script_list)

@@ -102,6 +102,11 @@ class Model {
         return this.options.ordered && this.merged.moments !== null;
     }
 
+    /* Does the value stand at one moment? */
+    get isLevel() {
+        return this.profile.levels.has(this.options.column);
+    }
+
     get unit() {
         return this.profile.values[this.options.column].unit;
     }
@@ -152,7 +157,7 @@ class Model {
     /* Which samples pass the filters: values of one facet are alternatives, facets narrow each
      * other. The facets are of label sets and links, of which there are far fewer than samples. */
     #passing(except) {
-        const {node, labels, link, facets, time, labelSets, links} = this.profile;
+        const {node, labels, link, facets, time, levels, labelSets, links} = this.profile;
         const filters = [...facets, ...time ? [time] : []]
             .filter((filter) => filter !== except && filter.narrows);
         const judge = (source, count) => {
@@ -160,9 +165,10 @@ class Model {
             return Uint8Array.from({length: count}, (_, id) => own.every((filter) => filter.passes(id)));
         };
         const ofLabels = judge(labels, labelSets), ofLinks = judge(link, links);
+        const counts = except === time ? () => true : levels.counts(this.options.column);
         const passing = new Uint8Array(labels.length);
         for (let sample = 0; sample < passing.length; sample++)
-            passing[sample] = ofLabels[labels[sample]] & ofLinks[link[sample]];
+            passing[sample] = ofLabels[labels[sample]] & ofLinks[link[sample]] & counts(sample);
         if (this.shape.judges) /* before stacks are pruned */
             node.forEach((at, sample) => passing[sample] &= this.shape.keeps(at));
         return passing;
@@ -179,8 +185,8 @@ class Model {
         return totals;
     }
 
-    /* What each interval has of the value, whatever the brush holds: all that passes the
-     * filters, and what of it has a match of the search in its stack. */
+    /* What each interval has of the value (a level: at its end), whatever the brush holds: all that
+     * passes the filters, and what of it has a match of the search in its stack. */
     intervalTotals() {
         const {time} = this.profile, {node, owner} = this.shape;
         const amounts = this.profile.amounts[this.options.column];
@@ -211,7 +217,9 @@ class Model {
         this.total = this.sum[0];
         this.whole = this.size[0]; /* what shares are of */
         this.idle = this.#idle(profile.amounts[column]);
-        this.everything = profile.amounts[column].reduce((sum, amount) => sum + amount, 0) - this.idle;
+        const counts = profile.levels.counts(column);
+        this.everything = profile.amounts[column].reduce((sum, amount, sample) => counts(sample) ? sum + amount : sum, 0) -
+            this.idle;
         this.comparison = profile.diff &&
             new Comparison(profile.diff, this.measures.map((measure) => measure.sum[0]));
         this.keyChanges = [];

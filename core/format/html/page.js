@@ -133,7 +133,9 @@ class Page {
                 formatShare(model.total, model.everything)})`];
         const brush = model.profile.time?.chosen;
         const duration = brush ? (brush.to - brush.from) * 1e6 : info.duration;
-        if (duration > 0 && !model.comparison)
+        if (brush && model.isLevel)
+            parts.push(`at ${clock(brush.to, model.profile.time)}`);
+        else if (duration > 0 && !model.comparison)
             parts.push(`in ${formatValue(duration, "nanoseconds")}`);
         if (info.threads > 0 && !model.comparison)
             parts.push(`${NUMBER.format(info.threads)} thread${info.threads === 1 ? "" : "s"}`);

@@ -89,12 +89,14 @@ class Profile {
         raw.helpers.forEach((frame) => this.helper[frame] = 1);
         this.hasHelpers = raw.helpers.length > 0;
         this.#growTree(raw.tree);
-        this.#readSamples(raw.samples);
+        this.#readSamples(raw.samples, raw.past);
         this.labelSets = raw.labels.length;
         this.links = raw.links.length;
         this.facets = this.#facets(raw);
         this.idle = this.#findIdle();
         this.time = this.#takeTime(raw);
+        this.#takeFacet(PAST);
+        this.levels = new Levels(this, raw);
         this.moments = this.#takeMoments(raw);
         this.source = raw.source ?? null;
         this.lines = new Map(); /* file → line → its text */
@@ -160,12 +162,16 @@ class Profile {
         }
     }
 
-    #readSamples(samples) {
-        let stack = 0;
-        this.node = Int32Array.from(samples.stack, (step) => this.stackEnd[stack += step]);
-        this.labels = Int32Array.from(samples.labels);
-        this.link = Int32Array.from(samples.link);
-        this.amounts = samples.values.map((column) => Float64Array.from(column));
+    /* Those of the past follow those of the profile: levels.js tells which count. */
+    #readSamples(samples, past = {stack: [], labels: [], link: [], values: samples.values.map(() => [])}) {
+        const nodes = ({stack}) => {
+            let at = 0;
+            return stack.map((step) => this.stackEnd[at += step]);
+        };
+        this.node = Int32Array.from([...nodes(samples), ...nodes(past)]);
+        this.labels = Int32Array.from([...samples.labels, ...past.labels]);
+        this.link = Int32Array.from([...samples.link, ...past.link]);
+        this.amounts = samples.values.map((column, i) => Float64Array.from([...column, ...past.values[i]]));
     }
 
     /* The dimensions to filter by: each label key, up to a number that no program has, and trace

@@ -1,5 +1,5 @@
 /* The time strip of a profile that was put together out of intervals: how much there was when,
- * and what the search matches of it. Dragging brushes a range, which the page then is about;
+ * a second, or how high a level was; and what the search matches of it. Dragging brushes a range, which the page then is about;
  * a brush takes whole intervals, those whose middle it covers. */
 
 const STRIP = {height: 46, foot: 15, edge: 6}; /* CSS pixels */
@@ -70,12 +70,12 @@ class Timeline {
         return this.time.from + Math.min(Math.max(x / this.width, 0), 1) * (this.time.to - this.time.from);
     }
 
-    /* Amount per second in each column of pixels. Intervals of several processes lie over each
-     * other, and add up. */
+    /* Amount per second, or the level, in each column of pixels. Intervals of several processes lie
+     * over each other, and add up. */
     #rates(amounts) {
         const rates = new Float64Array(Math.max(1, Math.ceil(this.width)));
         this.time.intervals.forEach((each, i) => {
-            const rate = amounts[i] * 1000 / (each.to - each.from);
+            const rate = this.model.isLevel ? amounts[i] : amounts[i] * 1000 / (each.to - each.from);
             const from = this.#x(each.from), to = this.#x(each.to);
             for (let x = Math.floor(from); x < Math.min(to, rates.length); x++)
                 rates[x] += rate * (Math.min(to, x + 1) - Math.max(from, x));
@@ -157,7 +157,7 @@ class Timeline {
         const {type, unit} = model.profile.values[model.options.column];
         const processors = most * (UNITS.get(unit.toLowerCase())?.factor ?? NaN) / 1e9;
         const text = type === "cpu" && processors >= 0 ? `${processors.toFixed(processors < 10 ? 2 : 1)} CPUs`
-            : `${formatValue(most, model.unit)}/s`;
+            : `${formatValue(most, model.unit)}${model.isLevel ? "" : "/s"}`;
         context.textBaseline = "top";
         context.fillStyle = THEMES[this.theme].veil;
         context.fillRect(0, 0, context.measureText(text).width + 8, 15);
