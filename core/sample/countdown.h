@@ -42,4 +42,23 @@ static inline uint64_t countdown_draw(uint64_t *state, uint64_t period)
     return (uint64_t)((double)period * countdown_log(countdown_random(state) | 1));
 }
 
+/* With what chance an amount is met: 1 - exp(-x). By the series of a part of x so small that
+ * its first ten terms are good to 1e-10, which is then doubled to the whole. */
+static inline double countdown_chance(uint64_t amount, uint64_t period)
+{
+    const double most = 40; /* certain, as far as a double tells */
+    double x = (double)amount / (double)period;
+    int doubled = 0;
+    if (x > most)
+        return 1;
+    for (; x > 0.5; x /= 2)
+        doubled++;
+    double chance = 0;
+    for (int term = 10; term > 0; term--)
+        chance = x / term * (1 - chance);
+    for (; doubled > 0; doubled--)
+        chance *= 2 - chance;
+    return chance;
+}
+
 #endif

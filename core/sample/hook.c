@@ -28,8 +28,9 @@ static struct {
     _Atomic uint64_t period; /* 0: closed */
     _Atomic uint8_t source;
     _Atomic uint64_t taken, lost;
+    _Atomic uint64_t usual;
     /* The collector's. */
-    uint64_t usual, since_ns, since_taken;
+    uint64_t since_ns, since_taken;
 } hooks[CPROF_EVENTS];
 
 /* ---- due ---- */
@@ -43,11 +44,17 @@ static void seed(struct self *self)
     self->random |= self->random == 0;
 }
 
+/* The thread's period; 0: nothing is sampled. */
+static uint64_t period_of(const struct self *self, enum cprof_event event)
+{
+    return atomic_load_explicit(&hooks[event].period, memory_order_relaxed)
+           << self->crowded[event] / CROWD;
+}
+
 /* Draws the thread's next gap; 0, with a while to go, where nothing is sampled. */
 static uint64_t draw(struct self *self, enum cprof_event event)
 {
-    uint64_t period = atomic_load_explicit(&hooks[event].period, memory_order_relaxed)
-                      << self->crowded[event] / CROWD;
+    uint64_t period = period_of(self, event);
     self->period[event] = period;
     if (period == 0)
         return CLOSED_GAP;
@@ -82,6 +89,34 @@ uint64_t cprof_due_now(enum cprof_event event, uint64_t amount)
     if (period != 0)
         cprof_left[event] = ENDLESS_GAP; /* till it is taken */
     return period;
+}
+
+/* ---- met by the runtime's own sampler ---- */
+
+/* Is one of those that are met with the period `met` one of those that would be with a longer
+ * one? */
+static bool is_met_as_well(struct self *self, uint64_t amount, uint64_t met, uint64_t period)
+{
+    if (self->random == 0)
+        seed(self);
+    double chance = countdown_chance(amount, period) / countdown_chance(amount, met);
+    return (double)(countdown_random(&self->random) >> 11) * 0x1p-53 < chance;
+}
+
+uint64_t cprof_due_met(enum cprof_event event, uint64_t amount, uint64_t met)
+{
+    struct self *self = &self_of_thread;
+    uint64_t period = period_of(self, event);
+    if (period == 0 || amount == 0 || own_thread_is_current())
+        return 0;
+    if (period <= met)
+        return met;
+    return is_met_as_well(self, amount, met, period) ? period : 0;
+}
+
+uint64_t cprof_period(enum cprof_event event)
+{
+    return atomic_load(&hooks[event].period) != 0 ? atomic_load(&hooks[event].usual) : 0;
 }
 
 /* ---- what malloc gives ---- */
@@ -199,7 +234,7 @@ void cprof_take_wait(uint64_t period, uint64_t waited, const struct cprof_waited
 
 void hook_open(enum cprof_event event, enum source_number source, uint64_t period)
 {
-    hooks[event].usual = period;
+    atomic_store(&hooks[event].usual, period);
     hooks[event].since_ns = clock_ns(CLOCK_MONOTONIC);
     hooks[event].since_taken = 0;
     atomic_store(&hooks[event].source, (uint8_t)source);
@@ -222,7 +257,7 @@ void hook_temper(enum cprof_event event, uint64_t most_a_second)
     uint64_t period = atomic_load(&hooks[event].period);
     uint64_t most = most_a_second * passed / NS_PER_SECOND;
     uint64_t fresh = taken - hooks[event].since_taken;
-    if (fresh * 4 < most && period / 2 >= hooks[event].usual)
+    if (fresh * 4 < most && period / 2 >= atomic_load(&hooks[event].usual))
         period /= 2;
     for (; fresh > most && period < PERIOD_MOST; fresh /= 2)
         period *= 2;

@@ -44,18 +44,23 @@ static _Atomic uintptr_t *bucket_of(uintptr_t address, size_t slots, int choice)
     return atomic_load_explicit(&live.slots, memory_order_acquire) + bucket * BUCKET;
 }
 
-static bool mark_freed(uintptr_t address, size_t slots)
+/* NULL: it is not listed. */
+static _Atomic uintptr_t *find_listed(uintptr_t address, size_t slots)
 {
     for (int choice = 0; choice < 2; choice++) {
         _Atomic uintptr_t *bucket = bucket_of(address, slots, choice);
-        for (size_t i = 0; i < BUCKET; i++) {
-            uintptr_t seen = address | LISTED;
-            if (atomic_load_explicit(&bucket[i], memory_order_relaxed) == seen &&
-                atomic_compare_exchange_strong(&bucket[i], &seen, address | FREED))
-                return true;
-        }
+        for (size_t i = 0; i < BUCKET; i++)
+            if (atomic_load_explicit(&bucket[i], memory_order_relaxed) == (address | LISTED))
+                return &bucket[i];
     }
-    return false;
+    return NULL;
+}
+
+static bool mark_freed(uintptr_t address, size_t slots)
+{
+    _Atomic uintptr_t *slot = find_listed(address, slots);
+    uintptr_t seen = address | LISTED;
+    return slot != NULL && atomic_compare_exchange_strong(slot, &seen, address | FREED);
 }
 
 static void remove_address(uintptr_t address)
@@ -70,6 +75,13 @@ static void remove_address(uintptr_t address)
 void cprof_freed_now(const void *block)
 {
     remove_address((uintptr_t)block & ~(uintptr_t)STATE_BITS);
+}
+
+bool cprof_is_listed(const void *block)
+{
+    uintptr_t address = (uintptr_t)block & ~(uintptr_t)STATE_BITS;
+    size_t slots = atomic_load_explicit(&live.count, memory_order_acquire);
+    return cprof_was_taken(block) && slots != 0 && find_listed(address, slots) != NULL;
 }
 
 /* The number + 1 of an empty slot that is the address's now. */

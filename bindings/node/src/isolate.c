@@ -12,6 +12,7 @@
 #include <node_api.h>
 
 #include "cprof/cprof.h"
+#include "allocs.h"
 #include "code_events.h"
 #include "codes.h"
 #include "isolate_list.h"
@@ -244,7 +245,7 @@ static uintptr_t stack_end(void)
 /* ---- life ---- */
 
 /* Names what is pending; and is how other threads learn that the engine runs, or does not. */
-static void serve(struct isolate *isolate)
+static void serve(struct isolate *isolate, napi_env env)
 {
     atomic_store(&isolate->asked, false);
     if (!cprof_is_running() || isolate->way != isolate_way())
@@ -253,6 +254,7 @@ static void serve(struct isolate *isolate)
         return;
     names_pending(isolate);
     wasm_names_look(isolate);
+    allocs_follow(isolate, env);
 }
 
 static void call_begin(napi_env env, napi_value begin)
@@ -270,7 +272,7 @@ static void on_wake(napi_env env, napi_value begin, void *context, void *data)
     (void)data;
     if (env == NULL || !atomic_load(&isolate->open))
         return;
-    serve(isolate);
+    serve(isolate, env);
     if (!isolate->begun && cprof_is_running()) {
         isolate->begun = true;
         call_begin(env, begin);
@@ -282,7 +284,7 @@ static void on_interrupt(void *v8_isolate, void *data)
 {
     struct isolate *isolate = data;
     if (isolate->v8 == v8_isolate && atomic_load(&isolate->open)) /* else another's by now */
-        serve(isolate);
+        serve(isolate, NULL);
 }
 
 /* [locked] Both, as nobody knows which comes first. */
@@ -316,6 +318,7 @@ static void renew(struct isolate *isolate, napi_threadsafe_function waker, uint3
     isolate->stream_map = 0;
     isolate->begun = false;
     isolate->rests = 0;
+    isolate->sampler_tried = 0;
     memset(isolate->pages, 0, sizeof isolate->pages);
     for (size_t i = 0; i < WASM_PAGES; i++)
         atomic_store(&isolate->wasm[i], 0);
@@ -400,6 +403,7 @@ bool isolate_attach(struct isolate *isolate)
 /* The handler sees nothing of it any more. */
 static void let_go(struct isolate *isolate)
 {
+    allocs_leave(isolate);
     cprof_thread_set_data(NULL);
     isolate->attached = false;
     if (isolate->way == WAY_SAMPLES)

@@ -81,6 +81,7 @@ struct place {
 
 struct record; /* names.c */
 struct v8_sample;
+struct sampler; /* allocs.c */
 
 /* How JavaScript is followed, the best way first; the same for the whole process. */
 enum way {
@@ -122,6 +123,9 @@ struct isolate {
     uintptr_t stream_map; /* of InstructionStream, once met */
 
     struct v8_sample *sample; /* WAY_SAMPLES */
+
+    struct sampler *sampler; /* NULL: its heap is not sampled */
+    unsigned sampler_tried;  /* for which opening */
 
     struct record **records; /* by number modulo `record_slots`, a power of two */
     uint32_t record_slots;

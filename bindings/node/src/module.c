@@ -17,6 +17,7 @@
 #include "cprof/cprof.h"
 #include "cprof/labels.h"
 #include "cprof/runtime.h"
+#include "allocs.h"
 #include "context.h"
 #include "context_probe.h"
 #include "ending.h"
@@ -52,6 +53,8 @@ static struct cprof_runtime runtime = {
     .context = context_read,
     .labels = cprof_labels_of,
     .drained = drained,
+    .alloc_open = allocs_open,
+    .alloc_close = allocs_close,
     .ends_process = ending_is_nodes,
 };
 
@@ -206,6 +209,7 @@ static napi_value start(napi_env env, napi_callback_info info, uint64_t *block)
     if (status >= 0) {
         if (!isolate_attach(own_isolate(env)))
             snprintf(lacking, sizeof lacking, "no memory to follow JavaScript");
+        allocs_follow(own_isolate(env), env);
         isolate_wake_others(own_isolate(env));
     }
     napi_create_object(env, &result);
@@ -657,6 +661,7 @@ static napi_value module_way(napi_env env, napi_callback_info info)
 static napi_value module_descend(napi_env env, napi_callback_info info)
 {
     isolate_descend(own_isolate(env));
+    allocs_follow(own_isolate(env), env);
     return module_way(env, info);
 }
 
@@ -725,8 +730,10 @@ static napi_value module_init(napi_env env, napi_callback_info info)
     }
     napi_set_instance_data(env, isolate, NULL, NULL);
     napi_add_env_cleanup_hook(env, on_cleanup, isolate);
-    if (cprof_is_running())
+    if (cprof_is_running()) {
         isolate_attach(isolate);
+        allocs_follow(isolate, env);
+    }
     return text_value(env, lacking);
 }
 

@@ -578,19 +578,31 @@ static enum cprof_role nameless_builtin(void)
     return CPROF_ROLE_PLUMBING;
 }
 
+static bool has_one_of(const char *symbol, const char *const *parts)
+{
+    while (*parts != NULL && strstr(symbol, *parts) == NULL)
+        parts++;
+    return *parts != NULL;
+}
+
 /* What V8's collector does outside its pauses, which the handler is told of: it marks and
  * sweeps in small steps when JavaScript allocates, and in tasks. And what a pause begins and
  * ends with. */
 static bool is_collecting(const char *symbol)
 {
     static const char *const parts[] = {"IncrementalMarking", "IncrementalSweepTask",
-                                        "ContributeToSweeping", "4Heap14CollectGarbage"};
-    if (!begins(symbol, "_ZN2v88internal") && !begins(symbol, "_ZN5cppgc8internal"))
-        return false;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        if (strstr(symbol, parts[i]) != NULL)
-            return true;
-    return false;
+                                        "ContributeToSweeping", "4Heap14CollectGarbage", NULL};
+    return (begins(symbol, "_ZN2v88internal") || begins(symbol, "_ZN5cppgc8internal")) &&
+           has_one_of(symbol, parts);
+}
+
+/* What V8 does to get memory for an object, where samples of its heap begin: all of them would
+ * show it. What asks for the object stands above. */
+static bool is_allocating(const char *symbol)
+{
+    static const char *const parts[] = {"InvokeAllocationObservers", "AllocateRaw",
+                                        "NewFillerObject", "Runtime_AllocateIn", NULL};
+    return begins(symbol, "_ZN2v88internal") && has_one_of(symbol, parts);
 }
 
 enum cprof_role names_role(const char *symbol, const char *module)
@@ -605,6 +617,8 @@ enum cprof_role names_role(const char *symbol, const char *module)
         return nameless_builtin();
     if (symbol != NULL && is_collecting(symbol))
         return CPROF_ROLE_CHORE;
+    if (symbol != NULL && is_allocating(symbol))
+        return CPROF_ROLE_PLUMBING;
     if (symbol == NULL || !begins(symbol, prefix))
         return CPROF_ROLE_PLAIN;
     builtins_seen.named++;

@@ -92,6 +92,14 @@ static inline uint64_t cprof_due(enum cprof_event event, uint64_t amount)
     return cprof_count(event, amount) ? cprof_due_now(event, amount) : 0;
 }
 
+/* For a runtime that samples by itself: it met an amount, as it does with the chance
+ * 1 - exp(-amount / period). Those are thinned out to the period that holds now. 0; or a sample
+ * is due, and this is the period that goes with it. */
+uint64_t cprof_due_met(enum cprof_event event, uint64_t amount, uint64_t period);
+
+/* The period that such a runtime is to sample with; 0: nothing is sampled. [any thread] */
+uint64_t cprof_period(enum cprof_event event);
+
 /* Something was allocated that can't be followed: it counts, and is not listed. */
 #define CPROF_BLOCK_UNKNOWN ((const void *)1)
 
@@ -147,5 +155,9 @@ static inline void cprof_freed(const void *block)
     if (cprof_was_taken(block))
         cprof_freed_now(block);
 }
+
+/* Is it still one of the live ones that are listed? Some are dropped where there are too many:
+ * their end is not wanted any more. */
+bool cprof_is_listed(const void *block);
 
 #endif

@@ -37,8 +37,11 @@ static void a_block_is_live_until_it_is_freed(void **state)
     for (uintptr_t i = 1; i <= 100; i++)
         assert_int_not_equal(live_add(address(i)).block, 0);
     assert_int_equal(live_count(), 100);
-    for (uintptr_t i = 1; i <= 200; i++)
+    for (uintptr_t i = 1; i <= 200; i++) {
+        assert_int_equal(cprof_is_listed(address(i)), i <= 100);
         cprof_freed(address(i));
+        assert_false(cprof_is_listed(address(i)));
+    }
     cprof_freed(address(1)); /* twice is as good as once */
     assert_int_equal(live_freed(), 100);
     size_t freed = 0;
@@ -179,6 +182,16 @@ static void the_logarithm_is_good_to_a_hundred_millionth(void **state)
     }
 }
 
+static void the_chance_is_good_to_a_billionth(void **state)
+{
+    (void)state;
+    const uint64_t at[] = {1, 16, 1000, 262143, 262145, 524288, 5000000, 20000000, 1 << 30};
+    for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
+        double exact = -expm1(-(double)at[i] / 524288);
+        assert_true(fabs(countdown_chance(at[i], 524288) / exact - 1) < 1e-9);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -191,6 +204,7 @@ int main(void)
         cmocka_unit_test_teardown(nothing_stays_of_what_threads_list_and_free, close_table),
         cmocka_unit_test(gaps_are_exponential),
         cmocka_unit_test(the_logarithm_is_good_to_a_hundred_millionth),
+        cmocka_unit_test(the_chance_is_good_to_a_billionth),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
