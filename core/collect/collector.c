@@ -189,6 +189,7 @@ static bool prepare_looks(struct collector *collector)
     const struct looks_config config = {.looker = {.budget = gather->budget,
                                                    .runtime = gather->runtime,
                                                    .native = collector->config.native,
+                                                   .kernel = collector->config.kernel,
                                                    .max_frames = gather->max_frames},
                                         .period_ns = period,
                                         .receiver = &collector->receiver};
@@ -239,6 +240,7 @@ static int survey(struct collector *collector, struct dump **dump)
                                          .looker = {.budget = gather->budget,
                                                     .runtime = gather->runtime,
                                                     .native = collector->config.native,
+                                                    .kernel = collector->config.kernel,
                                                     .max_frames = gather->max_frames},
                                          .closure = collector,
                                          .map = current_map,

@@ -32,6 +32,7 @@ struct collector_config {
     struct gather_config gather;
     struct modules *modules;
     bool native; /* keep native frames of looks */
+    bool kernel; /* and the kernel's */
     struct exporter *exporter;
     /* What is left of starting, for the thread to begin with: may still change gather.model.
      * NULL: nothing. */

@@ -1,12 +1,14 @@
 #include "collect/naming.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
 #include "collect/jit_unwind.h"
 #include "collect/weave.h"
+#include "symbol/kernel_names.h"
 #include "symbol/symbolizer.h"
 
 #define NATIVE_NAME 256 /* bytes of a name that the runtime gives; longer ones are cut */
@@ -300,11 +302,34 @@ static void drop_plumbing(const struct naming *naming, const struct module *modu
     symbol->count = kept;
 }
 
+/* A function of the kernel's: by its name, else by its address. */
+static struct name name_kernel(struct naming *naming, uintptr_t pc)
+{
+    struct profile *d = naming->dictionary;
+    char address[32];
+    const char *name = kernel_name_at(pc);
+    snprintf(address, sizeof address, "[kernel]+%#zx", pc);
+    if (name == NULL)
+        name = address;
+    const struct profile_function function = {
+        .name = profile_string(d, name[0] != '\0' ? name : "[kernel]"),
+        .filename = profile_string(d, "[kernel]"),
+    };
+    const struct profile_line line = {.function = profile_function(d, &function)};
+    const struct profile_location location = {
+        .type = CPROF_FRAME_KERNEL, .line_count = 1, .lines = &line};
+    const struct entry entry = {.key = pc,
+                                .name = {.location = profile_location(d, &location)}};
+    return keep(naming, &naming->native, entry);
+}
+
 struct name naming_native(struct naming *naming, const struct module_map *map, uintptr_t pc)
 {
     const struct name *known = table_find(&naming->native, pc, 0);
     if (known != NULL)
         return *known;
+    if (kernel_has(pc))
+        return name_kernel(naming, pc);
     const struct module *module = module_find(map, pc);
     struct symbol symbol;
     symbolizer_lookup(naming->symbolizer, module, pc, &symbol);

@@ -85,6 +85,8 @@ static int load_switches(const struct config_loader *loader)
         load_switch(loader, setting_choose("native", loader->options->native, "CPROF_NATIVE"),
                     &config->native);
     if (status == 0)
+        status = load_switch(loader, setting_variable("CPROF_KERNEL"), &config->kernel);
+    if (status == 0)
         status = load_switch(loader, setting_variable("CPROF_SHARE_CONTEXT"),
                              &config->share_context);
     if (status == 0)

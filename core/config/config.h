@@ -40,6 +40,7 @@ struct config {
     double interval;     /* seconds */
     double exit_timeout; /* seconds that the program's end waits for deliveries at most */
     bool native;
+    bool kernel;          /* the kernel's frames too */
     bool thread_labels;   /* samples say their thread */
     bool timestamps;      /* samples say when they were taken */
     bool share_context;   /* publish the context for other readers on the host */

@@ -111,6 +111,7 @@ static int start_collector(void)
                    .copies = &engine.copies},
         .modules = engine.modules,
         .native = config->native,
+        .kernel = config->kernel,
         .exporter = engine.exporter,
         .begin = introduce,
         .turned = look_for_an_end,

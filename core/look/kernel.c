@@ -6,19 +6,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
-#define TEXT_MAX 256
+#include "symbol/kernel_names.h"
 
-/* The bytes read, or a negative errno. */
-static ssize_t read_file(pid_t tid, const char *name, char text[TEXT_MAX])
+#define TEXT_MAX 256
+#define STACK_TEXT 4096
+
+/* The bytes read, and a NUL behind them; or a negative errno. */
+static ssize_t read_file(pid_t tid, const char *name, char *text, size_t size)
 {
     char path[64];
     snprintf(path, sizeof path, "/proc/self/task/%d/%s", (int)tid, name);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return errno == ENOENT && access("/proc/self/task", F_OK) == 0 ? -ESRCH : -errno;
-    ssize_t length = read(fd, text, TEXT_MAX - 1);
+    ssize_t length = read(fd, text, size - 1);
     int error = errno;
     close(fd);
     text[length > 0 ? length : 0] = '\0';
@@ -65,7 +69,7 @@ int kernel_asleep_read(const char *text, size_t length, struct kernel_asleep *as
 int kernel_asleep(pid_t tid, struct kernel_asleep *asleep)
 {
     char text[TEXT_MAX];
-    ssize_t length = read_file(tid, "syscall", text);
+    ssize_t length = read_file(tid, "syscall", text, sizeof text);
     return length < 0 ? (int)length : kernel_asleep_read(text, (size_t)length, asleep);
 }
 
@@ -73,7 +77,73 @@ uint64_t kernel_run_delay(pid_t tid)
 {
     char text[TEXT_MAX];
     unsigned long long ran, waited;
-    if (read_file(tid, "schedstat", text) <= 0 || sscanf(text, "%llu %llu", &ran, &waited) != 2)
+    if (read_file(tid, "schedstat", text, sizeof text) <= 0 ||
+        sscanf(text, "%llu %llu", &ran, &waited) != 2)
         return 0;
     return waited;
+}
+
+/* ---- the kernel's own functions ---- */
+
+static size_t name_length(const char *name)
+{
+    return strcspn(name, "+ \t\r\n");
+}
+
+/* A line is "[<0>] do_wait+0x54/0x100", with a module's name behind it in brackets if the
+ * function is a module's. */
+const char *kernel_stack_next(const char **text, size_t *length)
+{
+    while (**text != '\0') {
+        const char *line = *text, *end = line + strcspn(line, "\n");
+        const char *bracket = memchr(line, ']', (size_t)(end - line));
+        *text = *end == '\n' ? end + 1 : end;
+        if (bracket == NULL)
+            continue;
+        const char *name = bracket + 1 + strspn(bracket + 1, " \t");
+        *length = name_length(name);
+        if (*length != 0)
+            return name;
+    }
+    return NULL;
+}
+
+static size_t read_stack(pid_t tid, uintptr_t *functions, size_t capacity)
+{
+    char text[STACK_TEXT];
+    const char *rest = text, *name;
+    size_t count = 0, length;
+    if (read_file(tid, "stack", text, sizeof text) <= 0)
+        return 0;
+    while (count < capacity && (name = kernel_stack_next(&rest, &length)) != NULL)
+        functions[count++] = kernel_name_address(name, length);
+    return count;
+}
+
+/* "0": it runs, or nobody is to know. */
+static size_t read_function(pid_t tid, uintptr_t *functions, size_t capacity)
+{
+    char text[TEXT_MAX];
+    size_t length = read_file(tid, "wchan", text, sizeof text) > 0 ? name_length(text) : 0;
+    if (capacity == 0 || length == 0 || text[0] == '0')
+        return 0;
+    functions[0] = kernel_name_address(text, length);
+    return 1;
+}
+
+size_t kernel_functions(pid_t tid, enum kernel_word word, uintptr_t *functions, size_t capacity)
+{
+    if (word == KERNEL_STACK)
+        return read_stack(tid, functions, capacity);
+    return word == KERNEL_FUNCTION ? read_function(tid, functions, capacity) : 0;
+}
+
+/* Of itself a thread reads a stack, and no function that it waits in. */
+enum kernel_word kernel_word(void)
+{
+    char text[STACK_TEXT];
+    pid_t self = (pid_t)syscall(SYS_gettid);
+    if (read_file(self, "stack", text, sizeof text) > 0)
+        return KERNEL_STACK;
+    return read_file(self, "wchan", text, sizeof text) > 0 ? KERNEL_FUNCTION : KERNEL_SILENT;
 }

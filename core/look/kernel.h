@@ -1,6 +1,7 @@
 /*
  * What the kernel says of another thread of this process, in /proc/self/task/TID: where it
- * sleeps (syscall) and how long it has waited for a CPU (schedstat).
+ * sleeps (syscall), in which functions of the kernel's own (stack, wchan) and how long it has
+ * waited for a CPU (schedstat).
  *
  * Threads of one's own may always be asked about, whatever ptrace allows, unless the process is
  * not dumpable (setuid, file capabilities): then EACCES. Some sandboxes and kernels have no
@@ -33,6 +34,25 @@ int kernel_asleep(pid_t tid, struct kernel_asleep *asleep);
 
 /* The same of the file's text, which need not end with NUL. -EINVAL: it is something else. */
 int kernel_asleep_read(const char *text, size_t length, struct kernel_asleep *asleep);
+
+/* How much the kernel says of its own functions. */
+enum kernel_word {
+    KERNEL_SILENT,
+    KERNEL_FUNCTION, /* the one that waits (wchan) */
+    KERNEL_STACK,    /* also who has called it, where root asks (stack) */
+};
+
+/* What it says to this process. */
+enum kernel_word kernel_word(void);
+
+/* Its functions in which the thread sleeps, innermost first, each by the address of its name
+ * (symbol/kernel_names.h). Returns how many; 0: it does not say. */
+size_t kernel_functions(pid_t tid, enum kernel_word word, uintptr_t *functions,
+                        size_t capacity);
+
+/* The next function's name in the text of `stack`, of which *text is what is left: where it
+ * begins, and its *length. NULL: there is none. */
+const char *kernel_stack_next(const char **text, size_t *length);
 
 /* Nanoseconds for which the thread could have run and had no CPU; 0 where that is not known. */
 uint64_t kernel_run_delay(pid_t tid);

@@ -14,6 +14,7 @@
 struct looker {
     struct looker_config config;
     size_t held; /* bytes of the budget */
+    enum kernel_word word;
     struct copied copied;
     struct walk_memory memory;
     struct record record; /* and the room behind it, for max_frames of each kind */
@@ -30,6 +31,7 @@ struct looker *looker_new(const struct looker_config *config)
         return NULL;
     }
     looker->config = *config;
+    looker->word = config->kernel ? kernel_word() : KERNEL_SILENT;
     looker->held = size;
     return looker;
 }
@@ -48,13 +50,27 @@ static bool read_copied(const struct cprof_sleeper *sleeper, uintptr_t from, voi
     return copied_read(sleeper->memory, from, to, size);
 }
 
+/* The kernel's frames lie on no stack of the thread's: none of its addresses is theirs. */
+static size_t add_kernel(const struct looker *looker, const struct cprof_sleeper *sleeper,
+                         struct native_frame *native)
+{
+    uintptr_t functions[KERNEL_FRAMES_MAX];
+    if (looker->word == KERNEL_SILENT)
+        return 0;
+    size_t count = kernel_functions(sleeper->tid, looker->word, functions,
+                                    kernel_frames_room(looker->config.max_frames));
+    for (size_t i = 0; i < count; i++)
+        native[i] = (struct native_frame){.pc = functions[i], .cfa = sleeper->registers.sp};
+    return count;
+}
+
 /* The native frames; none where they are not wanted, and their end is as if they were whole. */
 static size_t walk_native(struct looker *looker, const struct module_map *map,
-                          const struct cprof_registers *at, struct native_frame *native)
+                          const struct cprof_registers *at, struct native_frame *native,
+                          size_t capacity)
 {
-    const struct walk_room room = {.native = native,
-                                   .native_capacity = looker->config.max_frames,
-                                   .memory = &looker->memory};
+    const struct walk_room room = {
+        .native = native, .native_capacity = capacity, .memory = &looker->memory};
     struct record *record = &looker->record;
     record->native_end = WALK_COMPLETE;
     if (!looker->config.native)
@@ -94,7 +110,9 @@ static void fill(struct looker *looker, const struct module_map *map,
 {
     struct record *record = &looker->record;
     struct native_frame *native = (struct native_frame *)(record + 1);
-    size_t native_count = walk_native(looker, map, &sleeper->registers, native);
+    size_t native_count = add_kernel(looker, sleeper, native);
+    native_count += walk_native(looker, map, &sleeper->registers, native + native_count,
+                                looker->config.max_frames - native_count);
     record->frames_complete = true;
     ask_runtime(looker, sleeper, (struct cprof_frame *)(native + native_count), wait);
     record->native_count = (uint16_t)native_count;

@@ -24,6 +24,7 @@ struct looker_config {
     struct budget *budget;
     const struct cprof_runtime *runtime; /* may be NULL */
     bool native;                         /* keep native frames */
+    bool kernel;                         /* the kernel's functions before them */
     size_t max_frames;                   /* of each kind */
 };
 

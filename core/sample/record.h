@@ -3,10 +3,14 @@
  * `frame_count` interpreter frames, both innermost first. Where the native walk met a frame
  * that it could not express, the registers follow, by DWARF number, and `stack_size` bytes of
  * the stack from `sp` on: enough to walk it again outside the handler.
+ *
+ * Where the kernel's frames are wanted they are the first of the native ones, with addresses
+ * that are the kernel's, and occupy nothing of the thread's stack.
  */
 #ifndef CPROF_SAMPLE_RECORD_H
 #define CPROF_SAMPLE_RECORD_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "cprof/runtime.h"
@@ -43,6 +47,14 @@ struct record {
     int32_t holder;          /* who let it go, by the kernel's id; 0: not known */
     uint32_t unused;
 };
+
+#define KERNEL_FRAMES_MAX 64
+
+/* How many kernel frames a record may have: at most half of what there is for native ones. */
+static inline size_t kernel_frames_room(size_t max_frames)
+{
+    return max_frames / 2 < KERNEL_FRAMES_MAX ? max_frames / 2 : KERNEL_FRAMES_MAX;
+}
 
 static inline const struct native_frame *record_native(const struct record *record)
 {

@@ -78,6 +78,7 @@ nonsense_is_one_line_that_names_the_variable_the_value_and_what_is_allowed(void 
         {"CPROF_INTERVAL", "nan", "CPROF_INTERVAL=nan: must be seconds from 0.1 to 86400"},
         {"CPROF_INTERVAL", "10h", "CPROF_INTERVAL=10h: must be seconds from 0.1 to 86400"},
         {"CPROF_NATIVE", "yes", "CPROF_NATIVE=yes: must be on or off"},
+        {"CPROF_KERNEL", "1", "CPROF_KERNEL=1: must be on or off"},
         {"CPROF_MAX_FRAMES", "0", "CPROF_MAX_FRAMES=0: must be a whole number from 1 to 4096"},
         {"CPROF_MEMORY_LIMIT", "1M",
          "CPROF_MEMORY_LIMIT=1M: must be bytes, as 64M or 64MiB, at least 4M"},

@@ -27,6 +27,7 @@
 #include "sample/take.h"
 #include "sample/threads.h"
 #include "sample/timer.h"
+#include "symbol/kernel_names.h"
 
 static struct copied copied;
 
@@ -69,6 +70,97 @@ static void what_the_file_never_says_is_no_place(void **state)
     assert_int_equal(kernel_asleep_read(endless, sizeof endless, &asleep), -EINVAL);
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         assert_int_equal(read_text(texts[i], &asleep), -EINVAL);
+}
+
+/* ---- the kernel's own functions ---- */
+
+static void names_in_the_kernel_s_stack_are_found(void **state)
+{
+    (void)state;
+    const char *text = "[<0>] hrtimer_nanosleep+0x74/0xf0\n"
+                       "nothing\n"
+                       "[<0>] \n"
+                       "\n"
+                       "[<ffffffffc0a81d4c>] nfs4_wait+0x1c/0x30 [nfsv4]\n"
+                       "[<0>] do_syscall_64";
+    static const char *const names[] = {"hrtimer_nanosleep", "nfs4_wait", "do_syscall_64"};
+    size_t length;
+    for (size_t i = 0; i < 3; i++) {
+        const char *name = kernel_stack_next(&text, &length);
+        assert_non_null(name);
+        assert_int_equal(length, strlen(names[i]));
+        assert_memory_equal(name, names[i], length);
+    }
+    assert_null(kernel_stack_next(&text, &length));
+}
+
+static void a_kernel_name_has_one_address(void **state)
+{
+    (void)state;
+    uintptr_t first = kernel_name_address("do_wait+0x54", strlen("do_wait"));
+    assert_true(kernel_has(first));
+    assert_int_equal(kernel_name_address("do_wait", strlen("do_wait")), first);
+    assert_string_equal(kernel_name_at(first), "do_wait");
+    assert_null(kernel_name_at((uintptr_t)0xffffffff81000000));
+    assert_null(kernel_name_at((uintptr_t)0x7fff12345678));
+    assert_false(kernel_has((uintptr_t)0xffffffffff600400)); /* the page of old system calls */
+    char name[2 * KERNEL_NAME_SIZE];
+    memset(name, 'x', sizeof name);
+    uintptr_t cut = kernel_name_address(name, sizeof name);
+    assert_int_equal(strlen(kernel_name_at(cut)), KERNEL_NAME_SIZE - 1);
+    unsigned apart = 0;
+    for (unsigned i = 0; i < 2 * KERNEL_NAMES_MAX; i++) {
+        int length = snprintf(name, sizeof name, "function_%u", i);
+        const char *kept = kernel_name_at(kernel_name_address(name, (size_t)length));
+        assert_non_null(kept);
+        apart += kept[0] != '\0';
+        assert_string_equal(kept, apart == i + 1 ? name : "");
+    }
+    assert_in_range(apart, KERNEL_NAMES_MAX - 64, KERNEL_NAMES_MAX - 2);
+    assert_int_equal(kernel_name_address("do_wait", strlen("do_wait")), first);
+}
+
+static atomic_int asleep_tid;
+
+static void *sleep_for_long(void *unused)
+{
+    atomic_store(&asleep_tid, (int)syscall(SYS_gettid));
+    nanosleep(&(struct timespec){.tv_sec = 60}, NULL);
+    return unused;
+}
+
+static bool is_in(pid_t tid, enum kernel_word word, const char *part)
+{
+    uintptr_t functions[KERNEL_FRAMES_MAX];
+    size_t count = kernel_functions(tid, word, functions, KERNEL_FRAMES_MAX);
+    for (size_t i = 0; i < count; i++)
+        if (strstr(kernel_name_at(functions[i]), part) != NULL)
+            return true;
+    return false;
+}
+
+/* How much it says is the machine's affair; what it says is right. */
+static void the_kernel_names_the_function_in_which_a_thread_sleeps(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    enum kernel_word word = kernel_word();
+    if (word == KERNEL_SILENT)
+        skip();
+    assert_int_equal(pthread_create(&thread, NULL, sleep_for_long, NULL), 0);
+    while (atomic_load(&asleep_tid) == 0)
+        usleep(1000);
+    pid_t tid = atomic_load(&asleep_tid);
+    struct kernel_asleep asleep;
+    while (kernel_asleep(tid, &asleep) != 0 || asleep.call != SYS_clock_nanosleep)
+        usleep(1000);
+    assert_true(is_in(tid, word, "nanosleep"));
+    assert_true(is_in(tid, KERNEL_FUNCTION, "nanosleep"));
+    assert_int_equal(kernel_functions(tid, KERNEL_SILENT, NULL, 0), 0);
+    assert_int_equal(kernel_functions(tid, word, NULL, 0), 0);
+    pthread_cancel(thread);
+    pthread_join(thread, NULL);
+    assert_false(is_in(tid, word, "nanosleep"));
 }
 
 /* ---- what a call means ---- */
@@ -519,6 +611,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_kernel_s_file_is_read),
+        cmocka_unit_test(names_in_the_kernel_s_stack_are_found),
+        cmocka_unit_test(the_kernel_names_the_function_in_which_a_thread_sleeps),
+        cmocka_unit_test(a_kernel_name_has_one_address),
         cmocka_unit_test(what_the_file_never_says_is_no_place),
         cmocka_unit_test(a_call_says_what_is_waited_for),
         cmocka_unit_test(what_the_runtime_knows_of_a_place_goes_before_what_its_call_says),
