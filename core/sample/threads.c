@@ -17,6 +17,7 @@
 #include "base/own_thread.h"
 #include "sample/arming.h"
 #include "sample/by_tid.h"
+#include "sample/departed.h"
 #include "sample/due.h"
 #include "sample/ring_pool.h"
 
@@ -87,6 +88,7 @@ static void link_record(struct thread *thread)
 static void unlink_record(const struct thread *thread)
 {
     by_tid_remove(thread);
+    departed_add(thread);
     registry.known--;
 }
 
@@ -700,7 +702,8 @@ void threads_name(pid_t tid, char name[THREAD_NAME_SIZE])
 {
     pthread_mutex_lock(&registry.mutex);
     const struct thread *thread = by_tid_find(tid);
-    snprintf(name, THREAD_NAME_SIZE, "%s", thread != NULL ? thread->name : "");
+    const char *last = thread == NULL ? departed_name(tid) : thread->name;
+    snprintf(name, THREAD_NAME_SIZE, "%s", last != NULL ? last : "");
     pthread_mutex_unlock(&registry.mutex);
 }
 
@@ -800,6 +803,7 @@ void threads_fork_child(void)
     }
     memset(threads_awake, 0, sizeof threads_awake);
     by_tid_clear();
+    departed_clear();
     registry.known = 0;
     registry.read = NULL;
     ring_pool_clear(&registry.rings);

@@ -114,7 +114,8 @@ bool threads_differ(void);
  * do nothing. */
 void threads_still(void);
 
-/* [collector] The name of a thread that lives; "": it has none, or is not known. */
+/* [collector] The name of a thread that lives, or has just ended; "": it has none, or is not
+ * known. */
 void threads_name(pid_t tid, char name[THREAD_NAME_SIZE]);
 
 /* [collector] The thread that threads_next() has shown may have got a new name since then. */

@@ -18,6 +18,7 @@
 #include "cfunctions.h"
 #include "graves.h"
 #include "labels.h"
+#include "locks.h"
 #include "names.h"
 #include "qualnames.h"
 #include "roles.h"
@@ -60,6 +61,8 @@ static struct cprof_runtime runtime = {
     .drained = drained,
     .alloc_open = allocs_open,
     .alloc_close = allocs_close,
+    .lock_open = locks_open,
+    .lock_close = locks_close,
     .fork_lock = fork_lock,
     .fork_unlock = fork_unlock,
 };
@@ -506,6 +509,7 @@ static PyObject *module_fork_child(PyObject *self, PyObject *unused)
 {
     (void)self, (void)unused;
     cfunctions_child();
+    locks_child();
     cprof_fork_child();
     Py_RETURN_NONE;
 }
