@@ -9,6 +9,7 @@
 #include "format/digest.h"
 #include "format/json.h"
 #include "loopback.h"
+#include "profile/measures.h"
 #include "store/read.h"
 #include "strip/page.h"
 
@@ -103,9 +104,10 @@ int strip_write_services(const char *folder, struct buffer *out)
 
 /* ---- the strip ---- */
 
-/* Amounts of a type, by bars. */
+/* Amounts of a type, by bars; of a level (profile/measures.h) what there was on average. */
 struct bars {
     char type[64], unit[32];
+    bool level;
     size_t intervals;
     double amounts[BARS];
 };
@@ -128,10 +130,12 @@ static struct bars *bars_of(struct strip *strip, const struct store_mark *mark)
     struct bars *bars = &strip->bars[strip->types++];
     snprintf(bars->type, sizeof bars->type, "%s", mark->type);
     snprintf(bars->unit, sizeof bars->unit, "%s", mark->unit);
+    bars->level = measure_is_level(mark->type);
     return bars;
 }
 
-/* An interval's amount goes to the bars that it lies over, by how much of it does. */
+/* An interval's amount goes to the bars that it lies over, by how much of it does; a level, by
+ * how much of the bar that is. */
 static void add_mark(void *closure, const struct store_mark *mark)
 {
     struct strip *strip = closure;
@@ -145,7 +149,7 @@ static void add_mark(void *closure, const struct store_mark *mark)
     for (size_t i = from > 0 ? (size_t)from : 0; i < BARS && (double)i < from + length; i++) {
         double begin = from > (double)i ? from : (double)i;
         double end = from + length < (double)i + 1 ? from + length : (double)i + 1;
-        bars->amounts[i] += (double)mark->total * (end - begin) / length;
+        bars->amounts[i] += (double)mark->total * (end - begin) / (bars->level ? 1 : length);
     }
 }
 
@@ -156,7 +160,8 @@ static void forget_marks(void *closure)
     strip->types = 0;
 }
 
-/* CPU time where there is any, else what most intervals have. */
+/* CPU time where there is any, else what most intervals have: of as many the last, which is
+ * bytes rather than objects. */
 static const struct bars *choose(const struct strip *strip)
 {
     const struct bars *best = &strip->bars[0];
@@ -164,7 +169,7 @@ static const struct bars *choose(const struct strip *strip)
         const struct bars *bars = &strip->bars[i];
         if (strcmp(bars->type, "cpu") == 0)
             return bars;
-        best = bars->intervals > best->intervals ? bars : best;
+        best = bars->intervals >= best->intervals ? bars : best;
     }
     return best;
 }
@@ -192,6 +197,7 @@ static void write_data(const struct strip *strip, const char *service, bool whol
     put_number(out, ",\"to\":", (int64_t)(strip->span.to / NS_PER_MS));
     put_number(out, ",\"intervals\":", (int64_t)bars->intervals);
     put(out, whole ? ",\"whole\":true" : ",\"whole\":false");
+    put(out, bars->level ? ",\"level\":true" : ",\"level\":false");
     for (size_t i = 0; i < BARS; i++) {
         char text[32];
         snprintf(text, sizeof text, "%s%.6g", i == 0 ? ",\"amounts\":[" : ",",

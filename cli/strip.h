@@ -1,7 +1,8 @@
 /*
  * The time strip of a service in a store (CPROF_STORE_DIR) as a page, for cprof serve: how much
- * there was when, drawn from the blocks' digests, so that a month takes a moment. Brushing
- * chooses times, of which the page asks for "view", "diff" and "history" (cli/strip/).
+ * there was when, or how high a level was, drawn from the blocks' digests, so that a month
+ * takes a moment. Brushing chooses times, of which the page asks for "view", "diff" and
+ * "history" (cli/strip/).
  */
 #ifndef CPROF_CLI_STRIP_H
 #define CPROF_CLI_STRIP_H

@@ -5,6 +5,8 @@ const $ = (id) => document.getElementById(id);
 const data = JSON.parse($("data").textContent);
 const PAD = {top: 18, foot: 20}; /* CSS pixels */
 const step = (data.to - data.from) / data.amounts.length; /* ms of a bar */
+/* What each bar stands for: an amount per second, or a level, such as the memory in use. */
+const bars = data.amounts.map((amount) => data.level ? amount : amount / step * 1000);
 
 /* --- texts --- */
 
@@ -38,16 +40,29 @@ function lengthText(length) {
 }
 
 const SCALES = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]];
+const BYTE_SCALES = [[2 ** 40, "TiB"], [2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"], [0, "B"]];
 
-/* Amount per second. CPU time per second is a number of processors. */
+function scaled(value, scales) {
+    const [factor, letter] = scales.find(([least]) => value >= least) ?? [1, ""];
+    return `${(value / (factor || 1)).toPrecision(3)} ${letter}`;
+}
+
+/* Of a bar, or an average of some. */
+function barText(value) {
+    const {type, unit, level} = data, each = level ? "" : "/s";
+    if (unit === "bytes")
+        return scaled(value, BYTE_SCALES) + each;
+    return level ? scaled(value, SCALES) + type : rateText(value);
+}
+
+/* CPU time per second is a number of processors. */
 function rateText(rate) {
     const {type, unit} = data;
     if (type === "cpu" && unit === "nanoseconds")
         return `${rate < 1e8 ? +(rate / 1e9).toPrecision(2) : (rate / 1e9).toFixed(rate < 1e10 ? 2 : 1)} CPUs`;
     if (unit === "nanoseconds")
         return `${(rate / 1e9).toFixed(2)} s of ${type} a second`;
-    const [factor, letter] = SCALES.find(([least]) => rate >= least) ?? [1, ""];
-    return `${(rate / factor).toPrecision(3)} ${letter}${unit === "count" ? type : unit}/s`;
+    return `${scaled(rate, SCALES)}${unit === "count" ? type : unit}/s`;
 }
 
 /* --- what is brushed: [from, to] in ms, or null --- */
@@ -57,17 +72,17 @@ const FIELDS = {new: ["from", "to"], base: ["base-from", "base-to"]};
 
 function average([from, to]) {
     let sum = 0;
-    data.amounts.forEach((amount, i) => {
+    bars.forEach((value, i) => {
         const begin = data.from + i * step;
-        sum += amount * Math.max(0, Math.min(to, begin + step) - Math.max(from, begin)) / step;
+        sum += value * Math.max(0, Math.min(to, begin + step) - Math.max(from, begin));
     });
-    return sum / (to - from) * 1000;
+    return sum / (to - from);
 }
 
 function tell(which) {
     const span = spans[which];
     $(`${which}-amount`).value = span
-        ? `${shown(span[0])} – ${shown(span[1])} (${lengthText(span[1] - span[0])}): ${rateText(average(span))}` : "";
+        ? `${shown(span[0])} – ${shown(span[1])} (${lengthText(span[1] - span[0])}): ${barText(average(span))}${data.level ? " on average" : ""}` : "";
 }
 
 /* `write`: the fields follow. */
@@ -131,18 +146,18 @@ function colour(name) {
 }
 
 function drawBars(context, fill) {
-    const board = height - PAD.foot, most = Math.max(...data.amounts, 0);
+    const board = height - PAD.foot, most = Math.max(...bars, 0);
     context.fillStyle = fill;
-    data.amounts.forEach((amount, i) => {
-        const tall = amount / most * (board - PAD.top);
-        const left = Math.floor(width * i / data.amounts.length), right = Math.floor(width * (i + 1) / data.amounts.length);
-        if (amount > 0) /* whole pixels, so that there are no seams */
+    bars.forEach((value, i) => {
+        const tall = value / most * (board - PAD.top);
+        const left = Math.floor(width * i / bars.length), right = Math.floor(width * (i + 1) / bars.length);
+        if (value > 0) /* whole pixels, so that there are no seams */
             context.fillRect(left, board - tall, Math.max(right - left, 1), tall);
     });
     context.fillStyle = colour("--quiet");
     context.textBaseline = "top";
     if (most > 0)
-        context.fillText(rateText(most / step * 1000), 6, 3);
+        context.fillText(barText(most), 6, 3);
 }
 
 /* Steps between ticks: from seconds to weeks, at local hours and days. */
@@ -184,7 +199,7 @@ function drawSpan(context, span, ink) {
 
 /* A brush begins and ends at a bar's edge where bars are wide enough to be aimed at. */
 function snap(time) {
-    return width / data.amounts.length < 4 ? time : data.from + Math.round((time - data.from) / step) * step;
+    return width / bars.length < 4 ? time : data.from + Math.round((time - data.from) / step) * step;
 }
 
 let drag = null;
@@ -198,9 +213,9 @@ strip.addEventListener("pointerdown", (event) => {
 
 strip.addEventListener("pointermove", (event) => {
     const time = timeAt(event.offsetX), tip = $("tip");
-    const bar = Math.min(Math.floor((time - data.from) / step), data.amounts.length - 1);
+    const bar = Math.min(Math.floor((time - data.from) / step), bars.length - 1);
     tip.hidden = false;
-    tip.textContent = `${shown(time)}: ${rateText(data.amounts[bar] / step * 1000)}`;
+    tip.textContent = `${shown(time)}: ${barText(bars[bar])}`;
     tip.style.left = `${Math.min(event.offsetX + 10, width - tip.offsetWidth - 6)}px`;
     if (drag && Math.abs(event.offsetX - drag.x) > 3)
         choose(drag.which, [Math.min(drag.from, time), Math.max(drag.from, time)].map(snap));
@@ -256,7 +271,7 @@ $("summary").textContent = `${shown(data.from)} – ${shown(data.to)} · ${lengt
 $("whole").href = `history?s=${encodeURIComponent(data.service)}`;
 $("whole").hidden = data.whole;
 strip.setAttribute("aria-label", `${data.service}: ${data.type || "amount"} over time, at most `
-    + rateText(Math.max(...data.amounts, 0) / step * 1000));
+    + barText(Math.max(...bars, 0)));
 new ResizeObserver(draw).observe(strip);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 for (const which of ["new", "base"])

@@ -10,6 +10,8 @@ from profiles import CRC, MAIN, PARSE, RUN, WORK, ProfileFile
 from test_history import BEGIN, put
 from test_page_read import carried
 from test_run import environment, program  # noqa: F401
+from test_serve import get, serving
+from test_serve_history import data_of, key_of, link, ready
 from test_timeline import START, drag
 
 needs_browser = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
@@ -125,7 +127,7 @@ def store(cprof, tmp_path):
         for i, count in enumerate(kept):
             profile = ProfileFile(service="shop", start=(BEGIN + 60 * i) * 10**9, duration=60, types=TYPES)
             profile.comments.append(f"process.pid={process}")
-            put(cprof, folder, profile.add(STACKS["parse"], count), BEGIN + 60 * i, 60, 10 * process + i)
+            put(cprof, folder, profile.add(STACKS["parse"], count), BEGIN + 60 * i, 60, 10 * process + i, key_of("shop"))
     return folder
 
 
@@ -137,6 +139,25 @@ def test_history_has_it_of_processes_that_have_ended_as_well(cprof, store, tmp_p
         assert [found[time] for time in sorted(found)] == [10 if "record" in command else 11, 20, 30, 40, 50]
         assert rows(cprof, "inuse_space", page)[0] == 50 << 20
     assert rows(cprof, "inuse_space", "--store", store)[0] == 50 << 20
+
+
+def test_the_strip_of_a_service_has_a_level_as_it_stood(cprof, store):
+    with serving("--store", store) as (url, _):
+        data = data_of(get(link(url + "history", s="shop"))[1])
+        assert data["type"] == "cpu" and not data["level"]
+    for file in store.iterdir():
+        file.unlink()
+    for process, kept in {71: [10, 20, 30, 40, 50], 72: [1]}.items():
+        for i, count in enumerate(kept):
+            profile = ProfileFile(service="shop", start=(BEGIN + 60 * i) * 10**9, duration=60,
+                                  types=(("inuse_objects", "count", 2), TYPES[1])).add(STACKS["parse"], count)
+            put(cprof, store, profile, BEGIN + 60 * i, 60, 10 * process + i, key_of("shop"))
+    with serving("--store", store) as (url, _):
+        data = data_of(get(link(url + "history", s="shop"))[1])
+        assert (data["type"], data["unit"], data["level"]) == ("inuse_space", "bytes", True)
+        bars = len(data["amounts"]) // 5
+        for i, alive in enumerate((11, 20, 30, 40, 50)):
+            assert data["amounts"][i * bars:(i + 1) * bars] == pytest.approx([alive << 20] * bars, rel=1e-4)
 
 
 # --- the page ---
@@ -234,6 +255,22 @@ def test_what_had_ended_before_the_end_of_the_brush_is_not_there(browser, cprof,
         browser.run("window.page.timeline.clear()")
     assert shown(browser)[0] == "50.0 MiB"
     assert browser.log() == []
+
+
+@needs_browser
+def test_the_strip_of_a_service_says_bytes_and_an_average(browser, cprof, tmp_path):
+    folder = tmp_path / "store"
+    folder.mkdir()
+    for i, count in enumerate((10, 20, 30)):
+        profile = ProfileFile(service="shop", start=(BEGIN + 3600 * i) * 10**9, duration=3600, types=TYPES[1:])
+        put(cprof, folder, profile.add(STACKS["parse"], count), BEGIN + 3600 * i, 3600, i + 1, key_of("shop"))
+    with serving("--store", folder) as (url, _):
+        browser._ask("POST", "/url", {"url": link(url + "history", s="shop")})
+        ready(browser)
+        assert browser.run("return $('strip').getAttribute('aria-label')").endswith("at most 30.0 MiB")
+        browser.type("from", "2026-01-28 12:00:00+00:00")
+        browser.type("to", "2026-01-28 14:00:00+00:00")
+        assert browser.text("new-amount").endswith("(2 h): 15.0 MiB on average")
 
 
 @needs_browser
