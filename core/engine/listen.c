@@ -38,8 +38,17 @@ struct recording {
     struct profile *profile;
 };
 
+/* What the pages that add up show first, and of which type it is. */
+static const struct {
+    const char *type, *column;
+} shown[] = {
+    [PULL_HEAP] = {"heap", "inuse_space"},
+    [PULL_ALLOCS] = {"alloc", "alloc_space"},
+    [PULL_LOCKS] = {"lock", "delay"},
+};
+
 /* What stands now, as the interval that is closed for it tells. */
-static int read_memory(struct profile **page)
+static int read_memory(enum pull_page which, struct profile **page)
 {
     struct profile *interval;
     int status = collector_tap(source.collector, source.budget, false, &interval);
@@ -47,7 +56,8 @@ static int read_memory(struct profile **page)
         return status;
     status = collector_untap(source.collector, interval, true);
     if (status == 0)
-        status = memory_pages_make(interval, page);
+        status = which == PULL_LOCKS ? memory_pages_make_locks(interval, page)
+                                     : memory_pages_make(interval, page);
     if (status != -ETIMEDOUT)
         profile_free(interval);
     return status;
@@ -56,12 +66,11 @@ static int read_memory(struct profile **page)
 static int begin_memory(const struct pull_request *request, struct recording *recording,
                         char why[PULL_WHY_SIZE])
 {
-    const char *type = request->page == PULL_HEAP ? "heap" : "alloc";
-    const char *column = request->page == PULL_HEAP ? "inuse_space" : "alloc_space";
+    const char *column = shown[request->page].column;
     int status = request->collect ? control_collect(why) : 0;
     if (status != 0)
         return status;
-    status = read_memory(&recording->profile);
+    status = read_memory(request->page, &recording->profile);
     if (status == 0 && profile_value_column(recording->profile, column) < 0) {
         profile_free(recording->profile);
         status = -ENODATA;
@@ -69,7 +78,7 @@ static int begin_memory(const struct pull_request *request, struct recording *re
     recording->change = request->seconds > 0;
     if (status == -ENODATA)
         snprintf(why, PULL_WHY_SIZE, "there is no such profile: CPROF_TYPES does not have %s",
-                 type);
+                 shown[request->page].type);
     else if (status != 0)
         snprintf(why, PULL_WHY_SIZE, "no profile can be taken: %s", strerror(-status));
     return status;
@@ -105,15 +114,15 @@ static void *begin(void *unused, const struct pull_request *request, char why[PU
 
 static int write_memory(const struct recording *recording, struct buffer *out)
 {
-    const char *shown = recording->page == PULL_HEAP ? "inuse_space" : "alloc_space";
     struct profile *page = recording->profile, *now = NULL;
-    int status = recording->change ? read_memory(&now) : 0;
+    int status = recording->change ? read_memory(recording->page, &now) : 0;
     if (status == 0 && recording->change) {
         page = memory_pages_change(recording->profile, now);
         status = page != NULL ? 0 : -ENOMEM;
     }
     if (status == 0) {
-        profile_header(page)->default_type = profile_string(page, shown);
+        profile_header(page)->default_type =
+            profile_string(page, shown[recording->page].column);
         status = format_pprof.write(page, out);
     }
     if (recording->change) {

@@ -8,13 +8,17 @@
 #include "profile/carry.h"
 #include "profile/measures.h"
 
-#define SHARE 8 /* of the budget, that the sum may take */
+#define SHARE 8 /* of the budget, that a sum may take */
+
+/* What adds up. */
+enum sum { SUM_ALLOC, SUM_LOCK, SUMS };
+static const char *const summed[SUMS] = {[SUM_ALLOC] = "alloc", [SUM_LOCK] = "lock"};
 
 static struct {
     pthread_mutex_t lock; /* held for moments */
     struct budget *budget;
-    struct profile *sum; /* NULL: nothing is allocated yet */
-    uint64_t since_ns;   /* Unix time */
+    struct profile *sums[SUMS]; /* NULL: nothing yet */
+    uint64_t since_ns;          /* Unix time */
 } pages = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* ---- carrying ---- */
@@ -34,8 +38,8 @@ static int sheet_of(const struct profile *p, const char *source)
 static int carry_sheet(struct profile *to, const struct profile *from, size_t sheet,
                        int64_t times)
 {
-    static const char *const endless[] = {"thread.id"};
-    static const struct profile_keys without = {.list = endless, .count = 1};
+    static const char *const endless[] = {"thread.id", "lock.address"};
+    static const struct profile_keys without = {.list = endless, .count = 2};
     struct carrier c;
     int status = carrier_init(&c, to, from);
     if (status != 0)
@@ -60,23 +64,25 @@ static int carry_sheet(struct profile *to, const struct profile *from, size_t sh
 void memory_pages_reset(struct budget *budget)
 {
     pthread_mutex_init(&pages.lock, NULL); /* also in the child of a fork */
-    profile_free(pages.sum);
-    pages.sum = NULL;
+    for (size_t i = 0; i < SUMS; i++) {
+        profile_free(pages.sums[i]);
+        pages.sums[i] = NULL;
+    }
     pages.budget = budget;
     pages.since_ns = clock_ns(CLOCK_REALTIME);
 }
 
 void memory_pages_fork_child(bool at_rest)
 {
-    if (!at_rest)
-        pages.sum = NULL; /* stays where it lies */
+    for (size_t i = 0; !at_rest && i < SUMS; i++)
+        pages.sums[i] = NULL; /* stays where it lies */
 }
 
-static struct profile *new_sum(const struct profile *interval, size_t sheet)
+static struct profile *new_sum(const struct profile *interval, size_t sheet, const char *source)
 {
     struct profile *sum = profile_new(pages.budget);
     int64_t period = profile_period_const(interval, sheet)->value;
-    if (sum == NULL || measure_fill_sheet(sum, 0, "alloc", period) != 0) {
+    if (sum == NULL || measure_fill_sheet(sum, 0, source, period) != 0) {
         profile_free(sum);
         return NULL;
     }
@@ -84,16 +90,23 @@ static struct profile *new_sum(const struct profile *interval, size_t sheet)
     return sum;
 }
 
+static void add_to(enum sum which, const struct profile *interval)
+{
+    int sheet = sheet_of(interval, summed[which]);
+    struct profile **sum = &pages.sums[which];
+    if (sheet < 0 || pages.budget == NULL)
+        return;
+    if (*sum == NULL)
+        *sum = new_sum(interval, (size_t)sheet, summed[which]);
+    if (*sum != NULL)
+        (void)carry_sheet(*sum, interval, (size_t)sheet, 1);
+}
+
 void memory_pages_count(const struct profile *interval)
 {
-    int sheet = sheet_of(interval, "alloc");
     pthread_mutex_lock(&pages.lock);
-    if (sheet >= 0 && pages.budget != NULL) {
-        if (pages.sum == NULL)
-            pages.sum = new_sum(interval, (size_t)sheet);
-        if (pages.sum != NULL)
-            (void)carry_sheet(pages.sum, interval, (size_t)sheet, 1);
-    }
+    for (enum sum which = 0; which < SUMS; which++)
+        add_to(which, interval);
     pthread_mutex_unlock(&pages.lock);
 }
 
@@ -135,6 +148,30 @@ static void set_time(struct profile *page)
     header->duration_ns = now > pages.since_ns ? now - pages.since_ns : 0;
 }
 
+/* Adds a sum to a page, which is thrown away if that can't be. */
+static int finish(struct profile *page, enum sum which, int status, struct profile **made)
+{
+    pthread_mutex_lock(&pages.lock);
+    if (status == 0 && pages.sums[which] != NULL)
+        status = carry_sheet(page, pages.sums[which], 0, 1);
+    pthread_mutex_unlock(&pages.lock);
+    set_time(page);
+    if (status == 0)
+        *made = page;
+    else
+        profile_free(page);
+    return status;
+}
+
+int memory_pages_make_locks(const struct profile *interval, struct profile **made)
+{
+    int sheet = sheet_of(interval, "lock");
+    if (sheet < 0)
+        return -ENODATA;
+    struct profile *page = profile_new_like_sheet(interval, (size_t)sheet);
+    return page != NULL ? finish(page, SUM_LOCK, 0, made) : -ENOMEM;
+}
+
 int memory_pages_make(const struct profile *interval, struct profile **made)
 {
     int heap = sheet_of(interval, "heap"), status = 0;
@@ -145,16 +182,7 @@ int memory_pages_make(const struct profile *interval, struct profile **made)
         return -ENOMEM;
     if (heap >= 0)
         status = carry_sheet(page, interval, (size_t)heap, 1);
-    pthread_mutex_lock(&pages.lock);
-    if (status == 0 && pages.sum != NULL)
-        status = carry_sheet(page, pages.sum, 0, 1);
-    pthread_mutex_unlock(&pages.lock);
-    set_time(page);
-    if (status == 0)
-        *made = page;
-    else
-        profile_free(page);
-    return status;
+    return finish(page, SUM_ALLOC, status, made);
 }
 
 /* ---- changes ---- */
@@ -191,11 +219,23 @@ static int carry_changes(struct profile *to, const struct profile *from)
     return 0;
 }
 
+/* Without samples: the columns of a page. */
+static struct profile *new_like_page(const struct profile *from)
+{
+    struct profile *page = profile_new_like_sheet(from, 0);
+    for (size_t i = 1; page != NULL && i < profile_sheet_count(from); i++)
+        if (add_sheet_like(page, from, i) != 0) {
+            profile_free(page);
+            return NULL;
+        }
+    return page;
+}
+
 struct profile *memory_pages_change(const struct profile *before, const struct profile *now)
 {
     const struct profile_header *first = profile_header_const(before);
     const struct profile_header *last = profile_header_const(now);
-    struct profile *both = new_page(now), *change = new_page(now);
+    struct profile *both = new_like_page(now), *change = new_like_page(now);
     bool made = both != NULL && change != NULL && carry_all(both, now, 1) == 0 &&
                 carry_all(both, before, -1) == 0 && carry_changes(change, both) == 0;
     profile_free(both);

@@ -40,7 +40,7 @@ static void put_command(struct buffer *page, pid_t process, bool arguments)
 
 static void put_process(struct buffer *page, pid_t process, bool local)
 {
-    char link[128];
+    char link[256];
     snprintf(link, sizeof link,
              "<li><a href=\"/debug/pprof/profile?pid=%ld&amp;seconds=10\">process %ld</a>: ",
              (long)process, (long)process);
@@ -48,8 +48,9 @@ static void put_process(struct buffer *page, pid_t process, bool local)
     put_command(page, process, local);
     snprintf(link, sizeof link,
              " (<a href=\"/debug/pprof/heap?pid=%ld\">heap</a>, "
-             "<a href=\"/debug/pprof/allocs?pid=%ld\">allocs</a>)\n",
-             (long)process, (long)process);
+             "<a href=\"/debug/pprof/allocs?pid=%ld\">allocs</a>, "
+             "<a href=\"/debug/pprof/mutex?pid=%ld\">mutex</a>)\n",
+             (long)process, (long)process, (long)process);
     put(page, link);
 }
 
@@ -58,12 +59,13 @@ void index_write(unsigned port, bool local, struct buffer *page)
     pid_t others[INDEX_PROCESSES];
     size_t count = port != 0 ? siblings_list(port, others, INDEX_PROCESSES) : 0;
     size_t listed = count < INDEX_PROCESSES ? count : INDEX_PROCESSES;
-    char line[256];
+    char line[320];
     snprintf(
         line, sizeof line,
         "<!DOCTYPE html><title>/debug/pprof/</title><h1>cprof, process %ld</h1>"
         "<p>What runs during ten seconds, and what lives (heap) or was allocated since the "
-        "start (allocs) where CPROF_TYPES has it, as gzipped pprof:<ul>\n",
+        "start (allocs) or waited for locks (mutex) where CPROF_TYPES has it, as gzipped "
+        "pprof:<ul>\n",
         (long)getpid());
     put(page, line);
     put_process(page, getpid(), local);

@@ -150,6 +150,8 @@ static const struct page {
     {"/debug/pprof/profile", PULL_PROFILE, false, false},
     {"/debug/pprof/heap", PULL_HEAP, false, false},
     {"/debug/pprof/allocs", PULL_ALLOCS, false, false},
+    {"/debug/pprof/mutex", PULL_LOCKS, false, false},
+    {"/debug/pprof/block", PULL_LOCKS, false, false},
     {"/debug/pprof/threads", PULL_THREADS, false, false},
     {"/metrics", PULL_METRICS, false, false},
     {"/cprof/status", PULL_STATUS, true, false},
@@ -181,7 +183,7 @@ static void parse_target(struct text method, struct text target, enum pull_audie
         return;
     }
     request->page = page->page;
-    if (request->page == PULL_HEAP || request->page == PULL_ALLOCS)
+    if (pull_adds_up(request->page))
         request->seconds = 0;
     if (request->page != PULL_INDEX)
         parse_query(target, request);

@@ -18,6 +18,7 @@ enum pull_page {
     PULL_PROFILE,
     PULL_HEAP,
     PULL_ALLOCS,
+    PULL_LOCKS,
     PULL_METRICS,
     PULL_THREADS, /* all of them now, in the format that is asked for */
     /* of the control socket alone */
@@ -25,6 +26,12 @@ enum pull_page {
     PULL_START, /* these two by POST, as they change something */
     PULL_STOP,
 };
+
+/* Those that show what has added up since the start, or the change over some seconds. */
+static inline bool pull_adds_up(enum pull_page page)
+{
+    return page == PULL_HEAP || page == PULL_ALLOCS || page == PULL_LOCKS;
+}
 
 /* Who can connect. */
 enum pull_audience {
@@ -39,10 +46,10 @@ enum pull_audience {
 
 struct pull_request {
     enum pull_page page;
-    double seconds; /* of PULL_PROFILE; 0 of PULL_HEAP and PULL_ALLOCS: not given */
-    bool collect;   /* of those two: the runtime is to collect garbage first */
-    long process;   /* whose; 0: of the one that is asked */
-    int error;      /* an HTTP status to answer with instead; 0: none */
+    double seconds;                /* of PULL_PROFILE; 0 of those that add up: not given */
+    bool collect;                  /* of these: the runtime is to collect garbage first */
+    long process;                  /* whose; 0: of the one that is asked */
+    int error;                     /* an HTTP status to answer with instead; 0: none */
     char format[PULL_FORMAT_SIZE]; /* of PULL_THREADS; "": not given */
     /* of PULL_START, and of PULL_PROFILE where nothing runs; "" and 0: not given */
     char types[PULL_TYPES_SIZE];

@@ -233,11 +233,6 @@ static void obey(struct pull_server *server, struct connection *c,
     answer_text(c, error == 0 ? 200 : error == -ETIMEDOUT ? 503 : 409, strcat(why, "\n"));
 }
 
-static bool is_of_memory(const struct pull_request *request)
-{
-    return request->page == PULL_HEAP || request->page == PULL_ALLOCS;
-}
-
 /* True: the connection is over. */
 static bool dispatch(struct pull_server *server, struct connection *c,
                      const struct pull_request *request)
@@ -245,21 +240,21 @@ static bool dispatch(struct pull_server *server, struct connection *c,
     log_debug("listen: request for page %d: %d", (int)request->page,
               request->error != 0 ? request->error : 200);
     if (request->error != 0)
-        answer_text(
-            c, request->error,
-            request->error == 404
-                ? "only /debug/pprof/profile?seconds=N, heap, allocs, threads and /metrics "
-                  "are here\n"
-            : request->error == 403 ? "this endpoint answers to this host's names only\n"
-            : request->error == 400
-                ? "seconds must be a number from 0 to 600, pid a process's, gc 0 or 1; "
-                  "and texts have their length\n"
-                : "this can't be answered\n");
+        answer_text(c, request->error,
+                    request->error == 404 ? "only /debug/pprof/profile?seconds=N, heap, "
+                                            "allocs, mutex, block, threads and "
+                                            "/metrics are here\n"
+                    : request->error == 403
+                        ? "this endpoint answers to this host's names only\n"
+                    : request->error == 400
+                        ? "seconds must be a number from 0 to 600, pid a process's, gc 0 or 1; "
+                          "and texts have their length\n"
+                        : "this can't be answered\n");
     else if (request->process != 0 && request->process != getpid())
         return hand(server, c, request);
-    else if (is_of_memory(request) && !server->source.memory)
+    else if (pull_adds_up(request->page) && !server->source.memory)
         answer_text(c, 404, "only the pull endpoint (CPROF_LISTEN) has this page\n");
-    else if (request->page == PULL_PROFILE || is_of_memory(request))
+    else if (request->page == PULL_PROFILE || pull_adds_up(request->page))
         begin(server, c, request);
     else if (request->page == PULL_METRICS && server->source.metrics != NULL)
         answer_metrics(server, c);

@@ -35,7 +35,7 @@
  * for a line that says why not. */
 struct pull_source {
     void *context;
-    /* A new recording of PULL_PROFILE or, for those with `memory`, of PULL_HEAP or PULL_ALLOCS,
+    /* A new recording of PULL_PROFILE or, for those with `memory`, of one that adds up,
      * to be ended after the request's seconds; NULL: there can't be one. */
     void *(*begin)(void *context, const struct pull_request *request, char why[PULL_WHY_SIZE]);
     /* Ends it; its bytes to *out, unless that is NULL. 0 or a negative errno. */

@@ -130,3 +130,34 @@ def test_go_tool_pprof_reads_both(program, tmp_path):
         assert result.returncode == 0, result.stderr
         assert f"Type: {kind}" in result.stdout
         assert re.search(rf"\b{function}$", result.stdout, re.M), result.stdout
+
+
+LOCKS = """
+import sys, threading, time
+lock = threading.Lock()
+def waited():
+    assert not lock.acquire(timeout=0.25)
+lock.acquire()
+for _ in range(4): waited()
+print("ready", flush=True)
+for line in sys.stdin: waited()
+"""
+
+
+def test_mutex_and_block_are_what_threads_have_waited_since_the_start(python, tmp_path, get):
+    port = free_port()
+    environment = {**os.environ, "CPROF_ENABLED": "1", "CPROF_EXPORTER": "none", "CPROF_TYPES": "cpu,lock",
+                   "CPROF_LISTEN": f"127.0.0.1:{port}"}
+    process = subprocess.Popen([python, "-c", LOCKS], env=environment, cwd=tmp_path, text=True,
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout.readline() == "ready\n"
+        for page in "mutex", "block":
+            found = get(f"http://127.0.0.1:{port}/debug/pprof/{page}")
+            waits = [s.values for s in found.samples if "waited" in [frame.name for frame in s.stack]]
+            assert sum(values["contentions"] for values in waits) == 4
+            assert sum(values["delay"] for values in waits) >= 4 * 0.25e9
+            assert all("cpu" not in values for values in waits)
+    finally:
+        process.kill()
+        process.communicate()

@@ -154,6 +154,36 @@ static void a_time_shows_what_it_has_changed(void **state)
     end();
 }
 
+static void waits_for_locks_add_up_on_a_page_of_their_own(void **state)
+{
+    (void)state;
+    struct profile *page = NULL, *before = NULL;
+    begin();
+    for (int i = 1; i <= 3; i++) {
+        struct profile *p = interval_of(true, true);
+        profile_add_sheet(p);
+        assert_int_equal(measure_fill_sheet(p, 3, "lock", 1), 0);
+        add(p, 3, "wait", 1, 1000 * i);
+        memory_pages_count(p);
+        profile_free(before);
+        before = page;
+        assert_int_equal(memory_pages_make_locks(p, &page), 0);
+        profile_free(p);
+    }
+    assert_int_equal(profile_value_count(page), 2);
+    assert_int_equal(bytes_of(page, "contentions", "wait"), 3);
+    assert_int_equal(bytes_of(page, "delay", "wait"), 6000);
+    struct profile *change = memory_pages_change(before, page);
+    assert_int_equal(bytes_of(change, "delay", "wait"), 3000);
+    profile_free(change);
+    profile_free(before);
+    profile_free(page);
+    struct profile *p = interval_of(true, true);
+    assert_int_equal(memory_pages_make_locks(p, &page), -ENODATA);
+    profile_free(p);
+    end();
+}
+
 static void types_that_are_off_are_no_columns(void **state)
 {
     (void)state;
@@ -208,6 +238,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(allocations_add_up_and_the_heap_stands),
         cmocka_unit_test(a_time_shows_what_it_has_changed),
+        cmocka_unit_test(waits_for_locks_add_up_on_a_page_of_their_own),
         cmocka_unit_test(types_that_are_off_are_no_columns),
         cmocka_unit_test(the_sum_keeps_to_its_part_of_the_memory_and_its_totals_stay_right),
     };
