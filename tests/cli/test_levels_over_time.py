@@ -81,6 +81,16 @@ def test_only_a_page_has_it(cprof, files, tmp_path, ending):
         assert sum(map(sum, carried(out)["past"]["values"])) == sum(ALL[:3]) << 20
 
 
+def test_the_order_of_the_files_does_not_matter(cprof, files, tmp_path):
+    found = []
+    for order in (files, files[::-1], files[1::2] + files[::2]):
+        assert cprof("flame", *order, "-o", tmp_path / "page.html").returncode == 0
+        found.append(intervals(carried(tmp_path / "page.html")))
+        assert rows(cprof, "inuse_space", tmp_path / "page.html")[0] == ALL[3] << 20
+    assert [found[0][time] for time in sorted(found[0])] == ALL
+    assert found[0] == found[1] == found[2]
+
+
 def test_one_file_and_one_process_each_have_no_past(cprof, files, tmp_path):
     for some in (files[:1], [files[0], files[5]]):
         assert cprof("flame", *some, "-o", tmp_path / "page.html").returncode == 0
