@@ -234,7 +234,10 @@ static void count_record(struct gather *gather, const struct thread_view *thread
                                     .period = record->period != 0 ? record->period : usual};
     if (gather->config.timestamps)
         gather->sample_time = record->time_ns + gather->clock_offset;
-    const struct valued valued = count(gather, thread, where, &counted);
+    struct thread_last with = *where;
+    if (record->kind != 0)
+        with.wait = LABELLING_KIND(number, record->kind);
+    const struct valued valued = count(gather, thread, &with, &counted);
     gather->sample_time = 0;
     if (number == SOURCE_ALLOC || number == SOURCE_HEAP)
         gather->counts.alloc_bytes += (uint64_t)valued.values[1];

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "sample/kinds.h"
+#include "source/source.h"
 
 void labelling_forget(struct labelling *labelling)
 {
@@ -97,6 +99,14 @@ static void add_wait(struct label_list *list, const struct wait *wait)
     add_text(list, "lock.holder", text);
 }
 
+static void add_kind(struct label_list *list, uint32_t kind)
+{
+    const struct source *source = source_at((enum source_number)(kind >> 16 & 0x7fff));
+    const char *text = kinds_text(kind & 0xffff);
+    if (source != NULL && source->label != NULL && text != NULL)
+        add_text(list, source->label, text);
+}
+
 static void make(struct labelling *labelling, struct profile *profile,
                  const struct thread_view *thread, struct labelled *made)
 {
@@ -106,7 +116,9 @@ static void make(struct labelling *labelling, struct profile *profile,
     struct label_list list = {.profile = profile};
     if (config->thread_labels)
         add_thread(&list, thread);
-    if (made->wait != 0) {
+    if (made->wait >= LABELLING_KIND(0, 0)) {
+        add_kind(&list, made->wait);
+    } else if (made->wait != 0) {
         const struct wait wait = waits_get(&labelling->waits, made->wait);
         add_wait(&list, &wait);
     }

@@ -32,6 +32,9 @@ struct labelling_config {
     bool thread_labels; /* thread.id and thread.name too */
 };
 
+/* In place of a wait: a sample's kind, as its source's label. */
+#define LABELLING_KIND(source, kind) (UINT32_C(1) << 31 | (uint32_t)(source) << 16 | (kind))
+
 /* The label set made for a thread's identity, a runtime's label set and a wait. */
 struct labelled {
     uint64_t identity;
@@ -54,7 +57,7 @@ struct labelling {
 void labelling_forget(struct labelling *labelling);
 
 /* The labels of a sample of the thread; good until the next call. `label_set` is the runtime's,
- * and `wait` one of the waits; 0: none. */
+ * and `wait` one of the waits, or LABELLING_KIND(); 0: none. */
 const struct labelled *labelling_of(struct labelling *labelling, struct profile *profile,
                                     const struct thread_view *thread, uint32_t label_set,
                                     uint32_t wait);

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "source/source.h"
+
 bool stacks_init(struct stacks *stacks, struct naming *naming, size_t max_frames,
                  const char *directory, _Atomic size_t *copies)
 {
@@ -86,6 +88,18 @@ static size_t weave_both(struct stacks *stacks, const struct record *record,
     return weave(&input, stacks->scratch, stacks->woven);
 }
 
+/* Drops the native frames above the innermost interpreter frame, where there is one. */
+static size_t drop_hook(struct stacks *stacks, size_t depth)
+{
+    size_t first = 0;
+    while (first < depth && !stacks->woven[first].interpreted)
+        first++;
+    if (first == depth)
+        return depth;
+    memmove(stacks->woven, stacks->woven + first, (depth - first) * sizeof *stacks->woven);
+    return depth - first;
+}
+
 /* The runtime's own work shows who does it, above the oldest function of it. */
 static void show_chore(struct stacks *stacks, struct stack *stack)
 {
@@ -135,6 +149,8 @@ struct stack stacks_of(struct stacks *stacks, const struct record *record,
     name_native(stacks, map, &native, &stack);
     name_frames(stacks, record_frames(record), record->frame_count, &stack);
     stack.depth = weave_both(stacks, record, &native);
+    if (source_at((enum source_number)record->source)->interpreted)
+        stack.depth = drop_hook(stacks, stack.depth);
     stack.truncated = !native.complete || !record->frames_complete;
     stack.failed = !native.complete && record->native_end > WALK_FULL;
     if (stack.depth > stacks->max_frames) {

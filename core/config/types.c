@@ -2,6 +2,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -37,6 +38,13 @@ static bool read_time(const char *text, uint64_t *period_ns)
     return read;
 }
 
+static bool read_count(const char *text, uint64_t *period)
+{
+    char *end;
+    *period = strtoull(text, &end, 10);
+    return isdigit((unsigned char)*text) && *end == '\0';
+}
+
 /* What is written behind the '@' of a type. */
 static bool read_period(const struct source *source, const char *text, uint64_t *period)
 {
@@ -44,6 +52,7 @@ static bool read_period(const struct source *source, const char *text, uint64_t 
         [SOURCE_HERTZ] = read_hertz,
         [SOURCE_BYTES] = read_bytes,
         [SOURCE_TIME] = read_time,
+        [SOURCE_COUNT] = read_count,
     };
     return readers[source->unit](text, period) && *period >= source->least &&
            *period <= source->greatest;

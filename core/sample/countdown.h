@@ -36,6 +36,19 @@ static inline double countdown_log(uint64_t x)
     return (zeros + 1) * ln2 - 2 * z * sum;
 }
 
+/* The next gap of events, of which each is met with the chance 1 / period: -ln(1 - 1/n) is
+ * 2 artanh(1 / (2n - 1)). */
+static inline uint64_t countdown_draw_events(uint64_t *state, uint64_t period)
+{
+    if (period <= 1)
+        return 0;
+    double z = 1 / (2 * (double)period - 1), zz = z * z;
+    double rate =
+        2 * z *
+        (1 + zz * (1.0 / 3 + zz * (1.0 / 5 + zz * (1.0 / 7 + zz * (1.0 / 9 + zz / 11)))));
+    return (uint64_t)(countdown_log(countdown_random(state) | 1) / rate);
+}
+
 /* The next gap. */
 static inline uint64_t countdown_draw(uint64_t *state, uint64_t period)
 {

@@ -56,11 +56,13 @@ static uint64_t draw(struct self *self, enum cprof_event event)
 {
     uint64_t period = period_of(self, event);
     self->period[event] = period;
+    bool events = event == CPROF_EVENT_EXCEPTION; /* rare: each may look whether it is open */
     if (period == 0)
-        return CLOSED_GAP;
+        return events ? 0 : CLOSED_GAP;
     if (self->random == 0)
         seed(self);
-    return countdown_draw(&self->random, period);
+    return events ? countdown_draw_events(&self->random, period)
+                  : countdown_draw(&self->random, period);
 }
 
 /* What remains of a gap in which the amount lies that was not counted yet. */
@@ -228,6 +230,13 @@ void cprof_take_wait(uint64_t period, uint64_t waited, const struct cprof_waited
     struct take take = {
         .amount = waited, .period = period, .lock = of->lock, .holder = of->holder};
     (void)take_due(CPROF_EVENT_LOCK, &take, caller);
+}
+
+void cprof_take_kind(enum cprof_event event, uint64_t period, uint64_t amount, uint32_t kind,
+                     const struct cprof_registers *caller)
+{
+    struct take take = {.amount = amount, .period = period, .kind = kind};
+    (void)take_due(event, &take, caller);
 }
 
 /* ---- open and closed ---- */

@@ -24,6 +24,7 @@ enum source_number {
     SOURCE_ALLOC,
     SOURCE_HEAP,
     SOURCE_LOCK,
+    SOURCE_EXCEPTION,
     SOURCES_MAX,
 };
 
@@ -45,7 +46,7 @@ struct record {
     uint64_t period;         /* that it was sampled with; 0: that of its source */
     uint64_t lock;           /* that was waited for, by its address; 0: none */
     int32_t holder;          /* who let it go, by the kernel's id; 0: not known */
-    uint32_t unused;
+    uint32_t kind;           /* of sources that have a `label`: see kinds.h; 0: none */
 };
 
 #define KERNEL_FRAMES_MAX 64

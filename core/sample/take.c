@@ -134,13 +134,13 @@ enum take_result take_sample(const struct take_view *view, struct thread *thread
         keys_close(rights);
         const struct live_place place = live_add(take->block);
         record->block = place.block;
+        record->kind = take->kind;
         listed = place.block != 0;
         record->block_shift = place.shift;
         record->amount = take->amount;
         record->period = take->period;
         record->lock = take->lock;
         record->holder = take->holder;
-        record->unused = 0;
         record->time_ns = take->time_ns;
         record->weight = take->weight;
         record->source = (uint8_t)take->source;

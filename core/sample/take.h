@@ -41,8 +41,9 @@ struct take {
     enum source_number source;
     uint64_t amount, period; /* see struct record; 0: the source has none */
     const void *block;       /* that is to be listed as live (live.h); NULL: none */
-    uint64_t lock;           /* see struct record */
+    uint64_t lock;           /* see struct record, all three */
     pid_t holder;
+    uint32_t kind;
 };
 
 /* From where the walk goes. */

@@ -25,6 +25,7 @@ enum source_unit {
     SOURCE_HERTZ, /* written as a rate, cpu@100hz: nanoseconds between two samples */
     SOURCE_BYTES, /* alloc@512k */
     SOURCE_TIME,  /* lock@1ms: nanoseconds */
+    SOURCE_COUNT, /* exception@100: one in so many */
 };
 
 /* What one sample says of how much it stands for. */
@@ -42,6 +43,9 @@ struct source {
     enum source_unit unit;
     uint64_t usual, least, greatest; /* period */
     const char *allowed;             /* the bounds, for people */
+    const char *label; /* of a sample's kind (sample/kinds.h); NULL: it has none */
+    bool interpreted;  /* interpreted code makes its samples: native frames above the innermost
+                          interpreter frame are the hook's way, and are not shown */
     uint32_t counts; /* whose records count in its sheet: SOURCE_BIT() of itself, of others; one
                         that makes none of its own has no open() */
 

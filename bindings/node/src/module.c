@@ -41,6 +41,13 @@ static void drained(void)
     cprof_labels_drained();
 }
 
+/* What is thrown and caught V8 tells only a debugger, for which it makes slower code. */
+static int exceptions_open(const char **why)
+{
+    *why = "V8 tells only a debugger of them";
+    return -ENOTSUP;
+}
+
 static struct cprof_runtime runtime = {
     .name = "v8",
     .walk = walk_rest,
@@ -55,6 +62,7 @@ static struct cprof_runtime runtime = {
     .drained = drained,
     .alloc_open = allocs_open,
     .alloc_close = allocs_close,
+    .exception_open = exceptions_open,
     .ends_process = ending_is_nodes,
 };
 

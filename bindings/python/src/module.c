@@ -16,6 +16,7 @@
 #include "asleep.h"
 #include "awaiters.h"
 #include "cfunctions.h"
+#include "exceptions.h"
 #include "graves.h"
 #include "labels.h"
 #include "locks.h"
@@ -63,6 +64,8 @@ static struct cprof_runtime runtime = {
     .alloc_close = allocs_close,
     .lock_open = locks_open,
     .lock_close = locks_close,
+    .exception_open = exceptions_open,
+    .exception_close = exceptions_close,
     .fork_lock = fork_lock,
     .fork_unlock = fork_unlock,
 };
@@ -143,6 +146,7 @@ static int open_hooks(void)
 
 static void close_hooks(void)
 {
+    exceptions_forget();
     share_close();
     cfunctions_close();
     threads_unhook();

@@ -189,6 +189,12 @@ struct cprof_runtime {
     int (*lock_open)(const char **why);
     void (*lock_close)(void);
 
+    /* [start] Has its hook told of each exception that is raised, which counts
+     * CPROF_EVENT_EXCEPTION (sample.h). As alloc_open(). NULL: it can't be. */
+    int (*exception_open)(const char **why);
+    /* [start] Maybe after the interpreter's end. */
+    void (*exception_close)(void);
+
     /* [fork] Takes and releases the locks that the binding's own code holds for moments, so
      * that a forked child finds none of them held. Called inside fork(2) itself, on the thread
      * that forks, whether or not a hook announced the fork: must not run interpreter code, and

@@ -27,7 +27,8 @@
  *
  * Amounts are sampled geometrically: the gaps between samples are random, with the period as
  * their mean, so that no pattern of the program is missed. A sample of the amount `a` stands
- * for 1 / (1 - exp(-a / period)) like it (source/alloc.c).
+ * for 1 / (1 - exp(-a / period)) like it (source/alloc.c). Of exceptions one in `period` is
+ * taken, each by the same chance.
  *
  * A block that was taken is looked for when blocks are freed, if live blocks are counted (the
  * heap profile). Say so with cprof_freed(), before the memory is given back: the address may be
@@ -138,6 +139,14 @@ void cprof_take_wait(uint64_t period, uint64_t waited, const struct cprof_waited
 
 /* What is due is nothing that counts after all. */
 void cprof_not_taken(enum cprof_event event);
+
+/* The number of a text of at most 128 bytes, such as the name of an exception's type: the same
+ * for the process's life. Allocates for a new one; what is too many has one number together. */
+uint32_t cprof_kind(const char *text);
+
+/* Takes the sample that is due, of that kind. */
+void cprof_take_kind(enum cprof_event event, uint64_t period, uint64_t amount, uint32_t kind,
+                     const struct cprof_registers *caller);
 
 /* May the block be one that was taken? */
 static inline bool cprof_was_taken(const void *block)

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -11,6 +12,7 @@
 #include "profile/measures.h"
 #include "sample/countdown.h"
 #include "sample/hook.h"
+#include "sample/kinds.h"
 #include "source/source.h"
 
 static void every_source_has_words_bounds_columns_and_its_functions(void **state)
@@ -173,6 +175,70 @@ static void what_a_runtime_meets_is_thinned_without_bias(void **state)
     assert_int_equal(cprof_due_met(CPROF_EVENT_ALLOC, 1 << 30, 1), 0); /* closed */
 }
 
+/* Of a million events, by the hooks' own countdown. */
+static double estimated_events(uint64_t period, unsigned times)
+{
+    double sum = 0;
+    hook_open(CPROF_EVENT_EXCEPTION, SOURCE_EXCEPTION, period);
+    for (unsigned i = 0; i < times; i++) {
+        uint64_t with = cprof_due(CPROF_EVENT_EXCEPTION, 1);
+        if (with == 0)
+            continue;
+        int64_t values[SOURCE_COLUMNS];
+        source_at(SOURCE_EXCEPTION)
+            ->count(&(struct counted){.weight = 1, .amount = 1, .period = with}, values);
+        sum += (double)values[0];
+        cprof_take_kind(CPROF_EVENT_EXCEPTION, with, 1, 0,
+                        &(struct cprof_registers){0}); /* the next gap */
+    }
+    hook_close(CPROF_EVENT_EXCEPTION);
+    /* Closed, nothing is due when the last gap has ended; and what opens again begins anew. */
+    uint64_t with = 0;
+    for (uint64_t i = 0; with == 0 && i < 100 * period; i++)
+        with = cprof_due(CPROF_EVENT_EXCEPTION, 1);
+    if (with != 0)
+        cprof_take_kind(CPROF_EVENT_EXCEPTION, with, 1, 0, &(struct cprof_registers){0});
+    for (unsigned i = 0; i < 10; i++)
+        assert_int_equal(cprof_due(CPROF_EVENT_EXCEPTION, 1), 0);
+    return sum;
+}
+
+/* Within five standard deviations. */
+static void one_event_in_so_many_is_met_and_stands_for_them(void **state)
+{
+    (void)state;
+    enum { TIMES = 1000000 };
+    assert_true(estimated_events(1, TIMES) == TIMES);
+    const uint64_t periods[] = {2, 3, 10, 100, 1000};
+    for (size_t i = 0; i < sizeof periods / sizeof *periods; i++) {
+        double period = (double)periods[i];
+        double deviation = sqrt(TIMES * (period - 1));
+        assert_true(fabs(estimated_events(periods[i], TIMES) - TIMES) < 5 * deviation + period);
+    }
+}
+
+static void texts_have_numbers_that_stay_and_an_end(void **state)
+{
+    (void)state;
+    char text[32], long_text[KINDS_TEXT + 2];
+    uint32_t first = cprof_kind("ValueError"), numbers[KINDS_MAX];
+    assert_int_not_equal(first, 0);
+    assert_int_equal(cprof_kind("ValueError"), first);
+    assert_string_equal(kinds_text(first), "ValueError");
+    memset(long_text, 'x', sizeof long_text - 1);
+    long_text[sizeof long_text - 1] = '\0';
+    assert_int_equal(strlen(kinds_text(cprof_kind(long_text))), KINDS_TEXT);
+    for (unsigned i = 0; i < KINDS_MAX; i++) {
+        snprintf(text, sizeof text, "E%u", i);
+        numbers[i] = cprof_kind(text);
+        assert_string_equal(kinds_text(numbers[i]), i < KINDS_MAX - 2 ? text : "[overflow]");
+    }
+    assert_int_equal(cprof_kind("E7"), numbers[7]);
+    assert_int_equal(cprof_kind("another"), numbers[KINDS_MAX - 1]);
+    assert_null(kinds_text(0));
+    assert_null(kinds_text(1 << 20));
+}
+
 static int64_t first_of(enum source_number number, struct counted counted)
 {
     int64_t values[SOURCE_COLUMNS] = {0};
@@ -233,6 +299,8 @@ int main(void)
         cmocka_unit_test(allocations_of_every_size_are_estimated_without_bias),
         cmocka_unit_test(waits_of_every_length_are_estimated_without_bias),
         cmocka_unit_test(what_a_runtime_meets_is_thinned_without_bias),
+        cmocka_unit_test(one_event_in_so_many_is_met_and_stands_for_them),
+        cmocka_unit_test(texts_have_numbers_that_stay_and_an_end),
         cmocka_unit_test(wall_counts_cpu_time_and_waiting_alike),
         cmocka_unit_test(what_makes_a_source_s_records_runs_at_its_own_period),
         cmocka_unit_test(each_source_of_a_set_has_its_sheet),

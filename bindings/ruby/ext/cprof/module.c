@@ -22,6 +22,7 @@
 
 #include "asleep.h"
 #include "context.h"
+#include "exceptions.h"
 #include "hooks.h"
 #include "jit.h"
 #include "labels.h"
@@ -72,6 +73,8 @@ static const struct cprof_runtime runtime = {
     .native_start = roles_function_at,
     .labels = cprof_labels_of,
     .drained = drained,
+    .exception_open = exceptions_open,
+    .exception_close = exceptions_close,
     .fork_lock = fork_lock,
     .fork_unlock = fork_unlock,
     .asleep = &asleep,
@@ -233,6 +236,7 @@ void module_prepare(void)
 /* The engine has been started, and not just joined. */
 static void follow_all(void)
 {
+    exceptions_follow();
     threads_started();
     threads_tell_names();
     spans_start();
@@ -343,6 +347,7 @@ static void end_capture(struct work *work)
 static void forget_names(int result)
 {
     bool ended = result == 0 || result == -EIO;
+    exceptions_forget();
     if (ended && atomic_load(&working) == 0 && !cprof_is_running())
         code_forget();
 }
