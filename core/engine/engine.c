@@ -766,14 +766,24 @@ void cprof_stats(struct cprof_stats *stats)
     pthread_mutex_unlock(&engine.lock);
 }
 
-bool cprof_span_profile_id(uint8_t id[16])
+static bool read_profile_id(uint8_t id[16], bool of_span)
 {
     pthread_mutex_lock(&engine.lock);
-    bool wanted = engine_is_made() && engine.config.span_profile_id;
+    bool wanted = engine_is_made() && (!of_span || engine.config.span_profile_id);
     if (wanted)
         collector_profile_id(engine.collector, id);
     pthread_mutex_unlock(&engine.lock);
     return wanted;
+}
+
+bool cprof_span_profile_id(uint8_t id[16])
+{
+    return read_profile_id(id, true);
+}
+
+bool cprof_profile_id(uint8_t id[16])
+{
+    return read_profile_id(id, false);
 }
 
 void cprof_thread_enter(uint64_t id, const char *name)

@@ -12,6 +12,13 @@ if ENV["CPROF_TEST_OTEL"]
     c.add_span_processor(OpenTelemetry::SDK::Trace::Export::SimpleSpanProcessor.new(POSTER))
   end
   at_exit { OpenTelemetry.tracer_provider.shutdown }
+  require "opentelemetry-metrics-sdk"
+  require "cprof/exemplars"
+  reader = OpenTelemetry::SDK::Metrics::Export::InMemoryMetricPullExporter.new
+  meters = OpenTelemetry::SDK::Metrics::MeterProvider.new
+  meters.add_metric_reader(reader)
+  DURATION = meters.meter("shop").create_histogram("request.duration", unit: "ms")
+  at_exit { reader.pull && POSTER.post_histograms(reader.metric_snapshots) }
 else
   require_relative "../ruby/otel_double"
   OpenTelemetry::Trace.exporter = POSTER
@@ -39,6 +46,11 @@ REQUESTS.times { |n| eval "def request_#{n}(count) = parts(count)", binding, __F
 run(lambda do |env|
   outside
   n = env["PATH_INFO"][/\d+/]
-  TRACER.in_span("request_#{n}") { send(:"request_#{n}", 3 * 2**(n.to_i * 3 / REQUESTS)) } if n
+  if n
+    TRACER.in_span("request_#{n}") do
+      send(:"request_#{n}", 3 * 2**(n.to_i * 3 / REQUESTS))
+      DURATION.record(n.to_i, attributes: { "kind" => n.to_i * 3 / REQUESTS }) if defined?(DURATION)
+    end
+  end
   [200, { "content-type" => "text/plain" }, ["done #{n}"]]
 end)

@@ -1,6 +1,5 @@
 """A real tracer and cprof send to the same real collector: what links say, the tracer sent."""
 
-import base64
 import subprocess
 
 import pytest
@@ -11,8 +10,13 @@ import traced
 # 60 requests of three kinds of work, 20 at a time; half of them with a child span.
 PROGRAM = """
 import asyncio, time
+import cprof
 from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.metrics import Histogram, MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.view import View
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
@@ -20,6 +24,9 @@ provider = TracerProvider()
 provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
 trace.set_tracer_provider(provider)
 tracer = trace.get_tracer("shop")
+meters = MeterProvider([PeriodicExportingMetricReader(OTLPMetricExporter())], views=[
+    View(instrument_type=Histogram, exemplar_reservoir_factory=cprof.exemplar_reservoir)])
+duration = meters.get_meter("shop").create_histogram("request.duration", unit="s")
 
 def work(seconds):
     end = time.thread_time() + seconds
@@ -27,6 +34,7 @@ def work(seconds):
         sum(range(1000))
 
 async def request(n):
+    began = time.monotonic()
     with tracer.start_as_current_span("request"):
         for _ in range(4):
             work(0.005 * (1 << n % 3))
@@ -34,6 +42,7 @@ async def request(n):
         if n % 2:
             with tracer.start_as_current_span("child"):
                 work(0.02)
+        duration.record(time.monotonic() - began, {"kind": n % 3, "batch": n // 20})
 
 async def main():
     for batch in range(3):
@@ -42,6 +51,7 @@ async def main():
 
 asyncio.run(main())
 provider.shutdown()
+meters.shutdown()
 """
 
 
@@ -70,7 +80,7 @@ def each_sample(profiles):
 
 
 def test_every_link_is_a_span_that_the_tracer_exported(received):
-    spans, profiles = received
+    spans, profiles, _ = received
     exported = {(span["traceId"], span["spanId"]) for span in spans}
     assert len(exported) == 90
     samples = list(each_sample(profiles))
@@ -81,7 +91,7 @@ def test_every_link_is_a_span_that_the_tracer_exported(received):
 
 
 def test_time_in_spans_is_what_they_burnt(received):
-    _, profiles = received
+    _, profiles, _ = received
     samples = list(each_sample(profiles))
     linked = sum(count for link, count in samples if link)
     # 60 requests of 0.02, 0.04 and 0.08 s of CPU time, 30 children of 0.02 s; at 500 Hz.
@@ -89,8 +99,8 @@ def test_time_in_spans_is_what_they_burnt(received):
 
 
 def test_root_spans_name_profiles_that_arrived(received):
-    spans, profiles = received
-    arrived = {profile_id(profile["profileId"]) for data in profiles
+    spans, profiles, _ = received
+    arrived = {traced.profile_id(profile["profileId"]) for data in profiles
                for resource in data["resourceProfiles"] for scope in resource["scopeProfiles"]
                for profile in scope["profiles"]}
     named = {attribute["value"]["stringValue"] for span in spans if not span.get("parentSpanId")
@@ -100,6 +110,5 @@ def test_root_spans_name_profiles_that_arrived(received):
                    for attribute in span.get("attributes", []))
 
 
-def profile_id(text):
-    """The collector writes bytes in hex, as ids of spans, or in base64 as protobuf's JSON does."""
-    return text if len(text) == 32 else base64.b64decode(text).hex()
+def test_exemplars_lead_from_histogram_to_trace_to_profile(received):
+    traced.follow_exemplars(received, "request.duration", at_least=6)

@@ -19,11 +19,18 @@ const fs = require('node:fs')
 const http = require('node:http')
 const { trace } = require('@opentelemetry/api')
 const { OTLPTraceExporter } = require('@opentelemetry/exporter-trace-otlp-http')
+const { OTLPMetricExporter } = require('@opentelemetry/exporter-metrics-otlp-http')
+const { MeterProvider, PeriodicExportingMetricReader } = require('@opentelemetry/sdk-metrics')
 const { BatchSpanProcessor, NodeTracerProvider } = require('@opentelemetry/sdk-trace-node')
+const exemplars = require('cprof/exemplars')
 
 const provider = new NodeTracerProvider({ spanProcessors: [new BatchSpanProcessor(new OTLPTraceExporter())] })
 provider.register()
 const tracer = trace.getTracer('shop')
+const exporter = new OTLPMetricExporter()
+const meters = new MeterProvider({ readers: [new PeriodicExportingMetricReader({ exporter })] })
+if (!exemplars(meters, exporter)) process.exit(1)
+const duration = meters.getMeter('shop').createHistogram('request.duration', { unit: 'ms' })
 
 // This thread's CPU time in ms; asking for the process's brings it up to date.
 const used = fs.openSync('/proc/thread-self/schedstat')
@@ -42,8 +49,10 @@ function housekeeping () { burn(1) }
 const server = http.createServer((request, response) => {
   const name = request.url.slice(1)
   const work = working(name)
+  const began = performance.now()
   tracer.startActiveSpan(name, async span => {
     for (let i = 0; i < 5; i++) { work(2 * Number(name.split('_')[1])); await pause() }
+    duration.record(performance.now() - began, { work: name.split('_')[1] })
     span.end()
     response.end()
   })
@@ -60,6 +69,7 @@ server.listen(0, '127.0.0.1', async () => {
   clearInterval(keeping)
   server.close()
   await provider.shutdown()
+  await meters.shutdown()
 })
 """
 
@@ -124,6 +134,10 @@ def test_samples_inside_a_span_carry_exactly_that_span(received):
             right[link == spans[request]] += count
     assert right[True] > 1500
     assert right[False] <= 0.001 * right.total()
+
+
+def test_exemplars_lead_from_histogram_to_trace_to_profile(received):
+    traced.follow_exemplars(received, "request.duration", at_least=16)
 
 
 def test_samples_outside_of_spans_carry_none(received):

@@ -22,7 +22,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 BINDING = collector.ROOT / "bindings/ruby"
 REQUESTS = 300
 AT_ONCE = 8
-OTEL_PARTS = ("api", "sdk", "common", "registry", "semantic_conventions")
+OTEL_PARTS = ("api", "sdk", "common", "registry", "semantic_conventions", "metrics_api", "metrics_sdk")
 
 
 @pytest.fixture(scope="module")
@@ -83,12 +83,18 @@ def serve(folder, environment):
 
 
 @pytest.fixture(scope="module")
-def received(ruby_paths, tmp_path_factory):
-    """({name: link} of the spans, samples), as the collector wrote them down."""
+def collected(ruby_paths, tmp_path_factory):
+    """(spans, profiles, metrics), as the collector wrote them down."""
     folder = tmp_path_factory.mktemp("spans")
-    spans, profiles = traced.collected(
+    return traced.collected(
         folder, lambda environment: serve(folder, environment), RUBYLIB=ruby_paths,
         RUBYOPT="-rcprof/auto", REQUESTS=str(REQUESTS), OTEL_TRACES_EXPORTER="none")
+
+
+@pytest.fixture(scope="module")
+def received(collected):
+    """({name: link} of the spans, samples)"""
+    spans, profiles, _ = collected
     return ({span["name"]: (span["traceId"], span["spanId"]) for span in spans},
             [sample for data in profiles for sample in otlp_json.samples(data)])
 
@@ -117,6 +123,12 @@ def test_samples_inside_a_span_carry_exactly_that_span(received):
             right[link == spans[request]] += count
     assert right[True] > 2000
     assert right[False] <= 0.001 * right.total()
+
+
+def test_exemplars_lead_from_histogram_to_trace_to_profile(collected):
+    if not os.environ.get("CPROF_TEST_OTEL"):
+        pytest.skip("CPROF_TEST_OTEL names no checkout of OpenTelemetry, whose metrics SDK this needs")
+    traced.follow_exemplars(collected, "request.duration", at_least=6)
 
 
 def test_samples_outside_of_spans_carry_none(received):

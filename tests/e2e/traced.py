@@ -1,5 +1,6 @@
 """Runs a program whose tracer and whose cprof export to the same real collector."""
 
+import base64
 import json
 import os
 import pathlib
@@ -8,12 +9,13 @@ import subprocess
 import pytest
 
 import collector
+import otlp_json
 
 CONFIG = pathlib.Path(__file__).resolve().parent / "traces.yaml"
 
 
 def run(folder, command, **environment):
-    """(spans, profiles) as the collector wrote them down; skips where there is no collector."""
+    """(spans, profiles, metrics) as the collector wrote them down; skips where there is no collector."""
 
     def execute(environment):
         done = subprocess.run(command, env=environment, text=True, capture_output=True, timeout=240)
@@ -30,9 +32,53 @@ def collected(folder, execute, **environment):
                      "CPROF_INTERVAL": "1", "OTEL_SERVICE_NAME": "shop",
                      "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{running.http}", **environment})
             profiles = [json.loads(line) for line in running.lines()]
-            traces = pathlib.Path(f"{running.output}.traces").read_text().splitlines()
+            traces, metrics = (pathlib.Path(f"{running.output}.{signal}") for signal in ("traces", "metrics"))
+            traces = traces.read_text().splitlines()
+            metrics = metrics.read_text().splitlines() if metrics.exists() else []
     except collector.Unavailable as reason:
         pytest.skip(str(reason))
     spans = [span for line in traces for resource in json.loads(line)["resourceSpans"]
              for scope in resource["scopeSpans"] for span in scope["spans"]]
-    return spans, profiles
+    return spans, profiles, [json.loads(line) for line in metrics]
+
+
+def exemplars(metrics, name):
+    """What the exemplars of a histogram say: (trace and span id, profile id, value)."""
+    points = [point for message in metrics for resource in message["resourceMetrics"] for scope in resource["scopeMetrics"]
+              for metric in scope["metrics"] if metric["name"] == name for point in metric["histogram"]["dataPoints"]]
+    for exemplar in [each for point in points for each in point.get("exemplars", [])]:
+        attributes = {each["key"]: each["value"].get("stringValue") for each in exemplar.get("filteredAttributes", [])}
+        value = exemplar.get("asDouble", exemplar.get("asInt"))
+        yield (exemplar.get("traceId"), exemplar.get("spanId")), attributes.get("profile.id"), float(value)
+
+
+def profile_id(text):
+    """The collector writes bytes in hex, as ids of spans, or in base64 as protobuf's JSON does."""
+    return text if len(text) == 32 else base64.b64decode(text).hex()
+
+
+def links_of_profiles(profiles):
+    """{profile id: links of its samples, those of the profile before it among them}: a value is recorded when its work is
+    done, and an interval may end in between."""
+    found, before = {}, set()
+    for data in profiles:
+        links = {link for _, link, _ in otlp_json.samples(data) if link}
+        [identity] = [profile["profileId"] for resource in data["resourceProfiles"] for scope in resource["scopeProfiles"]
+                      for profile in scope["profiles"]]
+        found[profile_id(identity)] = links | before
+        before = links
+    return found
+
+
+def follow_exemplars(received, name, at_least):
+    """From a histogram to its traces to their profiles: each exemplar's span was exported, its profile arrived and has the
+    span's samples."""
+    spans, profiles, metrics = received
+    exported = {(span["traceId"], span["spanId"]) for span in spans}
+    links = links_of_profiles(profiles)
+    found = list(exemplars(metrics, name))
+    assert len(found) >= at_least, found
+    assert {link for link, _, _ in found} <= exported
+    assert {identity for _, identity, _ in found} <= links.keys()
+    sampled = [link in links[identity] for link, identity, _ in found]
+    assert sum(sampled) >= 0.9 * len(sampled)

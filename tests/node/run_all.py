@@ -26,7 +26,8 @@ WORK = Path(os.environ.get("CPROF_TEST_WORK", "/tmp/cprof-test-node"))
 VERSIONS = ("18", "20", "22", "24", "26")
 FULL = ("v22", "v24", "v26")  # with the programs of full/
 PACKAGES = ("typescript@5", "express@5", "@types/node@22", "@opentelemetry/api@1",
-            "@opentelemetry/sdk-trace-node@2", "@opentelemetry/exporter-trace-otlp-http@0", "esbuild@0",
+            "@opentelemetry/sdk-trace-node@2", "@opentelemetry/exporter-trace-otlp-http@0",
+            "@opentelemetry/sdk-metrics@2", "@opentelemetry/exporter-metrics-otlp-http@0", "esbuild@0",
             "webpack@5", "rollup@4", "@rollup/plugin-commonjs@29", "@rollup/plugin-node-resolve@16")
 LONG_STRESS = "v24"
 TRIES = 3

@@ -10,7 +10,7 @@ class OtelPoster
   BATCH = 100
 
   def initialize(endpoint, service)
-    @uri = URI("#{endpoint}/v1/traces")
+    @endpoint = endpoint
     @service = service
     @spans = Queue.new
   end
@@ -25,17 +25,40 @@ class OtelPoster
   def shutdown(**)
     spans = Array.new(@spans.size) { encode(@spans.pop) }
     spans.each_slice(BATCH) do |batch|
-      answer = Net::HTTP.post(@uri, JSON.generate(request(batch)), "Content-Type" => "application/json")
-      raise "#{answer.code} #{answer.body}" unless answer.is_a?(Net::HTTPSuccess)
+      post("traces", { resourceSpans: [{ resource: resource, scopeSpans: [{ scope: scope, spans: batch }] }] })
     end
     SUCCESS
   end
 
+  # Histograms of the metrics SDK.
+  def post_histograms(metrics)
+    written = metrics.map do |metric|
+      points = metric.data_points.map { |point| encode_point(point) }
+      { name: metric.name, histogram: { aggregationTemporality: 2, dataPoints: points } }
+    end
+    post("metrics", { resourceMetrics: [{ resource: resource, scopeMetrics: [{ scope: scope, metrics: written }] }] })
+  end
+
   private
 
-  def request(spans)
-    service = { key: "service.name", value: { stringValue: @service } }
-    { resourceSpans: [{ resource: { attributes: [service] }, scopeSpans: [{ scope: { name: "shop" }, spans: spans }] }] }
+  def post(signal, request)
+    answer = Net::HTTP.post(URI("#{@endpoint}/v1/#{signal}"), JSON.generate(request), "Content-Type" => "application/json")
+    raise "#{answer.code} #{answer.body}" unless answer.is_a?(Net::HTTPSuccess)
+  end
+
+  def resource = { attributes: attributes({ "service.name" => @service }) }
+  def scope = { name: "shop" }
+  def attributes(pairs) = pairs.map { |key, value| { key: key, value: { stringValue: value.to_s } } }
+
+  def encode_point(point)
+    { timeUnixNano: point.time_unix_nano.to_s, count: point.count.to_s, sum: point.sum, attributes: attributes(point.attributes),
+      bucketCounts: point.bucket_counts.map(&:to_s), explicitBounds: point.explicit_bounds,
+      exemplars: point.exemplars.map { |exemplar| encode_exemplar(exemplar) } }
+  end
+
+  def encode_exemplar(exemplar)
+    { timeUnixNano: exemplar.time_unix_nano.to_s, asDouble: exemplar.value, traceId: hex(exemplar.trace_id),
+      spanId: hex(exemplar.span_id), filteredAttributes: attributes(exemplar.filtered_attributes) }
   end
 
   def encode(span)

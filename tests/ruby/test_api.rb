@@ -82,6 +82,36 @@ class TestApi < CprofTest
     assert_in_delta 150, samples.to_i, 20
   end
 
+  RESERVOIRS = <<~RUBY
+    module OpenTelemetry; module SDK; module Metrics; module Exemplar
+      class AlignedHistogramBucketExemplarReservoir
+        def offer(%s) = p(binding.local_variables.to_h { |name| [name, binding.local_variable_get(name)] })
+      end
+    end; end; end; end
+    require "cprof/exemplars"
+    RESERVOIR = OpenTelemetry::SDK::Metrics::Exemplar::AlignedHistogramBucketExemplarReservoir.new
+  RUBY
+
+  def test_exemplars_name_the_profile_that_runs
+    outcome = run_plain(format(RESERVOIRS, "value: nil, timestamp: nil, attributes: nil, context: nil") + <<~RUBY)
+      RESERVOIR.offer(value: 1, timestamp: 2, attributes: { "a" => 3 }, context: 4)
+      Cprof.start(exporter: "none")
+      RESERVOIR.offer(value: 1, timestamp: 2, attributes: nil, context: 4)
+      puts Cprof::Native.profile_id
+    RUBY
+    assert_clean outcome
+    id = outcome.output.split.last
+    assert_match(/\A\h{32}\z/, id)
+    first, second = outcome.output.lines.map { |line| line.delete(" ") }
+    assert_equal %({:value=>1,:timestamp=>2,:attributes=>{"a"=>3},:context=>4}), first.chomp.gsub(/(\w+):(?=[^:=])/, ":\\1=>")
+    assert_includes second, %("profile.id"=>"#{id}")
+  end
+
+  def test_reservoirs_that_are_not_as_known_stay_as_they_are
+    outcome = run_plain(format(RESERVOIRS, "value:") + "RESERVOIR.offer(value: 1)")
+    assert_equal "cprof: exemplars name no profile: this opentelemetry-metrics-sdk has other reservoirs", outcome.errors.chomp
+  end
+
   def test_a_value_that_makes_no_sense_is_an_error_that_names_it
     outcome = run_plain(<<~RUBY)
       [{ rate: 5000 }, { output: "x.nothing" }, { types: ["magic"] }].each do |options|

@@ -585,20 +585,33 @@ static napi_value module_use_context_words(napi_env env, napi_callback_info info
     return NULL;
 }
 
-/* spanProfileId(): the running interval's profile_id in hex, or null. */
-static napi_value module_span_profile_id(napi_env env, napi_callback_info info)
+/* The running interval's profile_id in hex, or null. */
+static napi_value profile_id_text(napi_env env, bool (*read)(uint8_t id[16]))
 {
     uint8_t id[16];
     char text[2 * sizeof id + 1];
     napi_value value = NULL;
-    (void)info;
-    if (!cprof_span_profile_id(id)) {
+    if (!read(id)) {
         napi_get_null(env, &value);
         return value;
     }
     for (size_t i = 0; i < sizeof id; i++)
         snprintf(text + 2 * i, 3, "%02x", id[i]);
     return text_value(env, text);
+}
+
+/* spanProfileId(): for root spans; null also where they are to have none. */
+static napi_value module_span_profile_id(napi_env env, napi_callback_info info)
+{
+    (void)info;
+    return profile_id_text(env, cprof_span_profile_id);
+}
+
+/* profileId() */
+static napi_value module_profile_id(napi_env env, napi_callback_info info)
+{
+    (void)info;
+    return profile_id_text(env, cprof_profile_id);
 }
 
 /* ---- the self-test ---- */
@@ -772,6 +785,7 @@ NAPI_MODULE_INIT()
         {"useContextField", module_use_context_field},
         {"useContextWords", module_use_context_words},
         {"spanProfileId", module_span_profile_id},
+        {"profileId", module_profile_id},
         {"probe", module_probe},
         {"way", module_way},
         {"descend", module_descend},

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     _F = TypeVar("_F", bound=Callable[..., Any])
     _Pairs = Tuple[Tuple[str, str], ...]
 
-__all__ = ["start", "flush", "stop", "is_running", "stats", "dump", "profile", "labels"]
+__all__ = ["start", "flush", "stop", "is_running", "stats", "dump", "profile", "labels", "exemplar_reservoir"]
 
 _importer = _thread.get_ident()  # the main thread, where cprof starts by itself
 _EXIT_TIMEOUT = -1.0  # the one that CPROF_EXIT_TIMEOUT gives
@@ -122,6 +122,16 @@ def is_running() -> bool:
 def stats() -> Dict[str, int]:
     """cprof's own figures: samples taken and lost, profiles delivered, bytes, time spent."""
     return _cprof.stats()
+
+
+def exemplar_reservoir(aggregation: Any) -> Callable[..., Any]:
+    """For OpenTelemetry's View(exemplar_reservoir_factory=…): exemplars that name their profile.
+
+    Each has the attribute profile.id, the profile_id of the OTLP profile that ran when its value was recorded,
+    beside the trace and span that the SDK gives it. Needs opentelemetry-sdk 1.28 or newer.
+    """
+    from cprof import _exemplars
+    return _exemplars.reservoir(aggregation)
 
 
 def dump(format: str = "text") -> Union[str, bytes]:

@@ -475,17 +475,28 @@ static PyObject *module_hide_below(PyObject *self, PyObject *code)
     Py_RETURN_NONE;
 }
 
-static PyObject *module_span_profile_id(PyObject *self, PyObject *unused)
+static PyObject *profile_id_text(bool (*read)(uint8_t id[16]))
 {
     uint8_t id[16];
     char text[2 * sizeof id + 1];
 
-    (void)self, (void)unused;
-    if (!cprof_span_profile_id(id))
+    if (!read(id))
         Py_RETURN_NONE;
     for (size_t i = 0; i < sizeof id; i++)
         snprintf(text + 2 * i, 3, "%02x", id[i]);
     return PyUnicode_FromString(text);
+}
+
+static PyObject *module_span_profile_id(PyObject *self, PyObject *unused)
+{
+    (void)self, (void)unused;
+    return profile_id_text(cprof_span_profile_id);
+}
+
+static PyObject *module_profile_id(PyObject *self, PyObject *unused)
+{
+    (void)self, (void)unused;
+    return profile_id_text(cprof_profile_id);
 }
 
 static PyObject *module_share_context(PyObject *self, PyObject *unused)
@@ -551,6 +562,8 @@ static PyMethodDef methods[] = {
     {"follow_spans", span_hooks_follow, METH_VARARGS,
      "Follows the span that an OpenTelemetry runtime context holds active; the second argument "
      "is None, or is called with each span that becomes active."},
+    {"profile_id", module_profile_id, METH_NOARGS,
+     "The running interval's profile_id in hex; None where nothing runs."},
     {"span_profile_id", module_span_profile_id, METH_NOARGS,
      "The running interval's profile_id in hex, for root spans; None where they get none."},
     {"share_context", module_share_context, METH_NOARGS,

@@ -52,4 +52,8 @@ void cprof_context_detach(void);
  * a span begins in is the one it names: when it ends, that one may have been sent already. */
 bool cprof_span_profile_id(uint8_t id[16]);
 
+/* The same for whatever happens now, as an exemplar of a histogram does, and whatever spans are
+ * to have. False: nothing runs. */
+bool cprof_profile_id(uint8_t id[16]);
+
 #endif

@@ -451,6 +451,19 @@ static VALUE native_is_running(VALUE self)
     return cprof_is_running() ? Qtrue : Qfalse;
 }
 
+/* The running interval's, in hex; nil: nothing runs. */
+static VALUE native_profile_id(VALUE self)
+{
+    uint8_t id[16];
+    char text[2 * sizeof id + 1];
+    (void)self;
+    if (!cprof_profile_id(id))
+        return Qnil;
+    for (size_t i = 0; i < sizeof id; i++)
+        snprintf(text + 2 * i, 3, "%02x", id[i]);
+    return rb_usascii_str_new(text, 2 * sizeof id);
+}
+
 static VALUE native_stats(VALUE self)
 {
     (void)self;
@@ -568,6 +581,7 @@ __attribute__((visibility("default"))) void Init_native(void)
     rb_define_singleton_method(native, "stop", native_stop, 1);
     rb_define_singleton_method(native, "dump", native_dump, 1);
     rb_define_singleton_method(native, "running?", native_is_running, 0);
+    rb_define_singleton_method(native, "profile_id", native_profile_id, 0);
     rb_define_singleton_method(native, "stats", native_stats, 0);
     rb_define_singleton_method(native, "watch_for_spans", native_watch_for_spans, 0);
 }
