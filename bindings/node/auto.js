@@ -8,7 +8,7 @@ const { onOrOff, isStandby } = require('./onoff')
 
 try {
   const standby = isStandby('CPROF_ENABLED')
-  const enabled = standby || onOrOff('CPROF_ENABLED')
+  const enabled = standby || onOrOff('CPROF_ENABLED', 'on, standby or off')
   if (enabled !== false) {
     const cprof = require('./index.js')
     const origin = enabled ? 'CPROF_ENABLED' : 'cprof/auto'

@@ -14,9 +14,9 @@ const readSwitch = (function readSwitch (name) {
 })
 
 // undefined when it is not set. Throws, with one line, when it is neither.
-const onOrOff = (function onOrOff (name) {
+const onOrOff = (function onOrOff (name, words = 'on or off') {
   const value = readSwitch(name)
-  if (value === undefined && env[name]) throw new RangeError(`${name}=${env[name]}: must be on or off`)
+  if (value === undefined && env[name]) throw new RangeError(`${name}=${env[name]}: must be ${words}`)
   return value
 })
 

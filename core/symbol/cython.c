@@ -6,6 +6,8 @@
 /* What follows the scopes. */
 enum number { NONE, SOMETIMES, ALWAYS };
 
+#define LAMBDA "__pyx_lambda_funcdef_"
+
 static const struct kind {
     const char *prefix;
     enum number number;
@@ -20,6 +22,7 @@ static const struct kind {
     {"__pyx_tp_new_", NONE, ".__new__"},
     {"__pyx_tp_dealloc_", NONE, ".__dealloc__"},
     {"__pyx_pymod_exec_", NONE, ".<module>"},
+    {LAMBDA, NONE, NULL}, /* its body; older versions write no scopes there */
 };
 
 static bool is_digit(char c)
@@ -76,7 +79,7 @@ static bool is_scope(const char *name, size_t length, const char *rest, enum num
 
 static bool is_lambda(const char *name)
 {
-    return strncmp(name, "lambda", 6) == 0 || strstr(name, "_funcdef_lambda") != NULL;
+    return strncmp(name, "lambda", 6) == 0 || strncmp(name, LAMBDA, sizeof LAMBDA - 1) == 0;
 }
 
 static const char *name_of(const char *final, const char *prefix)
@@ -110,10 +113,6 @@ bool cython_readable(const char *name, char *output, size_t capacity)
     if (strncmp(name, fused, sizeof fused - 1) == 0)
         name = skip_number(name + sizeof fused - 1);
     const struct kind *kind = kind_of(name);
-    if (kind == NULL && strncmp(name, "__pyx_lambda_", 13) == 0) {
-        snprintf(output, capacity, "<lambda>"); /* inlined into one that says where */
-        return true;
-    }
     if (kind == NULL)
         return false;
     const char *text = name + strlen(kind->prefix), *scope;
@@ -127,8 +126,8 @@ bool cython_readable(const char *name, char *output, size_t capacity)
         if (used >= sizeof readable)
             return false;
     }
-    bool module = strcmp(kind->prefix, "__pyx_pymod_exec_") == 0;
-    if ((used == 0 && !module) || *skip_number(text) == '\0' || strncmp(text, "__pyx", 5) == 0)
+    bool alone = strcmp(kind->prefix, "__pyx_pymod_exec_") == 0 || strcmp(kind->prefix, LAMBDA) == 0;
+    if ((used == 0 && !alone) || *skip_number(text) == '\0' || strncmp(text, "__pyx", 5) == 0)
         return false;
     const char *final = name_of(text, kind->prefix);
     if (is_accessor(final))
