@@ -126,7 +126,8 @@ bool cython_readable(const char *name, char *output, size_t capacity)
         if (used >= sizeof readable)
             return false;
     }
-    bool alone = strcmp(kind->prefix, "__pyx_pymod_exec_") == 0 || strcmp(kind->prefix, LAMBDA) == 0;
+    bool alone =
+        strcmp(kind->prefix, "__pyx_pymod_exec_") == 0 || strcmp(kind->prefix, LAMBDA) == 0;
     if ((used == 0 && !alone) || *skip_number(text) == '\0' || strncmp(text, "__pyx", 5) == 0)
         return false;
     const char *final = name_of(text, kind->prefix);

@@ -37,6 +37,7 @@ test('a variable that makes no sense is one line, and the program runs', async (
     const lines = result.stderr.trim().split('\n')
     assert.strictEqual(lines.length, 1, result.stderr)
     assert.ok(lines[0].includes(name) && lines[0].includes(value), lines[0])
+    if (name === 'CPROF_ENABLED') assert.match(lines[0], /: must be on, standby or off;/)
   }
 })
 
