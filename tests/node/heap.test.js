@@ -172,3 +172,23 @@ test('in the other ways to follow JavaScript as well', async () => {
     keep()`, { env: { ...ALLOCS.env, CPROF_TEST_SELF_TEST: 'frames' } })
   allOf(bytes(profile, 'inuse_space', 'keep'))
 })
+
+// Takes a minute. The mean of many runs is the truth, as far as their own spread tells.
+test('objects of every size are estimated without bias', { skip: !process.env.CPROF_TEST_LONG && 'CPROF_TEST_LONG is not set' }, async () => {
+  const RUNS = 40
+  const sizes = { small: [3, 300000], middle: [126, 30000], large: [20000, 200] } // numbers in an array, arrays
+  const functions = Object.entries(sizes).map(([name, [length, times]]) =>
+    `function ${name} () { for (let i = 0; i < ${times}; i++) kept[i & 1023] = new Array(${length}).fill(i); kept.length = 0 }; ${name}()`)
+  const byCompiler = ({ stack }) => stack.some(frame => frame.name.includes('Zone::')) // asks malloc
+  const seen = Object.fromEntries(Object.keys(sizes).map(name => [name, []]))
+  for (let i = 0; i < RUNS; i++) {
+    const profile = await profileSource(`const kept = [];${functions.join('\n')}`, { env: { CPROF_TYPES: 'alloc@64k' } })
+    for (const name in sizes) seen[name].push(total(profile, 'alloc_space', sample => profile.under(name)(sample) && !byCompiler(sample)))
+  }
+  for (const [name, [length, times]] of Object.entries(sizes)) {
+    const truth = times * (48 + 8 * length)
+    const mean = seen[name].reduce((sum, value) => sum + value) / RUNS
+    const deviation = Math.sqrt(seen[name].reduce((sum, value) => sum + (value - mean) ** 2, 0) / (RUNS - 1) / RUNS)
+    assert.ok(Math.abs(mean - truth) < 4 * deviation, `${name}: ${mean / MIB} ± ${deviation / MIB} MiB of ${truth / MIB}`)
+  }
+})
