@@ -17,6 +17,8 @@ static const struct measure measures[] = {
     {"inuse_space", "bytes", "heap", NULL, "memory", "heap", true},
     {"contentions", "count", "lock", NULL, "mutex", "mutex", false},
     {"delay", "nanoseconds", "lock", NULL, "mutex", "mutex", false},
+    {"blamed", "count", "blame", NULL, "mutex_blame", NULL, false},
+    {"blame", "nanoseconds", "blame", NULL, "mutex_blame", NULL, false},
     {"exceptions", "count", "exception", NULL, "exception", NULL, false},
     {"threads", "count", NULL, NULL, "goroutines", "goroutine", true},
     /* Of other profilers */

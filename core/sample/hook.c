@@ -224,12 +224,12 @@ bool cprof_take(enum cprof_event event, uint64_t period, uint64_t amount, const 
     return take_due(event, &take, caller) == TAKE_LISTED;
 }
 
-void cprof_take_wait(uint64_t period, uint64_t waited, const struct cprof_waited *of,
-                     const struct cprof_registers *caller)
+void cprof_take_wait(enum cprof_event event, uint64_t period, uint64_t waited,
+                     const struct cprof_waited *of, const struct cprof_registers *caller)
 {
     struct take take = {
         .amount = waited, .period = period, .lock = of->lock, .holder = of->holder};
-    (void)take_due(CPROF_EVENT_LOCK, &take, caller);
+    (void)take_due(event, &take, caller);
 }
 
 void cprof_take_kind(enum cprof_event event, uint64_t period, uint64_t amount, uint32_t kind,

@@ -24,6 +24,7 @@ enum source_number {
     SOURCE_ALLOC,
     SOURCE_HEAP,
     SOURCE_LOCK,
+    SOURCE_BLAME,
     SOURCE_EXCEPTION,
     SOURCES_MAX,
 };

@@ -15,9 +15,12 @@
 
 #define MOST_A_SECOND 200 /* samples of the process; above it the period grows */
 
-static const struct cprof_runtime *hooked; /* whose hooks are in */
+static struct {
+    const struct cprof_runtime *runtime; /* whose hooks are in */
+    unsigned users;                      /* of the two sources */
+} hooks;
 
-static int open_lock(uint64_t period, const char **why)
+static int hooks_in(const char **why)
 {
     const struct take_view *view = take_seen();
     const struct cprof_runtime *runtime = view != NULL ? view->runtime : NULL;
@@ -25,23 +28,56 @@ static int open_lock(uint64_t period, const char **why)
         *why = "waits for this runtime's locks are not counted yet";
         return -ENOTSUP;
     }
-    int status = runtime->lock_open(why);
-    if (status != 0)
-        return status;
-    hooked = runtime;
-    hook_open(CPROF_EVENT_LOCK, SOURCE_LOCK, period);
-    return 0;
+    int status = hooks.users == 0 ? runtime->lock_open(why) : 0;
+    if (status == 0) {
+        hooks.runtime = runtime;
+        hooks.users++;
+    }
+    return status;
+}
+
+static void hooks_out(void)
+{
+    if (--hooks.users == 0)
+        hooks.runtime->lock_close();
+}
+
+static int open_lock(uint64_t period, const char **why)
+{
+    int status = hooks_in(why);
+    if (status == 0)
+        hook_open(CPROF_EVENT_LOCK, SOURCE_LOCK, period);
+    return status;
 }
 
 static void close_lock(void)
 {
     hook_close(CPROF_EVENT_LOCK);
-    hooked->lock_close();
+    hooks_out();
 }
 
 static void tick_lock(void)
 {
     hook_temper(CPROF_EVENT_LOCK, MOST_A_SECOND);
+}
+
+static int open_blame(uint64_t period, const char **why)
+{
+    int status = hooks_in(why);
+    if (status == 0)
+        hook_open(CPROF_EVENT_BLAME, SOURCE_BLAME, period);
+    return status;
+}
+
+static void close_blame(void)
+{
+    hook_close(CPROF_EVENT_BLAME);
+    hooks_out();
+}
+
+static void tick_blame(void)
+{
+    hook_temper(CPROF_EVENT_BLAME, MOST_A_SECOND);
 }
 
 static void count(const struct counted *counted, int64_t *values)
@@ -50,17 +86,30 @@ static void count(const struct counted *counted, int64_t *values)
     count_by_chance(counted, &random, values);
 }
 
+#define LOCK_BOUNDS                                                                            \
+    .unit = SOURCE_TIME, .usual = 1000 * 1000, .least = 1000, .greatest = 1000 * 1000 * 1000,  \
+    .allowed = "a time from 1us to 1s"
+
 const struct source source_lock = {
     .name = "lock",
     .number = SOURCE_LOCK,
-    .unit = SOURCE_TIME,
-    .usual = 1000 * 1000,
-    .least = 1000,
-    .greatest = 1000 * 1000 * 1000,
-    .allowed = "a time from 1us to 1s",
     .counts = SOURCE_BIT(SOURCE_LOCK),
+    LOCK_BOUNDS,
     .open = open_lock,
     .close = close_lock,
     .tick = tick_lock,
+    .count = count,
+};
+
+/* The same waits by who held the lock meanwhile: each time that a thread lets it go while
+ * others wait, what these have waited since the last time. */
+const struct source source_blame = {
+    .name = "blame",
+    .number = SOURCE_BLAME,
+    .counts = SOURCE_BIT(SOURCE_BLAME),
+    LOCK_BOUNDS,
+    .open = open_blame,
+    .close = close_blame,
+    .tick = tick_blame,
     .count = count,
 };

@@ -194,6 +194,63 @@ def test_waits_are_those_that_the_program_measured_and_count_once(execute, tmp_p
         assert len({s.labels["lock.address"] for s in samples}) == 2  # a Lock and an RLock
 
 
+HOLDERS = """
+class Told:
+    pass
+
+def hold(lock, seconds, taken, told):
+    lock.acquire()
+    taken.append(1)
+    until_main_waits()
+    time.sleep(seconds)
+    before, told.released = switches(), perf_counter()
+    lock.release()
+    told.calm = switches() == before
+
+def short(*arguments): hold(lock, 0.03, *arguments)
+def long(*arguments): hold(lock, 0.07, *arguments)
+
+def wait():
+    global begun
+    begun = perf_counter()
+    with lock: pass
+
+cprof.start(output=sys.argv[1], types=["blame"])
+for lock in threading.Lock(), threading.RLock():
+    for kind in (short, long) * 2:
+        for turn in range(30):
+            taken, told = [], Told()
+            def run():
+                with cprof.labels(hold=f"{kind.__name__}-{turn}-{id(lock)}"):
+                    kind(taken, told)
+            thread = begin("holder", run)
+            while not taken: time.sleep(0)
+            _, calm = once(wait)
+            thread.join()
+            print(f"{kind.__name__}-{turn}-{id(lock)}", told.released - begun if calm and told.calm else 0)
+            if calm and told.calm: break
+cprof.stop()
+"""
+
+
+def test_the_blame_is_on_the_stack_that_let_the_lock_go(execute, tmp_path):
+    outcome = run(execute, tmp_path, HOLDERS)
+    profile, held = outcome.profile, {}
+    for name, seconds in map(str.split, outcome.out.splitlines()):
+        held.setdefault(name, []).append(float(seconds))
+    sums = {"short": 0, "long": 0}
+    for name, seconds in held.items():
+        kind = name.partition("-")[0]
+        samples = of(profile, kind, hold=name)
+        blame = sum(s.values["blame"] for s in samples) / 1e9
+        assert sum(s.values["blamed"] for s in samples) == len(seconds), name
+        if all(seconds):
+            assert blame == pytest.approx(sum(seconds), rel=0.02), name
+        sums[kind] += blame
+    assert sums["short"] > 0.1 and sums["long"] > 0.25
+    assert not of(profile, "wait")
+
+
 SHORT = """
 def shortly(lock, spent):
     for _ in range(250):

@@ -215,7 +215,7 @@ static void count_wait(uint64_t waited, const struct cprof_waited *of,
     if (is_join())
         cprof_not_taken(CPROF_EVENT_LOCK);
     else
-        cprof_take_wait(period, waited, of, caller);
+        cprof_take_wait(CPROF_EVENT_LOCK, period, waited, of, caller);
 }
 
 /* A call that was broken off by an exception has not waited, as far as we know. */
@@ -240,12 +240,21 @@ static PyObject *wait_for(const struct call *call, const struct cprof_registers 
 
 /* ---- a call that lets go while others wait ---- */
 
-static PyObject *let_go(const struct call *call)
+/* Sampled once it is let go: nobody waits for us. */
+static PyObject *let_go(const struct call *call, const struct cprof_registers *caller)
 {
-    if (is_followed())
-        (void)waiters_blame((uintptr_t)call->self, (pid_t)PyThread_get_thread_native_id(),
-                            now_ns());
-    return go_on(call);
+    const struct cprof_waited of = {.lock = (uintptr_t)call->self};
+    uint64_t waited, period;
+    PyObject *result;
+
+    if (!is_followed())
+        return go_on(call);
+    waited = waiters_blame(of.lock, (pid_t)PyThread_get_thread_native_id(), now_ns());
+    result = go_on(call);
+    period = waited != 0 ? cprof_due(CPROF_EVENT_BLAME, waited) : 0;
+    if (period != 0)
+        cprof_take_wait(CPROF_EVENT_BLAME, period, waited, &of, caller);
+    return result;
 }
 
 /* ---- the hooks ---- */
@@ -258,7 +267,6 @@ static PyObject *let_go(const struct call *call)
         const struct cprof_registers caller = cprof_caller();                                  \
         const struct call call = {                                                             \
             .method = method, .signature = ONE, .self = self, .arguments = one};               \
-        (void)caller;                                                                          \
         return __VA_ARGS__;                                                                    \
     }                                                                                          \
     __attribute__((noinline)) static PyObject *prefix##_keywords(                              \
@@ -270,7 +278,6 @@ static PyObject *let_go(const struct call *call)
                                   .self = self,                                                \
                                   .arguments = tuple,                                          \
                                   .keywords = keywords};                                       \
-        (void)caller;                                                                          \
         return __VA_ARGS__;                                                                    \
     }                                                                                          \
     __attribute__((noinline)) static PyObject *prefix##_fast(                                  \
@@ -279,7 +286,6 @@ static PyObject *let_go(const struct call *call)
         const struct cprof_registers caller = cprof_caller();                                  \
         const struct call call = {                                                             \
             .method = method, .signature = FAST, .self = self, .fast = fast, .count = count};  \
-        (void)caller;                                                                          \
         return __VA_ARGS__;                                                                    \
     }                                                                                          \
     __attribute__((noinline)) static PyObject *prefix##_fast_keywords(                         \
@@ -293,11 +299,10 @@ static PyObject *let_go(const struct call *call)
                                   .fast = fast,                                                \
                                   .count = count,                                              \
                                   .keywords = keywords};                                       \
-        (void)caller;                                                                          \
         return __VA_ARGS__;                                                                    \
     }
 SLOW_WAYS(wait, wait_for(&call, &caller))
-SLOW_WAYS(release, let_go(&call))
+SLOW_WAYS(release, let_go(&call, &caller))
 #undef SLOW_WAYS
 
 /* A method in each of the ways that C is called, of which it has one. */

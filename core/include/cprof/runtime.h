@@ -184,8 +184,8 @@ struct cprof_runtime {
     /* [start] Takes them out, or leaves them to count for nothing where that can't be. */
     void (*alloc_close)(void);
 
-    /* [start] The same for hooks where threads of the runtime wait for its locks, that count
-     * CPROF_EVENT_LOCK. NULL: there are none. */
+    /* [start] The same for hooks where threads of the runtime wait for its locks, or let them
+     * go, that count CPROF_EVENT_LOCK and CPROF_EVENT_BLAME. NULL: there are none. */
     int (*lock_open)(const char **why);
     void (*lock_close)(void);
 

@@ -48,6 +48,7 @@
 enum cprof_event {
     CPROF_EVENT_ALLOC,     /* amounts are bytes */
     CPROF_EVENT_LOCK,      /* nanoseconds waited */
+    CPROF_EVENT_BLAME,     /* nanoseconds that others have waited for a lock that is let go */
     CPROF_EVENT_EXCEPTION, /* each is 1 */
     CPROF_EVENTS,
 };
@@ -128,14 +129,15 @@ static inline __attribute__((always_inline)) struct cprof_registers cprof_caller
 bool cprof_take(enum cprof_event event, uint64_t period, uint64_t amount, const void *block,
                 const struct cprof_registers *caller);
 
-/* A wait for a lock (CPROF_EVENT_LOCK) that is due, and is over. */
+/* A wait for a lock that is due, and is over (CPROF_EVENT_LOCK); or others' waits for one that
+ * the thread has let go (CPROF_EVENT_BLAME). */
 struct cprof_waited {
     uint64_t lock; /* its identity: an address; 0: not known */
-    pid_t holder;  /* who let it go, as the kernel knows him; 0: not known */
+    pid_t holder;  /* who let it go, as the kernel knows him; 0: not known, or oneself */
 };
 
-void cprof_take_wait(uint64_t period, uint64_t waited, const struct cprof_waited *of,
-                     const struct cprof_registers *caller);
+void cprof_take_wait(enum cprof_event event, uint64_t period, uint64_t waited,
+                     const struct cprof_waited *of, const struct cprof_registers *caller);
 
 /* What is due is nothing that counts after all. */
 void cprof_not_taken(enum cprof_event event);

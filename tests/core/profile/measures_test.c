@@ -23,9 +23,10 @@ static void every_source_has_columns_that_say_what_they_are(void **state)
         {"alloc", "alloc_objects", "alloc_space", "space", "memory", false},
         {"heap", "inuse_objects", "inuse_space", "space", "memory", true},
         {"lock", "contentions", "delay", "contentions", "mutex", false},
+        {"blame", "blamed", "blame", "blame", "mutex_blame", false},
         {"exception", "exceptions", "exceptions", "exceptions", "exception", false},
     };
-    char names[128], expected[] = "cpu, offcpu, wall, alloc, heap, lock, exception";
+    char names[128], expected[] = "cpu, offcpu, wall, alloc, heap, lock, blame, exception";
     measure_sources(names, sizeof(names));
     assert_string_equal(names, expected);
     for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
