@@ -58,6 +58,7 @@ struct collector {
     uint64_t cpu_seen;           /* the process's CPU clock at the last look around */
     uint64_t allowed;            /* when allow_again() last did */
     uint64_t threads, unsampled; /* the most of either in the interval */
+    uint64_t no_kernel;          /* the same of those without kernel frames */
     unsigned followed;           /* times that modules were found new since */
     unsigned busy_drains;        /* one after the other, at which handlers were at work */
     bool more;                   /* tables to compile: no time to sleep */
@@ -342,6 +343,8 @@ static void see_most_threads(struct collector *collector)
         collector->threads = now.sampled;
     if (now.unsampled > collector->unsampled)
         collector->unsampled = now.unsampled;
+    if (now.no_kernel > collector->no_kernel)
+        collector->no_kernel = now.no_kernel;
 }
 
 /* The CPU time of a process that has hardly run. */
@@ -381,7 +384,7 @@ static void begin_interval(struct collector *collector)
     collector->began = clock_ns(CLOCK_MONOTONIC);
     collector->began_unix = clock_ns(CLOCK_REALTIME);
     collector->rename = true;
-    collector->threads = collector->unsampled = 0;
+    collector->threads = collector->unsampled = collector->no_kernel = 0;
     uint64_t id[2];
     random_words(id);
     id[0] |= id[0] == 0; /* all zero would be none */
@@ -428,6 +431,8 @@ static void attach_metrics(struct collector *collector, struct profile *profile)
     count_unreported(collector, &now.stats);
     now.stats.threads = collector->threads;
     metrics_attach(profile, &now, &collector->metrics);
+    if (collector->config.kernel)
+        metrics_attach_kernel(profile, collector->no_kernel);
     if (now.stats.samples_dropped != 0 && !collector->told_dropped) {
         collector->told_dropped = true;
         log_warn("%llu samples were dropped: the buffers were full",

@@ -26,3 +26,9 @@ void metrics_attach(struct profile *profile, const struct metrics *now, struct m
 #undef ATTACH
     *last = *now;
 }
+
+void metrics_attach_kernel(struct profile *profile, uint64_t threads)
+{
+    profile_set_number(profile, PROFILE_ATTRIBUTES, METRIC_PREFIX "threads_without_kernel",
+                       (int64_t)threads);
+}

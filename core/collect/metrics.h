@@ -22,6 +22,9 @@ struct metrics {
 /* Out of memory is remembered in profile_error(). */
 void metrics_reserve(struct profile *model);
 
+/* Where kernel frames are asked for: threads whose samples can't have them. */
+void metrics_attach_kernel(struct profile *profile, uint64_t threads);
+
 /* *last is what stood at the interval before's end, and becomes *now. */
 void metrics_attach(struct profile *profile, const struct metrics *now, struct metrics *last);
 

@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "collect/jit_unwind.h"
 #include "collect/weave.h"
+#include "symbol/kallsyms.h"
 #include "symbol/kernel_names.h"
 #include "symbol/symbolizer.h"
 
@@ -37,6 +38,7 @@ struct naming {
     struct budget *budget;
     const struct cprof_runtime *runtime;
     struct symbolizer *symbolizer;
+    struct kallsyms kernel;
     struct profile *dictionary;
     profile_id truncated, nothing, unseen, blocked, overflow;
     struct table native, frames;
@@ -144,7 +146,7 @@ struct naming *naming_new(struct budget *budget, const struct cprof_runtime *run
     struct naming *naming = calloc(1, sizeof *naming);
     if (naming == NULL)
         return NULL;
-    *naming = (struct naming){.budget = budget, .runtime = runtime};
+    *naming = (struct naming){.budget = budget, .runtime = runtime, .kernel.budget = budget};
     naming->symbolizer = symbolizer_new(budget);
     if (naming->symbolizer != NULL && open_dictionary(naming))
         return naming;
@@ -160,6 +162,7 @@ void naming_free(struct naming *naming)
     table_free(&naming->frames, naming->budget);
     profile_free(naming->dictionary);
     symbolizer_free(naming->symbolizer);
+    kallsyms_free(&naming->kernel);
     free(naming);
 }
 
@@ -302,18 +305,21 @@ static void drop_plumbing(const struct naming *naming, const struct module *modu
     symbol->count = kept;
 }
 
-/* A function of the kernel's: by its name, else by its address. */
+/* A function of the kernel's: by the name that it came with, or that is known of its address;
+ * else that is its name. */
 static struct name name_kernel(struct naming *naming, uintptr_t pc)
 {
     struct profile *d = naming->dictionary;
-    char address[32];
-    const char *name = kernel_name_at(pc);
-    snprintf(address, sizeof address, "[kernel]+%#zx", pc);
-    if (name == NULL)
-        name = address;
+    char text[32], file[KERNEL_NAME_SIZE] = "[kernel]";
+    const char *name = kernel_name_at(pc), *module = "";
+    snprintf(text, sizeof text, "[kernel]+%#zx", (size_t)pc);
+    if (name == NULL && !kallsyms_find(&naming->kernel, pc, &name, &module))
+        name = text;
+    if (module[0] != '\0')
+        snprintf(file, sizeof file, "[%.*s]", KERNEL_NAME_SIZE - 3, module);
     const struct profile_function function = {
         .name = profile_string(d, name[0] != '\0' ? name : "[kernel]"),
-        .filename = profile_string(d, "[kernel]"),
+        .filename = profile_string(d, file),
     };
     const struct profile_line line = {.function = profile_function(d, &function)};
     const struct profile_location location = {

@@ -2,8 +2,10 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "collect/loader_lock.h"
+#include "symbol/kernel_names.h"
 #include "unwind/arch.h"
 
 bool rewalk_init(struct rewalk *rewalk, const char *directory, _Atomic size_t *copies,
@@ -42,6 +44,15 @@ static bool have_library(struct rewalk *rewalk)
     return rewalk->library != NULL;
 }
 
+/* The kernel's frames, which come first and are never walked. */
+static size_t count_kernel(const struct record *record)
+{
+    size_t count = 0;
+    while (count < record->native_count && kernel_has(record_native(record)[count].pc))
+        count++;
+    return count;
+}
+
 const struct native_frame *rewalk_native(struct rewalk *rewalk, const struct record *record,
                                          const struct module_map *map, size_t *count,
                                          bool *complete)
@@ -52,9 +63,12 @@ const struct native_frame *rewalk_native(struct rewalk *rewalk, const struct rec
                                      .size = record->stack_size};
     bool whole = false;
     size_t found = 0;
-    if (record->stack_size != 0 && have_library(rewalk))
-        found =
-            remote_walk(rewalk->library, map, &stack, rewalk->frames, rewalk->capacity, &whole);
+    if (record->stack_size != 0 && have_library(rewalk)) {
+        found = count_kernel(record);
+        memcpy(rewalk->frames, record_native(record), found * sizeof *rewalk->frames);
+        found += remote_walk(rewalk->library, map, &stack, rewalk->frames + found,
+                             rewalk->capacity - found, &whole);
+    }
     if (!whole && (*complete || found <= *count))
         return record_native(record);
     *count = found;

@@ -127,6 +127,7 @@ static int start_collector(void)
 static void open_threads(bool forked)
 {
     const struct threads_config threads = {.forked = forked,
+                                           .kernel = engine.config.kernel,
                                            .record_max =
                                                take_record_max(engine.config.max_frames),
                                            .budget = &engine.budget};

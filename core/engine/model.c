@@ -35,6 +35,8 @@ struct profile *model_new(const struct config *config, struct budget *budget)
         return NULL;
     set_header(model, config);
     metrics_reserve(model);
+    if (config->kernel)
+        metrics_attach_kernel(model, 0);
     if (profile_error(model) == 0)
         return model;
     profile_free(model);

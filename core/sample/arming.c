@@ -62,12 +62,12 @@ static FILE *open_task(pid_t tid, const char *name)
     return fopen(path, "re");
 }
 
-/* Has the thread our signal in its mask, or is the mask not to be believed? It is open to
- * another one that is pending when it waits for that, and has no processor yet to end it. */
-static bool masks_signal(pid_t tid)
+/* It is not to be believed of a thread that is open to another one that is pending: it waits
+ * for that, and has no processor yet to end it. */
+bool arming_masks(pid_t tid, int signal)
 {
     char line[64];
-    uint64_t mask = 0, pending = 0, ours = UINT64_C(1) << (arming.signal - 1);
+    uint64_t mask = 0, pending = 0, ours = UINT64_C(1) << (signal - 1);
     FILE *status = open_task(tid, "status");
     while (status != NULL && fgets(line, sizeof line, status) != NULL) {
         if (strncmp(line, "SigBlk:", strlen("SigBlk:")) == 0)
@@ -97,7 +97,8 @@ static bool waits_for_signals(pid_t tid)
  * it has its mask back. */
 static bool is_open_to_signal(pid_t tid)
 {
-    return !masks_signal(tid) && !waits_for_signals(tid) && !masks_signal(tid);
+    return !arming_masks(tid, arming.signal) && !waits_for_signals(tid) &&
+           !arming_masks(tid, arming.signal);
 }
 
 /* One look, which thread->masked counts. */

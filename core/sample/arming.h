@@ -28,6 +28,9 @@ bool arming_is_barred(struct thread *thread);
 /* Is the timer of a thread that has run for `ran_ns` of no use, as it blocks the signal? */
 bool arming_is_futile(struct thread *thread, uint64_t ran_ns);
 
+/* Has the thread the signal in its mask, or is the mask not to be believed now? */
+bool arming_masks(pid_t tid, int signal);
+
 /* Arms the timer of a thread that is planned (due.h): 0; -EAGAIN at the limit of signals;
  * -EINVAL when the thread is gone. */
 int arming_arm(struct thread *thread, uint64_t ran_ns, bool enters);

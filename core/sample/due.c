@@ -134,6 +134,12 @@ uint64_t due_first_expiry(const struct thread *thread, uint64_t ran_ns, bool ent
     return enters ? 1 : due.period_ns - (uint64_t)late % due.period_ns;
 }
 
+int64_t due_next(const struct thread *thread, uint64_t ran_ns)
+{
+    uint32_t backlog = atomic_load_explicit(&thread->backlog, memory_order_relaxed);
+    return (int64_t)(backlog * due.period_ns) - late_by(thread, ran_ns);
+}
+
 bool due_is_starved(const struct thread *thread, uint64_t ran_ns)
 {
     uint64_t step = due.tick_ns > due.period_ns ? due.tick_ns : due.period_ns;

@@ -36,6 +36,9 @@ void due_plan(struct thread *thread, uint64_t ran_ns, uint64_t from_ns, bool ent
 uint64_t due_first_expiry(const struct thread *thread, uint64_t ran_ns, bool enters,
                           uint32_t *backlog);
 
+/* The CPU time until its next expiry; negative: since. What is left of its backlog has been. */
+int64_t due_next(const struct thread *thread, uint64_t ran_ns);
+
 /* Has it waited for a sample for longer than a thread does whose signals arrive? */
 bool due_is_starved(const struct thread *thread, uint64_t ran_ns);
 

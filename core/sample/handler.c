@@ -5,55 +5,28 @@
 #include <stdbool.h>
 
 #include "base/clock.h"
+#include "sample/expiries.h"
 #include "sample/self.h"
 #include "sample/take.h"
 #include "sample/threads.h"
 
 _Atomic(handler_function *) handler_former;
 
-/* Only the thread that owns the counter writes it. */
-static void add(_Atomic uint64_t *counter, uint64_t amount)
-{
-    uint64_t value = atomic_load_explicit(counter, memory_order_relaxed);
-    atomic_store_explicit(counter, value + amount, memory_order_relaxed);
-}
-
-/* The part of the thread's backlog that goes with this sample: half, so that what a thread ran
- * before it was found is spread over its first samples, and yet soon handed out. */
-static uint32_t take_backlog(struct thread *thread)
-{
-    uint32_t backlog = atomic_load_explicit(&thread->backlog, memory_order_relaxed);
-    uint32_t part = (backlog + 1) / 2;
-    if (part != 0)
-        atomic_store_explicit(&thread->backlog, backlog - part, memory_order_relaxed);
-    return part;
-}
-
-static void count_run(struct thread_counts *counts, uint32_t weight, uint64_t took)
-{
-    add(&counts->signals, 1);
-    add(&counts->overruns, weight - 1);
-    add(&counts->handler_ns, took);
-    if (took > atomic_load_explicit(&counts->handler_ns_max, memory_order_relaxed))
-        atomic_store_explicit(&counts->handler_ns_max, took, memory_order_relaxed);
-}
-
 static void sample(const struct take_view *view, struct thread *thread, uint32_t expiries,
                    const void *ucontext)
 {
     const struct take take = {
         .time_ns = clock_ns(CLOCK_MONOTONIC),
-        .weight = expiries + take_backlog(thread),
+        .weight = expiries + expiries_take_backlog(thread),
         .source = SOURCE_CPU,
     };
     const struct take_point point = {.ucontext = ucontext,
                                      .registers = walk_registers(ucontext)};
     if (take_sample(view, thread, &take, &point) == TAKE_LOST)
-        add(&thread->counts.dropped, take.weight);
-    count_run(&thread->counts, take.weight, clock_ns(CLOCK_MONOTONIC) - take.time_ns);
+        expiries_add(&thread->counts.dropped, take.weight);
+    expiries_count_run(&thread->counts, take.weight, clock_ns(CLOCK_MONOTONIC) - take.time_ns);
 }
 
-/* In the middle of a hook's take the next sample has to stand for these too. */
 static void sample_or_owe(const struct take_view *view, struct thread *thread, int overrun,
                           const void *ucontext)
 {
@@ -63,8 +36,7 @@ static void sample_or_owe(const struct take_view *view, struct thread *thread, i
         self_end();
         return;
     }
-    uint32_t backlog = atomic_load_explicit(&thread->backlog, memory_order_relaxed);
-    atomic_store_explicit(&thread->backlog, backlog + expiries, memory_order_relaxed);
+    expiries_owe(thread, expiries);
 }
 
 static void pass_on(int signal, siginfo_t *info, void *ucontext)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "sample/kernel_ring.h"
 #include "sample/keys.h"
 #include "sample/live.h"
 #include "sample/threads.h"
@@ -81,6 +82,25 @@ READS_STACK static void add_stack(struct record *record, const struct ring *ring
     record->size += (uint32_t)(ARCH_REGISTERS * sizeof *registers + size);
 }
 
+/* Puts the kernel's frames before the native ones; those that have no room any more are the
+ * outermost. They lie on no stack of the thread's. Returns how many there are now. */
+static size_t put_kernel(const struct take_view *view, const struct take_point *point,
+                         struct native_frame *native, size_t native_count,
+                         struct walk_result *walked)
+{
+    size_t room = kernel_frames_room(view->max_frames), count = point->kernel->count;
+    count = count < room ? count : room;
+    if (native_count + count > view->max_frames) {
+        native_count = view->max_frames - count;
+        walked->end = WALK_FULL;
+    }
+    memmove(native + count, native, native_count * sizeof *native);
+    for (size_t i = 0; i < count; i++)
+        native[i] = (struct native_frame){.pc = point->kernel->functions[i],
+                                          .cfa = point->registers.sp};
+    return native_count + count;
+}
+
 /* Fills a record of the ring, that has room for max_frames of each kind. */
 static void fill(struct record *record, struct ring *ring, const struct take_view *view,
                  struct thread *thread, const struct take_point *point)
@@ -97,12 +117,14 @@ static void fill(struct record *record, struct ring *ring, const struct take_vie
     struct walk_result walked = {.end = WALK_COMPLETE};
     if (view->native || (runtime != NULL && runtime->step != NULL))
         walked = walk_native(view, thread, &ring->memory, &interrupted, native, frames);
-    size_t native_count = view->native ? walked.native_count : 0;
+    size_t own_count = view->native ? walked.native_count : 0, native_count = own_count;
     size_t frame_count = walked.stepped_count;
     bool complete = true;
     if (runtime != NULL && runtime->walk != NULL)
         frame_count += runtime->walk(&interrupted, frames + frame_count,
                                      view->max_frames - frame_count, &complete);
+    if (point->kernel != NULL)
+        native_count = put_kernel(view, point, native, own_count, &walked);
     /* Both lists were given room for the worst; in the record they adjoin. */
     memmove(native + native_count, frames, frame_count * sizeof *frames);
 
@@ -118,7 +140,7 @@ static void fill(struct record *record, struct ring *ring, const struct take_vie
     record->stack_size = 0;
     record->size = (uint32_t)(sizeof *record + native_count * sizeof *native +
                               frame_count * sizeof *frames);
-    if (native_count > 0 && point->ucontext != NULL && walked.beyond && take_copy(view))
+    if (own_count > 0 && point->ucontext != NULL && walked.beyond && take_copy(view))
         add_stack(record, ring, thread, point->ucontext);
 }
 

@@ -21,6 +21,7 @@
 #include "sample/record.h"
 #include "unwind/modules.h"
 
+struct kernel_chain;
 struct thread;
 
 struct take_view {
@@ -50,6 +51,7 @@ struct take {
 struct take_point {
     const void *ucontext; /* a signal handler's third argument; NULL in ordinary code */
     struct cprof_registers registers;
+    const struct kernel_chain *kernel; /* functions that called nothing of the thread's; NULL */
 };
 
 /* Bytes of a stack that are copied at most; less where the ring has no room. */

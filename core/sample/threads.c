@@ -19,6 +19,7 @@
 #include "sample/by_tid.h"
 #include "sample/departed.h"
 #include "sample/due.h"
+#include "sample/kernel_frames.h"
 #include "sample/ring_pool.h"
 
 #define SCAN_PART 1024 /* threads without a ring that a scan looks at */
@@ -151,6 +152,7 @@ static void free_record(struct thread *thread)
     struct ring *ring = lease_end(&thread->lease);
     if (ring != NULL)
         ring_pool_give(&registry.rings, ring);
+    kernel_frames_settle(thread, true);
     awake_settle(thread);
     thread->bounds = (struct stack_bounds){0};
     atomic_store_explicit(&thread->data, NULL, memory_order_relaxed);
@@ -231,6 +233,7 @@ static int arm(struct thread *thread, uint64_t from, bool enters)
 static void disarm(struct thread *thread)
 {
     arming_disarm(thread);
+    kernel_frames_end(thread);
     set_state(thread, THREAD_UNARMED);
 }
 
@@ -269,6 +272,9 @@ static void try_arm(struct thread *thread, uint64_t from, bool enters)
         error = arm(thread, from, enters);
     else
         (void)fill_shelf(0); /* for hooks */
+    if (error == 0 && thread->state == THREAD_SAMPLED &&
+        (!enters || kernel_frames_are_worth(thread)))
+        kernel_frames_add(thread);
     if (error == -EINVAL)
         forget(thread);
     else if (error != 0 && (error != -EPERM || thread->masked > 1))
@@ -312,6 +318,7 @@ void threads_open(const struct threads_config *config)
     registry.told_full = registry.timed = false;
     registry.overflow = 0;
     registry.forked = config->forked;
+    kernel_frames_want(config->kernel);
     ring_pool_init(&registry.rings, config->budget, config->record_max, &threads_shelf);
     registry.open = true;
     pthread_mutex_unlock(&registry.mutex);
@@ -382,6 +389,23 @@ void threads_move(int signal)
     pthread_mutex_unlock(&registry.mutex);
 }
 
+/* One whose event is of no use gets its timer back. */
+static void give_timer_back(struct thread *thread)
+{
+    disarm(thread);
+    try_arm(thread, UINT64_MAX, false);
+}
+
+void threads_drop_kernel(void)
+{
+    pthread_mutex_lock(&registry.mutex);
+    kernel_frames_close();
+    for (size_t i = 0; i < high(); i++)
+        if (thread_records[i].state == THREAD_SAMPLED)
+            give_timer_back(&thread_records[i]);
+    pthread_mutex_unlock(&registry.mutex);
+}
+
 void threads_close(void)
 {
     pthread_mutex_lock(&registry.mutex);
@@ -392,6 +416,7 @@ void threads_close(void)
             thread_records[i].held = false;
             free_record(&thread_records[i]);
         }
+    kernel_frames_close();
     ring_pool_clear(&registry.rings);
     pthread_mutex_unlock(&registry.mutex);
 }
@@ -493,6 +518,9 @@ static void visit(struct thread *thread)
     bool at_work = is_at_work(thread);
     if (at_work)
         thread->masked = 0; /* our own handler may be what a look has met */
+    if (at_work)
+        kernel_frames_add(thread);
+    kernel_frames_settle(thread, false);
     if (at_work && !name_is_due(thread))
         return;
     uint64_t ran = thread_ran_ns(thread->tid); /* another one's, if that has the tid now */
@@ -509,6 +537,9 @@ static void visit(struct thread *thread)
     }
     if (thread->state == THREAD_SAMPLED && has_run && !at_work && arming_is_futile(thread, ran))
         disarm(thread); /* and with the timer what it has pending */
+    if (thread->state == THREAD_SAMPLED && has_run && !at_work &&
+        kernel_frames_are_futile(thread, ran))
+        give_timer_back(thread);
     if (thread->state == THREAD_SAMPLED && !thread->named && has_own_name(thread))
         forget(thread); /* listed again, and known as our own then */
     else if (thread->state == THREAD_OWN && !has_own_name(thread))
@@ -746,6 +777,7 @@ void threads_count(struct threads_counts *counts)
 {
     pthread_mutex_lock(&registry.mutex);
     *counts = registry.past;
+    counts->no_kernel = kernel_frames_refused();
     counts->sampled = registry.in_state[THREAD_SAMPLED];
     counts->unsampled =
         registry.overflow + (registry.timed ? registry.in_state[THREAD_UNARMED] : 0);
@@ -789,6 +821,7 @@ void threads_fork_child(void)
 {
     registry.mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     registry.open = false;
+    kernel_frames_fork_child();
     for (size_t i = 0; i < high(); i++) {
         struct thread *thread = &thread_records[i];
         atomic_store(&thread->generation, 0);

@@ -34,6 +34,7 @@
 struct threads_config {
     bool forked; /* in the child of a fork: no thread is older than that, and what it has run
                     before threads_arm() counts for its first samples */
+    bool kernel; /* samples are to have the kernel's frames (kernel_frames.h) */
     size_t record_max;
     struct budget *budget;
 };
@@ -43,6 +44,7 @@ struct threads_counts {
     uint64_t signals, overruns, dropped, handler_ns, handler_ns_max;
     uint64_t sampled;   /* threads with a timer now */
     uint64_t unsampled; /* threads without that should have one */
+    uint64_t no_kernel; /* threads whose samples are to have kernel frames and can't */
 };
 
 /* Opens the registry: from now on threads can enter. The previous run's must be closed. */
@@ -61,6 +63,9 @@ void threads_disarm(void);
 
 /* From now on timers send this signal, a maskable one; those that there are get new ones. */
 void threads_move(int signal);
+
+/* No kernel frames any more (kernel_frames.h): all threads have their timers. */
+void threads_drop_kernel(void);
 
 /* Frees the rings. No handler may be running any more. */
 void threads_close(void);

@@ -32,6 +32,8 @@ uint64_t thread_ran_ns(pid_t tid);
  * thread is gone. */
 int timer_arm(struct thread_timer *timer, pid_t tid, int signal, uint64_t value,
               uint64_t first_ns, uint64_t period_ns);
+/* Goes on living, and does not fire any more. */
+void timer_rest(const struct thread_timer *timer, uint64_t period_ns);
 void timer_disarm(const struct thread_timer *timer);
 bool timer_alive(const struct thread_timer *timer);
 

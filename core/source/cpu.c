@@ -10,12 +10,20 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "sample/install.h"
+#include "sample/kernel_frames.h"
+#include "sample/kernel_signal.h"
 #include "sample/threads.h"
 
 static struct {
     bool lost;       /* for good: no signal is left */
     bool said_reset; /* that the program resets the signal */
 } cpu;
+
+static void open_kernel(uint64_t period_ns)
+{
+    if (kernel_frames_are_wanted() && !kernel_frames_open(period_ns, kernel_signal_take()))
+        kernel_signal_give();
+}
 
 static int open_cpu(uint64_t period_ns, const char **why)
 {
@@ -26,6 +34,7 @@ static int open_cpu(uint64_t period_ns, const char **why)
     }
     cpu.lost = cpu.said_reset = false;
     handler_install();
+    open_kernel(period_ns);
     threads_arm(signal, handler_maskable(), period_ns);
     return 0;
 }
@@ -57,6 +66,21 @@ static void keep_signal(void)
     log_warn("the program has taken cprof's signal: sampling goes on with signal %d", signal);
 }
 
+static void keep_signals(void)
+{
+    keep_signal();
+    if (!kernel_frames_are_open() || kernel_signal_is_ours())
+        return;
+    threads_drop_kernel();
+    log_warn("no more kernel frames in CPU samples: the program has taken SIGURG");
+}
+
+static void close_cpu(void)
+{
+    handler_uninstall();
+    kernel_signal_give();
+}
+
 static void count(const struct counted *expiries, int64_t *values)
 {
     values[0] = expiries->weight;
@@ -73,7 +97,7 @@ const struct source source_cpu = {
     .allowed = "a rate from 1hz to 1000hz",
     .counts = SOURCE_BIT(SOURCE_CPU),
     .open = open_cpu,
-    .close = handler_uninstall,
-    .tick = keep_signal,
+    .close = close_cpu,
+    .tick = keep_signals,
     .count = count,
 };

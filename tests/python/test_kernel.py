@@ -5,9 +5,27 @@ import platform
 
 import pytest
 
+from pprof import Profile
+
 cprof = pytest.importorskip("cprof")
 
-pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="looks are x86-64's so far")
+x86_only = pytest.mark.skipif(platform.machine() != "x86_64", reason="looks are x86-64's so far")
+
+ON = {"CPROF_KERNEL": "on"}
+REFUSED = "no kernel frames in CPU samples: "
+
+READ = """
+import os, time
+def read_zeros(seconds):
+    zero, zeros = os.open("/dev/zero", os.O_RDONLY), bytearray(1 << 18)
+    end = time.thread_time() + seconds
+    while time.thread_time() < end: os.readv(zero, [zeros])
+    os.close(zero)
+def compute(seconds):
+    end, n = time.thread_time() + seconds, 0
+    while time.thread_time() < end:
+        for i in range(20000): n += i
+"""
 
 SLEEP = """
 import threading, time
@@ -18,9 +36,14 @@ thread.start(); thread.join()
 
 def kernel_part(sample):
     """The names of the kernel's frames, which are the innermost ones and no others."""
-    count = sum(frame.file == "[kernel]" for frame in sample.stack)
-    assert all(frame.file == "[kernel]" for frame in sample.stack[:count]), sample.stack
+    kernel = [frame.file.startswith("[") and frame.file not in ("[vdso]", "[native]") for frame in sample.stack]
+    count = sum(kernel)
+    assert all(kernel[:count]), sample.stack
     return [frame.name for frame in sample.stack[:count]]
+
+
+def named(profile, function):
+    return [s for s in profile.samples if any(frame.name == function for frame in s.stack)]
 
 
 def sleeper(profile):
@@ -28,11 +51,128 @@ def sleeper(profile):
             if s.labels.get("thread.name") == "sleeper" and s.labels.get("wait.reason") == "sleep"]
 
 
+def count(samples, match=lambda sample: True):
+    return sum(s.count for s in samples if match(s))
+
+
+def allowed(done):
+    """Skips where the machine refuses, with its reason."""
+    for line in done.err.splitlines():
+        if REFUSED in line:
+            pytest.skip(line)
+    return done
+
+
+def reads(sample):
+    """The kernel is at a read, called from the C library's function, which may be without a name."""
+    kernel = kernel_part(sample)
+    caller = sample.stack[len(kernel)]
+    return ("readv" in caller.name or "libc" in caller.file) and any("read" in name for name in kernel)
+
+
+def test_a_system_call_s_time_is_the_kernel_s(execute):
+    done = allowed(execute(READ + """
+for part in read_zeros, compute:
+    began = time.thread_time()
+    part(0.8)
+    print(time.thread_time() - began)
+""", env=ON))
+    profile = done.profile
+    known = any(line.split()[0].strip("0") for line in open("/proc/kallsyms"))
+    for function, seconds in zip(("read_zeros", "compute"), map(float, done.out.split())):
+        samples = named(profile, function)
+        # 500 a second; a sample at either end may fall to the other side.
+        assert abs(count(samples) - 500 * seconds) <= 2 + 0.01 * 500 * seconds, (function, seconds)
+    # Those within the call, but for what it takes in the program itself.
+    calls = [s for s in named(profile, "read_zeros") if any("readv" in f.name for f in s.stack)]
+    assert count(calls) > 0.5 * count(named(profile, "read_zeros"))
+    assert count(calls, kernel_part) >= 0.9 * count(calls)
+    if known:
+        assert count(calls, reads) >= 0.9 * count(calls)
+        assert any("vfs_read" in name for s in calls for name in kernel_part(s))
+    assert not any("vfs_read" in name for s in named(profile, "compute") for name in kernel_part(s))
+    assert count(named(profile, "compute"), kernel_part) < 0.1 * count(named(profile, "compute"))
+    assert profile.metric("cprof.threads_without_kernel") == 0
+
+
+def test_starts_forks_threads_and_closed_descriptors(execute, tmp_path):
+    """It comes and goes with sampling, is there for a child, and minds no descriptor."""
+    allowed(execute(READ + """
+import cprof, threading
+def first(): read_zeros(0.2)
+def second(): read_zeros(0.2)
+def in_child(): read_zeros(0.3)
+def in_thread(): read_zeros(0.005)
+cprof.start(output="1.pb.gz")
+first()
+cprof.stop()
+cprof.start(output="2-%p.pb.gz")
+for n in range(40):
+    thread = threading.Thread(target=in_thread)
+    thread.start(); thread.join()
+os.closerange(3, 256)
+mine = [os.open("/dev/null", os.O_RDONLY) for n in range(20)]
+second()
+child = os.fork()
+if child == 0:
+    in_child()
+    cprof.stop()
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+cprof.stop()
+assert all(os.fstat(number) for number in mine)
+print(os.getpid(), child)
+""", env=ON, by=None))
+    output = sorted(tmp_path.glob("?*.pb.gz"))
+    for function in ("first", "second", "in_child"):
+        samples = [s for path in output for s in named(Profile(path), function)]
+        assert count(samples, kernel_part) > 0.5 * count(samples) > 10, (function, output)
+
+
+def paranoid():
+    with open("/proc/sys/kernel/perf_event_paranoid") as file:
+        return int(file.read())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_who_may_not_have_them_reads_one_line_and_is_profiled_all_the_same(execute):
+    if paranoid() < 2:
+        pytest.skip(f"perf_event_paranoid is {paranoid()}: everybody may have them")
+    done = execute(READ + """
+import cprof
+os.setgid(65534); os.setuid(65534)
+cprof.start()
+read_zeros(0.2)
+cprof.flush()
+print(cprof.stats()["samples"])
+""", env={**ON, "CPROF_EXPORTER": "none"}, by=None)
+    assert int(done.out) > 50, done.err
+    lines = [line for line in done.err.splitlines() if "kernel" in line]
+    assert len(lines) == 1 and REFUSED in lines[0] and "perf_event_paranoid" in lines[0], done.err
+
+
+def test_a_program_that_handles_the_signal_keeps_it(execute):
+    done = execute(READ + """
+import cprof, signal
+seen = []
+signal.signal(signal.SIGURG, lambda *_: seen.append(1))
+cprof.start()
+read_zeros(0.1)
+cprof.stop()
+assert not seen
+os.kill(os.getpid(), signal.SIGURG)
+assert seen
+""", env={**ON, "CPROF_EXPORTER": "none"}, by=None)
+    assert done.code == 0, done.err
+    assert "SIGURG, by which they come, has a handler" in done.err
+
+
+@x86_only
 def test_a_thread_that_sleeps_shows_the_kernel_s_function(execute):
     with open("/proc/self/wchan") as file:
         if not file.read():
             pytest.skip("this kernel does not say in which function a thread waits")
-    done = execute(SLEEP, env={"CPROF_TYPES": "offcpu", "CPROF_KERNEL": "on"})
+    done = execute(SLEEP, env={**ON, "CPROF_TYPES": "offcpu"})
     assert sleeper(done.profile), done.err
     for sample in sleeper(done.profile):
         # Before 3.11 it sleeps in select().
@@ -40,6 +180,7 @@ def test_a_thread_that_sleeps_shows_the_kernel_s_function(execute):
         assert any("sleep" in frame.name for frame in sample.stack[len(kernel_part(sample)):])
 
 
+@x86_only
 def test_without_being_asked_for_no_frame_is_the_kernel_s(execute):
     profile = execute(SLEEP, env={"CPROF_TYPES": "cpu,offcpu"}).profile
     assert sleeper(profile)
