@@ -87,8 +87,7 @@ static void show_waits(const struct figures *figures, showing *each, void *closu
                                   .labels = {"state", "reason"},
                                   .points = points,
                                   .count = figures->wait_count};
-    if (figure.count > 0)
-        each(closure, &figure);
+    each(closure, &figure);
 }
 
 void figures_each(const struct figures *figures, showing *each, void *closure)

@@ -34,7 +34,7 @@ struct figure {
     enum figure_unit unit;
     const char *labels[FIGURE_LABELS]; /* keys */
     const struct figure_point *points;
-    size_t count;
+    size_t count; /* 0: of a type that does not run, or nothing yet */
 };
 
 struct figures {

@@ -77,6 +77,8 @@ static void put_metric(void *closure, const struct figure *figure)
         [FIGURE_PLAIN] = "", [FIGURE_SECONDS] = "s", [FIGURE_BYTES] = "By"};
     struct writer *w = closure;
     char name[128];
+    if (figure->count == 0)
+        return;
     Otlp__Metric metric = OTLP__METRIC__INIT;
     Otlp__Sum sum = OTLP__SUM__INIT;
     Otlp__Gauge gauge = OTLP__GAUGE__INIT;

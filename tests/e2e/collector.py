@@ -90,6 +90,29 @@ def build_profcheck():
     return binary
 
 
+def prometheus(program):
+    """The path of "prometheus" or "promtool": the machine's, or out of Debian's package, unpacked into the cache."""
+    installed = shutil.which(program)
+    if installed:
+        return pathlib.Path(installed)
+    folder = CACHE / "prometheus"
+    if not (folder / "usr/bin" / program).exists():
+        unpacked = CACHE / f"prometheus-{os.getpid()}"
+        unpacked.mkdir(parents=True)
+        try:
+            subprocess.run(["apt-get", "download", "-q", "prometheus"], cwd=unpacked, check=True, capture_output=True, timeout=120)
+            [package] = unpacked.glob("*.deb")
+            subprocess.run(["dpkg-deb", "-x", package, unpacked], check=True, capture_output=True)
+            package.unlink()
+            shutil.rmtree(folder, ignore_errors=True)
+            unpacked.rename(folder)
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            raise Unavailable(f"no {program}: Debian's package prometheus can't be had: {error}") from error
+        finally:
+            shutil.rmtree(unpacked, ignore_errors=True)
+    return folder / "usr/bin" / program
+
+
 def free_port():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

@@ -2,7 +2,7 @@
 
 import json
 import re
-import shutil
+import os
 import subprocess
 import time
 import urllib.request
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import collector
 from test_pull import program  # noqa: F401
 
 ALERTS = Path(__file__).resolve().parents[2] / "packaging" / "alerts"
@@ -21,11 +22,16 @@ def short_intervals(monkeypatch):
     monkeypatch.setenv("CPROF_INTERVAL", "0.5")
 
 
+def prometheus_program(name):
+    try:
+        return collector.prometheus(name)
+    except collector.Unavailable as reason:
+        pytest.skip(str(reason))
+
+
 @pytest.fixture
 def promtool():
-    found = shutil.which("promtool")
-    if found is None:
-        pytest.skip("no promtool on this machine (Debian's package prometheus)")
+    found = prometheus_program("promtool")
 
     def run(*arguments, **options):
         return subprocess.run([found, *arguments], capture_output=True, text=True, timeout=60, cwd=ALERTS, **options)
@@ -81,24 +87,35 @@ def expressions():
     dashboard = json.loads((ALERTS / "cprof.grafana.json").read_text())
     for panel in dashboard["panels"]:
         for target in panel["targets"]:
-            text = target["expr"].replace("$__rate_interval", "1m")
+            text = target["expr"].replace("$__rate_interval", "1m").replace("${histogram}", "request_duration_seconds")
             yield panel["title"], re.sub(r"\$(job|instance)", ".*", text)
 
 
 def test_the_dashboard_asks_for_figures_that_there_are(program):  # noqa: F811
-    there = {name for name, _ in read(page_with_seconds(program)[0])}
+    there = set(re.findall(r"^# TYPE (\w+)", page_with_seconds(program)[0], re.M))
     for title, expression in expressions():
         asked = set(re.findall(r"\bcprof_\w+", expression))
-        assert asked and asked <= there and "$" not in expression, (title, asked - there)
+        assert (asked or "$histogram" in title) and asked <= there and "$" not in expression, (title, asked - there)
 
 
 def test_the_dashboard_is_whole():
     dashboard = json.loads((ALERTS / "cprof.grafana.json").read_text())
-    assert [each["name"] for each in dashboard["templating"]["list"]] == ["datasource", "job", "instance"]
+    assert [each["name"] for each in dashboard["templating"]["list"]] == ["datasource", "job", "instance", "histogram"]
     cells = [(x, y) for panel in dashboard["panels"] for place in [panel["gridPos"]]
              for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])]
     assert len(cells) == len(set(cells)) and max(x for x, _ in cells) == 23
     assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
+
+
+def test_exemplars_lead_to_trace_and_profile():
+    """By the labels that the collector makes of an exemplar's ids; Grafana's provisioning takes $$ for a $."""
+    text = (ALERTS / "datasources.yml").read_text()
+    links = dict(re.findall(r"- name: (\w+)\n\s+(?:datasourceUid|url): (.+)", text))
+    assert links["trace_id"] == "tempo" and "uid: tempo\n" in text
+    assert "$${__value.raw}" in links["span_id"] and "uid: pyroscope\n" in text
+    dashboard = json.loads((ALERTS / "cprof.grafana.json").read_text())
+    assert [each["title"] for each in dashboard["panels"] for target in each["targets"] if target.get("exemplar")] == [
+        "Requests: $histogram, with exemplars"]
 
 
 def test_prometheus_understands_what_the_dashboard_asks_for(promtool, tmp_path):
@@ -106,3 +123,73 @@ def test_prometheus_understands_what_the_dashboard_asks_for(promtool, tmp_path):
     (tmp_path / "rules.yml").write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}))
     checked = promtool("check", "rules", tmp_path / "rules.yml")
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+# Ten functions that take turns, or one that takes all; what calls them does next to nothing.
+SERVICE = """
+import sys
+
+def working(name):
+    space = {}
+    exec(f"def {name}():\\n total = 0\\n for i in range(200000):\\n  total += i", space)
+    return space[name]
+
+names = [f"part_{n}" for n in range(10)] if sys.argv[1] == "good" else ["regex"]
+parts = [working(name) for name in names]
+while True:
+    for part in parts:
+        part()
+"""
+
+
+def scaled_rules():
+    """The rules in a clock that runs 300 times as fast, as 10 minutes are no time for a test."""
+    def seconds(match):
+        return f"{int(match[1]) * {'m': 60, 'h': 3600}[match[2]] // 300}s"
+    return re.sub(r"\b(\d+)([mh])\b(?=[\]\s)])", seconds, (ALERTS / "cprof.rules.yml").read_text())
+
+
+def ask(address, query):
+    with urllib.request.urlopen(f"http://{address}/api/v1/{query}", timeout=10) as answer:
+        return json.load(answer)["data"]
+
+
+def firing(address):
+    return {(alert["labels"]["alertname"], alert["labels"]["instance"], alert["labels"].get("function"))
+            for alert in ask(address, "alerts")["alerts"] if alert["state"] == "firing"}
+
+
+def test_prometheus_fires_on_the_bad_service_and_not_on_the_good_one(python, tmp_path):
+    server = prometheus_program("prometheus")
+    (tmp_path / "service.py").write_text(SERVICE)
+    (tmp_path / "rules.yml").write_text(scaled_rules())
+    places = {name: f"127.0.0.1:{collector.free_port()}" for name in ("good", "bad")}
+    address = f"127.0.0.1:{collector.free_port()}"
+    jobs = [{"job_name": name, "static_configs": [{"targets": [place], "labels": {"instance": name}}]}
+            for name, place in places.items()]
+    (tmp_path / "prometheus.yml").write_text(json.dumps(
+        {"global": {"scrape_interval": "250ms", "scrape_timeout": "250ms", "evaluation_interval": "250ms"},
+         "rule_files": ["rules.yml"], "scrape_configs": jobs}))
+    processes = [subprocess.Popen([python, tmp_path / "service.py", name],
+                                  env={**os.environ, "CPROF_ENABLED": "1", "CPROF_EXPORTER": "none", "CPROF_LISTEN": place,
+                                       "CPROF_INTERVAL": "0.25"}) for name, place in places.items()]
+    with open(tmp_path / "log", "w") as log:
+        processes.append(subprocess.Popen(
+            [server, f"--config.file={tmp_path / 'prometheus.yml'}", f"--storage.tsdb.path={tmp_path / 'data'}",
+             f"--web.listen-address={address}"], stdout=log, stderr=log))
+    wanted = ("CprofHotFunction", "bad", "regex")
+    try:
+        deadline, found, good = time.monotonic() + 60, set(), []
+        while not (wanted in found and good) and time.monotonic() < deadline:
+            time.sleep(0.25)
+            try:
+                found = firing(address)
+                good = ask(address, "query?query=cprof_cpu_seconds_total%7Binstance%3D%22good%22%2Cfunction%3D%22part_0%22%7D")["result"]
+            except OSError:
+                continue  # it starts
+        assert wanted in found, (found, (tmp_path / "log").read_text())
+        assert good and not [alert for alert in found if alert[1] == "good"]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
