@@ -29,6 +29,31 @@ static bool is_folder(const char *path)
     return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
 }
 
+/* Does its only line say no more than where it is? So cprof names code that has no symbol where
+ * it runs, by the function's start: "libz.so.1+0x4970". */
+static bool says_place(const struct profile *p, const struct profile_location *location)
+{
+    if (location->line_count != 1 || location->mapping == 0)
+        return false;
+    const struct profile_mapping *mapping = profile_get_mapping(p, location->mapping);
+    const char *file = base_name(profile_text(p, mapping->filename));
+    const struct profile_function *function =
+        profile_get_function(p, location->lines[0].function);
+    const char *name = profile_text(p, function->name);
+    size_t length = strlen(file);
+    if (length == 0 || strncmp(name, file, length) != 0 ||
+        strncmp(name + length, "+0x", 3) != 0)
+        return false;
+    const char *digits = name + length + 3;
+    return *digits != '\0' && digits[strspn(digits, "0123456789abcdef")] == '\0';
+}
+
+static bool is_nameless(void *closure, const struct profile_location *location)
+{
+    const struct names *names = closure;
+    return location->line_count == 0 || says_place(names->profile, location);
+}
+
 /* By a path that the user gave. */
 static struct binary *open_given(const char *path, const struct binary_identity *identity,
                                  bool believed)
@@ -72,7 +97,7 @@ static bool open_binaries(struct names *names)
     bool *asked = calloc(profile_mapping_count(p), sizeof(*asked));
     for (profile_id id = 1; asked && id < profile_location_count(p); id++) {
         const struct profile_location *location = profile_get_location(p, id);
-        if (location->line_count > 0 || location->mapping == 0 || asked[location->mapping])
+        if (location->mapping == 0 || asked[location->mapping] || !is_nameless(names, location))
             continue;
         asked[location->mapping] = true;
         names->of_mapping[location->mapping] = open_binary(names, location->mapping);
@@ -135,8 +160,10 @@ static void tell_unused(const struct names *names)
 
 static struct profile *name_all(struct names *names)
 {
-    const struct profile_naming naming = {
-        .closure = names, .name = name_location, .knows = knows_mapping};
+    const struct profile_naming naming = {.closure = names,
+                                          .nameless = is_nameless,
+                                          .name = name_location,
+                                          .knows = knows_mapping};
     return profile_name(names->profile, &naming);
 }
 

@@ -100,7 +100,10 @@ static profile_id carry_location(struct carrier *c, profile_id id)
         return c->locations[id];
     struct profile_location copy = *profile_get_location(c->from, id);
     uint32_t count = 0;
-    for (uint32_t i = 0; i < copy.line_count; i++) {
+    if (c->naming != NULL && c->naming->nameless(c->naming->closure, &copy))
+        count = c->naming->name(c->naming->closure, &copy, c->to, c->lines);
+    bool named = count > 0;
+    for (uint32_t i = 0; i < copy.line_count && !named; i++) {
         if (c->keeps != NULL && !c->keeps(c->closure, id, i))
             continue;
         c->lines[count] = copy.lines[i];
@@ -108,8 +111,6 @@ static profile_id carry_location(struct carrier *c, profile_id id)
         count++;
     }
     copy.line_count = count;
-    if (count == 0 && c->naming != NULL)
-        copy.line_count = c->naming->name(c->naming->closure, &copy, c->to, c->lines);
     copy.lines = c->lines;
     copy.other_type = carry_string(c, copy.other_type);
     copy.mapping = carry_mapping(c, copy.mapping);

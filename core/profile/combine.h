@@ -121,8 +121,11 @@ bool profile_keys_have(const struct profile_keys *keys, const char *key); /* NUL
 #define PROFILE_NAMING_LINES 16
 struct profile_naming {
     void *closure;
-    /* The lines of a location of the source that has none, their functions interned in `to`, up
-     * to PROFILE_NAMING_LINES; their number. */
+    /* Is this a location of the source that is to be named? One with lines keeps them where no
+     * name is found. */
+    bool (*nameless)(void *closure, const struct profile_location *location);
+    /* The lines of such a location, their functions interned in `to`, up to
+     * PROFILE_NAMING_LINES; their number. */
     uint32_t (*name)(void *closure, const struct profile_location *location, struct profile *to,
                      struct profile_line *lines);
     /* Has the mapping of the source been looked into? What it says of its symbols ends then. */

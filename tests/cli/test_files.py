@@ -502,13 +502,16 @@ def shop(tmp_path):
     return folder / "shop", address
 
 
-def ran(path, address, file, build_id=BUILD_ID):
-    """A profile of a program that lay at BASE, with one sample in its function price."""
-    strings = ["", "samples", "count", "cpu", "nanoseconds", str(file), build_id]
+def ran(path, address, file, build_id=BUILD_ID, place=None):
+    """A profile of a program that lay at BASE, with one sample in its function price, which has no
+    name or one that says the place."""
+    strings = ["", "samples", "count", "cpu", "nanoseconds", str(file), build_id, place or ""]
     content = block(1, number(1, 1) + number(2, 2)) + block(1, number(1, 3) + number(2, 4))
     content += block(2, block(1, varint(1)) + block(2, varint(1) + varint(10_000_000)))
     content += block(3, number(1, 1) + number(2, BASE) + number(3, BASE + 0x8000) + number(5, 5) + number(6, 6))
-    content += block(4, number(1, 1) + number(2, 1) + number(3, BASE + address + 4))
+    line = block(4, number(1, 1)) if place else b""
+    content += block(4, number(1, 1) + number(2, 1) + number(3, BASE + address + 4) + line)
+    content += block(5, number(1, 1) + number(2, 7)) if place else b""
     path.write_bytes(content + b"".join(block(6, text.encode()) for text in strings))
     return path
 
@@ -527,6 +530,20 @@ def test_code_without_names_gets_them_from_a_file_of_its_build_id(cprof, shop, t
     out = tmp_path / "out.pb.gz"
     assert cprof("convert", "--binary", program, path, out).returncode == 0
     assert names(cprof, out)[-1] == "price" and mappings(out) == {"/opt/gone/shop": (1, 1, 1, 1)}
+
+
+def test_code_that_cprof_named_by_its_place_gets_names_as_well(cprof, shop, tmp_path):
+    """So it names what was stripped where it ran, "shop+0x1139": a whole function is one row."""
+    program, address = shop
+    for place, gets in ((f"shop+0x{address:x}", True), ("shop+0x", False), ("shop+0x12 x", False),
+                        (f"shop2+0x{address:x}", False), ("tax", False)):
+        path = ran(tmp_path / "x.pb", address, "/opt/gone/shop", place=place)
+        assert names(cprof, path) == [place]
+        done = cprof("top", "--json", "--binary", program, path)
+        assert json.loads(done.stdout)["rows"][-1]["name"] == ("price" if gets else place), place
+        assert (done.stderr == "") == gets
+    path = ran(tmp_path / "x.pb", address, "/opt/gone/shop", BUILD_ID.replace("0", "f"), place=f"shop+0x{address:x}")
+    assert names(cprof, "--binary", program, path) == [f"shop+0x{address:x}"]  # of another build
 
 
 def test_a_debug_file_is_found_by_build_id(cprof, shop, tmp_path):
