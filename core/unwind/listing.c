@@ -147,18 +147,27 @@ static bool describe(const struct dl_phdr_info *info, struct mapping *mapping)
     return true;
 }
 
-static void add_mapping(struct listing *listing, struct mapping mapping, const char *path,
-                        size_t length)
+static void name_mapping(struct listing *listing, struct mapping *mapping, const char *path,
+                         size_t length)
 {
-    if (listing->count == listing->capacity ||
-        length >= listing->text_capacity - listing->text_used) {
+    if (length >= listing->text_capacity - listing->text_used) {
         listing->overflow = true;
         return;
     }
-    mapping.path = listing->text_used;
+    mapping->path = listing->text_used;
     memcpy(listing->text + listing->text_used, path, length);
     listing->text[listing->text_used + length] = '\0';
     listing->text_used += length + 1;
+}
+
+static void add_mapping(struct listing *listing, struct mapping mapping, const char *path,
+                        size_t length)
+{
+    if (listing->count == listing->capacity) {
+        listing->overflow = true;
+        return;
+    }
+    name_mapping(listing, &mapping, path, length);
     listing->mappings[listing->count++] = mapping;
 }
 
@@ -332,7 +341,30 @@ static void list_line(struct listing *listing, size_t objects, const char *line)
     add_mapping(listing, mapping, path, length);
 }
 
-static int list_unknown(struct listing *listing)
+/* The loader names what it loads as it was asked for, "./libshop.so": relative to a folder that
+ * the program may have left since. */
+static bool is_relative(const char *path)
+{
+    return *path != '/' && *path != '[' && strchr(path, '/') != NULL;
+}
+
+static void name_line(struct listing *listing, size_t objects, const char *line)
+{
+    uintptr_t start;
+    int path_at = 0;
+    if (sscanf(line, "%" SCNxPTR "-%*s %*s %*s %*s %*s %n", &start, &path_at) < 1 ||
+        line[path_at] != '/')
+        return;
+    for (size_t i = 0; i < objects; i++) {
+        struct mapping *mapping = &listing->mappings[i];
+        if (holds(mapping, start) && is_relative(listing->text + mapping->path))
+            name_mapping(listing, mapping, line + path_at, strlen(line + path_at));
+    }
+}
+
+/* Each line of the kernel's list, with the number of objects that the loader listed. */
+static int read_lines(struct listing *listing,
+                      void (*take)(struct listing *listing, size_t objects, const char *line))
 {
     size_t objects = listing->count;
     char *text = read_maps();
@@ -342,11 +374,20 @@ static int list_unknown(struct listing *listing)
         char *end = strchrnul(line, '\n');
         char *next = *end ? end + 1 : end;
         *end = '\0'; /* sscanf() looks for it first: not at the end of all lines */
-        list_line(listing, objects, line);
+        take(listing, objects, line);
         line = next;
     }
     free(text);
     return 0;
+}
+
+static void name_relative(struct listing *listing)
+{
+    bool any = false;
+    for (size_t i = 0; i < listing->count; i++)
+        any |= is_relative(listing->text + listing->mappings[i].path);
+    if (any)
+        read_lines(listing, name_line);
 }
 
 /* ---- the whole ---- */
@@ -365,7 +406,7 @@ static int list_unknown_if_still(struct listing *listing)
 {
     size_t objects = listing->count;
     struct loader_state now;
-    int error = list_unknown(listing);
+    int error = read_lines(listing, list_line);
     loader_state_read(&now);
     if (now.additions != listing->loader.additions || now.removals != listing->loader.removals)
         listing->count = objects;
@@ -382,6 +423,7 @@ static int list_once(struct listing *listing, size_t scale, bool with_unknown)
         return -ENOMEM;
     name_program(listing);
     dl_iterate_phdr(list_object, listing);
+    name_relative(listing);
     return with_unknown && !listing->overflow ? list_unknown_if_still(listing) : 0;
 }
 

@@ -6,9 +6,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "unwind/entries.h"
@@ -262,6 +264,27 @@ static void library_loaded_again_is_another_module(void **state)
     modules_free(modules);
 }
 
+static void library_loaded_by_a_relative_path_has_its_whole_path(void **state)
+{
+    (void)state;
+    char before[4096], folder[4096], relative[4096], whole[4096];
+    const char *name = strrchr(PLUGIN, '/') + 1;
+    snprintf(folder, sizeof folder, "%.*s", (int)(name - PLUGIN), PLUGIN);
+    snprintf(relative, sizeof relative, "./%s", name);
+    assert_non_null(getcwd(before, sizeof before));
+    assert_int_equal(chdir(folder), 0);
+    void *plugin = dlopen(relative, RTLD_NOW);
+    assert_int_equal(chdir(before), 0); /* where it is not */
+    assert_non_null(plugin);
+    struct modules *modules = refreshed(NULL);
+    const struct module *module = at(modules, dlsym(plugin, "plugin_call"));
+    assert_non_null(module);
+    assert_non_null(realpath(PLUGIN, whole));
+    assert_string_equal(module->path, whole);
+    modules_free(modules);
+    dlclose(plugin);
+}
+
 static void snapshot_lives_while_a_reader_holds_it(void **state)
 {
     (void)state;
@@ -344,6 +367,7 @@ int main(void)
         cmocka_unit_test(nothing_is_published_when_nothing_changed),
         cmocka_unit_test(library_comes_and_goes_while_others_stay_the_same),
         cmocka_unit_test(library_loaded_again_is_another_module),
+        cmocka_unit_test(library_loaded_by_a_relative_path_has_its_whole_path),
         cmocka_unit_test(snapshot_lives_while_a_reader_holds_it),
         cmocka_unit_test(budget_gets_every_byte_back),
         cmocka_unit_test(
