@@ -195,6 +195,7 @@ static struct valued count(struct gather *gather, const struct thread_view *thre
     const struct source_set *sources = gather->config.sources;
     const struct valued own =
         value(gather, thread, where, counted->maker, counted, where->wait);
+    bool counts = counted->amount != 0;
     for (size_t i = 0; i < SOURCES_MAX; i++) {
         enum source_number number = (enum source_number)i;
         if (!source_counts(sources, number, counted->maker))
@@ -206,9 +207,10 @@ static struct valued count(struct gather *gather, const struct thread_view *thre
         /* -ENOMEM has counted the sample on "[overflow]". */
         (void)profile_add(gather->profile, source_sheet(sources, number), where->stack,
                           where->link, timed(gather, valued.labels), valued.values);
+        counts = true;
     }
-    if (counted->maker != SOURCE_OFFCPU) /* whose weight is time */
-        gather->counts.samples += counted->weight;
+    if (counts && counted->maker != SOURCE_OFFCPU) /* whose weight is time */
+        gather->counts.samples += counted->amount != 0 ? 1 : counted->weight;
     return own;
 }
 

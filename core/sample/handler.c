@@ -11,6 +11,7 @@
 #include "sample/threads.h"
 
 _Atomic(handler_function *) handler_former;
+atomic_bool handler_only_ticks;
 
 static void sample(const struct take_view *view, struct thread *thread, uint32_t expiries,
                    const void *ucontext)
@@ -39,6 +40,27 @@ static void sample_or_owe(const struct take_view *view, struct thread *thread, i
     expiries_owe(thread, expiries);
 }
 
+static void tick(const struct take_view *view, struct thread *thread, const void *ucontext)
+{
+    if (view->runtime == NULL || view->runtime->tick == NULL)
+        return;
+    const struct cprof_interrupted interrupted = {
+        .ucontext = ucontext,
+        .registers = walk_registers(ucontext),
+        .thread_data = atomic_load_explicit(&thread->data, memory_order_acquire),
+        .tid = thread->tid,
+    };
+    view->runtime->tick(&interrupted);
+}
+
+static void on_view(const struct take_view *view, struct thread *thread, int overrun,
+                    const void *ucontext)
+{
+    tick(view, thread, ucontext);
+    if (!atomic_load_explicit(&handler_only_ticks, memory_order_relaxed))
+        sample_or_owe(view, thread, overrun, ucontext);
+}
+
 static void pass_on(int signal, siginfo_t *info, void *ucontext)
 {
     handler_function *former = atomic_load(&handler_former);
@@ -59,7 +81,7 @@ static bool on_timer(const siginfo_t *info, const void *ucontext)
     const struct take_view *view = take_seen();
     bool ours = generation != 0 && generation == atomic_load(&thread->generation);
     if (ours && view != NULL)
-        sample_or_owe(view, thread, info->si_overrun, ucontext);
+        on_view(view, thread, info->si_overrun, ucontext);
     atomic_fetch_sub(&thread->handlers, 1);
     return ours;
 }

@@ -13,6 +13,7 @@
 
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 
 typedef void handler_function(int signal, siginfo_t *info, void *ucontext);
 
@@ -22,5 +23,9 @@ handler_function handler_on_signal;
 /* What goes on with a signal that is not ours: the handler that was there before. Set before
  * ours is installed, and never again. NULL: nothing. */
 extern _Atomic(handler_function *) handler_former;
+
+/* The timers tick for the runtime (its tick()), and nothing is sampled: nobody counts CPU time.
+ * [start] Before there are timers. */
+extern atomic_bool handler_only_ticks;
 
 #endif

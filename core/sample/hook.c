@@ -197,7 +197,6 @@ static enum take_result take_due(enum cprof_event event, struct take *take,
     bool filling;
     int saved = errno;
     take->time_ns = clock_ns(CLOCK_MONOTONIC);
-    take->weight = 1;
     take->source = atomic_load_explicit(&hooks[event].source, memory_order_relaxed);
     enum take_result result = take_now(take, caller, &filling);
     thin(self, event, filling);
@@ -213,29 +212,38 @@ void cprof_not_taken(enum cprof_event event)
     cprof_left[event] = draw(&self_of_thread, event);
 }
 
-bool cprof_take(enum cprof_event event, uint64_t period, uint64_t amount, const void *block,
-                const struct cprof_registers *caller)
+bool cprof_take_for(uint32_t weight, enum cprof_event event, uint64_t period, uint64_t amount,
+                    const void *block, const struct cprof_registers *caller)
 {
     if (event == CPROF_EVENT_ALLOC && block == NULL) {
         cprof_not_taken(event);
         return false;
     }
-    struct take take = {.amount = amount, .period = period, .block = block};
+    struct take take = {.weight = weight, .amount = amount, .period = period, .block = block};
     return take_due(event, &take, caller) == TAKE_LISTED;
+}
+
+bool cprof_take(enum cprof_event event, uint64_t period, uint64_t amount, const void *block,
+                const struct cprof_registers *caller)
+{
+    return cprof_take_for(1, event, period, amount, block, caller);
 }
 
 void cprof_take_wait(enum cprof_event event, uint64_t period, uint64_t waited,
                      const struct cprof_waited *of, const struct cprof_registers *caller)
 {
-    struct take take = {
-        .amount = waited, .period = period, .lock = of->lock, .holder = of->holder};
+    struct take take = {.weight = 1,
+                        .amount = waited,
+                        .period = period,
+                        .lock = of->lock,
+                        .holder = of->holder};
     (void)take_due(event, &take, caller);
 }
 
 void cprof_take_kind(enum cprof_event event, uint64_t period, uint64_t amount, uint32_t kind,
                      const struct cprof_registers *caller)
 {
-    struct take take = {.amount = amount, .period = period, .kind = kind};
+    struct take take = {.weight = 1, .amount = amount, .period = period, .kind = kind};
     (void)take_due(event, &take, caller);
 }
 

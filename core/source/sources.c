@@ -5,6 +5,9 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "cprof/runtime.h"
+#include "sample/handler.h"
+#include "sample/take.h"
 
 extern const struct source source_cpu, source_offcpu, source_wall, source_alloc, source_heap,
     source_lock, source_blame, source_exception;
@@ -100,6 +103,20 @@ bool source_counts(const struct source_set *set, enum source_number number,
 
 /* ---- open and closed ---- */
 
+/* A runtime's hooks of allocations may want the timers of `cpu` where nobody else does. */
+static void plan_ticks(struct source_set *set)
+{
+    const struct take_view *view = take_seen();
+    bool ticks = view != NULL && view->runtime != NULL && view->runtime->tick != NULL;
+    bool counted = false;
+    for (size_t i = 0; i < SOURCES_MAX; i++)
+        counted |= set->period[i] != 0 && has_bit(table[i], SOURCE_CPU);
+    ticks &= !counted && (set->period[SOURCE_ALLOC] != 0 || set->period[SOURCE_HEAP] != 0);
+    if (ticks)
+        set->making[SOURCE_CPU] = source_cpu.usual;
+    atomic_store(&handler_only_ticks, ticks);
+}
+
 /* Opens what makes records. Of those that can't be had, errors[] and reasons[] say why. */
 static void open_makers(struct source_set *set, int *errors, const char **reasons)
 {
@@ -128,6 +145,7 @@ int sources_open(struct source_set *set, const char **why)
     int status = -EINVAL, errors[SOURCES_MAX];
     const char *reasons[SOURCES_MAX];
     bool any = false, several = source_sheet(set, SOURCES_MAX) > 1;
+    plan_ticks(set);
     open_makers(set, errors, reasons);
     for (size_t i = 0; i < SOURCES_MAX; i++) {
         if (set->period[i] == 0)

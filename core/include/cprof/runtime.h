@@ -184,6 +184,11 @@ struct cprof_runtime {
     /* [start] Takes them out, or leaves them to count for nothing where that can't be. */
     void (*alloc_close)(void);
 
+    /* [handler] The calling thread has used up another period of its CPU time. For hooks that
+     * are in for a part of the time only: while allocations are sampled the timers run, whether
+     * or not anything counts CPU time. NULL: not interested. */
+    void (*tick)(const struct cprof_interrupted *thread);
+
     /* [start] The same for hooks where threads of the runtime wait for its locks, or let them
      * go, that count CPROF_EVENT_LOCK and CPROF_EVENT_BLAME. NULL: there are none. */
     int (*lock_open)(const char **why);

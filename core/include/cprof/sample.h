@@ -129,6 +129,11 @@ static inline __attribute__((always_inline)) struct cprof_registers cprof_caller
 bool cprof_take(enum cprof_event event, uint64_t period, uint64_t amount, const void *block,
                 const struct cprof_registers *caller);
 
+/* The same for a hook that sees only a part of what happens, chosen by chance: whatever it sees
+ * stands for `weight` like it. */
+bool cprof_take_for(uint32_t weight, enum cprof_event event, uint64_t period, uint64_t amount,
+                    const void *block, const struct cprof_registers *caller);
+
 /* A wait for a lock that is due, and is over (CPROF_EVENT_LOCK); or others' waits for one that
  * the thread has let go (CPROF_EVENT_BLAME). */
 struct cprof_waited {

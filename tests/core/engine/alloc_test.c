@@ -221,6 +221,50 @@ static void cpu_time_is_whole_though_signals_meet_takes(void **state)
     profile_free(p);
 }
 
+static atomic_uint ticks;
+
+static void count_tick(const struct cprof_interrupted *thread)
+{
+    atomic_fetch_add(&ticks, thread->ucontext != NULL);
+}
+
+static const struct cprof_runtime ticking = {
+    .name = "test", .alloc_open = hooks_in, .alloc_close = hooks_out, .tick = count_tick};
+
+enum { PART = 4 };
+
+NEVER_INLINED static void allocate_of_a_part(void)
+{
+    uint64_t period = cprof_due(CPROF_EVENT_ALLOC, SMALL * PART);
+    const struct cprof_registers caller = cprof_caller();
+    if (period != 0)
+        (void)cprof_take_for(PART, CPROF_EVENT_ALLOC, period / PART, SMALL, CPROF_BLOCK_UNKNOWN,
+                             &caller);
+    sink++;
+}
+
+/* Every fourth is seen. The timers tick, and what they find is no sample of anything. */
+static void a_hook_that_sees_a_part_stands_for_all_and_is_told_of_the_time(void **state)
+{
+    (void)state;
+    setenv("CPROF_TYPES", "alloc@64k", 1);
+    start(&ticking, 0);
+    unsetenv("CPROF_TYPES");
+    const double seen = 500000;
+    for (int i = 0; i < (int)seen; i++)
+        allocate_of_a_part();
+    atomic_store(&ticks, 0);
+    burn_three(0.3);
+    assert_true(atomic_load(&ticks) > 3);
+    struct profile *p = stop_and_read();
+    assert_int_equal(profile_value_column(p, "cpu"), -1);
+    /* Some 80 samples or more: five standard deviations. */
+    assert_close(total(p, "alloc_objects", NULL) / (seen * PART), 1, 0.55);
+    assert_close(total(p, "alloc_space", NULL) / (seen * PART * SMALL), 1, 0.55);
+    assert_true(total(p, "alloc_objects", "burn_three") == 0);
+    profile_free(p);
+}
+
 static void errno_is_as_it_was(void **state)
 {
     (void)state;
@@ -250,6 +294,7 @@ int main(int argc, char **argv)
         TEST(what_is_freed_is_gone_and_what_stays_is_said_of_each_interval),
         TEST(a_forked_child_has_the_heap_that_it_has_inherited),
         TEST(cpu_time_is_whole_though_signals_meet_takes),
+        TEST(a_hook_that_sees_a_part_stands_for_all_and_is_told_of_the_time),
         TEST(errno_is_as_it_was),
         TEST(a_period_that_is_too_small_is_one_line),
     };

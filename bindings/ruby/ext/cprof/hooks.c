@@ -7,6 +7,7 @@
 #include "asleep.h"
 #include "context.h"
 #include "module.h"
+#include "slots.h"
 #include "threads.h"
 #include "walk.h"
 
@@ -18,6 +19,7 @@ static void go_on_in_child(void)
     asleep_none();
     module_forked();
     cprof_fork_child();
+    slots_settle();
     if (cprof_is_running()) {
         threads_enter_current();
         context_reload();

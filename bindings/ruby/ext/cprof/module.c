@@ -33,6 +33,7 @@
 #include "orders.h"
 #include "original.h"
 #include "roles.h"
+#include "slots.h"
 #include "spans.h"
 #include "threads.h"
 #include "walk.h"
@@ -73,6 +74,9 @@ static const struct cprof_runtime runtime = {
     .native_start = roles_function_at,
     .labels = cprof_labels_of,
     .drained = drained,
+    .alloc_open = slots_open,
+    .alloc_close = slots_close,
+    .tick = slots_tick,
     .exception_open = exceptions_open,
     .exception_close = exceptions_close,
     .fork_lock = fork_lock,
@@ -214,6 +218,7 @@ static VALUE native_prepare(VALUE self, VALUE folder)
     prepare_asking();
     code_init();
     context_init();
+    slots_init();
     if (!layout_check(why_native, sizeof why_native))
         return Qnil;
     original_uninterrupted(learn_roles, &self);
@@ -241,6 +246,7 @@ static void follow_all(void)
     threads_tell_names();
     spans_start();
     spans_find();
+    slots_started();
     context_renew();
     context_reload();
 }
@@ -370,6 +376,7 @@ static void finish_all(void *argument)
     struct finish *finish = argument;
     code_give_names();
     without_gvl(&finish->work);
+    slots_settle();
     forget_names(finish->result);
 }
 

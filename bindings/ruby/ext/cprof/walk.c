@@ -238,6 +238,15 @@ size_t walk(const struct cprof_interrupted *interrupted, struct cprof_frame *out
     return count;
 }
 
+bool walk_runs(const struct cprof_interrupted *interrupted)
+{
+    struct frames frames;
+    struct reader reader = {0};
+    const void *thread = thread_of(interrupted);
+    return layout.trusted && find_frames(&reader, walk_context(thread), &frames) &&
+           has_gvl(thread, &frames);
+}
+
 void walk_objects(const void *thread, void (*each)(uintptr_t object))
 {
     struct frames frames;

@@ -97,6 +97,9 @@ uint64_t code_identify(struct met *met);
 size_t walk(const struct cprof_interrupted *interrupted, struct cprof_frame *frames,
             size_t capacity, bool *complete);
 
+/* Does the thread run Ruby just now? */
+bool walk_runs(const struct cprof_interrupted *interrupted);
+
 bool walk_request(const struct cprof_interrupted *thread, struct cprof_context *context);
 
 /* Where code of Ruby's JIT lies, from when its size is set on. */
