@@ -1,6 +1,7 @@
 #include "collect/gather.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -254,7 +255,7 @@ static void count_record(struct gather *gather, const struct thread_view *thread
                                                         .bytes = valued.values[1]});
 }
 
-/* What the dictionary says of an interpreter frame: its name and file. */
+/* What the dictionary says of an interpreter frame: its name, file and line. */
 bool gather_frame(const struct gather *gather, const struct record *record, size_t index,
                   struct cprof_function *function)
 {
@@ -268,7 +269,8 @@ bool gather_frame(const struct gather *gather, const struct record *record, size
     const struct profile_function *found =
         profile_get_function(names, location->lines[0].function);
     *function = (struct cprof_function){.name = profile_text(names, found->name),
-                                        .file = profile_text(names, found->filename)};
+                                        .file = profile_text(names, found->filename),
+                                        .line = location->lines[0].line};
     return true;
 }
 
@@ -327,6 +329,25 @@ static struct thread_last last_of(struct gather *gather, const struct record *re
                                 .label_set = record->context.label_set};
 }
 
+/* Where the lock of a record was asked for. */
+static void name_site(const struct gather *gather, const struct record *record,
+                      char site[WAIT_SITE_SIZE])
+{
+    const struct cprof_runtime *runtime = gather->config.runtime;
+    struct cprof_function function;
+    size_t i = 0;
+    if (runtime == NULL || runtime->asleep == NULL || runtime->asleep->is_of_locks == NULL)
+        return;
+    while (gather_frame(gather, record, i, &function) &&
+           runtime->asleep->is_of_locks(&function))
+        i++;
+    if (!gather_frame(gather, record, i, &function) || function.file[0] == '\0')
+        return;
+    const char *slash = strrchr(function.file, '/');
+    snprintf(site, WAIT_SITE_SIZE, "%.48s:%lld", slash != NULL ? slash + 1 : function.file,
+             (long long)function.line);
+}
+
 /* The number of the wait that a record of a lock tells. */
 static uint32_t wait_for_lock(struct gather *gather, const struct record *record,
                               enum cprof_wait known)
@@ -335,6 +356,7 @@ static uint32_t wait_for_lock(struct gather *gather, const struct record *record
                         .reason = CPROF_WAIT_LOCK,
                         .lock = record->lock,
                         .holder = record->holder};
+    name_site(gather, record, wait.site);
     wait_refine(&wait, known);
     return waits_number(&gather->labelling.waits, &wait);
 }

@@ -87,6 +87,8 @@ static void add_wait(struct label_list *list, const struct wait *wait)
         add_text(list, "wait.reason", wait_reason_word(wait->reason));
     if (wait->peer[0] != '\0')
         add_text(list, "wait.peer", wait->peer);
+    if (wait->site[0] != '\0')
+        add_text(list, "lock.site", wait->site);
     if (wait->lock != 0) {
         snprintf(text, sizeof text, "0x%llx", (unsigned long long)wait->lock);
         add_text(list, "lock.address", text);

@@ -13,7 +13,7 @@
 #include "look/kernel.h"
 #include "unwind/copied.h"
 
-enum { WAIT_PEER_SIZE = 64 };
+enum { WAIT_PEER_SIZE = 64, WAIT_SITE_SIZE = 64 };
 
 /* The label thread.state. */
 enum wait_state { WAIT_RUNNING, WAIT_RUNNABLE, WAIT_WAITING, WAIT_STATES };
@@ -24,6 +24,7 @@ struct wait {
     pid_t holder;              /* of the lock; 0: not known */
     uint64_t lock;             /* its address; 0: none that stands for a lock */
     char peer[WAIT_PEER_SIZE]; /* "10.0.0.7:5432"; "": none */
+    char site[WAIT_SITE_SIZE]; /* where the lock was asked for: "cart.py:42"; "": not known */
 };
 
 /* Descriptors in the arguments are this process's: the other end of a socket is asked for, and

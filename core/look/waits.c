@@ -38,15 +38,16 @@ static uint32_t plain_number(const struct wait *wait)
 static bool is_same(const struct wait *a, const struct wait *b)
 {
     return a->reason == b->reason && a->holder == b->holder && a->lock == b->lock &&
-           strcmp(a->peer, b->peer) == 0;
+           strcmp(a->peer, b->peer) == 0 && strcmp(a->site, b->site) == 0;
 }
 
 uint32_t waits_number(struct waits *waits, const struct wait *wait)
 {
-    if (wait->state != WAIT_WAITING ||
-        (wait->peer[0] == '\0' && wait->lock == 0 && wait->holder == 0))
+    if (wait->state != WAIT_WAITING || (wait->peer[0] == '\0' && wait->site[0] == '\0' &&
+                                        wait->lock == 0 && wait->holder == 0))
         return plain_number(wait);
     uint64_t hash = hash_combine(hash_bytes(wait->peer, strlen(wait->peer)), wait->lock);
+    hash = hash_combine(hash, hash_bytes(wait->site, strlen(wait->site)));
     hash = hash_combine(hash, (uint64_t)wait->holder << 8 | (uint64_t)wait->reason);
     size_t slot = hash & (2 * WAITS_KEPT - 1);
     for (; waits->slots[slot] != 0; slot = (slot + 1) & (2 * WAITS_KEPT - 1))

@@ -187,6 +187,11 @@ def test_waits_are_those_that_the_program_measured_and_count_once(execute, tmp_p
     assert shares[1] == pytest.approx(shares[0], abs=0.02)
     assert waits(of(profile, "alone")) == (0, 0) and waits(of(profile, "tried")) == (0, 0)
 
+    lines = (COMMON + KINDS).splitlines()
+    for name, line in (("first", "    lock.acquire()"), ("second", "    with lock: pass"),
+                       ("event", "def event(it): it.wait()"), ("got", "def got(it): it.get()")):
+        site = f"prog.py:{lines.index(line) + 1}"
+        assert site in {s.labels["lock.site"] for s in of(profile, name)}, name
     for name in ("first", "second"):
         samples = of(profile, name)
         assert {s.labels["lock.holder"] for s in samples} == {"holder of " + name}

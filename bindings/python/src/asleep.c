@@ -229,9 +229,16 @@ static enum cprof_wait waits_for(const struct cprof_function *functions, size_t 
     return CPROF_WAIT_UNKNOWN;
 }
 
+/* A Queue waits in a Condition, and that at a lock. */
+static bool is_of_locks(const struct cprof_function *function)
+{
+    return ends_with(function->file, "/threading.py") || ends_with(function->file, "/queue.py");
+}
+
 static struct cprof_asleep asleep = {.walk = walk,
                                      .interpreter_lock = interpreter_lock,
                                      .waits_for = waits_for,
+                                     .is_of_locks = is_of_locks,
                                      .tasks = tasks_each,
                                      .task_wait = tasks_wait};
 

@@ -82,6 +82,10 @@ struct cprof_asleep {
      * NULL: never. */
     enum cprof_wait (*waits_for)(const struct cprof_function *functions, size_t count);
 
+    /* Is that a function of the runtime's own, of which its locks are made? The first that is
+     * not, from the inside, is where a lock is asked for. NULL: none is. */
+    bool (*is_of_locks)(const struct cprof_function *function);
+
     /* Calls `each` for every task that there is, whose parts are good during the call. Returns
      * how many. Without the interpreter's lock: what is read may be torn, and is checked as far
      * as a walk needs. NULL: there are none. */
