@@ -47,7 +47,7 @@ def main(rounds):
                 cprof.stop()
     print(f"Python {sys.version.split()[0]}, least of {rounds}:")
     for name, (without, beside) in least.items():
-        print(f"  {name}: {without:.1f} ns, with cprof {beside:.1f} (+{beside - without:.1f})")
+        print(f"  {name}: {without:.1f} ns, with cprof {beside:.1f} ({beside - without:+.1f})")
 
 
 main(int(sys.argv[1]) if len(sys.argv) > 1 else 15)
