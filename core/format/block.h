@@ -78,6 +78,9 @@ struct block_writer;
 struct block_writer *block_writer_new(struct budget *budget, size_t memory);
 void block_writer_free(struct block_writer *writer);
 
+/* The block is going to be rewritten soon: it may be larger, if it is packed in less time. */
+void block_writer_hasten(struct block_writer *writer);
+
 /* Adds a profile as an interval of its own. 0; -ENOSPC: it does not fit into this block, which
  * stays as it was and takes no more; -ENODATA: it has no values; or -ENOMEM, and then the
  * writer is of no use. */

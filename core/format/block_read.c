@@ -442,7 +442,10 @@ static int add_sample(const struct block_reader *r, struct carrier *c, size_t co
         row[BLOCK_KEY_WIDTH + k] += row[BLOCK_KEY_WIDTH] * factors[k];
     for (size_t k = 0; k < width; k++)
         values[column + k] = (int64_t)row[BLOCK_KEY_WIDTH + k];
-    return carry_values(c, column, &sample, values) == 0 ? 0 : refuse_memory(r->error);
+    int status = c->to != c->from ? carry_values(c, column, &sample, values)
+                                  : profile_add_row(r->shared, column, sample.stack,
+                                                    sample.link, sample.labels, values);
+    return status == 0 ? 0 : refuse_memory(r->error);
 }
 
 static int add_samples(const struct block_reader *r, struct wire_cursor *from,
@@ -485,21 +488,26 @@ static int fill_interval(const struct block_reader *r, size_t number, struct wir
 }
 
 /* Shows one interval, whose samples lie in `from`, to the visitor, if it is wanted. */
-static int show_interval(const struct block_reader *r, size_t number, struct wire_cursor from,
+static int show_interval(struct block_reader *r, size_t number, struct wire_cursor from,
                          const struct block_visitor *visitor)
 {
     const uint64_t *row = columns_row(&r->tables.heads, number);
     if (visitor->wants != NULL && !visitor->wants(visitor->closure, row[BLOCK_TIME],
                                                   row[BLOCK_TIME] + row[BLOCK_DURATION]))
         return 0;
-    struct profile *p = profile_new(NULL);
+    /* A block of one interval, as all are at first, shares its tables with nobody. */
+    const bool alone = r->tables.heads.rows == 1;
+    struct profile *p = alone ? r->shared : profile_new(NULL);
     if (p == NULL)
         return refuse_memory(r->error);
     int status = fill_interval(r, number, from, p);
-    if (status == 0)
-        return visitor->take(visitor->closure, p);
-    profile_free(p);
-    return status;
+    if (status != 0 && !alone)
+        profile_free(p);
+    if (status != 0)
+        return status;
+    if (alone)
+        r->shared = NULL;
+    return visitor->take(visitor->closure, p);
 }
 
 static int read_intervals(struct block_reader *r, const struct block_visitor *visitor)

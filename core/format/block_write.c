@@ -11,7 +11,8 @@
 #include "profile/carry.h"
 #include "profile/memory.h"
 
-#define PACKING 6     /* gzip's level */
+#define PACKING 6 /* gzip's level */
+#define PACKING_QUICK 1
 #define SHARED_PART 2 /* of the memory: for what intervals share; the rest is for samples */
 
 /* Sheets, periods and columns, which intervals mostly have in common. Strings of `shared`. */
@@ -37,7 +38,7 @@ struct block_writer {
     struct profile *shared; /* no samples: all that they name */
     struct memory memory;   /* of the rest */
     struct rows intervals, layouts;
-    bool full;
+    bool full, quick;
     /* Made by block_writer_end(): */
     uint32_t *order; /* the shared stacks, sorted */
     uint32_t *ranks; /* the place of each */
@@ -89,6 +90,11 @@ void block_writer_free(struct block_writer *writer)
     free(writer->order);
     free(writer->ranks);
     free(writer);
+}
+
+void block_writer_hasten(struct block_writer *writer)
+{
+    writer->quick = true;
 }
 
 size_t block_writer_count(const struct block_writer *writer)
@@ -691,7 +697,7 @@ int block_writer_end(struct block_writer *writer, struct buffer *out)
     if (status == 0)
         status = write_digest(writer, &digest);
     if (status == 0)
-        status = gzip_pack(&raw, &digest, out, PACKING);
+        status = gzip_pack(&raw, &digest, out, writer->quick ? PACKING_QUICK : PACKING);
     buffer_free(&digest);
     buffer_free(&raw);
     return status;

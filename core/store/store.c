@@ -233,6 +233,8 @@ static int write_block(struct store *store, const struct profile *profile, struc
 {
     struct block_writer *writer = block_writer_new(store->budget, 0);
     int status = writer != NULL ? block_writer_add(writer, profile) : -ENOMEM;
+    if (writer != NULL)
+        block_writer_hasten(writer); /* in some minutes it is one of many */
     if (status == -ENOSPC)
         status = -ENOMEM; /* the budget's room, not the disk's */
     if (status == 0)
