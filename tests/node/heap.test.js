@@ -113,6 +113,32 @@ test('it ends with the engine, and begins again', async () => {
   }
 })
 
+test('a worker that was busy while the engine stopped and started goes on', async () => {
+  const profile = await profileSource(`${PACED}
+    const cprof = require('cprof')
+    const { Worker, isMainThread, workerData, parentPort } = require('node:worker_threads')
+    function inWorker () { return large(8) }
+    async function main () {
+      cprof.start({ output: __filename + '1.pb.gz' })
+      const turn = new Int32Array(new SharedArrayBuffer(4))
+      const worker = new Worker(__filename, { workerData: turn })
+      await new Promise(resolve => worker.once('message', resolve))
+      await cprof.stop()
+      cprof.start()
+      Atomics.store(turn, 0, 1)
+      Atomics.notify(turn, 0)
+    }
+    if (isMainThread) main()
+    else {
+      inWorker()
+      parentPort.postMessage('here')
+      Atomics.wait(workerData, 0, 0)
+      setTimeout(() => { globalThis.kept = inWorker() }, 50)
+    }`, { ...ALLOCS, env: { ...ALLOCS.env, CPROF_ENABLED: 'standby' } })
+  assert.ok(!profile.stderr.includes('not counted'), profile.stderr)
+  allOf(bytes(profile, 'alloc_space', 'inWorker'))
+})
+
 const INSPECTOR = `
   const { Session } = require('node:inspector')
   const session = new Session()

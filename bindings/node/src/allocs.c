@@ -351,7 +351,9 @@ void allocs_follow(struct isolate *isolate, napi_env env)
     }
     if (isolate->v8 == NULL || !isolate->attached)
         return;
-    if (sampler != NULL && is_in_place(sampler) && sampler->period != period) {
+    if (sampler != NULL && is_in_place(sampler)) {
+        if (sampler->period == period)
+            return; /* it has seen no stop between two starts */
         end(sampler);
         isolate->sampler_tried = 0;
     }
