@@ -16,6 +16,7 @@ struct kernel_place kernel_places[THREADS_MAX];
 static struct {
     bool wanted, open, told;
     bool used; /* ever: some place may hold something */
+    int signal;
     uint64_t period_ns;
     size_t events;    /* that there are, with those that are ending */
     uint64_t refused; /* threads that are barred */
@@ -44,7 +45,7 @@ static const char *missing(int error)
     case -E2BIG:
         return "there are too many";
     case -EBUSY:
-        return "SIGURG, by which they come, has a handler already";
+        return "SIGURG and SIGWINCH, by which they could come, have handlers already";
     default:
         return strerror(-error);
     }
@@ -54,7 +55,7 @@ static const char *missing(int error)
 static int try_event(uint64_t period_ns)
 {
     struct kernel_event event;
-    int error = kernel_event_open(&event, (pid_t)syscall(SYS_gettid), KERNEL_SIGNAL, period_ns);
+    int error = kernel_event_open(&event, (pid_t)syscall(SYS_gettid), frames.signal, period_ns);
     if (error == 0)
         kernel_event_give_up(&event);
     return error;
@@ -70,10 +71,10 @@ bool kernel_frames_are_wanted(void)
     return frames.wanted;
 }
 
-bool kernel_frames_open(uint64_t period_ns, int error)
+bool kernel_frames_open(uint64_t period_ns, int signal)
 {
-    if (error == 0)
-        error = try_event(period_ns);
+    frames.signal = signal;
+    int error = signal > 0 ? try_event(period_ns) : signal;
     frames.open = error == 0;
     frames.used |= frames.open;
     frames.told = false;
@@ -113,10 +114,10 @@ static void bar(struct thread *thread, const char *why)
 static bool masks_signal(struct thread *thread)
 {
     struct kernel_place *place = of(thread);
-    if (!arming_masks(thread->tid, KERNEL_SIGNAL))
+    if (!arming_masks(thread->tid, frames.signal))
         place->masked = 0;
     else if (++place->masked > 1)
-        bar(thread, "they block SIGURG, by which these come");
+        bar(thread, "they block the signal by which these come");
     return place->masked > 0;
 }
 
@@ -142,7 +143,7 @@ static int add(struct thread *thread)
         return -E2BIG;
     struct kernel_thread *kernel = calloc(1, sizeof *kernel);
     int error = kernel != NULL
-                    ? kernel_event_open(&event, thread->tid, KERNEL_SIGNAL, frames.period_ns)
+                    ? kernel_event_open(&event, thread->tid, frames.signal, frames.period_ns)
                     : -ENOMEM;
     if (error == 0)
         begin(thread, kernel, &event);

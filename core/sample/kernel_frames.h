@@ -10,17 +10,11 @@
  * signal keep their timers, as do those for which no event is to be had, or that are over
  * KERNEL_EVENTS_MAX; they are counted, and one line says why.
  *
- * The signal is SIGURG, which is ignored by default, so that one that comes late harms nobody;
- * where the program handles it there are no kernel frames. A signal of a higher number, as
- * timers have it, would not do: where the user has too many of those pending the kernel sends
- * SIGIO in its place, which kills.
- *
  * All but the handler is the registry's, under its mutex.
  */
 #ifndef CPROF_SAMPLE_KERNEL_FRAMES_H
 #define CPROF_SAMPLE_KERNEL_FRAMES_H
 
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -31,7 +25,6 @@
 struct perf_event_mmap_page;
 
 #define KERNEL_EVENTS_MAX 1024
-#define KERNEL_SIGNAL SIGURG
 #define KERNEL_WORTH_NS (10 * 1000 * 1000)
 
 /* A thread that has an event. */
@@ -56,9 +49,9 @@ extern struct kernel_place kernel_places[THREADS_MAX];
 void kernel_frames_want(bool wanted);
 bool kernel_frames_are_wanted(void);
 
-/* Sampling begins; `error`: that of taking the signal. False: they can't be had, and one line
- * has said what is missing. */
-bool kernel_frames_open(uint64_t period_ns, int error);
+/* Sampling begins, and the kernel's samples come by that signal (kernel_signal.h); negative:
+ * the error of taking one. False: they can't be had, and one line has said what is missing. */
+bool kernel_frames_open(uint64_t period_ns, int signal);
 bool kernel_frames_are_open(void);
 
 /* No thread gets an event any more. */

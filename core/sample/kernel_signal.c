@@ -2,11 +2,14 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stddef.h>
 
-#include "sample/kernel_frames.h"
 #include "sample/kernel_handler.h"
 
-static struct sigaction former;
+static struct {
+    int signal; /* 0: none was taken yet */
+    struct sigaction former;
+} taken;
 
 static bool is_ours(const struct sigaction *action)
 {
@@ -20,29 +23,34 @@ static bool is_free(const struct sigaction *action)
            (action->sa_handler == SIG_DFL || action->sa_handler == SIG_IGN);
 }
 
-int kernel_signal_take(void)
+static bool take(int signal)
 {
     struct sigaction now, ours = {.sa_sigaction = kernel_handler_on_signal,
                                   .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK};
     sigemptyset(&ours.sa_mask);
-    if (sigaction(KERNEL_SIGNAL, NULL, &now) != 0)
-        return -errno;
-    if (is_ours(&now))
-        return 0;
-    if (!is_free(&now))
-        return -EBUSY;
-    former = now;
-    return sigaction(KERNEL_SIGNAL, &ours, NULL) == 0 ? 0 : -errno;
+    if (sigaction(signal, NULL, &now) != 0 || !is_free(&now) ||
+        sigaction(signal, &ours, NULL) != 0)
+        return false;
+    taken.signal = signal;
+    taken.former = now;
+    return true;
+}
+
+int kernel_signal_take(void)
+{
+    if (kernel_signal_is_ours() || take(SIGURG) || take(SIGWINCH))
+        return taken.signal;
+    return -EBUSY;
 }
 
 bool kernel_signal_is_ours(void)
 {
     struct sigaction now;
-    return sigaction(KERNEL_SIGNAL, NULL, &now) == 0 && is_ours(&now);
+    return taken.signal != 0 && sigaction(taken.signal, NULL, &now) == 0 && is_ours(&now);
 }
 
 void kernel_signal_give(void)
 {
     if (kernel_signal_is_ours())
-        sigaction(KERNEL_SIGNAL, &former, NULL);
+        sigaction(taken.signal, &taken.former, NULL);
 }

@@ -72,7 +72,7 @@ static void keep_signals(void)
     if (!kernel_frames_are_open() || kernel_signal_is_ours())
         return;
     threads_drop_kernel();
-    log_warn("no more kernel frames in CPU samples: the program has taken SIGURG");
+    log_warn("no more kernel frames in CPU samples: the program has taken their signal");
 }
 
 static void close_cpu(void)

@@ -9,6 +9,7 @@
 
 #define FUNCTION_MAX ((uint64_t)1 << 20) /* bytes; what lies farther behind a name has none */
 #define PIECE 32768
+#define SHARE 4 /* names may take 1/SHARE of the budget */
 #define LINE_MAX_BYTES 1024
 
 /* ---- lines ---- */
@@ -67,7 +68,9 @@ bool kallsyms_read(const char *text, size_t length, struct kallsyms_line *line)
 static void *grow(const struct kallsyms *kallsyms, void *old, size_t bytes, size_t first)
 {
     size_t more = bytes != 0 ? bytes : first;
-    if (!budget_take(kallsyms->budget, more))
+    size_t held = kallsyms->capacity * sizeof *kallsyms->entries + kallsyms->room;
+    size_t limit = kallsyms->budget != NULL ? kallsyms->budget->limit / SHARE : 0;
+    if ((limit != 0 && held + more > limit) || !budget_take(kallsyms->budget, more))
         return NULL;
     void *grown = realloc(old, bytes + more);
     if (grown == NULL)

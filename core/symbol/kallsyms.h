@@ -1,8 +1,8 @@
 /*
  * The names of the kernel's functions by their addresses, from /proc/kallsyms. It is read at
  * the first lookup and not again: some 50 ms, and some 4 MB of the budget for the kernel of a
- * distribution. What has no room there is not known, nor is what the kernel loads later; where
- * it hides its addresses (kptr_restrict) nothing is.
+ * distribution, at most a quarter of it. What has no room there is not known, nor is what the
+ * kernel loads later; where it hides its addresses (kptr_restrict) nothing is.
  *
  * Belongs to the collector's thread. Zero-initialised but for the budget.
  */
