@@ -77,6 +77,11 @@ void cprof_freed_now(const void *block)
     remove_address((uintptr_t)block & ~(uintptr_t)STATE_BITS);
 }
 
+bool cprof_lists_blocks(void)
+{
+    return atomic_load_explicit(&live.count, memory_order_relaxed) != 0;
+}
+
 bool cprof_is_listed(const void *block)
 {
     uintptr_t address = (uintptr_t)block & ~(uintptr_t)STATE_BITS;

@@ -176,4 +176,7 @@ static inline void cprof_freed(const void *block)
  * their end is not wanted any more. */
 bool cprof_is_listed(const void *block);
 
+/* Are any listed: is the heap profile asked for? */
+bool cprof_lists_blocks(void);
+
 #endif

@@ -13,6 +13,7 @@
 #include <cprof/cprof.h>
 #include <cprof/sample.h>
 
+#include "slots_live.h"
 #include "walk.h"
 
 /* Exported by Ruby, and in no header: the first from 3.3 on. */
@@ -22,6 +23,7 @@ __attribute__((weak)) size_t rb_obj_memsize_of(VALUE object);
 static struct {
     const char *refused; /* why none are counted; NULL: they are */
     size_t size;         /* of all slots; 0: rb_gc_obj_slot_size() knows */
+    bool followed;       /* to their end */
     atomic_bool open;
     /* Handlers'. */
     uint64_t seed;
@@ -111,14 +113,15 @@ static inline size_t size_of(VALUE object)
 }
 
 /* Its gap is counted in bytes of all objects, of which it sees one in SLOTS_TURN. */
-__attribute__((noinline)) static void take(size_t size)
+__attribute__((noinline)) static void take(VALUE object, size_t size)
 {
     const struct cprof_registers caller = cprof_caller();
     uint64_t period = cprof_due_now(CPROF_EVENT_ALLOC, size * SLOTS_TURN);
     if (period == 0)
         return;
-    (void)cprof_take_for(draw_weight(), CPROF_EVENT_ALLOC, period / SLOTS_TURN, size,
-                         CPROF_BLOCK_UNKNOWN, &caller);
+    if (cprof_take_for(draw_weight(), CPROF_EVENT_ALLOC, period / SLOTS_TURN, size,
+                       slots_live_number(), &caller))
+        slots_live_add(object);
 }
 
 static void on_object(VALUE unused, const rb_trace_arg_t *event)
@@ -126,9 +129,10 @@ static void on_object(VALUE unused, const rb_trace_arg_t *event)
     (void)unused;
     if (!atomic_load_explicit(&slots.open, memory_order_relaxed))
         return;
-    size_t size = size_of(rb_tracearg_object((rb_trace_arg_t *)(uintptr_t)event));
+    VALUE object = rb_tracearg_object((rb_trace_arg_t *)(uintptr_t)event);
+    size_t size = size_of(object);
     if (cprof_count(CPROF_EVENT_ALLOC, size * SLOTS_TURN))
-        take(size);
+        take(object, size);
 }
 
 /* Ruby calls what is RAW by this type, whatever the header says of it. */
@@ -144,6 +148,8 @@ static rb_event_hook_func_t hook_function(void)
 
 static void begin_look(uint64_t now)
 {
+    if (slots.followed)
+        slots_live_begin();
     slots.weight = choose_weight();
     counts.look_begun = now;
     rb_add_event_hook2(hook_function(), RUBY_INTERNAL_EVENT_NEWOBJ, Qnil,
@@ -296,6 +302,7 @@ void slots_init(void)
 {
     counts.key = ID2SYM(rb_intern("total_allocated_objects"));
     slots.refused = why_not();
+    slots.followed = slots_live_init();
     if (slots.refused == NULL)
         prepare_job();
 }
@@ -305,13 +312,19 @@ void slots_started(void)
     if (!atomic_load(&slots.open))
         return;
     forget_counts();
+    if (!slots.followed && cprof_lists_blocks())
+        cprof_say("Ruby's objects are counted, but not followed to their end, which Ruby tells "
+                  "from 3.3 on: what lives of them is not in the heap profile");
     watch_for_ractors();
 }
 
 void slots_settle(void)
 {
-    if (!atomic_load(&slots.open) && atomic_load(&slots.looking))
+    if (atomic_load(&slots.open))
+        return;
+    if (atomic_load(&slots.looking))
         end_look(count_objects());
+    slots_live_end();
 }
 
 void slots_give_up(void)
