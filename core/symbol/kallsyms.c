@@ -108,8 +108,13 @@ static void put_word(struct kallsyms *kallsyms, const char *word, size_t length)
 
 static void add(struct kallsyms *kallsyms, const struct kallsyms_line *line)
 {
-    if (!have_room(kallsyms, line->name_length + line->module_length + 2))
+    if (kallsyms->full)
         return;
+    if (!have_room(kallsyms, line->name_length + line->module_length + 2)) {
+        kallsyms_free(kallsyms);
+        kallsyms->full = true;
+        return;
+    }
     kallsyms->entries[kallsyms->count++] =
         (struct kallsyms_entry){.address = line->address, .name = (uint32_t)kallsyms->used};
     put_word(kallsyms, line->name, line->name_length);
@@ -166,7 +171,7 @@ static void read_all(struct kallsyms *kallsyms)
     int fd = piece != NULL ? open("/proc/kallsyms", O_RDONLY | O_CLOEXEC) : -1;
     size_t left = 0;
     ssize_t length;
-    while (fd >= 0 && (length = read(fd, piece + left, PIECE - left)) > 0) {
+    while (fd >= 0 && !kallsyms->full && (length = read(fd, piece + left, PIECE - left)) > 0) {
         size_t size = left + (size_t)length, taken = kallsyms_add(kallsyms, piece, size);
         left = size - taken < LINE_MAX_BYTES ? size - taken : 0;
         memmove(piece, piece + taken, left);
@@ -207,5 +212,5 @@ void kallsyms_free(struct kallsyms *kallsyms)
                 kallsyms->capacity * sizeof *kallsyms->entries + kallsyms->room);
     free(kallsyms->entries);
     free(kallsyms->names);
-    *kallsyms = (struct kallsyms){.budget = kallsyms->budget};
+    *kallsyms = (struct kallsyms){.budget = kallsyms->budget, .read = kallsyms->read};
 }

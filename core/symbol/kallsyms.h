@@ -1,8 +1,9 @@
 /*
  * The names of the kernel's functions by their addresses, from /proc/kallsyms. It is read at
  * the first lookup and not again: some 50 ms, and some 4 MB of the budget for the kernel of a
- * distribution, at most a quarter of it. What has no room there is not known, nor is what the
- * kernel loads later; where it hides its addresses (kptr_restrict) nothing is.
+ * distribution. Where a quarter of it has no room for all of them none is kept: the last would
+ * be taken for those behind it. What the kernel loads later is not known, and nothing is where
+ * it hides its addresses (kptr_restrict).
  *
  * Belongs to the collector's thread. Zero-initialised but for the budget.
  */
@@ -39,7 +40,7 @@ struct kallsyms {
     size_t count, capacity;
     char *names;
     size_t used, room; /* bytes of names */
-    bool read;
+    bool read, full;
 };
 
 /* Adds what a piece of the file says; an unfinished last line is left: how many bytes were
