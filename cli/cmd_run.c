@@ -52,7 +52,7 @@ static const char help[] =
     "error\n" OUTPUT_FORMAT_HELP
     "  --rate N        samples per second of CPU time and thread (1–1000, default 100)\n"
     "  --types LIST    what to measure; cpu, offcpu, wall, alloc, heap, lock, blame,\n"
-    "                  exception\n"
+    "                  exception, gc\n"
     "  --all-native    also the interpreter's own frames, in the table and at first on the\n"
     "                  page; else they count to the method\n"
     "  --no-source     no source in the page\n" SELECTION_HELP "\n"

@@ -52,6 +52,9 @@ export interface Stats {
   alloc_bytes: number
   heap_bytes: number
   resident_bytes: number
+  gc_collections: number
+  gc_pause_ns: number
+  gc_cpu_ns: number
 }
 
 export interface Timeout {

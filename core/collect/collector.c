@@ -20,6 +20,7 @@
 #include "look/looks.h"
 #include "profile/combine.h"
 #include "sample/hook.h"
+#include "sample/pauses.h"
 #include "sample/threads.h"
 #include "sample/wake.h"
 
@@ -763,6 +764,7 @@ void collector_stats(struct collector *collector, struct cprof_stats *stats)
     struct exporter_stats sinks;
     exporter_stats(collector->config.exporter, &sinks);
     const uint64_t resident = resident_bytes();
+    const struct pauses pauses = pauses_total();
     pthread_mutex_lock(&collector->published_lock);
     *stats = (struct cprof_stats){
         .samples = collector->published.gathered.samples,
@@ -785,6 +787,9 @@ void collector_stats(struct collector *collector, struct cprof_stats *stats)
         .alloc_bytes = collector->published.gathered.alloc_bytes,
         .heap_bytes = collector->published.gathered.heap_bytes,
         .resident_bytes = resident,
+        .gc_collections = pauses.collections,
+        .gc_pause_ns = pauses.wall_ns,
+        .gc_cpu_ns = pauses.cpu_ns,
     };
     pthread_mutex_unlock(&collector->published_lock);
 }

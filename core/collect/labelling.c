@@ -105,8 +105,15 @@ static void add_kind(struct label_list *list, uint32_t kind)
 {
     const struct source *source = source_at((enum source_number)(kind >> 16 & 0x7fff));
     const char *text = kinds_text(kind & 0xffff);
-    if (source != NULL && source->label != NULL && text != NULL)
-        add_text(list, source->label, text);
+    if (source == NULL || source->label == NULL || text == NULL)
+        return;
+    char first[KINDS_TEXT + 1];
+    const char *second = source->second_label != NULL ? strchr(text, source->separator) : NULL;
+    snprintf(first, sizeof first, "%.*s", second != NULL ? (int)(second - text) : KINDS_TEXT,
+             text);
+    add_text(list, source->label, first);
+    if (second != NULL)
+        add_text(list, source->second_label, second + 1);
 }
 
 static void make(struct labelling *labelling, struct profile *profile,

@@ -3,6 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "sample/kinds.h"
+#include "sample/pauses.h"
+
 #define OWN_HELP "See docs/troubleshooting.md, cprof's own figures."
 
 static struct hot_functions functions;
@@ -90,6 +93,46 @@ static void show_waits(const struct figures *figures, showing *each, void *closu
     each(closure, &figure);
 }
 
+/* Cause and generation are parts of the kind's text. */
+static void show_pauses(const char *name, const char *help, enum figure_unit unit,
+                        const struct figure_point *points, size_t count, showing *each,
+                        void *closure)
+{
+    const struct figure figure = {.name = name,
+                                  .help = help,
+                                  .kind = FIGURE_COUNT,
+                                  .unit = unit,
+                                  .labels = {"cause", "generation"},
+                                  .points = points,
+                                  .count = count};
+    if (count > 0)
+        each(closure, &figure);
+}
+
+static void show_collections(showing *each, void *closure)
+{
+    struct pauses series[PAUSES_SERIES];
+    struct figure_point points[3][PAUSES_SERIES];
+    char causes[PAUSES_SERIES][KINDS_TEXT + 1];
+    const size_t count = pauses_read(series);
+    for (size_t i = 0; i < count; i++) {
+        const char *text = kinds_text(series[i].kind), *rest = strchr(text, PAUSES_SEPARATOR);
+        const char *generation = rest != NULL ? rest + 1 : "";
+        snprintf(causes[i], sizeof causes[i], "%.*s",
+                 rest != NULL ? (int)(rest - text) : KINDS_TEXT, text);
+        const uint64_t values[3] = {series[i].collections, series[i].wall_ns, series[i].cpu_ns};
+        for (size_t column = 0; column < 3; column++)
+            points[column][i] = (struct figure_point){.labels = {causes[i], generation},
+                                                      .value = values[column]};
+    }
+    show_pauses("gc_collections_by_cause", "Collections of garbage.", FIGURE_PLAIN, points[0],
+                count, each, closure);
+    show_pauses("gc_pause_by_cause", "How long collections held up their threads.",
+                FIGURE_SECONDS, points[1], count, each, closure);
+    show_pauses("gc_cpu_by_cause", "CPU time of the threads that collect.", FIGURE_SECONDS,
+                points[2], count, each, closure);
+}
+
 void figures_each(const struct figures *figures, showing *each, void *closure)
 {
 #define SHOW(field, kind) show_own(#field, FIGURE_##kind, figures->stats.field, each, closure);
@@ -97,4 +140,5 @@ void figures_each(const struct figures *figures, showing *each, void *closure)
 #undef SHOW
     show_functions(figures, each, closure);
     show_waits(figures, each, closure);
+    show_collections(each, closure);
 }

@@ -20,6 +20,8 @@ static const struct measure measures[] = {
     {"blamed", "count", "blame", NULL, "mutex_blame", NULL, false},
     {"blame", "nanoseconds", "blame", NULL, "mutex_blame", NULL, false},
     {"exceptions", "count", "exception", NULL, "exception", NULL, false},
+    {"gc_pauses", "count", "gc", NULL, "gc", NULL, false},
+    {"gc_pause", "nanoseconds", "gc", "collection", "gc", NULL, false},
     {"threads", "count", NULL, NULL, "goroutines", "goroutine", true},
     /* Of other profilers */
     {"goroutine*", NULL, NULL, NULL, "goroutines", "goroutine", true},
@@ -111,6 +113,7 @@ static const struct {
     {"alloc", "space", "bytes", 0},
     {"heap", "space", "bytes", 0},
     {"lock", "contentions", "count", 1},
+    {"gc", "gc_pauses", "count", 0},
 };
 
 static void set_period(struct profile *p, size_t sheet, const struct measure *last,

@@ -56,7 +56,8 @@ static uint64_t draw(struct self *self, enum cprof_event event)
 {
     uint64_t period = period_of(self, event);
     self->period[event] = period;
-    bool events = event == CPROF_EVENT_EXCEPTION; /* rare: each may look whether it is open */
+    /* Rare: each may look whether it is open. */
+    bool events = event == CPROF_EVENT_EXCEPTION || event == CPROF_EVENT_GC;
     if (period == 0)
         return events ? 0 : CLOSED_GAP;
     if (self->random == 0)

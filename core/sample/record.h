@@ -26,6 +26,7 @@ enum source_number {
     SOURCE_LOCK,
     SOURCE_BLAME,
     SOURCE_EXCEPTION,
+    SOURCE_GC,
     SOURCES_MAX,
 };
 

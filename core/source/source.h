@@ -43,9 +43,11 @@ struct source {
     enum source_unit unit;
     uint64_t usual, least, greatest; /* period */
     const char *allowed;             /* the bounds, for people */
-    const char *label; /* of a sample's kind (sample/kinds.h); NULL: it has none */
-    bool interpreted;  /* interpreted code makes its samples: native frames above the innermost
-                          interpreter frame are the hook's way, and are not shown */
+    const char *label;        /* of a sample's kind (sample/kinds.h); NULL: it has none */
+    const char *second_label; /* of what stands behind the kind's separator; NULL: as above */
+    char separator;
+    bool interpreted; /* interpreted code makes its samples: native frames above the innermost
+                         interpreter frame are the hook's way, and are not shown */
     uint32_t counts; /* whose records count in its sheet: SOURCE_BIT() of itself, of others; one
                         that makes none of its own has no open() */
 

@@ -10,7 +10,7 @@
 #include "sample/take.h"
 
 extern const struct source source_cpu, source_offcpu, source_wall, source_alloc, source_heap,
-    source_lock, source_blame, source_exception;
+    source_lock, source_blame, source_exception, source_gc;
 
 /* One row a source, by its number. */
 static const struct source *const table[SOURCES_MAX] = {
@@ -18,6 +18,7 @@ static const struct source *const table[SOURCES_MAX] = {
     [SOURCE_WALL] = &source_wall,   [SOURCE_ALLOC] = &source_alloc,
     [SOURCE_HEAP] = &source_heap,   [SOURCE_LOCK] = &source_lock,
     [SOURCE_BLAME] = &source_blame, [SOURCE_EXCEPTION] = &source_exception,
+    [SOURCE_GC] = &source_gc,
 };
 
 const struct source *source_at(enum source_number number)

@@ -23,7 +23,8 @@ test('start, stats, flush and stop', async () => {
   assert.deepStrictEqual(Object.keys(cprof.stats()), ['samples', 'samples_dropped',
     'samples_truncated', 'samples_failed', 'timer_overruns', 'threads', 'stacks', 'memory_bytes',
     'profiles_exported', 'profiles_failed', 'profiles_dropped', 'bytes_sent', 'metrics_exported', 'metrics_failed', 'handler_ns_mean',
-    'handler_ns_max', 'collector_cpu_ns', 'alloc_bytes', 'heap_bytes', 'resident_bytes'])
+    'handler_ns_max', 'collector_cpu_ns', 'alloc_bytes', 'heap_bytes', 'resident_bytes',
+    'gc_collections', 'gc_pause_ns', 'gc_cpu_ns'])
   assert.strictEqual(await cprof.stop(), true)
   assert.strictEqual(cprof.isRunning(), false)
 })

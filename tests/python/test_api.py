@@ -38,7 +38,8 @@ def stopped_before_and_after(monkeypatch):
 STATS = ["samples", "samples_dropped", "samples_truncated", "samples_failed", "timer_overruns",
          "threads", "stacks", "memory_bytes", "profiles_exported", "profiles_failed",
          "profiles_dropped", "bytes_sent", "metrics_exported", "metrics_failed", "handler_ns_mean", "handler_ns_max",
-         "collector_cpu_ns", "alloc_bytes", "heap_bytes", "resident_bytes"]
+         "collector_cpu_ns", "alloc_bytes", "heap_bytes", "resident_bytes",
+         "gc_collections", "gc_pause_ns", "gc_cpu_ns"]
 
 
 def test_start_and_stop_a_hundred_times_leaks_nothing():

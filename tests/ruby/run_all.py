@@ -24,7 +24,7 @@ ROOT = HERE.parent.parent
 BINDING = ROOT / "bindings" / "ruby"
 GATES = gates()
 AT_A_TIME = 2  # Rubies; much of a test is waiting
-TESTS = ("api", "build", "exceptions", "frames", "prebuilt", "process", "puma", "rack", "slots", "spans", "stress", "waiting")
+TESTS = ("api", "build", "collections", "exceptions", "frames", "prebuilt", "process", "puma", "rack", "slots", "spans", "stress", "waiting")
 
 # A checkout of opentelemetry-ruby, for machines without the gems.
 CHECKOUT = os.environ.get("CPROF_TEST_OTEL")

@@ -78,7 +78,8 @@ class TestApi < CprofTest
     assert_equal "0", zero
     assert_equal %w[samples samples_dropped samples_truncated samples_failed timer_overruns threads stacks
                     memory_bytes profiles_exported profiles_failed profiles_dropped bytes_sent metrics_exported metrics_failed
-                    handler_ns_mean handler_ns_max collector_cpu_ns alloc_bytes heap_bytes resident_bytes], keys
+                    handler_ns_mean handler_ns_max collector_cpu_ns alloc_bytes heap_bytes resident_bytes gc_collections
+                    gc_pause_ns gc_cpu_ns], keys
     assert_in_delta 150, samples.to_i, 20
   end
 

@@ -1,6 +1,7 @@
 #include "isolate.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include <node_api.h>
 
 #include "cprof/cprof.h"
+#include "cprof/sample.h"
 #include "allocs.h"
 #include "code_events.h"
 #include "codes.h"
@@ -61,11 +63,48 @@ static void forget_places(struct isolate *isolate)
         isolate->pages[i] = 0;
 }
 
+static atomic_bool pauses_wanted; /* the profile type gc is on */
+
+/* The words of Node's performance entries, and why V8 collects: on demand (gc(), an inspector),
+ * as the system is short of memory, as external memory grows, or as there is no room. */
+static uint32_t pause_kind(int type, int flags)
+{
+    enum { SCAVENGE = 1, MINOR_SWEEP = 2, MARK_SWEEP = 4, INCREMENTAL = 8 };
+    enum { FORCED = 1 << 2, ALL_AVAILABLE = 1 << 4, EXTERNAL = 1 << 5 };
+    const char *cause = flags & FORCED          ? "forced"
+                        : flags & ALL_AVAILABLE ? "memory_pressure"
+                        : flags & EXTERNAL      ? "external_memory"
+                                                : "allocation";
+    const char *generation = type & (SCAVENGE | MINOR_SWEEP) ? "minor"
+                             : type & MARK_SWEEP             ? "major"
+                             : type & INCREMENTAL            ? "incremental"
+                                                             : "weakcb";
+    char text[40];
+    snprintf(text, sizeof text, "%s/%s", cause, generation);
+    return cprof_kind(text);
+}
+
+int isolate_pauses_open(const char **why)
+{
+    *why = "V8's collections can't be watched in this Node";
+    if (isolate_way() != WAY_FRAMES)
+        return -ENOTSUP;
+    atomic_store(&pauses_wanted, true);
+    return 0;
+}
+
+void isolate_pauses_close(void)
+{
+    atomic_store(&pauses_wanted, false);
+}
+
 /* First the mark: a handler that comes later leaves no pointers that nobody would follow. */
 static void before_collection(void *v8_isolate, int type, int flags, void *data)
 {
     struct isolate *isolate = data;
     (void)v8_isolate, (void)type, (void)flags;
+    if (atomic_load_explicit(&pauses_wanted, memory_order_relaxed))
+        cprof_gc_begin();
     if (atomic_load(&isolate->collecting) == 0)
         context_keep(isolate);
     if (atomic_fetch_add(&isolate->collecting, 1) == 0) {
@@ -77,11 +116,14 @@ static void before_collection(void *v8_isolate, int type, int flags, void *data)
 
 static void after_collection(void *v8_isolate, int type, int flags, void *data)
 {
+    const struct cprof_registers caller = cprof_caller();
     struct isolate *isolate = data;
-    (void)v8_isolate, (void)type, (void)flags;
+    (void)v8_isolate;
     if (atomic_load(&isolate->collecting) == 1)
         forget_places(isolate);
     atomic_fetch_sub(&isolate->collecting, 1);
+    if (atomic_load_explicit(&pauses_wanted, memory_order_relaxed))
+        cprof_gc_end(pause_kind(type, flags), 1, &caller);
 }
 
 /* ---- V8 ---- */

@@ -163,4 +163,9 @@ void isolate_drained(void);
 /* [isolate's thread] Has the other isolates' threads attach or detach as the engine runs now,
  * whether they run JavaScript or wait for events. */
 void isolate_wake_others(const struct isolate *own);
+/* [start] Pauses of V8's collector are counted, in all isolates (docs/collections.md): see
+ * struct cprof_runtime. */
+int isolate_pauses_open(const char **why);
+void isolate_pauses_close(void);
+
 #endif

@@ -63,6 +63,8 @@ static struct cprof_runtime runtime = {
     .alloc_open = allocs_open,
     .alloc_close = allocs_close,
     .exception_open = exceptions_open,
+    .gc_open = isolate_pauses_open,
+    .gc_close = isolate_pauses_close,
     .ends_process = ending_is_nodes,
 };
 

@@ -33,7 +33,8 @@ def _parse(arguments):
     parser.add_argument("--rate", type=int, metavar="N",
                         help="samples per second of CPU time and thread")
     parser.add_argument("--types", metavar="LIST",
-                        help="what to measure; cpu, offcpu, wall, alloc, heap, lock, blame, exception")
+                        help="what to measure; cpu, offcpu, wall, alloc, heap, lock, blame, exception, "
+                             "gc")
     parser.add_argument("-m", dest="module", metavar="MODULE", nargs=argparse.REMAINDER,
                         help="run a library module, as python -m does")
     parser.add_argument("-c", dest="code", metavar="CODE", nargs=argparse.REMAINDER,

@@ -21,6 +21,7 @@
 #include "labels.h"
 #include "locks.h"
 #include "names.h"
+#include "pauses.h"
 #include "qualnames.h"
 #include "roles.h"
 #include "share.h"
@@ -66,6 +67,8 @@ static struct cprof_runtime runtime = {
     .lock_close = locks_close,
     .exception_open = exceptions_open,
     .exception_close = exceptions_close,
+    .gc_open = pauses_open,
+    .gc_close = pauses_close,
     .fork_lock = fork_lock,
     .fork_unlock = fork_unlock,
 };
@@ -147,6 +150,7 @@ static int open_hooks(void)
 static void close_hooks(void)
 {
     exceptions_forget();
+    pauses_forget();
     share_close();
     cfunctions_close();
     threads_unhook();

@@ -69,7 +69,10 @@ struct cprof_options {
     X(collector_cpu_ns, COUNT)  /* CPU time of cprof's own threads */                           \
     X(alloc_bytes, COUNT)       /* that the program has allocated, as sampled */                \
     X(heap_bytes, LEVEL)        /* of these not yet freed */                                    \
-    X(resident_bytes, LEVEL)    /* of the process in memory, as the kernel says */
+    X(resident_bytes, LEVEL)    /* of the process in memory, as the kernel says */             \
+    X(gc_collections, COUNT)    /* of the runtime's garbage, where `gc` is on */                \
+    X(gc_pause_ns, COUNT)       /* how long they held up their threads */                       \
+    X(gc_cpu_ns, COUNT)         /* CPU time of these threads meanwhile */
 /* clang-format on */
 
 #define CPROF_STATS_FIELD(field, kind) uint64_t field;

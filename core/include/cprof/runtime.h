@@ -200,6 +200,11 @@ struct cprof_runtime {
     /* [start] Maybe after the interpreter's end. */
     void (*exception_close)(void);
 
+    /* [start] Has its hooks told of each pause of the garbage collector: cprof_gc_begin() and
+     * cprof_gc_end() of sample.h. As exception_open(). */
+    int (*gc_open)(const char **why);
+    void (*gc_close)(void);
+
     /* [fork] Takes and releases the locks that the binding's own code holds for moments, so
      * that a forked child finds none of them held. Called inside fork(2) itself, on the thread
      * that forks, whether or not a hook announced the fork: must not run interpreter code, and

@@ -50,6 +50,7 @@ enum cprof_event {
     CPROF_EVENT_LOCK,      /* nanoseconds waited */
     CPROF_EVENT_BLAME,     /* nanoseconds that others have waited for a lock that is let go */
     CPROF_EVENT_EXCEPTION, /* each is 1 */
+    CPROF_EVENT_GC,        /* each is 1: of cprof_gc_end() alone */
     CPROF_EVENTS,
 };
 
@@ -154,6 +155,12 @@ uint32_t cprof_kind(const char *text);
 /* Takes the sample that is due, of that kind. */
 void cprof_take_kind(enum cprof_event event, uint64_t period, uint64_t amount, uint32_t kind,
                      const struct cprof_registers *caller);
+
+/* Around each pause of the garbage collector, on its thread. The kind's text is the cause and
+ * the generation, as in "threshold/0"; `collections` begin in this pause, as the runtime counts
+ * them. Takes a sample of the pause where one is due. */
+void cprof_gc_begin(void);
+void cprof_gc_end(uint32_t kind, unsigned collections, const struct cprof_registers *caller);
 
 /* May the block be one that was taken? */
 static inline bool cprof_was_taken(const void *block)

@@ -87,7 +87,7 @@ nonsense_is_one_line_that_names_the_variable_the_value_and_what_is_allowed(void 
         {"CPROF_LOG", "loud", "CPROF_LOG=loud: must be error, warn, info or debug"},
         {"CPROF_TYPES", "gpu",
          "CPROF_TYPES=gpu: gpu is no profile type; this version has cpu, offcpu, wall, alloc, "
-         "heap, lock, blame, exception"},
+         "heap, lock, blame, exception, gc"},
         {"CPROF_TYPES", "lock@0", "CPROF_TYPES=lock@0: lock takes a time from 1us to 1s"},
         {"CPROF_TYPES", "lock@2s", "CPROF_TYPES=lock@2s: lock takes a time from 1us to 1s"},
         {"CPROF_TYPES", " , ", "CPROF_TYPES= , : names no profile type"},
@@ -103,7 +103,7 @@ nonsense_is_one_line_that_names_the_variable_the_value_and_what_is_allowed(void 
         {"CPROF_TYPES", "cpu@", "CPROF_TYPES=cpu@: cpu takes a rate from 1hz to 1000hz"},
         {"CPROF_TYPES", "@100hz",
          "CPROF_TYPES=@100hz:  is no profile type; this version has cpu, offcpu, wall, alloc, "
-         "heap, lock, blame, exception"},
+         "heap, lock, blame, exception, gc"},
         {"CPROF_EXPORTER", "kafka",
          "CPROF_EXPORTER=kafka: must be a list of otlp, pyroscope, parca, file, none"},
         {"CPROF_EXPORTER", "file", "CPROF_EXPORTER=file: needs CPROF_OUTPUT, the file's path"},

@@ -25,8 +25,9 @@ static void every_source_has_columns_that_say_what_they_are(void **state)
         {"lock", "contentions", "delay", "contentions", "mutex", false},
         {"blame", "blamed", "blame", "blame", "mutex_blame", false},
         {"exception", "exceptions", "exceptions", "exceptions", "exception", false},
+        {"gc", "gc_pauses", "gc_pause", "gc_pauses", "gc", false},
     };
-    char names[128], expected[] = "cpu, offcpu, wall, alloc, heap, lock, blame, exception";
+    char names[128], expected[] = "cpu, offcpu, wall, alloc, heap, lock, blame, exception, gc";
     measure_sources(names, sizeof(names));
     assert_string_equal(names, expected);
     for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {

@@ -32,6 +32,7 @@
 #include "options.h"
 #include "orders.h"
 #include "original.h"
+#include "pauses.h"
 #include "roles.h"
 #include "slots.h"
 #include "spans.h"
@@ -79,6 +80,8 @@ static const struct cprof_runtime runtime = {
     .tick = slots_tick,
     .exception_open = exceptions_open,
     .exception_close = exceptions_close,
+    .gc_open = pauses_open,
+    .gc_close = pauses_close,
     .fork_lock = fork_lock,
     .fork_unlock = fork_unlock,
     .asleep = &asleep,
@@ -242,6 +245,7 @@ void module_prepare(void)
 static void follow_all(void)
 {
     exceptions_follow();
+    pauses_follow();
     threads_started();
     threads_tell_names();
     spans_start();
@@ -354,6 +358,7 @@ static void forget_names(int result)
 {
     bool ended = result == 0 || result == -EIO;
     exceptions_forget();
+    pauses_forget();
     if (ended && atomic_load(&working) == 0 && !cprof_is_running())
         code_forget();
 }
