@@ -29,6 +29,8 @@ void metrics_attach(struct profile *profile, const struct metrics *now, struct m
 
 void metrics_attach_kernel(struct profile *profile, uint64_t threads)
 {
-    profile_set_number(profile, PROFILE_ATTRIBUTES, METRIC_PREFIX "threads_without_kernel",
-                       (int64_t)threads);
+#define ATTACH(field, kind)                                                                    \
+    profile_set_number(profile, PROFILE_ATTRIBUTES, METRIC_PREFIX #field, (int64_t)threads);
+    KERNEL_FIELDS(ATTACH)
+#undef ATTACH
 }

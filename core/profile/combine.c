@@ -71,7 +71,7 @@ static enum metric metric_of(const struct profile *p, const struct profile_label
         enum metric metric;
     } metrics[] = {
 #define ROW(field, kind) {#field, METRIC_##kind},
-        METRIC_FIELDS(ROW)
+        METRIC_FIELDS(ROW) KERNEL_FIELDS(ROW)
 #undef ROW
     };
     const char *key = profile_text(p, attribute->key);

@@ -23,6 +23,10 @@
     X(looks_without_room, COUNT) /* at threads for which there was no memory */                 \
     X(looks_cpu_ns, COUNT)       /* CPU time of looks */                                        \
     X(threads_unsampled, LEVEL)  /* for which no timer was to be had */
+
+/* Only of those who ask for kernel frames. */
+#define KERNEL_FIELDS(X)                                                                        \
+    X(threads_without_kernel, LEVEL) /* whose CPU samples can't have them */
 /* clang-format on */
 
 #define METRIC_FIELDS(X) CPROF_STATS_FIELDS(X) PROFILE_ONLY_FIELDS(X)

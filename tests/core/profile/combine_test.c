@@ -260,6 +260,7 @@ static void metrics_of_several_intervals_tell_of_all_of_them(void **state)
         struct profile *interval = cpu_profile(NULL);
         set_metrics(interval, m[0], m[1], m[2], m[3]);
         profile_set_number(interval, PROFILE_ATTRIBUTES, "cprof.unheard_of", m[0]);
+        profile_set_number(interval, PROFILE_ATTRIBUTES, "cprof.threads_without_kernel", m[1]);
         assert_int_equal(profile_merge(run, interval), 0);
         profile_free(interval);
     }
@@ -267,6 +268,7 @@ static void metrics_of_several_intervals_tell_of_all_of_them(void **state)
     assert_int_equal(attribute_number(run, "cprof.threads"), 9);
     assert_int_equal(attribute_number(run, "cprof.handler_ns_mean"), 1300);
     assert_int_equal(attribute_number(run, "cprof.handler_ns_max"), 9000);
+    assert_int_equal(attribute_number(run, "cprof.threads_without_kernel"), 9);
     assert_int_equal(attribute_number(run, "cprof.unheard_of"), -1); /* they disagree */
     profile_free(run);
 }
