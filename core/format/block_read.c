@@ -30,6 +30,7 @@ struct block_reader {
     struct profile *shared;
     /* The id in `shared` of each row of a table; [0] is 0. */
     profile_id *strings, *mappings, *functions, *locations, *stacks, *links, *sets;
+    uint32_t *firsts; /* of each label set: its first row in the table of labels */
     /* One row's payload on its way. */
     profile_id *frames;
     struct profile_line *lines;
@@ -281,13 +282,32 @@ static int read_sets(struct block_reader *r)
     r->labels = malloc((r->tables.labels.rows + 1) * sizeof(*r->labels));
     if (r->labels == NULL)
         return refuse_memory(r->error);
+    TRY(new_ids(r, table->rows, &r->firsts));
     for (size_t i = 0; i < table->rows; i++) {
         const uint64_t count = columns_row(table, i)[0];
         TRY(read_labels(r, used, count));
-        r->sets[i + 1] = profile_all_labels(r->shared, r->labels, (size_t)count);
+        r->firsts[i + 1] = (uint32_t)used;
         used += (size_t)count;
     }
     return check_shared(r);
+}
+
+/* The labels of a set, which has been checked; their number. */
+static size_t labels_of(const struct block_reader *r, uint64_t set)
+{
+    if (set == 0)
+        return 0;
+    const uint64_t count = columns_row(&r->tables.sets, (size_t)set - 1)[0];
+    read_labels(r, r->firsts[set], count);
+    return (size_t)count;
+}
+
+/* Its id in `shared`. */
+static profile_id set_of(const struct block_reader *r, uint64_t set)
+{
+    if (set != 0 && r->sets[set] == 0)
+        r->sets[set] = profile_all_labels(r->shared, r->labels, labels_of(r, set));
+    return r->sets[set];
 }
 
 static int read_shared(struct block_reader *r)
@@ -388,9 +408,9 @@ static int add_attributes(const struct block_reader *r, uint64_t set,
                           enum profile_attributes which, struct profile *p)
 {
     CHECK(set, sets, "label set");
-    struct profile_label_set labels = profile_get_labels(r->shared, r->sets[set]);
-    for (uint32_t i = 0; i < labels.count; i++) {
-        const struct profile_label *label = &labels.labels[i];
+    const size_t count = labels_of(r, set);
+    for (size_t i = 0; i < count; i++) {
+        const struct profile_label *label = &r->labels[i];
         const char *key = profile_text(r->shared, label->key);
         int status = label->is_number ? profile_set_number(p, which, key, label->number)
                                       : profile_set_text(p, which, key,
@@ -437,7 +457,7 @@ static int add_sample(const struct block_reader *r, struct carrier *c, size_t co
     TRY(check_id(r, row[1], (size_t)r->tables.links, "link"));
     CHECK(row[2], sets, "label set");
     const struct profile_sample sample = {
-        .stack = r->stacks[row[0]], .link = r->links[row[1]], .labels = r->sets[row[2]]};
+        .stack = r->stacks[row[0]], .link = r->links[row[1]], .labels = set_of(r, row[2])};
     for (size_t k = 1; k < width; k++)
         row[BLOCK_KEY_WIDTH + k] += row[BLOCK_KEY_WIDTH] * factors[k];
     for (size_t k = 0; k < width; k++)
@@ -510,8 +530,19 @@ static int show_interval(struct block_reader *r, size_t number, struct wire_curs
     return visitor->take(visitor->closure, p);
 }
 
+/* A carrier wants to know how many there are. Of an interval alone, whose tables are `shared`,
+ * they come one by one: that has no sets but those of its samples, as attributes are sets in
+ * the file only. */
+static int make_sets(const struct block_reader *r)
+{
+    for (size_t i = 1; r->tables.heads.rows != 1 && i <= r->tables.sets.rows; i++)
+        set_of(r, i);
+    return check_shared(r);
+}
+
 static int read_intervals(struct block_reader *r, const struct block_visitor *visitor)
 {
+    TRY(make_sets(r));
     for (size_t i = 0; i < r->tables.heads.rows; i++) {
         uint64_t size;
         const unsigned char *at = NULL;
@@ -533,8 +564,9 @@ static void reader_free(struct block_reader *r)
         &r->tables.labels,  &r->tables.layouts,  &r->tables.sheets,    &r->tables.columns,
         &r->tables.heads,
     };
-    void *const blocks[] = {r->strings, r->mappings, r->functions, r->locations, r->stacks,
-                            r->links,   r->sets,     r->frames,    r->lines,     r->labels};
+    void *const blocks[] = {r->strings, r->mappings, r->functions, r->locations,
+                            r->stacks,  r->links,    r->sets,      r->frames,
+                            r->lines,   r->labels,   r->firsts};
     for (size_t i = 0; i < sizeof(tables) / sizeof(*tables); i++)
         columns_free(tables[i]);
     for (size_t i = 0; i < sizeof(blocks) / sizeof(*blocks); i++)

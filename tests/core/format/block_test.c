@@ -344,10 +344,39 @@ static void what_has_no_digest_or_a_damaged_one_says_so(void **state)
     profile_free(p);
 }
 
+static int keep(void *closure, struct profile *p)
+{
+    *(struct profile **)closure = p;
+    return 0;
+}
+
+/* Attributes are label sets in the file: who asks a profile for its labels must not meet them.
+ */
+static void one_interval_alone_has_the_tables_of_its_samples_and_no_more(void **state)
+{
+    (void)state;
+    struct profile *const odd = odd_interval();
+    struct profile *read = NULL;
+    struct buffer bytes = block_of(&odd, 1);
+    char error[FORMAT_ERROR_SIZE];
+    const struct block_visitor visitor = {.closure = &read, .take = keep};
+    assert_int_equal(block_read(bytes.data, bytes.size, &visitor, error), 0);
+    struct profile *compact = profile_compact(odd);
+    assert_same(read, odd);
+    assert_int_equal(profile_label_set_count(read), profile_label_set_count(compact));
+    assert_int_equal(profile_stack_count(read), profile_stack_count(compact));
+    assert_int_equal(profile_location_count(read), profile_location_count(compact));
+    profile_free(compact);
+    profile_free(read);
+    profile_free(odd);
+    buffer_free(&bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_interval_comes_out_as_it_went_in),
+        cmocka_unit_test(one_interval_alone_has_the_tables_of_its_samples_and_no_more),
         cmocka_unit_test(a_block_is_read_as_the_sum_of_its_intervals),
         cmocka_unit_test(neighbours_take_a_quarter_of_the_bytes_of_single_files),
         cmocka_unit_test(a_writer_that_is_full_keeps_what_it_has),
