@@ -1,5 +1,6 @@
 """Who waits for locks, for how long, and who let them go: by the program's own clock."""
 
+import os
 import sysconfig
 
 import pytest
@@ -254,6 +255,53 @@ def test_the_blame_is_on_the_stack_that_let_the_lock_go(execute, tmp_path):
         sums[kind] += blame
     assert sums["short"] > 0.1 and sums["long"] > 0.25
     assert not of(profile, "wait")
+
+
+PROCESSES = """
+import multiprocessing
+
+def waited(lock):
+    with lock: pass
+
+def gave_up(lock):
+    assert not lock.acquire(timeout=0.05) and not lock.acquire(False) and not lock.acquire(block=False)
+
+def mine(lock):
+    with lock:
+        for _ in range(1000):
+            with lock: lock.acquire()
+            lock.release()
+
+cprof.start(output=sys.argv[1], types=["lock"])
+for lock in multiprocessing.Lock(), multiprocessing.RLock():
+    measured("waited-" + type(lock).__name__, lambda: held(lock, 0.04), waited, lock)
+mine(lock)
+done, taken = [], []
+def hold():
+    with lock:
+        taken.append(1)
+        while not done: time.sleep(0.001)
+keeper = begin("keeper", hold)
+while not taken: time.sleep(0)
+gave_up(lock)
+done.append(1)
+keeper.join()
+cprof.stop()
+"""
+
+
+@pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="there are no semaphores")
+def test_multiprocessing_s_locks_count_alike(execute, tmp_path):
+    outcome = run(execute, tmp_path, PROCESSES)
+    profile = outcome.profile
+    for wait, seconds in told(outcome).items():
+        samples = of(profile, "waited", wait=wait)
+        assert waits(samples)[0] == 1
+        assert waits(samples)[1] == pytest.approx(seconds, rel=0.02), wait
+        assert {s.labels["lock.holder"] for s in samples} == {"holder"}
+    contentions, delay = waits(of(profile, "gave_up"))
+    assert contentions == 1 and delay >= 0.05
+    assert waits(of(profile, "mine")) == (0, 0)  # it has it already
 
 
 SHORT = """

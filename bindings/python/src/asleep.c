@@ -208,6 +208,7 @@ static const struct resting {
     {"Arbiter.sleep", "gunicorn/arbiter.py", NULL},
     {"Pool._handle_tasks", "multiprocessing/pool.py", NULL},
     {"worker", "multiprocessing/pool.py", NULL},
+    {"SemLock.__enter__", "multiprocessing/synchronize.py", "SimpleQueue.get"},
 };
 
 static bool ends_with(const char *text, const char *end)
@@ -232,7 +233,14 @@ static enum cprof_wait waits_for(const struct cprof_function *functions, size_t 
 /* A Queue waits in a Condition, and that at a lock. */
 static bool is_of_locks(const struct cprof_function *function)
 {
-    return ends_with(function->file, "/threading.py") || ends_with(function->file, "/queue.py");
+    static const char *const files[] = {"/threading.py", "/queue.py",
+                                        "/multiprocessing/synchronize.py",
+                                        "/multiprocessing/queues.py"};
+
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+        if (ends_with(function->file, files[i]))
+            return true;
+    return false;
 }
 
 static struct cprof_asleep asleep = {.walk = walk,

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -35,7 +36,7 @@ void locks_child(void)
 
 /* ---- the methods ---- */
 
-enum kind { LOCK, RLOCK, KINDS };
+enum kind { LOCK, RLOCK, SEMLOCK, KINDS };
 
 #define METHODS(ACQUIRES, RELEASES)                                                            \
     ACQUIRES(lock_acquire, LOCK, "acquire")                                                    \
@@ -44,16 +45,24 @@ enum kind { LOCK, RLOCK, KINDS };
     ACQUIRES(rlock_acquire, RLOCK, "acquire")                                                  \
     ACQUIRES(rlock_enter, RLOCK, "__enter__")                                                  \
     ACQUIRES(rlock_acquire_restore, RLOCK, "_acquire_restore")                                 \
+    ACQUIRES(semlock_acquire, SEMLOCK, "acquire")                                              \
+    ACQUIRES(semlock_enter, SEMLOCK, "__enter__")                                              \
     RELEASES(lock_release, LOCK, "release")                                                    \
     RELEASES(lock_release_lock, LOCK, "release_lock")                                          \
     RELEASES(lock_exit, LOCK, "__exit__")                                                      \
     RELEASES(rlock_release, RLOCK, "release")                                                  \
     RELEASES(rlock_exit, RLOCK, "__exit__")                                                    \
-    RELEASES(rlock_release_save, RLOCK, "_release_save")
+    RELEASES(rlock_release_save, RLOCK, "_release_save")                                       \
+    RELEASES(semlock_release, SEMLOCK, "release")                                              \
+    RELEASES(semlock_exit, SEMLOCK, "__exit__")
 
 #define NUMBER(name, kind, spelled) name,
 enum method { METHODS(NUMBER, NUMBER) METHOD_COUNT };
 #undef NUMBER
+
+#define KIND(name, kind, spelled) [name] = kind,
+static const enum kind kinds[METHOD_COUNT] = {METHODS(KIND, KIND)};
+#undef KIND
 
 /* How C is called, by a method's flags. */
 typedef PyObject *(*one_function)(PyObject *, PyObject *); /* NOARGS, O, VARARGS */
@@ -100,7 +109,7 @@ static inline bool is_anothers(enum kind kind, const PyObject *lock)
 {
     if (__builtin_expect(!is_taken(kind, lock), 1))
         return false;
-    return kind == LOCK ||
+    return kind != RLOCK ||
            *(const volatile unsigned long *)((const char *)lock + shapes[kind].owner) !=
                PyThread_get_thread_ident();
 }
@@ -168,10 +177,30 @@ static bool is_zero(PyObject *number)
             overflow == 0);
 }
 
+/* A multiprocessing.RLock that this thread has already. */
+static bool has_already(PyObject *lock)
+{
+    PyObject *kind = PyObject_GetAttrString(lock, "kind"), *mine = NULL;
+    bool has = false;
+
+    if (is_zero(kind)) /* RECURSIVE_MUTEX */
+        mine = PyObject_CallMethod(lock, "_is_mine", NULL);
+    has = mine == Py_True;
+    PyErr_Clear();
+    Py_XDECREF(kind);
+    Py_XDECREF(mine);
+    return has;
+}
+
 /* Or does it only try? */
 static bool waits(const struct call *call)
 {
-    return !is_zero(given(call, 0, "blocking")) && !is_zero(given(call, 1, "timeout"));
+    const bool shared = kinds[call->method] == SEMLOCK;
+
+    if (is_zero(given(call, 0, shared ? "block" : "blocking")) ||
+        is_zero(given(call, 1, "timeout")))
+        return false;
+    return !shared || !has_already(call->self);
 }
 
 static bool is_followed(void)
@@ -341,13 +370,11 @@ METHODS(ACQUIRES, RELEASES)
 #undef RELEASES
 
 #define ROW(name, kind, spelled)                                                               \
-    [name] = {kind,                                                                            \
-              spelled,                                                                         \
+    [name] = {spelled,                                                                         \
               {(PyCFunction)name##_one, (PyCFunction)(void (*)(void))name##_keywords,          \
                (PyCFunction)(void (*)(void))name##_fast,                                       \
                (PyCFunction)(void (*)(void))name##_fast_keywords}},
 static const struct {
-    enum kind kind;
     const char *name;
     PyCFunction hooks[UNKNOWN];
 } rows[METHOD_COUNT] = {METHODS(ROW, ROW)};
@@ -392,7 +419,8 @@ static bool is_writable(PyCFunction *place)
 /* The definition of a type's own method. True: there is none, or it is as known. */
 static bool find(enum method method, PyTypeObject *type)
 {
-    PyObject *descriptor = PyDict_GetItemString(type->tp_dict, rows[method].name);
+    PyObject *descriptor =
+        type != NULL ? PyDict_GetItemString(type->tp_dict, rows[method].name) : NULL;
     PyMethodDef *definition;
 
     methods[method].definition = NULL;
@@ -413,7 +441,7 @@ static bool find_all(PyTypeObject *const *types)
                                          rlock_acquire, rlock_enter, rlock_release, rlock_exit};
 
     for (enum method method = 0; method < METHOD_COUNT; method++)
-        if (!methods[method].in && !find(method, types[rows[method].kind]))
+        if (!methods[method].in && !find(method, types[kinds[method]]))
             return false;
     for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++)
         if (methods[needed[i]].definition == NULL)
@@ -491,7 +519,7 @@ static bool learn(enum kind kind, PyObject *lock)
     look(lock, size, &seen[2]);
     shapes[kind].place = place_of(seen);
     shapes[kind].owner = owner_of(seen, size);
-    return shapes[kind].place != NOWHERE && (kind == LOCK || shapes[kind].owner != 0);
+    return shapes[kind].place != NOWHERE && (kind != RLOCK || shapes[kind].owner != 0);
 }
 
 /* ---- in and out ---- */
@@ -518,14 +546,30 @@ static void unhook(enum method method)
     methods[method].in = false;
 }
 
-/* New references: a lock and an RLock. */
+/* What multiprocessing's locks are made of; NULL where they can't be had. Its name goes at
+ * once. */
+static PyObject *make_semlock(void)
+{
+    PyObject *module = PyImport_ImportModule("_multiprocessing"), *lock = NULL;
+    char name[32];
+
+    snprintf(name, sizeof name, "/cprof-%ld", (long)getpid());
+    if (module != NULL)
+        lock = PyObject_CallMethod(module, "SemLock", "iiisi", 1, 1, 1, name, 1);
+    PyErr_Clear();
+    Py_XDECREF(module);
+    return lock;
+}
+
+/* New references: a lock and an RLock, and a SemLock or NULL. */
 static bool make_locks(PyObject **locks)
 {
     PyObject *module = PyImport_ImportModule("_thread");
 
-    locks[LOCK] = locks[RLOCK] = NULL;
+    locks[LOCK] = locks[RLOCK] = locks[SEMLOCK] = NULL;
     if (module == NULL)
         return false;
+    locks[SEMLOCK] = make_semlock();
     locks[LOCK] = PyObject_CallMethod(module, "allocate_lock", NULL);
     if (locks[LOCK] != NULL)
         locks[RLOCK] = PyObject_CallMethod(module, "RLock", NULL);
@@ -539,13 +583,15 @@ static bool hooks_in(void)
     bool known = make_locks(locks);
 
     if (known) {
-        PyTypeObject *const types[KINDS] = {Py_TYPE(locks[LOCK]), Py_TYPE(locks[RLOCK])};
+        const bool shared = locks[SEMLOCK] != NULL && learn(SEMLOCK, locks[SEMLOCK]);
+        PyTypeObject *const types[KINDS] = {Py_TYPE(locks[LOCK]), Py_TYPE(locks[RLOCK]),
+                                            shared ? Py_TYPE(locks[SEMLOCK]) : NULL};
 
         known = find_all(types) && learn(LOCK, locks[LOCK]) && learn(RLOCK, locks[RLOCK]);
     }
     PyErr_Clear();
-    Py_XDECREF(locks[LOCK]);
-    Py_XDECREF(locks[RLOCK]);
+    for (enum kind kind = 0; kind < KINDS; kind++)
+        Py_XDECREF(locks[kind]);
     for (enum method method = 0; known && method < METHOD_COUNT; method++)
         hook(method);
     return known;

@@ -1,9 +1,10 @@
 /*
  * Where Python's threads wait for locks: hooks in the methods of _thread.lock and
- * _thread.RLock, on which all of threading and queue stands. A Semaphore waits in a Condition
- * and that in a lock, which is where a wait is counted: once.
+ * _thread.RLock, on which all of threading and queue stands, and of _multiprocessing.SemLock,
+ * where that is to be had. A Semaphore waits in a Condition and that in a lock, which is where
+ * a wait is counted: once.
  *
- * The entries of the two types' own method tables are replaced, so that locks which exist
+ * The entries of the types' own method tables are replaced, so that locks which exist
  * already, subclasses, pickles and isinstance() stay as they are. A lock that is free goes on
  * to the original at once; whether it is free is read from the object, at a place that is
  * learnt by trying a lock of our own. What is not as expected is refused.
