@@ -11,9 +11,11 @@ struct counters {
 
 static struct counters total, series[PAUSES_SERIES];
 
+static _Atomic unsigned life; /* of the counts: what began in another has no end in this one */
+
 /* A collection within another is part of its pause. */
 static CPROF_THREAD_LOCAL struct {
-    unsigned depth;
+    unsigned life, depth;
     uint64_t wall_ns, cpu_ns;
 } begun;
 
@@ -36,6 +38,9 @@ static struct counters *series_of(uint32_t kind)
 
 void cprof_gc_begin(void)
 {
+    if (begun.life != atomic_load(&life))
+        begun.depth = 0;
+    begun.life = atomic_load(&life);
     if (begun.depth++ > 0)
         return;
     begun.cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
@@ -44,8 +49,8 @@ void cprof_gc_begin(void)
 
 void cprof_gc_end(uint32_t kind, unsigned collections, const struct cprof_registers *caller)
 {
-    if (begun.depth == 0) /* it was under way when the hooks came */
-        return;
+    if (begun.depth == 0 || begun.life != atomic_load(&life))
+        return; /* it was under way when the hooks came */
     bool outermost = --begun.depth == 0;
     uint64_t wall_ns = 0, cpu_ns = 0;
     if (outermost) {
@@ -71,6 +76,7 @@ static void clear(struct counters *counters)
 
 void pauses_reset(void)
 {
+    atomic_fetch_add(&life, 1);
     clear(&total);
     for (size_t i = 0; i < PAUSES_SERIES; i++)
         clear(&series[i]);

@@ -13,6 +13,7 @@
 #include "sample/countdown.h"
 #include "sample/hook.h"
 #include "sample/kinds.h"
+#include "sample/pauses.h"
 #include "source/source.h"
 
 static void every_source_has_words_bounds_columns_and_its_functions(void **state)
@@ -222,6 +223,7 @@ static void texts_have_numbers_that_stay_and_an_end(void **state)
     (void)state;
     char text[32], long_text[KINDS_TEXT + 2];
     uint32_t first = cprof_kind("ValueError"), numbers[KINDS_MAX];
+    enum { OTHERS = 2 + 2 }; /* here, and of pauses */
     assert_int_not_equal(first, 0);
     assert_int_equal(cprof_kind("ValueError"), first);
     assert_string_equal(kinds_text(first), "ValueError");
@@ -231,12 +233,44 @@ static void texts_have_numbers_that_stay_and_an_end(void **state)
     for (unsigned i = 0; i < KINDS_MAX; i++) {
         snprintf(text, sizeof text, "E%u", i);
         numbers[i] = cprof_kind(text);
-        assert_string_equal(kinds_text(numbers[i]), i < KINDS_MAX - 2 ? text : "[overflow]");
+        assert_string_equal(kinds_text(numbers[i]),
+                            i < KINDS_MAX - OTHERS ? text : "[overflow]");
     }
     assert_int_equal(cprof_kind("E7"), numbers[7]);
     assert_int_equal(cprof_kind("another"), numbers[KINDS_MAX - 1]);
     assert_null(kinds_text(0));
     assert_null(kinds_text(1 << 20));
+}
+
+static void end_pause(const char *kind)
+{
+    cprof_gc_end(cprof_kind(kind), 1, &(struct cprof_registers){0});
+}
+
+static void pauses_are_counted_by_kind_from_the_outermost_begin_to_its_end(void **state)
+{
+    (void)state;
+    struct pauses series[PAUSES_SERIES];
+    pauses_reset();
+    end_pause("threshold/0"); /* began before */
+    assert_int_equal(pauses_total().collections, 0);
+    cprof_gc_begin();
+    cprof_gc_begin();
+    end_pause("threshold/0");
+    assert_true(pauses_total().wall_ns == 0);
+    end_pause("collect/2");
+    assert_int_equal(pauses_total().collections, 2);
+    assert_int_equal(pauses_read(series), 2);
+    assert_string_equal(kinds_text(series[1].kind), "collect/2");
+    assert_true(series[0].wall_ns == 0 && series[1].wall_ns > 0);
+    assert_true(pauses_total().wall_ns == series[1].wall_ns);
+    cprof_gc_begin(); /* whose end nobody tells of */
+    pauses_reset();
+    end_pause("threshold/0");
+    assert_int_equal(pauses_total().collections, 0);
+    cprof_gc_begin();
+    end_pause("threshold/0");
+    assert_true(pauses_total().collections == 1 && pauses_total().wall_ns > 0);
 }
 
 static int64_t first_of(enum source_number number, struct counted counted)
@@ -300,6 +334,7 @@ int main(void)
         cmocka_unit_test(waits_of_every_length_are_estimated_without_bias),
         cmocka_unit_test(what_a_runtime_meets_is_thinned_without_bias),
         cmocka_unit_test(one_event_in_so_many_is_met_and_stands_for_them),
+        cmocka_unit_test(pauses_are_counted_by_kind_from_the_outermost_begin_to_its_end),
         cmocka_unit_test(texts_have_numbers_that_stay_and_an_end),
         cmocka_unit_test(wall_counts_cpu_time_and_waiting_alike),
         cmocka_unit_test(what_makes_a_source_s_records_runs_at_its_own_period),
