@@ -1,26 +1,63 @@
 #include "engine/figures.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "sample/kinds.h"
 #include "sample/pauses.h"
 
+_Static_assert(HOT_SERIES <= FIGURE_POINTS && WAIT_SERIES <= FIGURE_POINTS &&
+                   PAUSES_SERIES <= FIGURE_POINTS,
+               "who writes figures has room for so many");
+
 #define OWN_HELP "See docs/troubleshooting.md, cprof's own figures."
+
+/* Types of which a sum says enough: a column, and the figure that it adds up to. */
+static const struct {
+    const char *column, *name, *help;
+    enum figure_unit unit;
+} totals_of[FIGURE_TOTALS] = {
+    {"exceptions", "exceptions", "Exceptions that were raised.", FIGURE_PLAIN},
+    {"contentions", "lock_contentions", "Times that a thread waited for a lock.", FIGURE_PLAIN},
+    {"delay", "lock_delay", "How long these waited.", FIGURE_SECONDS},
+};
 
 static struct hot_functions functions;
 static struct wait_totals waits;
+static _Atomic int64_t totals[FIGURE_TOTALS];
 
 void figures_reset(void)
 {
     hot_init(&functions);
     wait_totals_init(&waits);
+    for (size_t i = 0; i < FIGURE_TOTALS; i++)
+        atomic_store(&totals[i], -1);
+}
+
+static void count_total(const struct profile *p, size_t number)
+{
+    const int column = profile_value_column(p, totals_of[number].column);
+    if (column < 0)
+        return;
+    const size_t sheet = profile_column_sheet(p, (size_t)column);
+    const int64_t before = atomic_load(&totals[number]);
+    int64_t sum = before > 0 ? before : 0;
+    for (size_t i = profile_first_sample(p, sheet); i < profile_first_sample(p, sheet + 1);
+         i++) {
+        const struct profile_sample sample = profile_get_sample(p, i);
+        sum += profile_value(p, &sample, (size_t)column);
+    }
+    if (sum != 0) /* a type that was asked for may not be had */
+        atomic_store(&totals[number], sum);
 }
 
 void figures_count(const struct profile *interval)
 {
     hot_count(&functions, interval);
     wait_totals_count(&waits, interval);
+    for (size_t i = 0; i < FIGURE_TOTALS; i++)
+        count_total(interval, i);
 }
 
 void figures_read(struct collector *collector, struct figures *figures)
@@ -28,6 +65,8 @@ void figures_read(struct collector *collector, struct figures *figures)
     collector_stats(collector, &figures->stats);
     figures->function_count = hot_read(&functions, figures->functions);
     figures->wait_count = wait_totals_read(&waits, figures->waits);
+    for (size_t i = 0; i < FIGURE_TOTALS; i++)
+        figures->totals[i] = atomic_load(&totals[i]);
 }
 
 typedef void showing(void *closure, const struct figure *figure);
@@ -133,6 +172,19 @@ static void show_collections(showing *each, void *closure)
                 points[2], count, each, closure);
 }
 
+static void show_total(const struct figures *figures, size_t number, showing *each,
+                       void *closure)
+{
+    const struct figure_point point = {.value = (uint64_t)figures->totals[number]};
+    const struct figure figure = {.name = totals_of[number].name,
+                                  .help = totals_of[number].help,
+                                  .kind = FIGURE_COUNT,
+                                  .unit = totals_of[number].unit,
+                                  .points = &point,
+                                  .count = figures->totals[number] >= 0};
+    each(closure, &figure);
+}
+
 void figures_each(const struct figures *figures, showing *each, void *closure)
 {
 #define SHOW(field, kind) show_own(#field, FIGURE_##kind, figures->stats.field, each, closure);
@@ -141,4 +193,6 @@ void figures_each(const struct figures *figures, showing *each, void *closure)
     show_functions(figures, each, closure);
     show_waits(figures, each, closure);
     show_collections(each, closure);
+    for (size_t i = 0; i < FIGURE_TOTALS; i++)
+        show_total(figures, i, each, closure);
 }

@@ -21,6 +21,8 @@ enum figure_kind {
 enum figure_unit { FIGURE_PLAIN, FIGURE_SECONDS, FIGURE_BYTES };
 
 #define FIGURE_LABELS 2
+#define FIGURE_POINTS 64 /* of one figure at most */
+#define FIGURE_TOTALS 3
 
 struct figure_point {
     const char *labels[FIGURE_LABELS]; /* values; NULL: it has none */
@@ -42,6 +44,7 @@ struct figures {
     struct hot_series functions[HOT_SERIES];
     struct wait_series waits[WAIT_SERIES];
     size_t function_count, wait_count;
+    int64_t totals[FIGURE_TOTALS]; /* of whole types; negative: nothing yet */
 };
 
 /* A run begins. */

@@ -12,8 +12,6 @@ enum data_field { DATA_RESOURCE_METRICS = 1 };
 enum resource_field { RESOURCE_SCOPE_METRICS = 2 };
 enum scope_field { SCOPE_SCOPE = 1, SCOPE_METRICS = 2 };
 
-#define MAX_POINTS (HOT_SERIES > WAIT_SERIES ? HOT_SERIES : WAIT_SERIES)
-
 /* A point with what it refers to. */
 struct point {
     Otlp__NumberDataPoint data;
@@ -25,8 +23,8 @@ struct point {
 struct writer {
     struct buffer *scope;
     uint64_t began, now;
-    struct point points[MAX_POINTS];
-    Otlp__NumberDataPoint *list[MAX_POINTS];
+    struct point points[FIGURE_POINTS];
+    Otlp__NumberDataPoint *list[FIGURE_POINTS];
 };
 
 static ProtobufCBinaryData bytes(const char *text)
