@@ -19,6 +19,8 @@ static void go_on_in_child(void)
     asleep_none();
     module_forked();
     cprof_fork_child();
+    if (!cprof_is_running())
+        slots_close();
     slots_settle();
     if (cprof_is_running()) {
         threads_enter_current();
