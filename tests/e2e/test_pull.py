@@ -81,7 +81,7 @@ def test_all_threads_now_are_a_page_for_people_for_programs_and_for_go(program, 
 
 
 def test_what_is_not_there_is_an_error_and_not_a_profile(program):
-    for path, status in (("block", 404), ("heap", 503), ("profile?seconds=0", 400), ("profile?seconds=1e9", 400)):
+    for path, status in (("goroutine", 404), ("heap", 503), ("block", 503), ("profile?seconds=0", 400), ("profile?seconds=1e9", 400)):
         with pytest.raises(urllib.error.HTTPError) as error:
             urllib.request.urlopen(program + path, timeout=10)
         assert error.value.code == status
