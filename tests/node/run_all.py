@@ -25,7 +25,8 @@ NODES = Path(os.environ.get("CPROF_TEST_NODES", Path.home() / ".cache/cprof-test
 WORK = Path(os.environ.get("CPROF_TEST_WORK", "/tmp/cprof-test-node"))
 VERSIONS = ("18", "20", "22", "24", "26")
 FULL = ("v22", "v24", "v26")  # with the programs of full/
-PACKAGES = ("typescript@5", "express@5", "@types/node@22", "@opentelemetry/api@1",
+# The API is what the SDK asks for: with a newer one npm looks for a way out for minutes.
+PACKAGES = ("typescript@5", "express@5", "@types/node@22", "@opentelemetry/api@~1.9",
             "@opentelemetry/sdk-trace-node@2", "@opentelemetry/exporter-trace-otlp-http@0",
             "@opentelemetry/sdk-metrics@2", "@opentelemetry/exporter-metrics-otlp-http@0", "esbuild@0",
             "webpack@5", "rollup@4", "@rollup/plugin-commonjs@29", "@rollup/plugin-node-resolve@16")
