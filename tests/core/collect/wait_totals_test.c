@@ -77,7 +77,7 @@ static void reasons_are_bounded_and_lose_nothing(void **state)
     (void)state;
     struct wait_series series[WAIT_SERIES];
     struct profile *p = interval("off_cpu");
-    char reason[16];
+    char reason[32];
     int64_t sum = 0;
     wait_totals_init(&totals);
     for (int i = 0; i < 100; i++) {

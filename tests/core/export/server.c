@@ -87,7 +87,7 @@ static bool send_all(int fd, const char *bytes, size_t size)
 /* False when the connection is to be closed. */
 static bool answer(const struct server *server, int fd, const struct reply *reply)
 {
-    static char filler[1 << 16];
+    char filler[1 << 16]; /* there may be several servers */
     const struct linger at_once = {.l_onoff = 1};
     memset(filler, 'x', sizeof filler);
     bool open = send_all(fd, reply->bytes, reply->size);
