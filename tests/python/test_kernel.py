@@ -102,7 +102,7 @@ def test_starts_forks_threads_and_closed_descriptors(execute, tmp_path):
 import cprof, threading
 def first(): read_zeros(0.2)
 def second(): read_zeros(0.2)
-def in_child(): read_zeros(0.3)
+def in_child(): read_zeros(0.9)  # until a scan sees it at work it has its timer
 def in_thread(): read_zeros(0.005)
 cprof.start(output="1.pb.gz")
 first()
