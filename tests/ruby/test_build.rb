@@ -5,10 +5,13 @@ require "rbconfig"
 require_relative "helper"
 
 class TestBuild < CprofTest
-  # What the handler's part of the binding may refer to: the first three are Ruby's, and neither
-  # lock nor allocate; the others are the binding's own data.
-  HANDLER_MAY_USE = %w[ruby_thread_has_gvl_p rb_during_gc rb_gc_count layout context_here
-                       context_age context_seen threads_over threads_running _GLOBAL_OFFSET_TABLE_].freeze
+  # What the handler's parts of the binding may refer to: the first three of the walk are Ruby's,
+  # and neither lock nor allocate; the others are the binding's own.
+  HANDLER_MAY_USE = {
+    "walk" => %w[ruby_thread_has_gvl_p rb_during_gc rb_gc_count layout context_here
+                 context_age context_seen threads_over threads_running _GLOBAL_OFFSET_TABLE_],
+    "slots_tick" => %w[walk_runs _GLOBAL_OFFSET_TABLE_],
+  }.freeze
 
   def gem_folder
     Gem.loaded_specs["cprof"]&.gem_dir || Gem::Specification.find_by_name("cprof").gem_dir
@@ -26,12 +29,15 @@ class TestBuild < CprofTest
       includes = ["core-src/core/include", "ext/cprof"].map { |path| File.join(gem_folder, path) } +
                  config.values_at("rubyhdrdir", "rubyarchhdrdir")
       object = File.join(folder, "walk.o")
-      _, errors, status = run_for(60, {}, "cc", "-std=gnu11", "-O2", "-fPIC", "-D_GNU_SOURCE",
-                                  "-ftls-model=initial-exec", *includes.map { |path| "-I#{path}" },
-                                  "-c", File.join(gem_folder, "ext/cprof/walk.c"), "-o", object)
-      assert status.success?, errors
-      out, = run_for(20, {}, "nm", "-u", object)
-      assert_empty out.split.grep_v("U") - HANDLER_MAY_USE
+      %w[walk slots_tick].each do |part|
+        object = File.join(folder, "#{part}.o")
+        _, errors, status = run_for(60, {}, "cc", "-std=gnu11", "-O2", "-fPIC", "-D_GNU_SOURCE",
+                                    "-ftls-model=initial-exec", *includes.map { |path| "-I#{path}" },
+                                    "-c", File.join(gem_folder, "ext/cprof/#{part}.c"), "-o", object)
+        assert status.success?, errors
+        out, = run_for(20, {}, "nm", "-u", object)
+        assert_empty out.split.grep_v("U") - HANDLER_MAY_USE[part]
+      end
     end
   end
 

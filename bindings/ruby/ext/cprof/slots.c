@@ -14,7 +14,7 @@
 #include <cprof/sample.h>
 
 #include "slots_live.h"
-#include "walk.h"
+#include "slots_tick.h"
 
 /* Exported by Ruby, and in no header: the first from 3.3 on. */
 __attribute__((weak)) size_t rb_gc_obj_slot_size(VALUE object);
@@ -24,14 +24,7 @@ static struct {
     const char *refused; /* why none are counted; NULL: they are */
     size_t size;         /* of all slots; 0: rb_gc_obj_slot_size() knows */
     bool followed;       /* to their end */
-    atomic_bool open;
-    /* Handlers'. */
-    uint64_t seed;
-    _Atomic uint64_t ticks;
-    _Atomic bool wanted; /* a look is due, or goes on */
-    _Atomic bool over;   /* a turn */
     /* Under the GVL. */
-    _Atomic bool looking;
     uint64_t random;
     double weight; /* what the look's objects stand for */
 } slots;
@@ -127,7 +120,7 @@ __attribute__((noinline)) static void take(VALUE object, size_t size)
 static void on_object(VALUE unused, const rb_trace_arg_t *event)
 {
     (void)unused;
-    if (!atomic_load_explicit(&slots.open, memory_order_relaxed))
+    if (!atomic_load_explicit(&slots_ticks.open, memory_order_relaxed))
         return;
     VALUE object = rb_tracearg_object((rb_trace_arg_t *)(uintptr_t)event);
     size_t size = size_of(object);
@@ -154,13 +147,13 @@ static void begin_look(uint64_t now)
     counts.look_begun = now;
     rb_add_event_hook2(hook_function(), RUBY_INTERNAL_EVENT_NEWOBJ, Qnil,
                        RUBY_EVENT_HOOK_FLAG_RAW_ARG | RUBY_EVENT_HOOK_FLAG_SAFE);
-    atomic_store(&slots.looking, true);
+    atomic_store(&slots_ticks.looking, true);
 }
 
 static void end_look(uint64_t now)
 {
     rb_remove_event_hook_with_data(hook_function(), Qnil);
-    atomic_store(&slots.looking, false);
+    atomic_store(&slots_ticks.looking, false);
     double looked = (double)(now - counts.look_begun);
     counts.looked_now += looked;
     counts.stood_now += looked * slots.weight;
@@ -177,8 +170,10 @@ static void forget_counts(void)
 static void turn(void *unused)
 {
     (void)unused;
-    bool open = atomic_load(&slots.open), wanted = open && atomic_load(&slots.wanted);
-    bool over = atomic_exchange(&slots.over, false), looking = atomic_load(&slots.looking);
+    bool open = atomic_load(&slots_ticks.open),
+         wanted = open && atomic_load(&slots_ticks.wanted);
+    bool over = atomic_exchange(&slots_ticks.over, false),
+         looking = atomic_load(&slots_ticks.looking);
     if (!over && wanted == looking)
         return;
     uint64_t now = count_objects();
@@ -193,48 +188,28 @@ static void turn(void *unused)
 #if RUBY_API_VERSION_CODE >= 30300
 static rb_postponed_job_handle_t turn_job;
 
-static void prepare_job(void)
-{
-    turn_job = rb_postponed_job_preregister(0, turn, NULL);
-}
-
 static void ask_for_turn(void)
 {
     rb_postponed_job_trigger(turn_job);
 }
-#else
+
 static void prepare_job(void)
 {
+    turn_job = rb_postponed_job_preregister(0, turn, NULL);
+    slots_ask_for_turn = ask_for_turn;
 }
-
+#else
+/* See module.c, which has filled the places that it needs. */
 static void ask_for_turn(void)
 {
     rb_postponed_job_register_one(0, turn, NULL);
 }
+
+static void prepare_job(void)
+{
+    slots_ask_for_turn = ask_for_turn;
+}
 #endif
-
-/* Which tick of a turn is the look. */
-static uint64_t look_of(uint64_t number)
-{
-    uint64_t z = slots.seed + number * UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return (z ^ z >> 31) % SLOTS_TURN;
-}
-
-void slots_tick(const struct cprof_interrupted *thread)
-{
-    if (!atomic_load_explicit(&slots.open, memory_order_relaxed) || !walk_runs(thread))
-        return;
-    uint64_t tick = atomic_fetch_add_explicit(&slots.ticks, 1, memory_order_relaxed);
-    bool wanted = tick % SLOTS_TURN == look_of(tick / SLOTS_TURN);
-    bool over = tick % SLOTS_TURN == 0 && tick > 0;
-    atomic_store_explicit(&slots.wanted, wanted, memory_order_relaxed);
-    if (over)
-        atomic_store_explicit(&slots.over, true, memory_order_relaxed);
-    if (over || wanted != atomic_load_explicit(&slots.looking, memory_order_relaxed))
-        ask_for_turn();
-}
 
 /* ---- whether it can be ---- */
 
@@ -309,7 +284,7 @@ void slots_init(void)
 
 void slots_started(void)
 {
-    if (!atomic_load(&slots.open))
+    if (!atomic_load(&slots_ticks.open))
         return;
     forget_counts();
     if (!slots.followed && cprof_lists_blocks())
@@ -320,9 +295,9 @@ void slots_started(void)
 
 void slots_settle(void)
 {
-    if (atomic_load(&slots.open))
+    if (atomic_load(&slots_ticks.open))
         return;
-    if (atomic_load(&slots.looking))
+    if (atomic_load(&slots_ticks.looking))
         end_look(count_objects());
     slots_live_end();
 }
@@ -330,7 +305,7 @@ void slots_settle(void)
 void slots_give_up(void)
 {
     slots.refused = "this Ruby may crash when Ractors make new objects that are told of";
-    if (!atomic_exchange(&slots.open, false))
+    if (!atomic_exchange(&slots_ticks.open, false))
         return;
     slots_settle();
     cprof_say("a Ractor begins: from here on Ruby's objects are not counted, as Ruby before "
@@ -343,8 +318,8 @@ static void seed(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    slots.seed = (uint64_t)now.tv_nsec << 32 ^ (uint64_t)now.tv_sec ^ (uintptr_t)&now;
-    slots.random = slots.seed | 1;
+    slots_ticks.seed = (uint64_t)now.tv_nsec << 32 ^ (uint64_t)now.tv_sec ^ (uintptr_t)&now;
+    slots.random = slots_ticks.seed | 1;
 }
 
 int slots_open(const char **why)
@@ -353,11 +328,11 @@ int slots_open(const char **why)
     if (slots.refused != NULL)
         return -ENOTSUP;
     seed();
-    atomic_store(&slots.open, true);
+    atomic_store(&slots_ticks.open, true);
     return 0;
 }
 
 void slots_close(void)
 {
-    atomic_store(&slots.open, false);
+    atomic_store(&slots_ticks.open, false);
 }
