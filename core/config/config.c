@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/own_program.h"
 #include "config/config_load.h"
 #include "export/sink_file.h"
 #include "pull/address.h"
@@ -152,8 +153,7 @@ static const char *find_pair(const struct pairs *pairs, const char *key)
 static int default_service_name(const struct config_loader *loader)
 {
     char path[PATH_MAX], name[PATH_MAX + 32];
-    ssize_t length = readlink("/proc/thread-self/exe", path, sizeof path - 1);
-    path[length > 0 ? length : 0] = '\0';
+    own_program(path, sizeof path);
     const char *slash = strrchr(path, '/');
     const char *program = slash != NULL ? slash + 1 : path;
     snprintf(name, sizeof name, "unknown_service%s%s", program[0] ? ":" : "", program);

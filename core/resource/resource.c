@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/date.h"
+#include "base/own_program.h"
 #include "base/random.h"
 #include "export/identity.h"
 #include "resource/command_line.h"
@@ -92,10 +93,8 @@ static void set_creation_time(struct profile *model)
 static void set_executable(struct profile *model)
 {
     char path[PATH_MAX];
-    ssize_t length = readlink("/proc/thread-self/exe", path, sizeof path - 1);
-    if (length <= 0)
+    if (own_program(path, sizeof path) == 0)
         return;
-    path[length] = '\0';
     const char *slash = strrchr(path, '/');
     profile_header(model)->program = profile_string(model, path);
     set_text(model, "process.executable.path", path);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/hash.h"
+#include "base/own_program.h"
 #include "cprof/readable.h"
 #include "unwind/cfi.h"
 #include "unwind/mapped.h"
@@ -395,9 +396,7 @@ static void name_relative(struct listing *listing)
 /* The loader names the program "": its path is put where the text begins. */
 static void name_program(struct listing *listing)
 {
-    ssize_t length = readlink("/proc/thread-self/exe", listing->text, PATH_MAX - 1);
-    listing->text_used = length > 0 ? (size_t)length : 0;
-    listing->text[listing->text_used++] = '\0';
+    listing->text_used = own_program(listing->text, PATH_MAX) + 1;
 }
 
 /* What the loader has moved between the two looks would pass for a second mapping of its file.

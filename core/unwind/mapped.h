@@ -6,8 +6,8 @@
  * may be cut off under it, so nothing of it is touched: bytes are fetched with a system call
  * that fails where a load would crash, into the thread's scratch memory, and read by the same
  * decoder as the compiler's. A look-up takes three such calls, some 2 µs; before there are
- * pivots up to ten more. Where a sandbox forbids the call, nothing is found, as in a module
- * without unwind information.
+ * pivots up to ten more. Where no such call is to be had (cprof/readable.h), nothing is found,
+ * as in a module without unwind information.
  */
 #ifndef CPROF_UNWIND_MAPPED_H
 #define CPROF_UNWIND_MAPPED_H

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "cpu.h"
 #include "layout.h"
 
 static inline uintptr_t heap_word(uintptr_t object, int offset)
@@ -32,7 +33,7 @@ static inline uintptr_t heap_strong(uintptr_t word)
 
 static inline bool heap_is_object(uintptr_t word)
 {
-    return (word & 7) == 1 && word > 4096 && word < (uintptr_t)1 << 47;
+    return (word & 7) == 1 && word > 4096 && word < CPU_ADDRESS_LIMIT;
 }
 
 static inline bool heap_is_smi(uintptr_t word)

@@ -133,7 +133,6 @@ static void fill_unexported(void)
         constant("type_SharedFunctionInfoWrapper__SHARED_FUNCTION_INFO_WRAPPER_TYPE");
     layout.wrapper_shared = 8;
     layout.frame_wasm_to_js = constant("frametype_WasmToJsFrame");
-    layout.frame_regexp = constant("frametype_IrregexpFrame");
     layout.type_function_first = constant("FirstJSFunctionType");
     layout.type_function_last = constant("LastJSFunctionType");
     if (layout.type_function_first == MISSING) {
@@ -166,7 +165,12 @@ bool layout_find(char *why, size_t size)
         snprintf(why, size, "this node does not export V8's functions");
         return false;
     }
-    layout = (struct layout){.v8_major = atoi(version())};
+    layout = (struct layout){
+        .v8_major = atoi(version()),
+        .frame_entry = constant("frametype_EntryFrame"),
+        .frame_construct_entry = constant("frametype_ConstructEntryFrame"),
+        .frame_regexp = constant("frametype_IrregexpFrame"),
+    };
     if (!fits(why, size) || !read_objects(why, size))
         return false;
     layout.code = layout.v8_major >= OLDEST_V8_WITH_CODE && read_code(why, size);

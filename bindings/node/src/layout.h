@@ -43,6 +43,7 @@ struct layout {
     /* code kinds; frame types that are named */
     int kind_mask, kind_baseline;
     int frame_wasm, frame_wasm_to_js, frame_regexp;
+    int frame_entry, frame_construct_entry; /* known for any V8 that says them */
 };
 
 extern struct layout layout;

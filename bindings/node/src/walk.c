@@ -4,6 +4,7 @@
 #include <ucontext.h>
 
 #include "cprof/readable.h"
+#include "cpu.h"
 #include "heap.h"
 #include "isolate.h"
 #include "layout.h"
@@ -20,23 +21,12 @@ enum {
 
 /* ---- memory ---- */
 
-/* V8's frames are read on x86-64 only. */
-static bool kernel_reads(uintptr_t address)
-{
-#ifdef __x86_64__
-    return cprof_is_readable(address);
-#else
-    (void)address;
-    return false;
-#endif
-}
-
 static bool page_readable(struct isolate *isolate, uintptr_t page)
 {
     uintptr_t *slot = &isolate->pages[(page / PAGE) % PAGE_SLOTS];
     if (*slot == page)
         return true;
-    if (!kernel_reads(page))
+    if (!cprof_is_readable(page))
         return false;
     *slot = page;
     return true;
@@ -151,17 +141,15 @@ static uintptr_t shared_of(struct isolate *isolate, uintptr_t function)
 static uint64_t bytecode_offset(const struct stack_frame *at, uintptr_t bytecode)
 {
     intptr_t offset = heap_smi(slot(at, -40));
-#ifdef __x86_64__
-    if (at->live && at->thread->ucontext != NULL) {
-        const greg_t *registers = ((const ucontext_t *)at->thread->ucontext)->uc_mcontext.gregs;
-        intptr_t current = (intptr_t)registers[REG_R9];
+    const ucontext_t *context = at->live ? at->thread->ucontext : NULL;
+    if (context != NULL) {
+        intptr_t current = cpu_bytecode_offset(context);
         intptr_t limit =
             layout.bytecode_data + heap_smi(heap_word(bytecode, layout.array_length));
-        if ((uintptr_t)registers[REG_R12] == bytecode && current >= layout.bytecode_data - 1 &&
+        if (cpu_bytecode(context) == bytecode && current >= layout.bytecode_data - 1 &&
             current < limit)
             offset = current;
     }
-#endif
     offset -= layout.bytecode_data - 1;
     return offset >= 0 ? (uint64_t)offset : WALK_NOWHERE;
 }
@@ -280,37 +268,48 @@ static void name_compiled(const struct stack_frame *at, struct cprof_frame *fram
 
 /* ---- the step ---- */
 
-/* Before a function has made its frame, and after it has given it up, the caller's return
- * address lies at the stack pointer: told by the instruction that comes next. Only code that
- * runs is looked at: a return address on a broken stack may point to where nothing is mapped.
- */
+/* Does the frame pointer point to a frame's record? */
+static bool has_record(const struct stack_frame *at)
+{
+    return at->fp >= at->sp && at->fp - at->sp <= FRAME_MAX && at->fp % WORD == 0 &&
+           at->fp + 2 * WORD <= at->isolate->stack_high;
+}
+
+/* A bytecode's handler makes a frame of its own only for calls: until then the frame is the
+ * interpreted function's, whose position is in a register. */
+static bool interprets(const struct stack_frame *at, const ucontext_t *context)
+{
+    return CPU_LINK_REGISTER && has_record(at) && cpu_bytecode(context) == slot(at, -32);
+}
+
+/* Does the interrupted code run without a frame? Only code that runs is looked at: a return
+ * address on a broken stack may point to where nothing is mapped. */
 static bool leave_frameless(const struct stack_frame *at, struct cprof_registers *registers)
 {
-    if (!at->live || at->sp + 2 * WORD > at->isolate->stack_high)
-        return false;
-    const uint8_t *code = (const uint8_t *)at->pc;
-    const uintptr_t *stack = (const uintptr_t *)at->sp;
-    bool pushes = code[0] == 0x55;                     /* push rbp */
-    bool returns = code[0] == 0xc3 || code[0] == 0xc2; /* ret */
-    bool moves = code[0] == 0x48 && ((code[1] == 0x89 && code[2] == 0xe5) ||
-                                     (code[1] == 0x8b && code[2] == 0xec)); /* mov rbp, rsp */
-    if (!pushes && !returns && !moves)
-        return false;
-    registers->pc = stack[moves ? 1 : 0];
-    registers->sp = at->sp + (moves ? 2u : 1u) * WORD;
-    if (moves)
-        registers->fp = stack[0];
-    return true;
+    const ucontext_t *context = at->thread->ucontext;
+    return at->live && context != NULL && at->sp + 2 * WORD <= at->isolate->stack_high &&
+           !interprets(at, context) && cpu_leave_frameless(context, registers);
+}
+
+/* Bytes between the frame's record and its caller's stack: what code that C++ calls keeps
+ * there.
+ */
+static uintptr_t saved_above(const struct stack_frame *at)
+{
+    uintptr_t marker = slot(at, -8);
+    if (marker == (uintptr_t)layout.frame_entry << 1 ||
+        marker == (uintptr_t)layout.frame_construct_entry << 1)
+        return CPU_ENTRY_SAVED * WORD;
+    return marker == (uintptr_t)layout.frame_regexp << 1 ? CPU_REGEXP_SAVED * WORD : 0;
 }
 
 static bool leave_frame(const struct stack_frame *at, struct cprof_registers *registers)
 {
-    if (at->fp < at->sp || at->fp - at->sp > FRAME_MAX || at->fp % WORD != 0 ||
-        at->fp + 2 * WORD > at->isolate->stack_high)
+    if (!has_record(at))
         return false;
     const uintptr_t *record = (const uintptr_t *)at->fp;
-    registers->pc = record[1];
-    registers->sp = at->fp + 2 * WORD;
+    registers->pc = cpu_return_address(record[1]);
+    registers->sp = at->fp + 2 * WORD + saved_above(at);
     registers->fp = record[0];
     return true;
 }

@@ -12,6 +12,7 @@
 #define CPROF_READABLE_H
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,15 +29,56 @@ static inline bool cprof_is_readable(uintptr_t address)
     return cprof_syscall(SYS_rt_sigprocmask, no_such_way, address, 0, 8, 0, 0) == -EINVAL;
 }
 
+static inline bool cprof_is_forbidden(long got)
+{
+    return got == -EPERM || got == -ENOSYS;
+}
+
+/* Are all pages of a piece readable? A file of memory gives those that the program may not
+ * read, too. */
+static inline bool cprof_pages_are_readable(const struct iovec *piece)
+{
+    const uintptr_t page = 4096; /* or a part of one, where pages are larger */
+    const uintptr_t from = (uintptr_t)piece->iov_base, limit = from + piece->iov_len;
+    for (uintptr_t at = from & ~(page - 1); from < limit && at < limit; at += page)
+        if (!cprof_is_readable(at))
+            return false;
+    return from <= limit;
+}
+
+/* The same from the kernel's file of the memory, for where process_vm_readv(2) is not to be
+ * had: in sandboxes, and under emulators of processors. Ten times slower. `got` where that is
+ * not, either. */
+static inline long cprof_read_from_file(uint8_t *to, const struct iovec *pieces, size_t count,
+                                        long got)
+{
+    const uintptr_t path = (uintptr_t) "/proc/thread-self/mem";
+    size_t size = 0;
+    long file =
+        cprof_syscall(SYS_openat, (uintptr_t)AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0, 0, 0);
+    if (file < 0)
+        return got;
+    for (size_t i = 0; i < count && cprof_pages_are_readable(&pieces[i]); i++) {
+        if (cprof_syscall(SYS_pread64, (uintptr_t)file, (uintptr_t)(to + size),
+                          pieces[i].iov_len, (uintptr_t)pieces[i].iov_base, 0,
+                          0) != (long)pieces[i].iov_len)
+            break;
+        size += pieces[i].iov_len;
+    }
+    cprof_syscall(SYS_close, (uintptr_t)file, 0, 0, 0, 0, 0);
+    return size > 0 ? (long)size : -EFAULT;
+}
+
 /* Copies pieces one behind the other, up to one that can't be read whole. The bytes read, or a
- * negative errno: -EPERM or -ENOSYS where a sandbox forbids it. */
+ * negative errno: -EPERM or -ENOSYS where neither way is to be had. */
 static inline long cprof_read_pieces(void *to, size_t size, const struct iovec *pieces,
                                      size_t count)
 {
     struct iovec local = {.iov_base = to, .iov_len = size};
     uintptr_t self = (uintptr_t)cprof_syscall(SYS_gettid, 0, 0, 0, 0, 0, 0);
-    return cprof_syscall(SYS_process_vm_readv, self, (uintptr_t)&local, 1, (uintptr_t)pieces,
-                         count, 0);
+    long got = cprof_syscall(SYS_process_vm_readv, self, (uintptr_t)&local, 1,
+                             (uintptr_t)pieces, count, 0);
+    return cprof_is_forbidden(got) ? cprof_read_from_file(to, pieces, count, got) : got;
 }
 
 /* One piece of at most a page is read whole or not at all. */
@@ -49,11 +91,6 @@ static inline long cprof_read(void *to, uintptr_t from, size_t size)
 static inline bool cprof_read_all(void *to, uintptr_t from, size_t size)
 {
     return cprof_read(to, from, size) == (long)size;
-}
-
-static inline bool cprof_is_forbidden(long got)
-{
-    return got == -EPERM || got == -ENOSYS;
 }
 
 /* For what was alive a moment ago, or has been checked: where a sandbox forbids the call, the

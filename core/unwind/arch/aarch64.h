@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <ucontext.h>
 
+#include "cprof/return_address.h"
+
 /* DWARF's numbers of the registers that a walk follows. BASE is x19, the one that compilers
  * take first to find a frame whose size varies. */
 enum { ARCH_DWARF_BASE = 19, ARCH_DWARF_FP = 29, ARCH_DWARF_RA = 30, ARCH_DWARF_SP = 31 };
@@ -57,13 +59,9 @@ static inline void arch_set(ucontext_t *ucontext, uintptr_t pc, uintptr_t sp)
     ucontext->uc_mcontext.sp = sp;
 }
 
-/* A return address as it was before it was signed: xpaclri, which is a nop on processors
- * without pointer authentication. */
 static inline uintptr_t arch_strip(uintptr_t address)
 {
-    register uintptr_t x30 __asm__("x30") = address;
-    __asm__("hint #7" : "+r"(x30));
-    return x30;
+    return cprof_return_address(address);
 }
 
 static inline uintptr_t arch_thread_pointer(void)
