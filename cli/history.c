@@ -6,22 +6,9 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "format/refuse.h"
-#include "latest.h"
-#include "load.h"
+#include "gather.h"
 #include "progress.h"
 #include "store/read.h"
-
-/* What is being added up. With nothing kept of when it was, one group. */
-struct gathering {
-    const struct history *history;
-    const struct profile_filter *filter;
-    struct span span;
-    struct profile *groups[LOAD_INTERVALS], *past[LOAD_INTERVALS];
-    size_t count;
-    struct latest latest;
-    uint64_t from, to; /* what it covers, for the reader of a message */
-};
 
 uint64_t history_now(void)
 {
@@ -69,123 +56,10 @@ int history_take_span(const struct command *command, const char *option, const c
                        option, argument);
 }
 
-/* ---- adding up ---- */
-
-static size_t group_of(const struct gathering *g, const struct profile *interval)
-{
-    uint64_t time = profile_header_const(interval)->time_ns;
-    uint64_t since = time > g->span.from ? time - g->span.from : 0;
-    double part = (double)since / (double)(g->span.to - g->span.from);
-    size_t index = (size_t)(part * (double)g->count);
-    return index < g->count ? index : g->count - 1;
-}
-
-static void note_cover(struct gathering *g, const struct profile *interval)
-{
-    const struct profile_header *header = profile_header_const(interval);
-    uint64_t end = header->time_ns + header->duration_ns;
-    g->from = g->to == 0 || header->time_ns < g->from ? header->time_ns : g->from;
-    g->to = end > g->to ? end : g->to;
-}
-
-/* Gives the interval to its group's sum, or frees it. 0 or as profile_merge_apart(). */
-static int add_to(struct profile **sum, struct profile *interval)
-{
-    if (*sum == NULL) {
-        *sum = interval;
-        return 0;
-    }
-    int status = profile_merge_apart(sum, interval);
-    profile_free(interval);
-    return status;
-}
-
-static int add(void *closure, struct profile *interval)
-{
-    struct gathering *g = closure;
-    return add_to(&g->groups[group_of(g, interval)], interval);
-}
-
-/* Of a process's levels in one group, the last are that group's. */
-static int add_past(void *closure, struct profile *levels, const struct profile *later)
-{
-    struct gathering *g = closure;
-    const size_t group = group_of(g, levels);
-    if (later == NULL || group_of(g, later) != group)
-        return add_to(&g->past[group], levels);
-    profile_free(levels);
-    return 0;
-}
-
-static int take(void *closure, struct profile *interval)
-{
-    struct gathering *g = closure;
-    progress_step();
-    note_cover(g, interval);
-    if (g->filter != NULL) {
-        struct profile *selected = profile_select(interval, g->filter);
-        profile_free(interval);
-        interval = selected;
-    }
-    return interval != NULL ? latest_take(&g->latest, interval, add, g) : -ENOMEM;
-}
-
-static void tell_damaged(void *closure, const char *line)
-{
-    const struct gathering *g = closure;
-    fail("%s/%s", g->history->folder, line);
-}
-
-static void begin_again(void *closure)
-{
-    struct gathering *g = closure;
-    for (size_t i = 0; i < g->count; i++) {
-        profile_free(g->groups[i]);
-        profile_free(g->past[i]);
-        g->groups[i] = g->past[i] = NULL;
-    }
-    latest_free(&g->latest);
-    g->from = g->to = 0;
-}
-
-/* Each group as an interval, with the levels that were then. */
-static int add_group(struct gathering *g, size_t i, struct profile **sum)
-{
-    struct profile *past = g->past[i];
-    int status = load_add_interval(sum, g->groups[i]);
-    if (status != 0 || past == NULL)
-        return status;
-    g->past[i] = NULL;
-    profile_header(past)->time_ns = profile_header_const(g->groups[i])->time_ns;
-    profile_header(past)->duration_ns = profile_header_const(g->groups[i])->duration_ns;
-    return load_add_past(sum, past);
-}
-
-static struct profile *join(struct gathering *g)
-{
-    struct profile *sum = NULL;
-    int status = latest_end(&g->latest, add, g);
-    if (g->count == 1) {
-        sum = g->groups[0];
-        g->groups[0] = NULL;
-    }
-    for (size_t i = 0; status == 0 && g->count > 1 && i < g->count; i++)
-        if (g->groups[i] != NULL)
-            status = add_group(g, i, &sum);
-    if (status == 0)
-        return sum;
-    char why[FORMAT_ERROR_SIZE] = "";
-    refuse_merge(why, status);
-    fail("%s: %s", g->history->folder, why);
-    profile_free(sum);
-    return NULL;
-}
-
 /* ---- the whole ---- */
 
-static struct profile *fail_empty(const struct gathering *g, const struct span *held)
+static struct profile *fail_empty(const struct history *h, const struct span *held)
 {
-    const struct history *h = g->history;
     const char *of = h->service ? " of service " : "", *name = h->service ? h->service : "";
     char from[TIMES_TEXT_SIZE], to[TIMES_TEXT_SIZE];
     if (held->to == 0) {
@@ -200,37 +74,29 @@ static struct profile *fail_empty(const struct gathering *g, const struct span *
 }
 
 /* What is old is kept by the minute or the hour: more is shown than was asked for. */
-static void tell_cover(const struct gathering *g)
+static void tell_cover(const struct history *history, const struct span *span,
+                       const struct span *cover)
 {
     const uint64_t slack = 30 * NS_PER_SECOND;
     char from[TIMES_TEXT_SIZE], to[TIMES_TEXT_SIZE];
-    if (g->history->span.to == 0 ||
-        (g->from + slack >= g->span.from && g->to <= g->span.to + slack))
+    if (history->span.to == 0 ||
+        (cover->from + slack >= span->from && cover->to <= span->to + slack))
         return;
-    times_write(from, g->from);
-    times_write(to, g->to);
-    fail("%s: what is that old is kept coarser: this is %s to %s", g->history->folder, from,
-         to);
+    times_write(from, cover->from);
+    times_write(to, cover->to);
+    fail("%s: what is that old is kept coarser: this is %s to %s", history->folder, from, to);
 }
 
-static struct profile *read_span(struct gathering *g, const struct span *held)
+/* Frees what it is selected from. NULL after having said why. */
+static struct profile *narrow(struct profile *sum, const struct profile_filter *filter)
 {
-    char error[FORMAT_ERROR_SIZE];
-    const struct store_range range = {
-        .service = g->history->service, .from = g->span.from, .to = g->span.to};
-    const struct store_visitor visitor = {
-        .closure = g, .take = take, .damaged = tell_damaged, .again = begin_again};
-    progress_begin("reading", 0, g->history->folder);
-    int status = store_read(g->history->folder, &range, &visitor, error);
-    progress_end();
-    if (status != 0) {
-        fail("%s", error);
-        return NULL;
-    }
-    if (g->to == 0)
-        return fail_empty(g, held);
-    tell_cover(g);
-    return join(g);
+    if (filter == NULL)
+        return sum;
+    struct profile *selected = profile_select(sum, filter);
+    profile_free(sum);
+    if (selected == NULL)
+        fail("out of memory");
+    return selected;
 }
 
 /* What is asked for of what there is. False, having said why: nothing. */
@@ -252,20 +118,17 @@ static bool settle_span(const struct history *history, struct span *held, struct
 struct profile *history_load(const struct history *history, enum load_keep keep,
                              const struct profile_filter *filter)
 {
-    struct span held;
-    struct gathering g = {.history = history,
-                          .filter = filter,
-                          .count = keep != KEEP_NOTHING ? LOAD_INTERVALS : 1,
-                          .latest = {.at_end = true,
-                                     .past = keep == KEEP_PAST ? add_past : NULL,
-                                     .past_closure = &g}};
-    if (!settle_span(history, &held, &g.span))
+    struct span held, cover = {0};
+    struct history asked = *history;
+    struct profile *sum = NULL;
+    if (!settle_span(history, &held, &asked.span))
         return NULL;
-    if (g.span.from >= g.span.to)
-        return fail_empty(&g, &held);
-    struct profile *sum = read_span(&g, &held);
-    begin_again(&g);
-    return sum;
+    if (asked.span.from < asked.span.to && gather(&asked, keep, &sum, &cover) != GO_ON)
+        return NULL;
+    if (sum == NULL)
+        return fail_empty(history, &held);
+    tell_cover(history, &asked.span, &cover);
+    return narrow(sum, filter);
 }
 
 int history_each(const struct history *history, const struct history_visitor *visitor)
@@ -274,9 +137,8 @@ int history_each(const struct history *history, const struct history_visitor *vi
     struct span held, span;
     if (!settle_span(history, &held, &span))
         return EXIT_FAILED;
-    const struct gathering g = {.history = history};
     if (span.from >= span.to) {
-        fail_empty(&g, &held);
+        fail_empty(history, &held);
         return EXIT_FAILED;
     }
     const struct store_range range = {

@@ -126,6 +126,19 @@ int latest_take(struct latest *latest, struct profile *profile, latest_adder *ad
     return status;
 }
 
+void latest_note(struct latest *latest, const struct profile *profile)
+{
+    note_end(latest, end_of(profile));
+}
+
+int latest_take_levels(struct latest *latest, struct profile *levels, latest_adder *add,
+                       void *closure)
+{
+    struct latest_process process = {.levels = levels};
+    name_of(levels, process.name);
+    return process.name[0] == '\0' ? add(closure, levels) : hold(latest, &process);
+}
+
 void latest_cover(struct latest *latest, uint64_t time_ns, uint64_t duration_ns)
 {
     for (size_t i = 0; i < latest->count; i++) {

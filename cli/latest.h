@@ -36,6 +36,12 @@ typedef int latest_adder(void *closure, struct profile *profile);
 int latest_take(struct latest *latest, struct profile *profile, latest_adder *add,
                 void *closure);
 
+/* A profile is being added up by others; and its levels, where it has any, which are owned from
+ * now on, with no other values. As latest_take(). */
+void latest_note(struct latest *latest, const struct profile *profile);
+int latest_take_levels(struct latest *latest, struct profile *levels, latest_adder *add,
+                       void *closure);
+
 /* What is held back is given away as of this time, which is not 0: of a step that files share.
  */
 void latest_cover(struct latest *latest, uint64_t time_ns, uint64_t duration_ns);

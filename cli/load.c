@@ -135,17 +135,24 @@ static size_t write_time(char *text, size_t size, uint64_t time_ns)
                                      (unsigned)(time_ns / 1000000 % 1000));
 }
 
+bool load_write_interval(char text[LOAD_INTERVAL_SIZE], uint64_t from, uint64_t to)
+{
+    if (from == 0 || from == to)
+        return false;
+    size_t length = write_time(text, LOAD_INTERVAL_SIZE, from);
+    text[length++] = '/';
+    write_time(text + length, LOAD_INTERVAL_SIZE - length, to);
+    return true;
+}
+
 /* A group's samples with its interval as a label. */
 static int label_interval(const struct profile *group, struct profile *labelled)
 {
     const struct profile_header *header = profile_header_const(group);
-    char text[80];
-    if (header->time_ns == 0 || header->duration_ns == 0)
-        return profile_merge(labelled, group);
-    size_t length = write_time(text, sizeof(text), header->time_ns);
-    text[length++] = '/';
-    write_time(text + length, sizeof(text) - length, header->time_ns + header->duration_ns);
-    return profile_merge_labelled(labelled, group, LOAD_INTERVAL, text);
+    char text[LOAD_INTERVAL_SIZE];
+    return load_write_interval(text, header->time_ns, header->time_ns + header->duration_ns)
+               ? profile_merge_labelled(labelled, group, LOAD_INTERVAL, text)
+               : profile_merge(labelled, group);
 }
 
 /* Adds what has been made with `status`, and owns it. */

@@ -32,6 +32,10 @@ struct load {
 #define LOAD_INTERVAL "cprof.interval"
 #define LOAD_INTERVALS 240
 
+/* That label's text; false, and nothing is written: it is of no time. In ns. */
+#define LOAD_INTERVAL_SIZE 80
+bool load_write_interval(char text[LOAD_INTERVAL_SIZE], uint64_t from, uint64_t to);
+
 /* Adds a profile, labelled with the time that it covers, to a sum, which begins as NULL. 0 or
  * as profile_merge_apart(). */
 int load_add_interval(struct profile **sum, const struct profile *group);

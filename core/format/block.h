@@ -31,6 +31,7 @@
 #include <stdbool.h>
 
 #include "format/format.h"
+#include "format/tally.h"
 
 #define BLOCK_MAGIC                                                                            \
     "\x93"                                                                                     \
@@ -92,12 +93,27 @@ int block_writer_end(struct block_writer *writer, struct buffer *out);
 
 /* ---- reading ---- */
 
+/* Where an interval's samples are added up. */
+struct block_target {
+    struct profile *sum;
+    uint64_t version;    /* another one: `sum` has been replaced */
+    struct tally *tally; /* which the visitor empties into the sum */
+    struct profile_place places[PROFILE_MAX_VALUES]; /* of the interval's columns in it */
+    struct profile_extra extra;                      /* labels, of it, that the samples get */
+};
+
 struct block_visitor {
     void *closure;
     /* Is this interval wanted? NULL: all are. Times are Unix times in ns. */
     bool (*wants)(void *closure, uint64_t from, uint64_t to);
     /* Takes an interval, which it owns from then on. What is not 0 ends the reading. */
     int (*take)(void *closure, struct profile *interval);
+    /* NULL, or: intervals are added up straight from the block, whose tables are translated
+     * once for all of them. Gives the sum all that stands once in `head`, which is the interval
+     * without its samples, and says where these go. Levels do not add up (measures.h): take()
+     * gets an interval that has any, with these alone and without metrics. What is not 0 ends
+     * the reading. */
+    int (*into)(void *closure, const struct profile *head, struct block_target *target);
 };
 
 /* Is this what a block unpacks to? */

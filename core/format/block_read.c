@@ -8,7 +8,9 @@
 #include "format/frame_type.h"
 #include "format/gzip.h"
 #include "format/refuse.h"
+#include "format/tally.h"
 #include "profile/carry.h"
+#include "profile/measures.h"
 
 #define FRAMES_ALWAYS                                                                          \
     ((size_t)16 << 20)   /* of all stacks together, whatever the input's size                  \
@@ -33,8 +35,14 @@ struct block_reader {
     uint32_t *firsts; /* of each label set: its first row in the table of labels */
     /* One row's payload on its way. */
     profile_id *frames;
-    struct profile_line *lines;
+    struct profile_line *inlined;
     struct profile_label *labels;
+    /* Of intervals that are added up. */
+    struct carrier carrier;
+    uint64_t version;
+    struct block_target target;
+    struct profile_extra extra; /* the carrier's */
+    struct tally_line **lines;  /* by label set, of the sheet at hand */
     char *error;
 };
 
@@ -156,9 +164,9 @@ static int read_lines(const struct block_reader *r, size_t first, uint64_t count
     for (size_t i = 0; i < count; i++) {
         const uint64_t *row = columns_row(table, first + i);
         CHECK(row[0], functions, "function");
-        r->lines[i] = (struct profile_line){.function = r->functions[row[0]],
-                                            .line = (int64_t)row[1],
-                                            .column = (int64_t)row[2]};
+        r->inlined[i] = (struct profile_line){.function = r->functions[row[0]],
+                                              .line = (int64_t)row[1],
+                                              .column = (int64_t)row[2]};
     }
     return 0;
 }
@@ -170,8 +178,8 @@ static int read_locations(struct block_reader *r)
     TRY(read_table(r, &r->tables.locations, BLOCK_LOCATION_WIDTH, "locations"));
     TRY(read_table(r, &r->tables.lines, BLOCK_LINE_WIDTH, "lines"));
     TRY(new_ids(r, table->rows, &r->locations));
-    r->lines = malloc((r->tables.lines.rows + 1) * sizeof(*r->lines));
-    if (r->lines == NULL)
+    r->inlined = malloc((r->tables.lines.rows + 1) * sizeof(*r->inlined));
+    if (r->inlined == NULL)
         return refuse_memory(r->error);
     for (size_t i = 0; i < table->rows; i++) {
         const uint64_t *row = columns_row(table, i);
@@ -186,7 +194,7 @@ static int read_locations(struct block_reader *r)
                                                   .other_type = r->strings[row[3]],
                                                   .folded = row[4] != 0,
                                                   .line_count = (uint32_t)row[5],
-                                                  .lines = r->lines};
+                                                  .lines = r->inlined};
         r->locations[i + 1] = profile_location(r->shared, &location);
         used += (size_t)row[5];
     }
@@ -448,101 +456,314 @@ static int add_header(const struct block_reader *r, size_t number, struct profil
     return 0;
 }
 
-/* A row of the file's as a sample of the interval's. */
-static int add_sample(const struct block_reader *r, struct carrier *c, size_t column,
-                      uint64_t *row, size_t width, const uint64_t *factors)
+/* The samples of an interval as the file has them: a table for each sheet, in which all ids are
+ * of their tables. */
+struct interval {
+    struct layout_place at;
+    struct columns samples[PROFILE_SHEETS_MAX];
+    size_t widths[PROFILE_SHEETS_MAX]; /* value columns of each */
+};
+
+static void interval_free(struct interval *interval)
 {
-    int64_t values[PROFILE_MAX_VALUES] = {0};
+    for (size_t i = 0; i < interval->at.sheets; i++)
+        columns_free(&interval->samples[i]);
+}
+
+/* Looks at the ids of a row, and gives the values what their factors tell. */
+static int check_row(const struct block_reader *r, uint64_t *row, size_t width,
+                     const uint64_t *factors)
+{
     CHECK(row[0], stacks, "stack");
     TRY(check_id(r, row[1], (size_t)r->tables.links, "link"));
     CHECK(row[2], sets, "label set");
-    const struct profile_sample sample = {
-        .stack = r->stacks[row[0]], .link = r->links[row[1]], .labels = set_of(r, row[2])};
     for (size_t k = 1; k < width; k++)
         row[BLOCK_KEY_WIDTH + k] += row[BLOCK_KEY_WIDTH] * factors[k];
-    for (size_t k = 0; k < width; k++)
-        values[column + k] = (int64_t)row[BLOCK_KEY_WIDTH + k];
-    int status = c->to != c->from ? carry_values(c, column, &sample, values)
-                                  : profile_add_row(r->shared, column, sample.stack,
-                                                    sample.link, sample.labels, values);
-    return status == 0 ? 0 : refuse_memory(r->error);
+    return 0;
 }
 
-static int add_samples(const struct block_reader *r, struct wire_cursor *from,
-                       struct carrier *c, size_t column, size_t width)
+static int read_samples(const struct block_reader *r, struct wire_cursor *from, size_t width,
+                        struct columns *samples)
 {
-    struct columns factors = {0}, samples = {0};
+    struct columns factors = {0};
     int status = refuse_table(r, "factors", columns_read(&factors, width, from));
     if (status == 0 && factors.rows != 1)
         status = refuse(r->error, "the table of factors is damaged");
     if (status == 0)
         status =
-            refuse_table(r, "samples", columns_read(&samples, BLOCK_KEY_WIDTH + width, from));
-    for (size_t i = 0; status == 0 && i < samples.rows; i++)
-        status = add_sample(r, c, column, columns_row(&samples, i), width, factors.cells);
+            refuse_table(r, "samples", columns_read(samples, BLOCK_KEY_WIDTH + width, from));
+    for (size_t i = 0; status == 0 && i < samples->rows; i++)
+        status = check_row(r, columns_row(samples, i), width, factors.cells);
     columns_free(&factors);
-    columns_free(&samples);
     return status;
 }
 
-static int fill_interval(const struct block_reader *r, size_t number, struct wire_cursor from,
-                         struct profile *p)
+/* All sheets, before anything is made of one: of an interval that is damaged nothing counts. */
+static int read_sheets(const struct block_reader *r, struct wire_cursor from,
+                       struct interval *interval)
 {
-    struct layout_place at;
-    struct carrier c;
-    TRY(find_layout(r, columns_row(&r->tables.heads, number)[BLOCK_LAYOUT], &at));
-    TRY(add_sheets(r, &at, p));
-    TRY(add_header(r, number, p));
-    if (carrier_init(&c, p, r->shared) != 0)
-        return refuse_memory(r->error);
-    carry_program(&c);
-    int status = 0;
-    for (size_t i = 0, column = 0; status == 0 && i < at.sheets; i++) {
-        size_t width = (size_t)columns_row(&r->tables.sheets, at.sheet + i)[0];
-        if (width > 0)
-            status = add_samples(r, &from, &c, column, width);
-        column += width;
+    for (size_t i = 0; i < interval->at.sheets; i++) {
+        const uint64_t *row = columns_row(&r->tables.sheets, interval->at.sheet + i);
+        interval->widths[i] = (size_t)row[0];
+        if (interval->widths[i] > 0)
+            TRY(read_samples(r, &from, interval->widths[i], &interval->samples[i]));
     }
-    carrier_free(&c);
+    return 0;
+}
+
+/* How the rows become samples: each value goes to a place among those of the carrier's target.
+ */
+struct carrying {
+    struct carrier *carrier;
+    const struct profile_place *places;
+    const bool *without; /* by column: not these; NULL: all, also rows that are 0 */
+};
+
+/* The values of a row that are wanted, the others 0; false: it has none. */
+static bool pick_values(const struct carrying *c, const uint64_t *row, size_t column,
+                        size_t width, int64_t values[PROFILE_MAX_VALUES])
+{
+    bool any = c->without == NULL;
+    for (size_t k = 0; k < width; k++) {
+        const bool wanted = c->without == NULL || !c->without[column + k];
+        values[k] = wanted ? (int64_t)row[BLOCK_KEY_WIDTH + k] : 0;
+        any = any || values[k] != 0;
+    }
+    return any;
+}
+
+static int carry_row(const struct block_reader *r, const struct carrying *c, size_t column,
+                     size_t width, const uint64_t *row, const int64_t *picked)
+{
+    int64_t values[PROFILE_MAX_VALUES] = {0};
+    const struct profile_sample sample = {
+        .stack = r->stacks[row[0]], .link = r->links[row[1]], .labels = set_of(r, row[2])};
+    for (size_t k = 0; k < width; k++)
+        profile_put(values, c->places[column + k], picked[k]);
+    column = c->places[column].column;
+    int status = c->carrier->to != c->carrier->from
+                     ? carry_values(c->carrier, column, &sample, values)
+                     : profile_add_row(r->shared, column, sample.stack, sample.link,
+                                       sample.labels, values);
+    return status == 0 ? 0 : refuse_memory(r->error);
+}
+
+static int carry_interval(const struct block_reader *r, const struct carrying *c,
+                          const struct interval *interval)
+{
+    for (size_t i = 0, column = 0; i < interval->at.sheets; column += interval->widths[i++])
+        for (size_t k = 0; k < interval->samples[i].rows; k++) {
+            int64_t values[PROFILE_MAX_VALUES];
+            const uint64_t *row = columns_row(&interval->samples[i], k);
+            if (pick_values(c, row, column, interval->widths[i], values))
+                TRY(carry_row(r, c, column, interval->widths[i], row, values));
+        }
+    return 0;
+}
+
+/* Those of the interval that `without` (NULL: none) leaves, as samples of `p`, which has its
+ * columns. */
+static int fill_profile(const struct block_reader *r, const struct interval *interval,
+                        const bool *without, struct profile *p)
+{
+    struct carrier carrier;
+    if (carrier_init(&carrier, p, r->shared) != 0)
+        return refuse_memory(r->error);
+    carry_program(&carrier);
+    const struct carrying c = {&carrier, carrier.places, without};
+    int status = carry_interval(r, &c, interval);
+    carrier_free(&carrier);
     return status;
+}
+
+/* ---- intervals that are added up ---- */
+
+/* One carrier for all intervals of the block, until the sum is another. */
+static int renew_carrier(struct block_reader *r)
+{
+    carrier_free(&r->carrier);
+    if (carrier_init(&r->carrier, r->target.sum, r->shared) != 0) {
+        r->carrier = (struct carrier){0};
+        return refuse_memory(r->error);
+    }
+    r->version = r->target.version;
+    r->extra.count = 0;
+    carry_program(&r->carrier);
+    return 0;
+}
+
+static void settle_labels(struct block_reader *r)
+{
+    const struct profile_extra *extra = &r->target.extra;
+    const size_t size = extra->count * sizeof(*extra->labels);
+    if (r->extra.count == extra->count && memcmp(r->extra.labels, extra->labels, size) == 0)
+        return;
+    r->extra.count = extra->count;
+    memcpy(r->extra.labels, extra->labels, size);
+    carrier_relabel(&r->carrier, r->extra.labels, r->extra.count);
+}
+
+/* Where the interval goes. */
+static int settle_target(struct block_reader *r, const struct profile *head,
+                         const struct block_visitor *visitor)
+{
+    TRY(visitor->into(visitor->closure, head, &r->target));
+    if (r->carrier.to == NULL || r->version != r->target.version)
+        TRY(renew_carrier(r));
+    settle_labels(r);
+    return 0;
+}
+
+/* The line that a row goes to; NULL: none, as spans have few samples each. */
+static struct tally_line *line_of(struct block_reader *r, const uint64_t *row,
+                                  const struct carrying *c, size_t column, size_t width)
+{
+    bool flushed = false;
+    struct tally_line *line = r->lines[row[2]];
+    if (row[1] != 0)
+        return NULL;
+    if (line != NULL)
+        return line;
+    const struct tally_key key = {.labels = carry_labels(c->carrier, r->sets[row[2]]),
+                                  .width = width,
+                                  .places = c->places + column};
+    line = tally_find(r->target.tally, r->target.sum, &key, &flushed);
+    if (flushed)
+        memset(r->lines, 0, (r->tables.sets.rows + 1) * sizeof(*r->lines));
+    return r->lines[row[2]] = line;
+}
+
+static int add_row(struct block_reader *r, const struct carrying *c, size_t column,
+                   size_t width, const uint64_t *row)
+{
+    int64_t values[PROFILE_MAX_VALUES];
+    if (!pick_values(c, row, column, width, values))
+        return 0;
+    struct tally_line *line = line_of(r, row, c, column, width);
+    return line != NULL && tally_add(r->target.tally, line,
+                                     carry_stack(c->carrier, r->stacks[row[0]]), values) == 0
+               ? 0
+               : carry_row(r, c, column, width, row, values);
+}
+
+/* Gives take() the levels. */
+static int take_levels(const struct block_reader *r, const struct interval *interval,
+                       struct profile *head, bool levels[PROFILE_MAX_VALUES],
+                       const struct block_visitor *visitor)
+{
+    for (size_t i = 0; i < profile_value_count(head); i++)
+        levels[i] = !levels[i];
+    profile_remove_metrics(head);
+    int status = fill_profile(r, interval, levels, head);
+    if (status == 0)
+        return visitor->take(visitor->closure, head);
+    profile_free(head);
+    return status;
+}
+
+static int add_sheets_up(struct block_reader *r, const struct carrying *c,
+                         const struct interval *interval)
+{
+    for (size_t i = 0, column = 0; i < interval->at.sheets; column += interval->widths[i++]) {
+        const struct columns *samples = &interval->samples[i];
+        memset(r->lines, 0, (r->tables.sets.rows + 1) * sizeof(*r->lines));
+        for (size_t k = 0; k < samples->rows; k++)
+            TRY(add_row(r, c, column, interval->widths[i], columns_row(samples, k)));
+    }
+    return 0;
+}
+
+/* Adds an interval, whose head is owned from now on, to the visitor's sum. */
+static int add_interval(struct block_reader *r, const struct interval *interval,
+                        struct profile *head, const struct block_visitor *visitor)
+{
+    bool levels[PROFILE_MAX_VALUES];
+    const bool has_levels = profile_has_levels(head);
+    for (size_t i = 0; i < profile_value_count(head); i++)
+        levels[i] = measure_is_level(profile_type(head, i));
+    int status = settle_target(r, head, visitor);
+    const struct carrying c = {&r->carrier, r->target.places, has_levels ? levels : NULL};
+    if (status == 0)
+        status = add_sheets_up(r, &c, interval);
+    if (status == 0 && has_levels)
+        return take_levels(r, interval, head, levels, visitor);
+    profile_free(head);
+    return status;
+}
+
+/* ---- one after the other ---- */
+
+static int begin_interval(const struct block_reader *r, size_t number, struct profile *p,
+                          struct layout_place *at)
+{
+    TRY(find_layout(r, columns_row(&r->tables.heads, number)[BLOCK_LAYOUT], at));
+    TRY(add_sheets(r, at, p));
+    return add_header(r, number, p);
+}
+
+/* Shows an interval that has been read, as `p`, which has its head. */
+static int show_profile(struct block_reader *r, const struct interval *interval,
+                        struct profile *p, const struct block_visitor *visitor)
+{
+    if (visitor->into != NULL)
+        return add_interval(r, interval, p, visitor);
+    int status = fill_profile(r, interval, NULL, p);
+    if (p == r->shared && status != 0)
+        return status;
+    if (p == r->shared)
+        r->shared = NULL;
+    if (status == 0)
+        return visitor->take(visitor->closure, p);
+    profile_free(p);
+    return status;
+}
+
+/* A block of one interval, as all are at first, shares its tables with nobody: they become the
+ * profile's. */
+static bool is_alone(const struct block_reader *r, const struct block_visitor *visitor)
+{
+    return r->tables.heads.rows == 1 && visitor->into == NULL;
 }
 
 /* Shows one interval, whose samples lie in `from`, to the visitor, if it is wanted. */
 static int show_interval(struct block_reader *r, size_t number, struct wire_cursor from,
                          const struct block_visitor *visitor)
 {
+    struct interval interval = {0};
     const uint64_t *row = columns_row(&r->tables.heads, number);
     if (visitor->wants != NULL && !visitor->wants(visitor->closure, row[BLOCK_TIME],
                                                   row[BLOCK_TIME] + row[BLOCK_DURATION]))
         return 0;
-    /* A block of one interval, as all are at first, shares its tables with nobody. */
-    const bool alone = r->tables.heads.rows == 1;
-    struct profile *p = alone ? r->shared : profile_new(NULL);
+    struct profile *p = is_alone(r, visitor) ? r->shared : profile_new(NULL);
     if (p == NULL)
         return refuse_memory(r->error);
-    int status = fill_interval(r, number, from, p);
-    if (status != 0 && !alone)
+    int status = begin_interval(r, number, p, &interval.at);
+    if (status == 0)
+        status = read_sheets(r, from, &interval);
+    if (status == 0)
+        status = show_profile(r, &interval, p, visitor);
+    else if (p != r->shared)
         profile_free(p);
-    if (status != 0)
-        return status;
-    if (alone)
-        r->shared = NULL;
-    return visitor->take(visitor->closure, p);
+    interval_free(&interval);
+    return status;
 }
 
 /* A carrier wants to know how many there are. Of an interval alone, whose tables are `shared`,
  * they come one by one: that has no sets but those of its samples, as attributes are sets in
  * the file only. */
-static int make_sets(const struct block_reader *r)
+static int make_sets(const struct block_reader *r, const struct block_visitor *visitor)
 {
-    for (size_t i = 1; r->tables.heads.rows != 1 && i <= r->tables.sets.rows; i++)
+    for (size_t i = 1; !is_alone(r, visitor) && i <= r->tables.sets.rows; i++)
         set_of(r, i);
     return check_shared(r);
 }
 
 static int read_intervals(struct block_reader *r, const struct block_visitor *visitor)
 {
-    TRY(make_sets(r));
+    TRY(make_sets(r, visitor));
+    r->lines = calloc(r->tables.sets.rows + 1, sizeof(*r->lines));
+    if (r->lines == NULL)
+        return refuse_memory(r->error);
     for (size_t i = 0; i < r->tables.heads.rows; i++) {
         uint64_t size;
         const unsigned char *at = NULL;
@@ -566,11 +787,12 @@ static void reader_free(struct block_reader *r)
     };
     void *const blocks[] = {r->strings, r->mappings, r->functions, r->locations,
                             r->stacks,  r->links,    r->sets,      r->frames,
-                            r->lines,   r->labels,   r->firsts};
+                            r->inlined, r->labels,   r->firsts,    r->lines};
     for (size_t i = 0; i < sizeof(tables) / sizeof(*tables); i++)
         columns_free(tables[i]);
     for (size_t i = 0; i < sizeof(blocks) / sizeof(*blocks); i++)
         free(blocks[i]);
+    carrier_free(&r->carrier);
     profile_free(r->shared);
 }
 

@@ -56,6 +56,13 @@ int carrier_init(struct carrier *c, struct profile *to, const struct profile *fr
     return -ENOMEM;
 }
 
+void carrier_relabel(struct carrier *c, const struct profile_label *extra, size_t count)
+{
+    c->extra = extra;
+    c->extra_count = count;
+    memset(c->label_sets, 0, profile_label_set_count(c->from) * sizeof(*c->label_sets));
+}
+
 static profile_id carry_string(struct carrier *c, profile_id id)
 {
     if (id != 0 && c->strings[id] == 0)

@@ -39,6 +39,9 @@ void carrier_free(struct carrier *c);
  * program's (profile.h). */
 void carry_program(struct carrier *c);
 
+/* Other labels as `extra` from now on. */
+void carrier_relabel(struct carrier *c, const struct profile_label *extra, size_t count);
+
 /* As profile_add_row(), to the sheets that the columns of the sample are in. */
 int carry_sample(struct carrier *c, const struct profile_sample *sample);
 /* The same with the values that the target shall count, in its own columns. */

@@ -196,13 +196,8 @@ static bool is_blank(const struct profile *p)
 }
 
 /* The attributes of one process that another has not. */
-struct own_labels {
-    struct profile_label labels[PROFILE_MAX_EXTRA];
-    size_t count;
-};
-
 static int find_own(const struct profile *p, const struct profile *other,
-                    struct own_labels *own)
+                    struct profile_extra *own)
 {
     own->count = 0;
     for (size_t i = 0; i < profile_attribute_count(p, PROFILE_RESOURCE); i++) {
@@ -218,7 +213,7 @@ static int find_own(const struct profile *p, const struct profile *other,
 
 static bool is_guarded(const struct profile *target, const struct profile *source)
 {
-    struct own_labels own;
+    struct profile_extra own;
     return profile_guards_resource(target) && !is_blank(target) && !is_blank(source) &&
            (find_own(target, source, &own) != 0 || own.count > 0 ||
             find_own(source, target, &own) != 0 || own.count > 0);
@@ -318,25 +313,31 @@ int profile_merge_labelled(struct profile *target, const struct profile *source,
 
 /* Merge apart */
 
-/* Merges with labels that are the source's, as it is itself. */
-static int merge_with_own(struct profile *target, const struct profile *source,
-                          const struct own_labels *own)
+/* Labels that are the source's, as it is itself, as those of the target. */
+static int copy_own(struct profile *target, const struct profile *source,
+                    const struct profile_extra *own, struct profile_extra *copies)
 {
-    struct own_labels copies = {.count = own->count};
+    copies->count = own->count;
     for (size_t i = 0; i < own->count; i++) {
-        struct profile_label *copy = &copies.labels[i];
+        struct profile_label *copy = &copies->labels[i];
         *copy = own->labels[i];
         copy->key = profile_string(target, profile_text(source, copy->key));
         copy->text = profile_string(target, profile_text(source, copy->text));
         copy->unit = profile_string(target, profile_text(source, copy->unit));
     }
-    if (profile_error(target) != 0)
-        return -ENOMEM;
-    return merge(target, source, copies.labels, copies.count);
+    return profile_error(target) != 0 ? -ENOMEM : 0;
+}
+
+static int merge_with_own(struct profile *target, const struct profile *source,
+                          const struct profile_extra *own)
+{
+    struct profile_extra copies;
+    int status = copy_own(target, source, own, &copies);
+    return status == 0 ? merge(target, source, copies.labels, copies.count) : status;
 }
 
 /* The attributes of the sum so far become labels of its samples. */
-static int label_all(struct profile **sum, const struct own_labels *own)
+static int label_all(struct profile **sum, const struct profile_extra *own)
 {
     struct profile *labelled = profile_new(NULL);
     int status = labelled != NULL ? merge_with_own(labelled, *sum, own) : -ENOMEM;
@@ -351,15 +352,57 @@ static int label_all(struct profile **sum, const struct own_labels *own)
     return 0;
 }
 
+/* What is not of both becomes labels: of the sum so far at once, of the source as `own` says.
+ */
+static int part(struct profile **target, const struct profile *source,
+                struct profile_extra *own)
+{
+    struct profile_extra before;
+    if (find_own(*target, source, &before) != 0 || find_own(source, *target, own) != 0)
+        return -E2BIG;
+    return before.count > 0 ? label_all(target, &before) : 0;
+}
+
 int profile_merge_apart(struct profile **target, const struct profile *source)
 {
-    struct own_labels own, others;
+    struct profile_extra own;
     if (is_blank(source) || is_blank(*target))
         return profile_merge(*target, source);
-    if (find_own(*target, source, &own) != 0 || find_own(source, *target, &others) != 0)
-        return -E2BIG;
-    int status = own.count > 0 ? label_all(target, &own) : 0;
-    return status == 0 ? merge_with_own(*target, source, &others) : status;
+    int status = part(target, source, &own);
+    return status == 0 ? merge_with_own(*target, source, &own) : status;
+}
+
+/* Has the target all columns of the other, in their units? */
+static bool has_columns(const struct profile *target, const struct profile *head)
+{
+    for (size_t i = 0; i < profile_value_count(head); i++) {
+        const int column = profile_value_column(target, profile_type(head, i));
+        if (column < 0 ||
+            strcmp(profile_unit(target, (size_t)column), profile_unit(head, i)) != 0)
+            return false;
+    }
+    return true;
+}
+
+bool profile_merges_in_place(const struct profile *target, const struct profile *head)
+{
+    struct profile_extra own;
+    return is_blank(target) ||
+           (has_columns(target, head) && find_own(target, head, &own) == 0 && own.count == 0);
+}
+
+int profile_merge_apart_head(struct profile **target, const struct profile *head,
+                             struct profile_place places[PROFILE_MAX_VALUES],
+                             struct profile_extra *extra)
+{
+    struct profile_extra own;
+    extra->count = 0;
+    if (is_blank(head) || is_blank(*target))
+        return profile_merge_head(*target, head, places);
+    int status = part(target, head, &own);
+    if (status == 0)
+        status = copy_own(*target, head, &own, extra);
+    return status == 0 ? merge_head(*target, head, places) : status;
 }
 
 /* Select */
@@ -483,7 +526,7 @@ struct profile *profile_without(const struct profile *source, const struct profi
 
 /* Slice */
 
-static void remove_metrics(struct profile *p)
+void profile_remove_metrics(struct profile *p)
 {
     for (size_t i = profile_attribute_count(p, PROFILE_ATTRIBUTES); i-- > 0;)
         if (profile_is_metric(p, profile_attribute(p, PROFILE_ATTRIBUTES, i)))
@@ -497,7 +540,7 @@ struct profile *profile_slice(const struct profile *source, size_t first, size_t
         return NULL;
     memset(profile_header(slice)->profile_id, 0, sizeof profile_header(slice)->profile_id);
     if (first > 0)
-        remove_metrics(slice);
+        profile_remove_metrics(slice);
     return slice;
 }
 
@@ -539,7 +582,7 @@ struct profile *profile_part(const struct profile *source, bool levels)
     }
     carrier_free(&c);
     if (levels)
-        remove_metrics(part);
+        profile_remove_metrics(part);
     if (profile_error(part) == 0)
         return part;
     profile_free(part);

@@ -71,8 +71,23 @@ int profile_merge_labelled(struct profile *target, const struct profile *source,
 #define PROFILE_MAX_EXTRA 256
 int profile_merge_apart(struct profile **target, const struct profile *source);
 
+/* The same of a `head` that has columns and all that stands once, but no samples yet: as
+ * profile_merge_head(), and `extra` is what labels of the target its samples are to get. */
+struct profile_extra {
+    struct profile_label labels[PROFILE_MAX_EXTRA];
+    size_t count;
+};
+int profile_merge_apart_head(struct profile **target, const struct profile *head,
+                             struct profile_place places[PROFILE_MAX_VALUES],
+                             struct profile_extra *extra);
+
+/* Does the target stay as it is then, but for what stands once: the same profile, its columns
+ * in the same units? */
+bool profile_merges_in_place(const struct profile *target, const struct profile *head);
+
 /* Is the attribute one of cprof's own metrics, which merging adds up? */
 bool profile_is_metric(const struct profile *p, const struct profile_label *attribute);
+void profile_remove_metrics(struct profile *p);
 
 /* A label of a sample, or else of the process ("service.version"): one of that value, numbers
  * as digits; NULL: any. Or one that is not so (`unlike`). */

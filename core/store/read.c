@@ -27,11 +27,12 @@ struct reading {
     int folder;
     struct entries entries;
     uint64_t half; /* unique of the one that bears its half-written name still */
+    size_t bytes;  /* of an interval of the file that is being surveyed */
     char *error;
 };
 
 /* More than half of the shorter one; of two halves the first one counts. */
-static bool belongs(const struct store_range *range, uint64_t from, uint64_t to)
+bool store_belongs(const struct store_range *range, uint64_t from, uint64_t to)
 {
     uint64_t begin = from > range->from ? from : range->from;
     uint64_t end = to < range->to ? to : range->to;
@@ -47,13 +48,19 @@ static bool belongs(const struct store_range *range, uint64_t from, uint64_t to)
 static bool wants(void *closure, uint64_t from, uint64_t to)
 {
     const struct reading *r = closure;
-    return belongs(r->range, from, to >= from ? to : from);
+    return store_belongs(r->range, from, to >= from ? to : from);
 }
 
 static int take(void *closure, struct profile *interval)
 {
     const struct reading *r = closure;
     return r->visitor->take(r->visitor->closure, interval);
+}
+
+static int into(void *closure, const struct profile *head, struct block_target *target)
+{
+    const struct reading *r = closure;
+    return r->visitor->into(r->visitor->closure, head, target);
 }
 
 /* Held by nobody who tends while this is open. -1: it can't be had, or there is none. */
@@ -108,7 +115,10 @@ static int read_entry(struct reading *r, const struct entry *entry)
         return file;
     int status = files_load(file, entry->size, entry->crc, &data);
     close(file);
-    const struct block_visitor visitor = {.closure = r, .wants = wants, .take = take};
+    const struct block_visitor visitor = {.closure = r,
+                                          .wants = wants,
+                                          .take = take,
+                                          .into = r->visitor->into != NULL ? into : NULL};
     if (status == 0)
         status = block_read(data, entry->size, &visitor, why);
     free(data);
@@ -192,7 +202,8 @@ static void show_digest(const struct reading *r, const struct digest *digest)
                                         .from = from,
                                         .to = length <= UINT64_MAX - from ? from + length
                                                                           : UINT64_MAX,
-                                        .total = (int64_t)row[DIGEST_TOTAL]};
+                                        .total = (int64_t)row[DIGEST_TOTAL],
+                                        .bytes = r->bytes};
         show_mark(r, &mark);
     }
 }
@@ -208,7 +219,8 @@ static int mark_interval(void *closure, struct profile *interval)
                                     .unit = profile_unit(interval, column),
                                     .from = header->time_ns,
                                     .to = header->time_ns + header->duration_ns,
-                                    .total = digest_total(interval, column)};
+                                    .total = digest_total(interval, column),
+                                    .bytes = r->bytes};
     show_mark(r, &mark);
     profile_free(interval);
     return 0;
@@ -250,6 +262,7 @@ static int survey_entry(struct reading *r, const struct entry *entry)
     int file = open_entry(r, entry, name);
     if (file < 0)
         return file;
+    r->bytes = entry->size / (entry->count > 0 ? entry->count : 1);
     int status = load_digest(file, &digest);
     if (status == 0) {
         show_digest(r, &digest);

@@ -9,25 +9,30 @@
 #ifndef CPROF_STORE_READ_H
 #define CPROF_STORE_READ_H
 
-#include "format/format.h"
+#include "format/block.h"
 
 struct store_range {
     const char *service; /* NULL: all */
     uint64_t from, to;   /* Unix times in ns */
 };
 
+/* Does an interval belong to a range? Where more than half of it lies in the range, or it
+ * covers more than half of the range: of two ranges that follow each other, to one. */
+bool store_belongs(const struct store_range *range, uint64_t from, uint64_t to);
+
 struct store_visitor {
     void *closure;
     /* Takes an interval, and owns it from then on. What is not 0 ends the reading. */
     int (*take)(void *closure, struct profile *interval);
+    /* NULL, or as a block's (block.h): intervals are added up, and take() gets levels alone. */
+    int (*into)(void *closure, const struct profile *head, struct block_target *target);
     void (*damaged)(void *closure, const char *line);
     /* The folder has changed: what was taken so far comes again. */
     void (*again)(void *closure);
 };
 
-/* Shows the visitor each interval of which more than half lies in the range, or that covers
- * more than half of the range: those of two ranges that follow each other are shown once. 0;
- * what take() returned; or a negative errno with a line in `error`: -ENOENT: no such folder. */
+/* Shows the visitor each interval that belongs to the range. 0; what take() or into() returned;
+ * or a negative errno with a line in `error`: -ENOENT: no such folder. */
 int store_read(const char *folder, const struct store_range *range,
                const struct store_visitor *visitor, char error[FORMAT_ERROR_SIZE]);
 
@@ -37,6 +42,7 @@ struct store_mark {
     const char *service, *type, *unit;
     uint64_t from, to;
     int64_t total;
+    size_t bytes; /* its share of its file */
 };
 
 /* Shows a mark of each interval that touches the range, without unpacking what has a digest: a

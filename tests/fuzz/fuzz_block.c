@@ -19,8 +19,49 @@ static int compare(void *closure, struct profile *interval)
     return 0;
 }
 
+/* Added up as history does, also what ends in damage. */
+struct adding {
+    struct profile *sum;
+    uint64_t version;
+    struct tally tally;
+};
+
+static int add_head(void *closure, const struct profile *head, struct block_target *target)
+{
+    struct adding *adding = closure;
+    if (!profile_merges_in_place(adding->sum, head))
+        tally_flush(&adding->tally, adding->sum);
+    const struct profile *before = adding->sum;
+    int status = profile_merge_apart_head(&adding->sum, head, target->places, &target->extra);
+    adding->version += adding->sum != before;
+    target->sum = adding->sum;
+    target->version = adding->version;
+    target->tally = &adding->tally;
+    return status;
+}
+
+static int drop(void *closure, struct profile *levels)
+{
+    (void)closure;
+    profile_free(levels);
+    return 0;
+}
+
+static void add_up(const uint8_t *data, size_t size)
+{
+    static struct adding adding;
+    char error[FORMAT_ERROR_SIZE];
+    adding = (struct adding){.sum = profile_new(NULL)};
+    const struct block_visitor visitor = {.closure = &adding, .take = drop, .into = add_head};
+    block_read(data, size, &visitor, error);
+    tally_flush(&adding.tally, adding.sum);
+    tally_free(&adding.tally);
+    profile_free(adding.sum);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    add_up(data, size);
     char error[FORMAT_ERROR_SIZE] = "";
     struct buffer again = {0};
     struct block_writer *writer = block_writer_new(NULL, 0);

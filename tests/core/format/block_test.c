@@ -162,6 +162,123 @@ static void a_block_is_read_as_the_sum_of_its_intervals(void **state)
         profile_free(profiles[i]);
 }
 
+/* Sums as history makes them: see block.h. */
+struct adding {
+    struct profile *sum, *levels;
+    uint64_t version;
+    struct tally tally;
+    size_t intervals;
+};
+
+static int add_head(void *closure, const struct profile *head, struct block_target *target)
+{
+    struct adding *adding = closure;
+    if (!profile_merges_in_place(adding->sum, head))
+        assert_int_equal(tally_flush(&adding->tally, adding->sum), 0);
+    const struct profile *before = adding->sum;
+    assert_int_equal(profile_sample_count(head), 0);
+    assert_int_equal(
+        profile_merge_apart_head(&adding->sum, head, target->places, &target->extra), 0);
+    adding->version += adding->sum != before;
+    adding->intervals++;
+    target->sum = adding->sum;
+    target->version = adding->version;
+    target->tally = &adding->tally;
+    return 0;
+}
+
+static int add_levels(void *closure, struct profile *levels)
+{
+    struct adding *adding = closure;
+    assert_null(adding->levels);
+    adding->levels = levels;
+    return 0;
+}
+
+/* One that counts in a unit that a sum of it and the others can't keep. */
+static struct profile *coarse_interval(void)
+{
+    struct profile *p = profile_new(NULL);
+    profile_add_value_type(p, 0, "cpu", "microseconds");
+    profile_set_text(p, PROFILE_RESOURCE, "service.name", "checkout");
+    const profile_id location = named_location(p, "coarse", 1);
+    profile_add(p, 0, profile_stack(p, &location, 1), 0, 0, (int64_t[]){7});
+    return p;
+}
+
+static void intervals_are_added_up_straight_from_a_block(void **state)
+{
+    (void)state;
+    char error[FORMAT_ERROR_SIZE] = "";
+    struct profile *profiles[MANY + 2], *sum = profile_new(NULL);
+    profiles[0] = coarse_interval();
+    make(profiles + 1);
+    struct profile *const odd = profiles[MANY + 1];
+    struct profile *const parts[] = {profile_part(odd, false), profile_part(odd, true)};
+    for (size_t i = 0; i <= MANY; i++)
+        assert_int_equal(profile_merge_apart(&sum, profiles[i]), 0);
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(profile_merge_apart(&sum, parts[i]), 0);
+    struct buffer bytes = block_of(profiles, MANY + 2);
+    struct adding *adding = calloc(1, sizeof(*adding));
+    adding->sum = profile_new(NULL);
+    const struct block_visitor visitor = {
+        .closure = adding, .take = add_levels, .into = add_head};
+    assert_int_equal(block_read(bytes.data, bytes.size, &visitor, error), 0);
+    assert_int_equal(adding->intervals, MANY + 2);
+    assert_int_equal(tally_flush(&adding->tally, adding->sum), 0);
+    assert_non_null(adding->levels);
+    assert_int_equal(profile_attribute_count(adding->levels, PROFILE_ATTRIBUTES), 0);
+    assert_same(adding->levels, parts[1]);
+    assert_int_equal(profile_merge_apart(&adding->sum, adding->levels), 0);
+    assert_same(adding->sum, sum);
+    for (size_t i = 0; i < 2; i++)
+        profile_free(parts[i]);
+    profile_free(adding->levels);
+    profile_free(adding->sum);
+    tally_free(&adding->tally);
+    free(adding);
+    profile_free(sum);
+    buffer_free(&bytes);
+    for (size_t i = 0; i < MANY + 2; i++)
+        profile_free(profiles[i]);
+}
+
+/* More lines than a tally has, and stacks that none has room for, go into the sum as well. */
+static void a_tally_that_is_full_goes_into_the_sum(void **state)
+{
+    (void)state;
+    struct tally *tally = calloc(1, sizeof(*tally));
+    struct profile *sum = cpu_profile(NULL);
+    const struct profile_place places[] = {{0, 1}, {1, 1000}};
+    const profile_id location = named_location(sum, "here", 1);
+    const profile_id stack = profile_stack(sum, &location, 1);
+    bool flushed = false;
+    for (int i = 0; i < 3 * TALLY_LINES; i++) {
+        const struct profile_label label = {.key = profile_string(sum, "thread.id"),
+                                            .is_number = true,
+                                            .number = i % (TALLY_LINES + 1)};
+        const struct tally_key key = {profile_labels(sum, &label, 1), 2, places};
+        struct tally_line *line = tally_find(tally, sum, &key, &flushed);
+        assert_non_null(line);
+        assert_int_equal(flushed, i % TALLY_LINES == 0 && i > 0);
+        assert_int_equal(tally_add(tally, line, stack, (int64_t[]){1, i}), 0);
+        assert_int_equal(tally_add(tally, line, TALLY_CELLS, (int64_t[]){1, i}), -ENOMEM);
+    }
+    assert_int_equal(tally_flush(tally, sum), 0);
+    int64_t values[2] = {0};
+    for (size_t i = 0; i < profile_sample_count(sum); i++)
+        for (size_t k = 0; k < 2; k++)
+            values[k] += profile_get_sample(sum, i).values[k];
+    assert_int_equal(profile_sample_count(sum), TALLY_LINES + 1);
+    assert_int_equal(values[0], 3 * TALLY_LINES);
+    assert_int_equal(values[1], 1000 * (3 * TALLY_LINES - 1) * 3 * TALLY_LINES / 2);
+    tally_free(tally);
+    assert_int_equal(tally->cells, 0);
+    free(tally);
+    profile_free(sum);
+}
+
 /* Neighbours of one program are mostly the same again. */
 static void neighbours_take_a_quarter_of_the_bytes_of_single_files(void **state)
 {
@@ -378,6 +495,8 @@ int main(void)
         cmocka_unit_test(each_interval_comes_out_as_it_went_in),
         cmocka_unit_test(one_interval_alone_has_the_tables_of_its_samples_and_no_more),
         cmocka_unit_test(a_block_is_read_as_the_sum_of_its_intervals),
+        cmocka_unit_test(intervals_are_added_up_straight_from_a_block),
+        cmocka_unit_test(a_tally_that_is_full_goes_into_the_sum),
         cmocka_unit_test(neighbours_take_a_quarter_of_the_bytes_of_single_files),
         cmocka_unit_test(a_writer_that_is_full_keeps_what_it_has),
         cmocka_unit_test(damage_is_refused_with_a_line),
