@@ -80,24 +80,34 @@ static bool read_unit(struct moment *m, double *seconds)
     return false;
 }
 
+/* "1h30m", in seconds. */
+static bool read_length(struct moment *m, double *seconds)
+{
+    *seconds = 0;
+    do {
+        char *end;
+        double unit = 0;
+        double number = strtod(m->at, &end);
+        m->at = end;
+        if (!read_unit(m, &unit))
+            return false;
+        *seconds += number * unit;
+    } while (isdigit((unsigned char)*m->at));
+    return *seconds >= 0 && *seconds <= LONGEST;
+}
+
 /* "-2h", "2 hours ago" */
 static bool read_ago(struct moment *m, uint64_t *time)
 {
-    char *end;
-    double unit = 0;
+    double back;
     const bool minus = read_char(m, '-');
-    if (!isdigit((unsigned char)*m->at))
-        return false;
-    double number = strtod(m->at, &end);
-    m->at = end;
-    if (!read_unit(m, &unit))
+    if (!isdigit((unsigned char)*m->at) || !read_length(m, &back))
         return false;
     skip_spaces(m);
     if (!minus && !read_word(m, "ago"))
         return false;
     skip_spaces(m);
-    double back = number * unit;
-    if (*m->at != '\0' || back < 0 || back > LONGEST || back * 1e9 > (double)m->now)
+    if (*m->at != '\0' || back * 1e9 > (double)m->now)
         return false;
     *time = m->now - (uint64_t)(back * 1e9);
     return true;
@@ -113,20 +123,32 @@ static struct tm local_day(uint64_t time)
     return day;
 }
 
+/* The last one that has begun, or with "last" one that has ended. */
 static bool read_weekday(struct moment *m)
 {
     static const char *const names[] = {"sunday",   "monday", "tuesday", "wednesday",
                                         "thursday", "friday", "saturday"};
+    const bool ended = read_word(m, "last");
+    skip_spaces(m);
     for (int i = 0; i < 7; i++) {
         char short_name[4] = "";
         memcpy(short_name, names[i], 3);
         if (!read_word(m, names[i]) && !read_word(m, short_name))
             continue;
-        m->day.tm_mday -= (m->day.tm_wday - i + 7) % 7;
+        const int back = (m->day.tm_wday - i + 7) % 7;
+        m->day.tm_mday -= back == 0 && ended ? 7 : back;
         m->weekday = true;
         return true;
     }
     return false;
+}
+
+static bool is_date(int year, int month, int day)
+{
+    static const int days[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    const bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    return year >= 1970 && month >= 1 && month <= 12 && day >= 1 && day <= days[month - 1] &&
+           (month != 2 || day <= 28 || leap);
 }
 
 static bool read_date(struct moment *m)
@@ -138,7 +160,7 @@ static bool read_date(struct moment *m)
     m->day.tm_year = year - 1900;
     m->day.tm_mon = month - 1;
     m->day.tm_mday = day;
-    return year >= 1970 && month >= 1 && month <= 12 && day >= 1 && day <= 31;
+    return is_date(year, month, day);
 }
 
 static bool read_day(struct moment *m)
@@ -158,29 +180,62 @@ static bool read_day(struct moment *m)
     return false;
 }
 
-static bool read_hours(struct moment *m)
+/* ":30", ":30:10.5" behind the hours. */
+static bool read_minutes(struct moment *m, double *seconds)
 {
-    int hours, minutes, seconds = 0;
+    int minutes, whole = 0;
     double rest = 0;
-    if (!read_digits(m, 1, 2, &hours) || !read_char(m, ':') || !read_digits(m, 2, 2, &minutes))
-        return false;
-    if (read_char(m, ':') && !read_digits(m, 2, 2, &seconds))
+    if (!read_digits(m, 2, 2, &minutes) || (read_char(m, ':') && !read_digits(m, 2, 2, &whole)))
         return false;
     if (*m->at == '.' && isdigit((unsigned char)m->at[1])) {
         char *end;
         rest = strtod(m->at, &end);
         m->at = end;
     }
-    m->seconds = 3600.0 * hours + 60.0 * minutes + seconds + rest;
+    *seconds = 60.0 * minutes + whole + rest;
+    return minutes < 60 && whole <= 60;
+}
+
+/* "am", "pm"; false: there is none, or it is of no hour. */
+static bool read_half(struct moment *m, int *hours)
+{
+    const char *begin = m->at;
+    skip_spaces(m);
+    const bool morning = read_word(m, "am");
+    if (!morning && !read_word(m, "pm")) {
+        m->at = begin;
+        return false;
+    }
+    const bool is_hour = *hours >= 1 && *hours <= 12;
+    *hours = *hours % 12 + (morning ? 0 : 12);
+    return is_hour;
+}
+
+static bool read_hours(struct moment *m)
+{
+    int hours;
+    double rest = 0;
+    const bool noon = read_word(m, "noon");
     m->has_hours = true;
-    return hours <= 24 && minutes < 60 && seconds <= 60 && m->seconds <= DAY_SECONDS;
+    m->seconds = noon ? DAY_SECONDS / 2.0 : 0;
+    if (noon || read_word(m, "midnight"))
+        return true;
+    if (!read_digits(m, 1, 2, &hours))
+        return false;
+    const bool minutes = read_char(m, ':');
+    if (minutes && !read_minutes(m, &rest))
+        return false;
+    if (!read_half(m, &hours) && !minutes)
+        return false;
+    m->seconds = 3600.0 * hours + rest;
+    return hours <= 24 && m->seconds <= DAY_SECONDS;
 }
 
 static bool read_zone(struct moment *m)
 {
     int hours, minutes = 0;
     m->has_zone = true;
-    if (read_char(m, 'Z') || read_char(m, 'z'))
+    if (read_word(m, "z") || read_word(m, "utc") || read_word(m, "gmt"))
         return true;
     const bool west = *m->at == '-';
     if (*m->at != '+' && *m->at != '-') {
@@ -220,6 +275,8 @@ static bool read_moment(struct moment *m, uint64_t *time)
     if (read_day(m) && (*m->at == 'T' || *m->at == 't'))
         m->at++;
     else
+        skip_spaces(m);
+    if (read_word(m, "at"))
         skip_spaces(m);
     if (*m->at != '\0' && !read_hours(m))
         return false;
@@ -276,9 +333,41 @@ static bool end_of_day(struct moment *m, uint64_t *time)
     return to_time(m, time);
 }
 
+/* A moment behind the dots: hours alone are the first ones after `from`, and a day of the week
+ * comes after it. */
+static bool parse_end(const char *text, uint64_t now, uint64_t from, uint64_t *to)
+{
+    struct moment m;
+    const struct tm today = local_day(now), day = local_day(from);
+    if (!parse(text, now, &today, &m, to))
+        return false;
+    if (m.has_hours && !m.has_day && !parse(text, now, &day, &m, to))
+        return false;
+    if (*to > from || !(m.weekday || (m.has_hours && !m.has_day)))
+        return true;
+    m.day.tm_mday += m.weekday ? 7 : 1;
+    return to_time(&m, to);
+}
+
+/* What stands behind the dots: "" is now, "+1h" is so long. */
+static bool parse_rest(const char *text, uint64_t now, uint64_t from, uint64_t *to)
+{
+    struct moment m = {.at = text, .now = now};
+    double length;
+    skip_spaces(&m);
+    if (*m.at == '\0')
+        return true;
+    if (!read_char(&m, '+'))
+        return parse_end(text, now, from, to);
+    if (!isdigit((unsigned char)*m.at) || !read_length(&m, &length))
+        return false;
+    *to = from + (uint64_t)(length * 1e9);
+    return *m.at == '\0';
+}
+
 bool times_parse_span(const char *text, uint64_t now, struct span *span)
 {
-    struct moment first, last;
+    struct moment first;
     const struct tm today = local_day(now);
     const char *dots = strstr(text, "..");
     char *from = dots ? strndup(text, (size_t)(dots - text)) : strdup(text);
@@ -289,10 +378,7 @@ bool times_parse_span(const char *text, uint64_t now, struct span *span)
     span->to = now;
     if (!dots && first.has_day && !first.has_hours && !end_of_day(&first, &span->to))
         return false;
-    const struct tm day = local_day(span->from);
-    if (dots && dots[2] != '\0' && !parse(dots + 2, now, &day, &last, &span->to))
-        return false;
-    return span->from < span->to;
+    return (!dots || parse_rest(dots + 2, now, span->from, &span->to)) && span->from < span->to;
 }
 
 void times_write(char text[TIMES_TEXT_SIZE], uint64_t time)
