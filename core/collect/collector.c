@@ -519,6 +519,7 @@ static bool turn(struct collector *collector)
     if (stopping || flush || age >= interval_ns(collector)) {
         bool closed = close_interval(collector, stopping ? gather_end
                                                 : cut    ? gather_cut
+                                                : flush  ? gather_flush
                                                          : gather_close);
         if (cut)
             atomic_store(&collector->uncut, !closed);

@@ -8,12 +8,15 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "collect/blocks.h"
+#include "collect/held.h"
 #include "collect/labelling.h"
 #include "collect/recall.h"
 #include "collect/stacks.h"
 #include "collect/takeover.h"
 #include "cprof/asleep.h"
+#include "sample/loops.h"
 
+#define NS_PER_US 1000
 #define PROFILE_SHARE 2 /* an interval's profile may take 1/PROFILE_SHARE of the budget */
 
 struct gather {
@@ -29,6 +32,8 @@ struct gather {
     /* Where samples have times: that of the record at hand, or 0; and from the clock of records
      * to Unix time. */
     uint64_t sample_time, clock_offset;
+    struct held held;
+    uint64_t moment; /* that the sample at hand is of, CLOCK_MONOTONIC; 0: of now */
     struct gather_counts counts;
 };
 
@@ -95,6 +100,7 @@ struct gather *gather_new(const struct gather_config *config)
                                   .label_count = config->label_count,
                                   .thread_labels = config->thread_labels};
     gather->takeover.budget = config->budget;
+    gather->held.budget = config->budget;
     gather->interval = 1;
     gather->clock_offset = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_MONOTONIC);
     if (allocate(gather)) {
@@ -110,6 +116,7 @@ void gather_free(struct gather *gather)
     if (gather == NULL)
         return;
     blocks_free(&gather->blocks);
+    held_free(&gather->held);
     profile_free(gather->profile);
     stacks_free(&gather->stacks);
     naming_free(gather->naming);
@@ -168,23 +175,43 @@ static struct valued value(struct gather *gather, const struct thread_view *thre
     return valued;
 }
 
-/* The same labels with the time of the record at hand, which takes none of the others' place.
- */
+/* The same labels with the time of the record at hand. */
 static profile_id timed(const struct gather *gather, profile_id labels)
 {
+    struct profile *p = gather->profile;
     if (gather->sample_time == 0)
         return labels;
-    struct profile *p = gather->profile;
-    struct profile_label list[LABELLING_MAX_LABELS + 1];
-    const struct profile_label_set set = profile_get_labels(p, labels);
-    const uint32_t count = set.count < LABELLING_MAX_LABELS ? set.count : LABELLING_MAX_LABELS;
-    if (count > 0)
-        memcpy(list, set.labels, count * sizeof *list);
-    list[count] = (struct profile_label){.key = profile_string(p, PROFILE_TIME),
-                                         .is_number = true,
-                                         .number = (int64_t)gather->sample_time,
-                                         .unit = profile_string(p, "nanoseconds")};
-    return profile_labels(p, list, count + 1);
+    return labelling_with(p, labels,
+                          (struct profile_label){.key = profile_string(p, PROFILE_TIME),
+                                                 .is_number = true,
+                                                 .number = (int64_t)gather->sample_time,
+                                                 .unit = profile_string(p, "nanoseconds")});
+}
+
+/* Where the sample's thread was: a wait for work is in no turn of a loop. */
+static bool is_in_turn(const struct gather *gather, const struct thread_last *where,
+                       enum source_number maker)
+{
+    if (maker == SOURCE_CPU)
+        return loops_any();
+    return maker == SOURCE_OFFCPU && loops_any() &&
+           waits_get(&gather->labelling.waits, where->wait).reason != CPROF_WAIT_IDLE;
+}
+
+/* -ENOMEM of profile_add() has counted the sample on "[overflow]". */
+static void add_row(struct gather *gather, const struct thread_view *thread,
+                    const struct thread_last *where, enum source_number maker,
+                    const struct held_row *row)
+{
+    struct held_row own = *row;
+    if (!is_in_turn(gather, where, maker)) {
+        (void)profile_add(gather->profile, row->sheet, row->stack, row->link, row->labels,
+                          row->values);
+        return;
+    }
+    own.tid = atomic_load_explicit(&thread->thread->tid, memory_order_relaxed);
+    own.time = gather->moment != 0 ? gather->moment : clock_ns(CLOCK_MONOTONIC);
+    held_add(&gather->held, gather->profile, &own);
 }
 
 /* Adds to every sheet in which its maker's records count; what it counts in its maker's own,
@@ -205,9 +232,12 @@ static struct valued count(struct gather *gather, const struct thread_view *thre
         const struct valued valued = number == counted->maker
                                          ? own
                                          : value(gather, thread, where, number, counted, wait);
-        /* -ENOMEM has counted the sample on "[overflow]". */
-        (void)profile_add(gather->profile, source_sheet(sources, number), where->stack,
-                          where->link, timed(gather, valued.labels), valued.values);
+        struct held_row row = {.sheet = source_sheet(sources, number),
+                               .stack = where->stack,
+                               .link = where->link,
+                               .labels = timed(gather, valued.labels)};
+        memcpy(row.values, valued.values, sizeof row.values);
+        add_row(gather, thread, where, counted->maker, &row);
         counts = true;
     }
     if (counts && counted->maker != SOURCE_OFFCPU) /* whose weight is time */
@@ -240,8 +270,9 @@ static void count_record(struct gather *gather, const struct thread_view *thread
     struct thread_last with = *where;
     if (record->kind != 0)
         with.wait = LABELLING_KIND(number, record->kind);
+    gather->moment = record->time_ns;
     const struct valued valued = count(gather, thread, &with, &counted);
-    gather->sample_time = 0;
+    gather->sample_time = gather->moment = 0;
     if (number == SOURCE_ALLOC || number == SOURCE_HEAP)
         gather->counts.alloc_bytes += (uint64_t)valued.values[1];
     if (record->block != 0)
@@ -425,7 +456,9 @@ static void add_off_cpu(struct gather *gather, const struct thread_view *thread,
     if (where.interval != gather->interval)
         where = place_of(gather, naming_unseen(gather->naming));
     where.wait = wait;
+    gather->moment = clock_ns(CLOCK_MONOTONIC) - (uint64_t)weight * NS_PER_US / 2;
     count_time(gather, thread, &where, SOURCE_OFFCPU, weight);
+    gather->moment = 0;
 }
 
 void gather_add_waited(struct gather *gather, const struct thread_view *thread,
@@ -466,6 +499,7 @@ const struct gather_config *gather_settings(const struct gather *gather)
 void gather_tick(struct gather *gather)
 {
     rewalk_tick(&gather->stacks.rewalk);
+    held_settle(&gather->held, gather->profile, false);
     blocks_tick(&gather->blocks);
 }
 
@@ -489,6 +523,8 @@ static struct profile *close_into(struct gather *gather, struct budget *budget)
     if (fresh == NULL)
         return NULL;
     add_levels(gather, false);
+    held_settle(&gather->held, closed, false);
+    held_carry(&gather->held, closed, fresh);
     naming_restart(gather->naming);
     begin_interval(gather, fresh);
     return closed;
@@ -499,17 +535,26 @@ struct profile *gather_close(struct gather *gather)
     return close_into(gather, gather->config.budget);
 }
 
+/* Without what is held it would have to wait for the next. */
+struct profile *gather_flush(struct gather *gather)
+{
+    held_settle(&gather->held, gather->profile, true);
+    return gather_close(gather);
+}
+
 /* What can't wait draws from where more is left: a profile that is made in the last corner of
  * the budget would have no room for a single stack. */
 struct profile *gather_cut(struct gather *gather)
 {
     struct budget *budget = gather->config.budget, *spare = gather->config.spare;
+    held_settle(&gather->held, gather->profile, true);
     bool spares = spare != NULL && budget_left(spare) > budget_left(budget);
     return close_into(gather, spares ? spare : budget);
 }
 
 struct profile *gather_end(struct gather *gather)
 {
+    held_settle(&gather->held, gather->profile, true);
     add_levels(gather, true);
     struct profile *last = gather->profile;
     gather->profile = NULL;

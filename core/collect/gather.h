@@ -109,6 +109,10 @@ struct naming *gather_naming(struct gather *gather);
  * there is no memory for a fresh one: the old one goes on. */
 struct profile *gather_close(struct gather *gather);
 
+/* The same with all samples, whether or not the turn of their event loop has ended (held.h). So
+ * do the next two. */
+struct profile *gather_flush(struct gather *gather);
+
 /* The same for what can't wait until there is memory: the fresh one draws from what is spare
  * where more is left of that. */
 struct profile *gather_cut(struct gather *gather);

@@ -155,3 +155,16 @@ const struct labelled *labelling_of(struct labelling *labelling, struct profile 
     }
     return cached;
 }
+
+profile_id labelling_with(struct profile *profile, profile_id labels,
+                          struct profile_label label)
+{
+    enum { MOST = LABELLING_MAX_LABELS + 1 }; /* time and turn may both come last */
+    struct profile_label list[MOST + 1];
+    const struct profile_label_set set = profile_get_labels(profile, labels);
+    const uint32_t count = set.count < MOST ? set.count : MOST;
+    if (count > 0)
+        memcpy(list, set.labels, count * sizeof *list);
+    list[count] = label;
+    return profile_labels(profile, list, count + 1);
+}

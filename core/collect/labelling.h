@@ -62,4 +62,8 @@ const struct labelled *labelling_of(struct labelling *labelling, struct profile 
                                     const struct thread_view *thread, uint32_t label_set,
                                     uint32_t wait);
 
+/* A label set of the profile with one label more, which takes none of the others' place. */
+profile_id labelling_with(struct profile *profile, profile_id labels,
+                          struct profile_label label);
+
 #endif

@@ -37,6 +37,7 @@
 #include "engine/state.h"
 #include "engine/terminate.h"
 #include "resource/resource.h"
+#include "sample/loops.h"
 #include "sample/take.h"
 #include "sample/threads.h"
 
@@ -72,7 +73,7 @@ static void end_process(void);
 /* [collector] What monitoring is told of, page by page and report by report. */
 static void count_interval(struct collector *collector, const struct profile *interval)
 {
-    figures_count(interval);
+    figures_count(interval, engine.runtime);
     if (engine.config.listen != NULL)
         memory_pages_count(interval);
     if (!engine.config.otlp_metrics)
@@ -93,6 +94,7 @@ static int start_collector(void)
     const struct config *config = &engine.config;
     engine.left = false;
     figures_reset();
+    loops_open();
     memory_pages_reset(config->listen != NULL ? &engine.budget : NULL);
     engine.began_unix = clock_ns(CLOCK_REALTIME);
     const struct collector_config collector = {
@@ -161,6 +163,7 @@ static int start_sampling(bool forked, const char **why)
 static bool end_sampling(void)
 {
     threads_disarm();
+    loops_close();
     take_show(NULL);
     bool clean = threads_wait() == 0;
     sources_close(&engine.config.sources);

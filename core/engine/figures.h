@@ -1,7 +1,7 @@
 /*
  * What a process tells monitoring: cprof's own figures, the CPU seconds of the top functions,
- * the seconds of waits. One list for both ways that it goes, the page /metrics
- * (engine/exposition.h) and OTLP metrics (engine/otlp_metrics.h).
+ * the seconds of waits, event loops, how many tasks there are. One list for both ways that it
+ * goes, the page /metrics (engine/exposition.h) and OTLP metrics (engine/otlp_metrics.h).
  *
  * The collector's thread counts; any thread reads.
  */
@@ -10,8 +10,10 @@
 
 #include "collect/collector.h"
 #include "collect/hot_functions.h"
+#include "collect/population.h"
 #include "collect/wait_totals.h"
 #include "cprof/cprof.h"
+#include "sample/loops.h"
 
 enum figure_kind {
     FIGURE_COUNT,
@@ -23,6 +25,7 @@ enum figure_unit { FIGURE_PLAIN, FIGURE_SECONDS, FIGURE_BYTES };
 #define FIGURE_LABELS 2
 #define FIGURE_POINTS 64 /* of one figure at most */
 #define FIGURE_TOTALS 3
+#define FIGURE_LOOPS 16 /* event loops; from there on they are the last one together */
 
 struct figure_point {
     const char *labels[FIGURE_LABELS]; /* values; NULL: it has none */
@@ -45,13 +48,16 @@ struct figures {
     struct wait_series waits[WAIT_SERIES];
     size_t function_count, wait_count;
     int64_t totals[FIGURE_TOTALS]; /* of whole types; negative: nothing yet */
+    struct loop_figures loops[FIGURE_LOOPS];
+    size_t loop_count;
+    struct cprof_population population;
 };
 
 /* A run begins. */
 void figures_reset(void);
 
-/* [collector] An interval has been closed. */
-void figures_count(const struct profile *interval);
+/* [collector] An interval has been closed. The runtime may be NULL. */
+void figures_count(const struct profile *interval, const struct cprof_runtime *runtime);
 
 void figures_read(struct collector *collector, struct figures *figures);
 

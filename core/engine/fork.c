@@ -11,6 +11,7 @@
 #include "engine/memory_pages.h"
 #include "engine/state.h"
 #include "sample/install.h"
+#include "sample/loops.h"
 #include "sample/threads.h"
 #include "unwind/remote.h"
 
@@ -131,6 +132,7 @@ static void forget_parent(bool at_rest)
     take_show(NULL);
     process_context_forget();
     threads_fork_child();
+    loops_fork_child();
     if (running && engine.exporter != NULL)
         exporter_abandon(engine.exporter);
     engine.exporter = NULL;

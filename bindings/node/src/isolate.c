@@ -21,6 +21,7 @@
 #include "layout.h"
 #include "names.h"
 #include "tables.h"
+#include "turns.h"
 #include "v8_sample.h"
 #include "walk.h"
 
@@ -387,6 +388,7 @@ struct isolate *isolate_open(napi_env env, uint32_t thread_id, napi_value begin)
     }
     napi_unref_threadsafe_function(env, waker);
     renew(isolate, waker, thread_id);
+    isolate->turns = turns_new(env);
     return isolate;
 }
 
@@ -420,6 +422,7 @@ static bool attach_frames(struct isolate *isolate)
 bool isolate_attach(struct isolate *isolate)
 {
     cprof_thread_enter(isolate->thread_id, isolate->thread_name);
+    turns_follow(isolate->turns, isolate->thread_name);
     if (isolate->attached)
         cprof_thread_set_data(isolate); /* the engine has been started anew */
     isolate->way = isolate->attached ? isolate->way : isolate_way();
@@ -459,6 +462,7 @@ static void let_go(struct isolate *isolate)
 void isolate_detach(struct isolate *isolate)
 {
     isolate->begun = false;
+    turns_leave(isolate->turns);
     if (!isolate->attached)
         return;
     let_go(isolate);
@@ -483,6 +487,8 @@ enum way isolate_descend(struct isolate *isolate)
 /* Its last samples may still wait to be named: the records stay until they have been. */
 void isolate_close(struct isolate *isolate)
 {
+    turns_leave(isolate->turns);
+    isolate->turns = NULL;
     if (isolate->attached) {
         names_pending(isolate);
         let_go(isolate);

@@ -82,6 +82,7 @@ struct place {
 struct record; /* names.c */
 struct v8_sample;
 struct sampler; /* allocs.c */
+struct turns;
 
 /* How JavaScript is followed, the best way first; the same for the whole process. */
 enum way {
@@ -137,8 +138,9 @@ struct isolate {
     uint64_t thread_id; /* as the runtime counts: 0 is the main thread */
     char thread_name[32];
     napi_threadsafe_function waker;
-    _Atomic bool asked; /* a request to name is under way */
-    unsigned rests;     /* drains since it was closed */
+    _Atomic bool asked;  /* a request to name is under way */
+    unsigned rests;      /* drains since it was closed */
+    struct turns *turns; /* of its event loop; NULL: not followed */
     struct isolate *next;
 };
 

@@ -60,6 +60,13 @@ struct cprof_task {
     bool waits; /* else it runs, and its stack is its thread's */
 };
 
+/* How many there are of what runs on threads by turns. Negative: not known. */
+struct cprof_population {
+    int64_t tasks, greenlets, fibers;
+};
+#define CPROF_POPULATION_UNKNOWN                                                               \
+    ((struct cprof_population){.tasks = -1, .greenlets = -1, .fibers = -1})
+
 /* All on the collector's thread; none may take a lock that the sleeper could hold, or touch its
  * memory but through read(). */
 struct cprof_asleep {
@@ -93,6 +100,10 @@ struct cprof_asleep {
 
     /* What a task waits for whose innermost function is that. NULL: unknown. */
     enum cprof_wait (*task_wait)(const struct cprof_function *inner);
+
+    /* Counts what it knows, into one of which nothing is known. It is called as often as it is
+     * cheap. NULL: it knows nothing. */
+    void (*count)(struct cprof_population *population);
 };
 
 #endif
