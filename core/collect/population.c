@@ -4,13 +4,12 @@
 
 #include "base/clock.h"
 
-static _Atomic int64_t tasks, greenlets, fibers;
+static _Atomic int64_t tasks, fibers;
 static uint64_t not_before; /* the collector's */
 
 static void publish(const struct cprof_population *population)
 {
     atomic_store(&tasks, population->tasks);
-    atomic_store(&greenlets, population->greenlets);
     atomic_store(&fibers, population->fibers);
 }
 
@@ -35,6 +34,5 @@ void population_count(const struct cprof_runtime *runtime)
 struct cprof_population population_read(void)
 {
     return (struct cprof_population){.tasks = atomic_load(&tasks),
-                                     .greenlets = atomic_load(&greenlets),
                                      .fibers = atomic_load(&fibers)};
 }

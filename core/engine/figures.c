@@ -361,7 +361,6 @@ static void show_population(const struct figures *figures, showing *each, void *
         const char *name, *help;
         int64_t value;
     } levels[] = {{"tasks", "Tasks of asyncio that have not ended.", there->tasks},
-                  {"greenlets", "Greenlets that have not ended.", there->greenlets},
                   {"fibers", "Fibers that have not ended.", there->fibers}};
     for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
         const struct figure_point point = {.value = (uint64_t)levels[i].value};

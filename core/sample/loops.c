@@ -343,6 +343,11 @@ enum loop_word loops_turn(pid_t tid, uint64_t time, bool *open)
 
 /* ---- figures ---- */
 
+static uint64_t most(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
 static void close_interval(struct cprof_loop *loop)
 {
     struct turn_sums sums, now;
@@ -357,7 +362,7 @@ static void close_interval(struct cprof_loop *loop)
         turn_sums_add(&sums, view.active);
         span += view.now - view.ended;
     }
-    loop->max_ns = view.active > longest ? view.active : longest;
+    loop->max_ns = most(view.active, longest);
     loop->p50_ns = turn_sums_quantile(&sums, span, loop->max_ns, 0.5);
     loop->p90_ns = turn_sums_quantile(&sums, span, loop->max_ns, 0.9);
     loop->p99_ns = turn_sums_quantile(&sums, span, loop->max_ns, 0.99);
@@ -383,7 +388,7 @@ static struct loop_figures figures_of(const struct cprof_loop *loop)
         .p90_ns = loop->p90_ns,
         .p99_ns = loop->p99_ns,
         .mean_ns = loop->mean_ns,
-        .max_ns = view.active > loop->max_ns ? view.active : loop->max_ns,
+        .max_ns = most(view.active, most(loop->max_ns, read_relaxed(&loop->longest))),
         .resources = loop->resources && loop->state == LOOP_OPEN,
         .handles = atomic_load_explicit(&loop->handles, memory_order_relaxed),
         .requests = atomic_load_explicit(&loop->requests, memory_order_relaxed)};

@@ -248,7 +248,8 @@ static struct cprof_asleep asleep = {.walk = walk,
                                      .waits_for = waits_for,
                                      .is_of_locks = is_of_locks,
                                      .tasks = tasks_each,
-                                     .task_wait = tasks_wait};
+                                     .task_wait = tasks_wait,
+                                     .count = tasks_count};
 
 const struct cprof_asleep *asleep_enable(bool contexts)
 {

@@ -1,6 +1,7 @@
 #include "awaiters.h"
 
 #include "tasks.h"
+#include "turns.h"
 #include "walk.h"
 
 struct awaiters awaiters;
@@ -24,6 +25,7 @@ static int learn(void *unused)
     (void)unused;
     if (module != NULL) {
         tasks_learn();
+        turns_learn();
         return 0;
     }
     atomic_store(&awaiters.met, false);

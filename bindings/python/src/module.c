@@ -29,6 +29,7 @@
 #include "tasks.h"
 #include "spans.h"
 #include "threads.h"
+#include "turns.h"
 #include "walk.h"
 #include "walk_context.h"
 
@@ -144,6 +145,7 @@ static int open_hooks(void)
     }
     cfunctions_open();
     share_open();
+    turns_learn();
     return 0;
 }
 
@@ -151,6 +153,7 @@ static void close_hooks(void)
 {
     exceptions_forget();
     pauses_forget();
+    turns_forget();
     share_close();
     cfunctions_close();
     threads_unhook();

@@ -88,6 +88,8 @@ static const char *const plumbing[] = {
     "main",
     "py_trampoline_evaluator*", /* -X perf */
     "entry_call*",              /* ours, around the first function of a thread */
+    "turns_poll*",              /* and around an event loop's wait */
+    "turns_set_running*",
     /* The same by the names that cfunctions.h knows them by. */
     "cprof._cprof.*",
     "exec",

@@ -40,6 +40,11 @@ enum cprof_wait tasks_wait(const struct cprof_function *inner)
     return CPROF_WAIT_UNKNOWN;
 }
 
+void tasks_count(struct cprof_population *population)
+{
+    (void)population;
+}
+
 #else
 
 #define WALK_WITHOUT_AWAITERS
@@ -66,6 +71,7 @@ struct pages {
 };
 
 struct search {
+    void (*visit)(struct search *search, uintptr_t task);
     void (*each)(void *closure, const struct cprof_task *task);
     void *closure;
     size_t count;
@@ -314,6 +320,16 @@ static void show_task(struct search *search, uintptr_t address)
     search->count++;
 }
 
+static void count_task(struct search *search, uintptr_t address)
+{
+    const char *copy = seen(&search->memory, (const void *)address, awaiters.size);
+    const PyGenObject *coroutine = copy != NULL && is_task(copy)
+                                       ? (const PyGenObject *)field(copy, awaiters.coroutine)
+                                       : NULL;
+    if (coroutine != NULL && !has_ended(coroutine, &search->memory))
+        search->count++;
+}
+
 /* ---- finding them ---- */
 
 #if PY_VERSION_HEX >= 0x030E0000
@@ -325,7 +341,7 @@ static void show_list(struct search *search, uintptr_t head)
 
     for (uintptr_t at = node != NULL ? (uintptr_t)node->next : 0;
          at != 0 && at != head && search->count < TASKS_MAX;) {
-        show_task(search, at - awaiters.node);
+        search->visit(search, at - awaiters.node);
         node = seen(&search->memory, (const void *)at, sizeof *node);
         at = node != NULL ? (uintptr_t)node->next : 0;
     }
@@ -375,7 +391,7 @@ static void show_entry(struct search *search, const PyObject *key)
     bool weak = Py_TYPE(reference) == &_PyWeakref_RefType;
     const uintptr_t task = weak ? (uintptr_t)reference->wr_object : (uintptr_t)key;
     if (task != (uintptr_t)Py_None)
-        show_task(search, task);
+        search->visit(search, task);
 }
 
 static void show_set(struct search *search, const PySetObject *address)
@@ -453,24 +469,50 @@ void tasks_learn(void)
     PyErr_Clear();
 }
 
-size_t tasks_each(void (*each)(void *closure, const struct cprof_task *task), void *closure)
+/* NULL: it can't begin. */
+static struct search *search_new(void (*visit)(struct search *search, uintptr_t task))
 {
     struct search *search = is_learnt() ? calloc(1, sizeof *search) : NULL;
-    size_t count;
 
     if (search == NULL) {
         /* Then it is to be learnt, at the interpreter's next good moment. */
         atomic_store_explicit(&awaiters.met, true, memory_order_relaxed);
-        return 0;
+        return NULL;
     }
-    search->each = each;
-    search->closure = closure;
+    search->visit = visit;
     search->reader = (struct cprof_sleeper){.read = read_pages, .memory = &search->pages};
     copies_begin(&search->memory, &search->reader);
-    show_all(search);
-    count = search->count;
+    return search;
+}
+
+static size_t search_end(struct search *search)
+{
+    const size_t count = search->count;
+
     free(search);
     return count;
+}
+
+size_t tasks_each(void (*each)(void *closure, const struct cprof_task *task), void *closure)
+{
+    struct search *search = search_new(show_task);
+
+    if (search == NULL)
+        return 0;
+    search->each = each;
+    search->closure = closure;
+    show_all(search);
+    return search_end(search);
+}
+
+void tasks_count(struct cprof_population *population)
+{
+    struct search *search = search_new(count_task);
+
+    if (search == NULL)
+        return;
+    show_all(search);
+    population->tasks = (int64_t)search_end(search);
 }
 
 /* ---- what they wait for ---- */

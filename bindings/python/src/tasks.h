@@ -20,5 +20,6 @@ void tasks_learn(void);
 /* [collector] The entries of struct cprof_asleep. */
 size_t tasks_each(void (*each)(void *closure, const struct cprof_task *task), void *closure);
 enum cprof_wait tasks_wait(const struct cprof_function *inner);
+void tasks_count(struct cprof_population *population);
 
 #endif

@@ -119,3 +119,22 @@ static uintptr_t referent_at(const void *place, struct readable *memory)
     return reference != NULL ? *reference : 0;
 #endif
 }
+
+/* Before 3.14 tasks that have ended are among asyncio's for as long as anybody refers to them.
+ * Of coroutines that are not Python's own it is not known. */
+static bool has_ended(const PyGenObject *address, struct readable *memory)
+{
+#if PY_VERSION_HEX >= 0x030E0000
+    (void)address, (void)memory;
+    return false;
+#else
+    const PyGenObject *copy = copied_coroutine(address, memory);
+    if (copy == NULL || (Py_TYPE(copy) != &PyCoro_Type && Py_TYPE(copy) != &PyGen_Type))
+        return false;
+#if PY_VERSION_HEX >= 0x030B0000
+    return copy->gi_frame_state >= FRAME_COMPLETED;
+#else
+    return copy->gi_frame == NULL;
+#endif
+#endif
+}

@@ -62,10 +62,10 @@ struct cprof_task {
 
 /* How many there are of what runs on threads by turns. Negative: not known. */
 struct cprof_population {
-    int64_t tasks, greenlets, fibers;
+    int64_t tasks, fibers;
 };
 #define CPROF_POPULATION_UNKNOWN                                                               \
-    ((struct cprof_population){.tasks = -1, .greenlets = -1, .fibers = -1})
+    ((struct cprof_population){.tasks = -1, .fibers = -1})
 
 /* All on the collector's thread; none may take a lock that the sleeper could hold, or touch its
  * memory but through read(). */
