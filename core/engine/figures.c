@@ -280,8 +280,7 @@ static void show_loop_levels(const struct figures *figures, showing *each, void 
                                       .labels = {"thread"},
                                       .points = points,
                                       .count = figures->loop_count};
-        if (figure.count > 0)
-            each(closure, &figure);
+        each(closure, &figure);
     }
 }
 
@@ -303,8 +302,7 @@ static void show_loop_time(const struct figures *figures, showing *each, void *c
                                   .labels = {"thread", "state"},
                                   .points = points,
                                   .count = 2 * figures->loop_count};
-    if (figure.count > 0)
-        each(closure, &figure);
+    each(closure, &figure);
 }
 
 static void show_loop_turns(const struct figures *figures, showing *each, void *closure)
@@ -325,8 +323,7 @@ static void show_loop_turns(const struct figures *figures, showing *each, void *
                                   .labels = {"thread", "turn"},
                                   .points = points,
                                   .count = count};
-    if (count > 0)
-        each(closure, &figure);
+    each(closure, &figure);
 }
 
 /* What loops count that have such. */
@@ -350,8 +347,7 @@ static void show_loop_resources(const struct figures *figures, bool requests, sh
                                   .labels = {"thread"},
                                   .points = points,
                                   .count = count};
-    if (count > 0)
-        each(closure, &figure);
+    each(closure, &figure);
 }
 
 static void show_population(const struct figures *figures, showing *each, void *closure)
@@ -368,9 +364,8 @@ static void show_population(const struct figures *figures, showing *each, void *
                                       .help = levels[i].help,
                                       .kind = FIGURE_LEVEL,
                                       .points = &point,
-                                      .count = 1};
-        if (levels[i].value >= 0)
-            each(closure, &figure);
+                                      .count = levels[i].value >= 0};
+        each(closure, &figure);
     }
 }
 

@@ -21,7 +21,7 @@ const PROGRAM = `${BURN}
       let page = ''
       answer.on('data', data => { page += data })
       answer.on('end', () => then(Object.fromEntries(page.split('\\n').filter(line => line.includes('eventloop') && line[0] !== '#')
-        .map(line => line.split(' ')))))
+        .map(line => [line.slice(0, line.lastIndexOf(' ')), line.slice(line.lastIndexOf(' '))]))))
     })
   }
   const servers = [1, 2, 3, 4, 5, 6, 7].map(() => net.createServer().listen(0))
