@@ -1,5 +1,7 @@
 /* Turns of event loops: what is known of a moment, and the delays that come of them. */
+#include <pthread.h>
 #include <setjmp.h>
+#include <stdatomic.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -232,6 +234,43 @@ static void too_many_loops_are_not_followed(void **state)
     loops_close();
 }
 
+/* Under TSan: whoever reads meanwhile. */
+static void *read_on(void *closure)
+{
+    atomic_bool *over = closure;
+    while (!atomic_load(over)) {
+        bool open;
+        struct loop_figures all[LOOPS_MAX];
+        (void)loops_turn(getpid(), now(), &open);
+        loops_close_interval();
+        const size_t count = loops_read(all);
+        assert_true(count <= 1);
+        if (count == 1)
+            assert_true(all[0].active_ns + all[0].idle_ns < 60000 * MS);
+    }
+    return NULL;
+}
+
+static void readers_meet_turns_that_end_and_loops_that_come_and_go(void **state)
+{
+    (void)state;
+    pthread_t reader;
+    atomic_bool over = false;
+    loops_open();
+    pthread_create(&reader, NULL, read_on, &over);
+    for (int i = 0; i < 50; i++) {
+        struct cprof_loop *loop = cprof_loop_enter(&plain);
+        for (int turn = 0; turn < 200; turn++) {
+            cprof_loop_waits(loop);
+            cprof_loop_wakes(loop);
+        }
+        cprof_loop_leave(loop);
+    }
+    atomic_store(&over, true);
+    pthread_join(reader, NULL);
+    loops_close();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -243,6 +282,7 @@ int main(void)
         cmocka_unit_test(a_turn_that_does_not_end_shows_while_it_lasts),
         cmocka_unit_test(loops_of_another_run_are_no_more),
         cmocka_unit_test(too_many_loops_are_not_followed),
+        cmocka_unit_test(readers_meet_turns_that_end_and_loops_that_come_and_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
