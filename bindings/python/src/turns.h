@@ -2,8 +2,8 @@
  * The turns of asyncio's event loops, for the core (cprof/loop.h). A loop waits in the method
  * poll() of select.epoll: that, and asyncio's function that says which loop runs on a thread,
  * lead through ours from when asyncio has been imported and cprof knows of it: at the start, or
- * when it first meets a coroutine, as for tasks.h. Loops that wait in another way (uvloop's, and
- * selectors that a program picks itself) are not followed.
+ * when it first meets a coroutine, as for tasks.h. Loops that wait in another way (uvloop's,
+ * and selectors that a program picks itself) are not followed.
  */
 #ifndef CPROF_PYTHON_TURNS_H
 #define CPROF_PYTHON_TURNS_H

@@ -64,8 +64,7 @@ struct cprof_task {
 struct cprof_population {
     int64_t tasks, fibers;
 };
-#define CPROF_POPULATION_UNKNOWN                                                               \
-    ((struct cprof_population){.tasks = -1, .fibers = -1})
+#define CPROF_POPULATION_UNKNOWN ((struct cprof_population){.tasks = -1, .fibers = -1})
 
 /* All on the collector's thread; none may take a lock that the sleeper could hold, or touch its
  * memory but through read(). */
