@@ -17,14 +17,21 @@
 #define ROWS_MAX 20
 #define NAME_MAX_COLUMNS 100
 
-enum { OPTION_BASE_SIDE = OPTION_OWN, OPTION_NEW_SIDE, OPTION_OVER, OPTION_KEEP };
+enum {
+    OPTION_BASE_SIDE = OPTION_OWN,
+    OPTION_NEW_SIDE,
+    OPTION_OVER,
+    OPTION_NORMALIZE,
+    OPTION_KEEP
+};
 
 struct watch_options {
     struct selection selection;
     const char *sides[SIDES]; /* as they were given; NULL: the default */
     double over;              /* a part of 1 */
-    struct output keep;       /* without a path: nothing is kept */
-    char *url;                /* in the place of history, or NULL */
+    enum normalization normalize;
+    struct output keep; /* without a path: nothing is kept */
+    char *url;          /* in the place of history, or NULL */
 };
 
 /* What is compared, for the reader of the head. */
@@ -50,6 +57,9 @@ static const char help[] =
     "URL\n"
     "                  the base is a FILE or another URL\n"
     "  --keep FILE     with a URL: the base is what the last call has taken and kept in FILE\n"
+    "  --normalize total\n"
+    "                  compare shares of the whole, so that more load is not worse (else CPU a "
+    "second)\n"
     "  --over PCT      percent of BASE's total that a function must have grown by (default "
     "5)\n" SELECTION_HELP "\n"
     "Example:\n"
@@ -67,6 +77,15 @@ static int take_over(struct watch_options *options, const char *argument)
     return GO_ON;
 }
 
+static int take_normalize(struct watch_options *options, const char *argument)
+{
+    options->normalize = comparison_parse_normalization(argument);
+    if (options->normalize != NORMALIZE_AUTO)
+        return GO_ON;
+    return wrong_usage(&command_watch, "--normalize needs second, total or none, not \"%s\"",
+                       argument);
+}
+
 static int take_option(void *closure, int option, char *argument)
 {
     struct watch_options *options = closure;
@@ -82,6 +101,8 @@ static int take_option(void *closure, int option, char *argument)
         return GO_ON;
     case OPTION_OVER:
         return take_over(options, argument);
+    case OPTION_NORMALIZE:
+        return take_normalize(options, argument);
     default:
         return selection_take(&options->selection, &command_watch, option, argument);
     }
@@ -130,10 +151,11 @@ static int compare(const struct watch_options *options, struct profile *base,
     int status = comparison_match(sides, texts);
     if (status != GO_ON)
         return status;
-    const struct comparison_view view = {.normalize = NORMALIZE_AUTO};
+    const struct comparison_view view = {.normalize = options->normalize};
     status = comparison_make(&comparison, sides, &view);
     if (status)
-        return status == -ENODATA ? fail("there is nothing to compare: a total is 0")
+        return status == -ENODATA ? fail("there is nothing to compare: a total is 0, or a "
+                                         "time is not known")
                                   : fail("out of memory");
     progress_end();
     status = print_grown(options, &comparison, names,
@@ -162,16 +184,22 @@ static int take_spans(const struct watch_options *options, struct span spans[SID
     return status;
 }
 
+/* Named by what it covers: what is old is kept coarser than was asked for. */
 static struct profile *load_span(const struct watch_options *options, const struct span *span,
                                  char name[NAME_SIZE])
 {
     char from[TIMES_TEXT_SIZE], to[TIMES_TEXT_SIZE];
     struct selection selection = options->selection;
     selection.history.span = *span;
-    times_write(from, span->from);
-    times_write(to, span->to);
+    selection.history.tells_cover = true;
+    struct profile *profile = selection_load(&selection, NULL, 0);
+    if (!profile)
+        return NULL;
+    const struct profile_header *header = profile_header_const(profile);
+    times_write(from, header->time_ns);
+    times_write(to, header->time_ns + header->duration_ns);
     snprintf(name, NAME_SIZE, "%s to %s", from, to);
-    return selection_load(&selection, NULL, 0);
+    return profile;
 }
 
 static int watch_history(const struct watch_options *options)
@@ -255,6 +283,7 @@ static int run(int argc, char **argv)
         {"base", required_argument, NULL, OPTION_BASE_SIDE},
         {"new", required_argument, NULL, OPTION_NEW_SIDE},
         {"over", required_argument, NULL, OPTION_OVER},
+        {"normalize", required_argument, NULL, OPTION_NORMALIZE},
         {"keep", required_argument, NULL, OPTION_KEEP},
         SELECTION_OPTIONS,
         {0},

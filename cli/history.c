@@ -79,7 +79,7 @@ static void tell_cover(const struct history *history, const struct span *span,
 {
     const uint64_t slack = 30 * NS_PER_SECOND;
     char from[TIMES_TEXT_SIZE], to[TIMES_TEXT_SIZE];
-    if (history->span.to == 0 ||
+    if (history->tells_cover || history->span.to == 0 ||
         (cover->from + slack >= span->from && cover->to <= span->to + slack))
         return;
     times_write(from, cover->from);

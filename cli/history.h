@@ -37,6 +37,7 @@ struct history {
     const char *folder;  /* NULL: files */
     const char *service; /* NULL: all */
     struct span span;    /* `to` 0: up to now */
+    bool tells_cover;    /* the caller says what it covers, where that is more than the span */
 };
 
 /* Takes one option that getopt_long() returned. GO_ON, or EXIT_USAGE after having said why. */

@@ -253,6 +253,32 @@ def test_the_last_hour_is_compared_with_the_one_before(cprof, tmp_path):
     assert done.returncode == 3 and "work" in done.stdout and len(done.stdout.splitlines()) == 2
 
 
+def test_twice_the_load_is_worse_but_not_by_shares(cprof, tmp_path):
+    folder, now = tmp_path / "store", time.time()
+    folder.mkdir()
+    for number, (ago, load) in enumerate(((7000, 1), (5000, 1), (3000, 2), (1000, 2))):
+        profile = ProfileFile(duration=600, start=int((now - ago) * 1e9))
+        put(cprof, folder, profile.add([MAIN, WORK], 300 * load).add([MAIN], 1000 * load), now - ago, 600, number + 1)
+    assert cprof("watch", folder).returncode == 3
+    for word in ("total", "second", "none", "auto"):
+        done = cprof("watch", "--normalize", word, folder)
+        assert (done.returncode, bool(done.stdout)) == {"total": (0, False), "auto": (2, False)}.get(word, (3, True)), word
+
+
+def test_cron_gets_no_line_of_what_is_kept_by_the_hour(cprof, tmp_path):
+    folder = tmp_path / "store"
+    folder.mkdir()
+    for hour, count in ((0, 1000), (24, 1000), (48, 3000)):
+        profile = ProfileFile(duration=3600, start=(BEGIN + 3600 * hour) * 10**9)
+        put(cprof, folder, profile.add([MAIN], count), BEGIN + 3600 * hour, 3600, hour + 1)
+    new = ("--new", "2026-01-29 12:10..13:05", folder)
+    done = cprof("watch", "--base", "2026-01-28 12:10..13:05", *new)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    done = cprof("watch", "--base", "2026-01-28 12:10..13:05", "--new", "2026-01-30 12:10..13:05", folder)
+    assert (done.returncode, done.stderr) == (3, "")
+    assert done.stdout.startswith("2026-01-30 12:00:00 to 2026-01-30 13:00:00, against 2026-01-28 12:00:00 to 2026-01-28 13:00:00:")
+
+
 def test_the_last_minutes_of_a_process_that_is_gone_are_found(cprof, tmp_path):
     folder, out = tmp_path / "store", tmp_path / "out.pb.gz"
     folder.mkdir()
