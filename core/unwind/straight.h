@@ -31,6 +31,17 @@ bool straight_follows_indirect_call(uintptr_t pc);
  * jumps there, or by a pointer. */
 bool straight_follows_call_to(uintptr_t pc, uintptr_t function);
 
+struct code_range {
+    uintptr_t start, limit;
+};
+
+/* [handler] The same for any function in a range of code; NULL: of any at all. */
+bool straight_follows_call_into(uintptr_t pc, const struct code_range *range);
+
+/* [handler] Does the thread end with what comes at pc, the system call of exit? What returns
+ * there was the first function that it ran. */
+bool straight_exits(uintptr_t pc);
+
 enum { CALL_MAX = 7 }; /* bytes of a call */
 
 /* The same for `size` bytes of code. */

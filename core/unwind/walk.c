@@ -21,6 +21,11 @@ enum {
     CONFIRMED_AT_LEAST = 2,
     STEPS = 1024, /* frames that all tries together may walk */
     PUSHED = 6,   /* words: the registers that a function must keep for its caller */
+    /* The same of a file's code, whose frames may hold buffers. */
+    LOOKED_AT_OF_FILE = 2048,
+    TRIES_OF_FILE = 64,
+    ARGUMENTS = 4096, /* of a program, that are looked at to know where its stack begins, */
+    AUXILIARY = 64,   /* and pairs of what else the kernel tells it */
 };
 
 /* What a register holds that could not be recovered: no valid address, as it is unaligned. */
@@ -173,6 +178,7 @@ struct walk {
     bool missed, beyond; /* see struct walk_result */
     bool trial;          /* to see where it leads: not for a frame that is kept */
     bool lost;           /* a register that a caller may need could not be recovered */
+    bool untabled;       /* a trial has come to a file's code that has no unwind information */
 };
 
 static bool stop(struct walk *walk, enum walk_end end)
@@ -501,38 +507,85 @@ static bool is_of_file(const struct module *module)
 
 static bool leave(struct walk *walk, uintptr_t pc);
 
+static bool step_tried(struct walk *trial);
+
+/* Where the function around pc begins; 0: not known. */
+static uintptr_t function_start(struct walk *walk, uintptr_t pc)
+{
+    const struct module *module = find_module(walk, pc);
+    return module ? mapped_function(&module->mapped, &walk->memory->scratch, pc) : 0;
+}
+
+/* Where a caller is looked for: what its call must be of, if that matters, and what the caller
+ * itself must have been called as. */
+struct search {
+    const struct code_range *callee; /* NULL: any code */
+    bool generated;                  /* code that is unknown need not be listed */
+    bool called;                     /* the caller's own caller must call that function */
+    size_t confirmed;                /* frames that must lead to code that is unknown as well */
+    uintptr_t pushed;                /* bytes below the return address with the frame pointer */
+    unsigned steps;                  /* left */
+};
+
+static const struct search GENERATED_SEARCH = {.generated = true,
+                                               .confirmed = CONFIRMED_AT_LEAST,
+                                               .pushed = PUSHED * WORD,
+                                               .steps = STEPS};
+
 /* Do the frames from there on lead to the thread's first function, or by some to code that is
- * unknown as well? */
-static bool confirm(const struct walk *walk, uintptr_t pc, uintptr_t sp, uintptr_t fp,
-                    unsigned *steps)
+ * unknown as well? The first of them is in the function that begins at `function`. */
+static bool confirm(const struct walk *walk, const struct cursor *caller, uintptr_t function,
+                    struct search *search)
 {
     struct walk trial = *walk;
     trial.trial = true;
-    leave_to(&trial, pc, sp, fp, UNKNOWN);
+    leave_to(&trial, caller->pc, caller->sp, caller->fp, UNKNOWN);
     for (size_t i = 0; i < CONFIRMED; i++) {
         if (trial.at.pc == 0)
             return true;
-        if (!is_of_file(find_module(&trial, trial.at.pc - 1)))
-            return i >= CONFIRMED_AT_LEAST;
-        if (*steps == 0 || !leave(&trial, trial.at.pc - 1))
+        if (search->steps == 0)
             return false;
-        --*steps;
+        --search->steps;
+        bool stepped = step_tried(&trial);
+        const struct module *module = stepped ? NULL : find_module(&trial, trial.at.pc - 1);
+        if (!stepped && !is_of_file(module))
+            return (module || search->generated) && i >= search->confirmed;
+        if (!stepped && !leave(&trial, trial.at.pc - 1))
+            return trial.untabled && i >= search->confirmed;
+        if (i == 0 && function != 0 && !straight_follows_call_to(trial.at.pc, function))
+            return false;
     }
     return true;
 }
 
-/* Is the word at sp the return address of the code's caller? Then walk->at is that caller. The
- * frame pointer is what it was, or is among what the code has pushed first. */
-static bool take_caller(struct walk *walk, uintptr_t sp, uintptr_t pc, unsigned *steps)
+/* Is there a frame of the caller's at that stack pointer? The frame pointer is what it was, or
+ * is among what the code has pushed below the return address at `slot`: first, if it is one
+ * function. */
+static bool take_frame(struct walk *walk, uintptr_t slot, uintptr_t pc, uintptr_t sp,
+                       uintptr_t function, struct search *search)
 {
-    uintptr_t fp = walk->at.fp;
-    bool confirmed = confirm(walk, pc, sp + WORD, fp, steps);
-    for (uintptr_t at = sp - WORD; !confirmed && at >= walk->at.sp && sp - at <= PUSHED * WORD;
-         at -= WORD)
-        confirmed = load(walk->bounds, at, &fp) && fp > sp &&
-                    in_bounds(walk->bounds, fp, WORD) &&
-                    confirm(walk, pc, sp + WORD, fp, steps);
-    return confirmed && leave_to(walk, pc, sp + WORD, fp, UNKNOWN);
+    struct cursor caller = {.pc = pc, .sp = sp, .fp = walk->at.fp};
+    bool confirmed = confirm(walk, &caller, function, search);
+    for (uintptr_t at = slot - WORD;
+         !confirmed && at >= walk->at.sp && slot - at <= search->pushed; at -= WORD)
+        confirmed = load(walk->bounds, at, &caller.fp) && caller.fp > slot &&
+                    in_bounds(walk->bounds, caller.fp, WORD) &&
+                    confirm(walk, &caller, function, search);
+    return confirmed && leave_to(walk, pc, sp, caller.fp, UNKNOWN);
+}
+
+/* Is the word at `slot` the return address of the code's caller? Then walk->at is that caller.
+ * Its stack pointer is where a call has left it; where calls leave nothing on the stack, some
+ * words above the place that the return address was put to. */
+static bool take_caller(struct walk *walk, uintptr_t slot, uintptr_t pc, struct search *search)
+{
+    const uintptr_t align = ARCH_LINK_REGISTER ? 2 * WORD : WORD;
+    const uintptr_t above = ARCH_LINK_REGISTER ? ARCH_FRAME_ABOVE : WORD;
+    uintptr_t function = search->called ? function_start(walk, pc - 1) : 0;
+    for (uintptr_t sp = (slot + align) & ~(align - 1); sp <= slot + above; sp += align)
+        if (take_frame(walk, slot, pc, sp, function, search))
+            return true;
+    return false;
 }
 
 /* Code that was made at run time and says nothing of its frames (LLVM's, as numba has it;
@@ -543,26 +596,150 @@ static bool take_caller(struct walk *walk, uintptr_t sp, uintptr_t pc, unsigned 
 static bool look_for_caller(struct walk *walk)
 {
     uintptr_t sp = (walk->at.sp + WORD - 1) & ~(uintptr_t)(WORD - 1);
-    unsigned tries = 0, steps = STEPS;
+    struct search search = GENERATED_SEARCH;
+    unsigned tries = 0;
     for (size_t i = 0; i < LOOKED_AT && tries < TRIES; i++, sp += WORD) {
         uintptr_t pc;
         if (!load(walk->bounds, sp, &pc))
             return false;
         if (pc > PAGE && is_of_file(find_module(walk, pc - 1)) && ++tries <= TRIES &&
-            straight_follows_indirect_call(pc) && take_caller(walk, sp, pc, &steps))
+            straight_follows_indirect_call(pc) && take_caller(walk, sp, pc, &search))
             return true;
     }
     return false;
 }
 
-/* ---- looking for a frame ---- */
+/* ---- out of a file's code ---- */
 
-/* Where the function around pc begins; 0: not known. */
-static uintptr_t function_start(struct walk *walk, uintptr_t pc)
+/* Where the next word of zero is among a number of them; 0: none. */
+static uintptr_t next_zero(const struct walk *walk, uintptr_t at)
 {
-    const struct module *module = find_module(walk, pc);
-    return module ? mapped_function(&module->mapped, &walk->memory->scratch, pc) : 0;
+    uintptr_t word;
+    for (size_t i = 0; i < ARGUMENTS && load(walk->bounds, at, &word); i++, at += WORD)
+        if (word == 0)
+            return at;
+    return 0;
 }
+
+/* Is that where the kernel has put what the program is to know: how many arguments there are,
+ * where each is, zero, the same of the environment, and pairs of a number and a value? There
+ * the main thread's stack begins. */
+static bool is_of_arguments(const struct walk *walk, uintptr_t at)
+{
+    uintptr_t count, key, value, zero = next_zero(walk, at + WORD);
+    if (!load(walk->bounds, at, &count) || zero != at + (count + 1) * WORD)
+        return false;
+    zero = next_zero(walk, zero + WORD);
+    for (size_t i = 0; zero != 0 && i < AUXILIARY; i++) {
+        uintptr_t pair = zero + WORD + i * 2 * WORD;
+        if (!load(walk->bounds, pair, &key) || !load(walk->bounds, pair + WORD, &value))
+            return false;
+        if (key == AT_EXECFN)
+            return value == getauxval(AT_EXECFN);
+    }
+    return false;
+}
+
+/* May code that the runtime knows, or a file's with unwind information, have made the call? */
+static bool may_call(struct walk *walk, const struct module *callee, uintptr_t pc)
+{
+    const struct module *module = find_module(walk, pc - 1);
+    return module != callee && (is_of_file(module) || (walk->runtime && walk->runtime->step));
+}
+
+/* One look over the stack. 1: walk->at is the caller; 0: there is none up to the thread's first
+ * function; -1: there is none as far as was looked. */
+static int look_once(struct walk *walk, const struct module *callee, struct search *search)
+{
+    uintptr_t slot = (walk->at.sp + WORD - 1) & ~(uintptr_t)(WORD - 1);
+    unsigned tries = 0;
+    for (size_t i = 0; i < LOOKED_AT_OF_FILE && tries < TRIES_OF_FILE; i++, slot += WORD) {
+        uintptr_t pc;
+        if (!load(walk->bounds, slot, &pc))
+            return -1;
+        if (pc <= PAGE) {
+            if (pc != 0 && is_of_arguments(walk, slot))
+                return 0;
+            continue;
+        }
+        pc = arch_strip(pc);
+        const struct module *module = find_module(walk, pc - 1);
+        if (module == callee && straight_exits(pc))
+            return 0;
+        if (!may_call(walk, callee, pc) || ++tries > TRIES_OF_FILE)
+            continue;
+        if (straight_follows_call_into(pc, search->callee) &&
+            take_caller(walk, slot, pc, search))
+            return 1;
+    }
+    return -1;
+}
+
+/* The caller of the interrupted function, if that has not put its address on the stack: where
+ * calls leave it in a register. */
+static bool look_in_register(struct walk *walk, const struct module *callee,
+                             struct search *search)
+{
+    if (!ARCH_LINK_REGISTER || !walk->at.live)
+        return false;
+    uintptr_t pc = arch_strip(arch_register(walk->at.live, ARCH_DWARF_RA));
+    uintptr_t slot = walk->at.sp - 2 * WORD;
+    return pc > PAGE && may_call(walk, callee, pc) &&
+           straight_follows_call_into(pc, search->callee) &&
+           take_caller(walk, slot, pc, search);
+}
+
+/* Code of a file that has no unwind information, as nearly all of musl's: the next return
+ * address on the stack is believed that follows a call of that file, in a function that its own
+ * caller has called, if the frames above confirm it; if there is none, one of which only either
+ * is true. Functions of the same file between the two are left out. */
+static bool look_for_caller_of(struct walk *walk, const struct module *module)
+{
+    const struct code_range callee = {.start = module->start, .limit = module->limit};
+    const struct search searches[] = {{.callee = &callee, .called = true, .confirmed = 1},
+                                      {.callee = &callee, .confirmed = CONFIRMED_AT_LEAST},
+                                      {.called = true, .confirmed = CONFIRMED_AT_LEAST}};
+    bool first = false;
+    for (size_t i = 0; i < sizeof searches / sizeof *searches; i++) {
+        struct search search = searches[i];
+        search.pushed = LOOKED_AT_OF_FILE * WORD;
+        search.steps = STEPS;
+        if (look_in_register(walk, module, &search))
+            return true;
+        int found = look_once(walk, module, &search);
+        if (found > 0)
+            return true;
+        first = first || found == 0;
+    }
+    return first && !walk->at.live && leave_to(walk, 0, walk->at.sp, UNKNOWN, UNKNOWN);
+}
+
+/* Does the frame pointer point to a return address of a call of that file? */
+static bool keeps_frame_pointer(const struct walk *walk, const struct module *module)
+{
+    const struct code_range callee = {.start = module->start, .limit = module->limit};
+    uintptr_t pc;
+    return walk->at.fp >= walk->at.sp && load(walk->bounds, walk->at.fp + WORD, &pc) &&
+           straight_follows_call_into(arch_strip(pc), &callee) &&
+           !straight_follows_indirect_call(arch_strip(pc));
+}
+
+/* A file's code without unwind information may keep a frame pointer, or be searched for its
+ * caller. */
+static bool leave_untabled(struct walk *walk, const struct module *module)
+{
+    if (keeps_frame_pointer(walk, module) && leave_by_frame_pointer(walk))
+        return true;
+    walk->untabled = walk->trial;
+    if (walk->trial)
+        return false;
+    if (look_for_caller_of(walk, module))
+        return true;
+    walk->end = WALK_NO_RULE;
+    return leave_by_frame_pointer(walk);
+}
+
+/* ---- looking for a frame ---- */
 
 /* With its frame pointer there, do the frames lead to the thread's first function? */
 static bool leads_to_first(const struct walk *walk, const struct unwind_rule *rule,
@@ -576,7 +753,9 @@ static bool leads_to_first(const struct walk *walk, const struct unwind_rule *ru
         --*steps;
         leads = leave(&trial, trial.at.pc - 1);
     }
-    return leads && trial.at.pc == 0;
+    /* Code without unwind information calls by a pointer what a program begins with. */
+    return (leads && trial.at.pc == 0) ||
+           (trial.untabled && straight_follows_indirect_call(trial.at.pc));
 }
 
 /* Is there a frame of the function that begins at `start` where the frame pointer would be? */
@@ -628,7 +807,7 @@ static bool leave_by_guess(struct walk *walk, const struct unwind_rule *rule,
 {
     struct walk trial = *walk;
     struct unwind_rule theirs;
-    unsigned steps = STEPS;
+    struct search search = GENERATED_SEARCH;
     if (!leave_by_rule(&trial, rule) || trial.at.pc < PAGE)
         return false;
     const struct cursor caller = trial.at;
@@ -637,8 +816,7 @@ static bool leave_by_guess(struct walk *walk, const struct unwind_rule *rule,
         !generated_find(walk->map->generated, &walk->memory->scratch, caller.pc - 1, &theirs))
         generated_meet(walk->map->met, caller.pc - 1);
     return straight_follows_call_to(caller.pc, function->start) &&
-           (!file || confirm(walk, caller.pc, caller.sp, caller.fp, &steps)) &&
-           leave_by_rule(walk, rule);
+           (!file || confirm(walk, &caller, 0, &search)) && leave_by_rule(walk, rule);
 }
 
 /* Code that was made at run time is left by its table; without one it is read, then taken to
@@ -693,7 +871,7 @@ static bool leave(struct walk *walk, uintptr_t pc)
     if (walk->at.pc == module->signal_return)
         return leave_signal(walk);
     /* That it has no rule is known where there is a table. */
-    return (module->guess || module_table(module, pc)) && leave_by_frame_pointer(walk);
+    return (module->guess || module_table(module, pc)) && leave_untabled(walk, module);
 }
 
 /* ---- the walk ---- */
@@ -713,6 +891,17 @@ static bool step(struct walk *walk, uintptr_t pc, struct cprof_registers *regist
     return runtime->step(walk->thread, registers, own) ||
            (runtime->step_unmapped != NULL && !is_of_file(find_module(walk, pc)) &&
             runtime->step_unmapped(walk->thread, registers, own));
+}
+
+/* The same in a trial. */
+static bool step_tried(struct walk *trial)
+{
+    struct cprof_registers registers = {
+        .pc = trial->at.pc, .sp = trial->at.sp, .fp = trial->at.fp};
+    struct cprof_frame own;
+    return trial->runtime && trial->runtime->step &&
+           step(trial, trial->at.pc - 1, &registers, &own) &&
+           leave_to_registers(trial, &registers);
 }
 
 /* One frame: the runtime's, if it says so. */

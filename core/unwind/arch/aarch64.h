@@ -19,6 +19,10 @@ enum { ARCH_REGISTERS = 33, ARCH_DWARF_PC = 32 };
 /* A call leaves its return address in x30. */
 static const bool ARCH_LINK_REGISTER = true;
 
+/* How far above the place of a return address its function's frame ends at most, where that is
+ * looked for: functions put it below what else they keep. */
+static const uintptr_t ARCH_FRAME_ABOVE = 256;
+
 /* Bytes below the stack pointer that a function may use. */
 static const uintptr_t ARCH_RED_ZONE = 0;
 

@@ -18,6 +18,9 @@ enum { ARCH_REGISTERS = 17, ARCH_DWARF_PC = 16 };
 /* A call pushes its return address; there is no link register. */
 static const bool ARCH_LINK_REGISTER = false;
 
+/* How far above the place of a return address its function's frame ends at most. */
+static const uintptr_t ARCH_FRAME_ABOVE = 8;
+
 /* Bytes below the stack pointer that a function may use. */
 static const uintptr_t ARCH_RED_ZONE = 128;
 

@@ -10,13 +10,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "unwind/arch.h"
 #include "unwind/modules.h"
 #include "unwind/walk.h"
 #include "compile_all.h"
+#include "untabled.h"
 
 enum { CAPACITY = 128 };
 
@@ -84,6 +87,10 @@ extern const char __start_code_sample_here[], __stop_code_sample_here[];
 #ifdef __x86_64__
 extern const char __start_code_call_code[], __stop_code_call_code[];
 #endif
+extern const char __start_code_call_leaf[], __stop_code_call_leaf[];
+extern const char __start_code_call_deep[], __stop_code_call_deep[];
+extern const char __start_code_call_back[], __stop_code_call_back[];
+extern const char __start_code_call_wide[], __stop_code_call_wide[];
 extern const char __start_code_recurse[], __stop_code_recurse[];
 extern const char __start_code_recurse_wide[], __stop_code_recurse_wide[];
 
@@ -114,6 +121,105 @@ static void frames_lie_on_the_stack_in_order(void **state)
                      taken.native[i].cfa == taken.native[i - 1].cfa));
     assert_true(taken.native[0].cfa < here);
     assert_true(taken.native[taken.result.native_count - 1].cfa > here);
+}
+
+/* ---- code without unwind information ---- */
+
+COUNTED(call_leaf) static long call_leaf(void)
+{
+    volatile long kept = untabled_leaf(getpid(), syscall(SYS_gettid), SIGUSR1);
+    return kept;
+}
+
+COUNTED(call_deep) static long call_deep(void)
+{
+    volatile long kept = untabled_deep(getpid(), syscall(SYS_gettid), SIGUSR1);
+    return kept;
+}
+
+COUNTED(call_back) static long call_back(void)
+{
+    volatile long kept = untabled_callback(sample_here, 3);
+    return kept;
+}
+
+/* Its frame is found by the frame pointer alone. */
+COUNTED(call_wide) static long call_wide(size_t size)
+{
+    volatile char *room = __builtin_alloca(size);
+    room[0] = 1;
+    return call_deep() + room[0];
+}
+
+static void assert_called_once(size_t frames)
+{
+    assert_int_equal(taken.result.end, WALK_COMPLETE);
+    assert_int_equal(frames, 1);
+    assert_int_equal(FRAMES_OF(recurse), 0);
+}
+
+/* TSan calls a handler later, when the stack that the signal has interrupted has changed. */
+static void skip_where_signals_are_late(void)
+{
+#ifdef __SANITIZE_THREAD__
+    skip();
+#endif
+}
+
+static void code_without_unwind_information_is_left_for_its_caller(void **state)
+{
+    (void)state;
+    skip_where_signals_are_late();
+    for (int depth = 0; depth < 40; depth++) {
+        recurse(depth); /* leaves its return addresses where frames are going to be */
+        call_leaf();
+        assert_called_once(FRAMES_OF(call_leaf));
+        recurse(depth);
+        call_deep();
+        assert_called_once(FRAMES_OF(call_deep));
+        recurse(depth);
+        call_back();
+        assert_called_once(FRAMES_OF(call_back));
+        assert_int_equal(FRAMES_OF(sample_here), 1);
+        recurse(depth);
+        call_wide(16 * (size_t)(depth + 4));
+        assert_called_once(FRAMES_OF(call_wide));
+        assert_int_equal(FRAMES_OF(call_deep), 1);
+    }
+}
+
+/* As calls of the same library left them. */
+static void what_earlier_calls_of_it_left_on_the_stack_is_not_its_caller(void **state)
+{
+    (void)state;
+    skip_where_signals_are_late();
+    for (int depth = 0; depth < 40; depth++) {
+        call_wide(16 * (size_t)(depth + 1));
+        call_back();
+        call_leaf();
+        assert_called_once(FRAMES_OF(call_leaf));
+        assert_int_equal(FRAMES_OF(call_deep) + FRAMES_OF(call_wide) + FRAMES_OF(call_back), 0);
+        call_wide(16 * (size_t)(depth + 1));
+        call_deep();
+        assert_called_once(FRAMES_OF(call_deep));
+        assert_int_equal(FRAMES_OF(call_leaf) + FRAMES_OF(call_wide) + FRAMES_OF(call_back), 0);
+    }
+}
+
+static void *start_untabled(void *unused)
+{
+    untabled_callback(sample_here, 3);
+    return unused;
+}
+
+static void a_thread_is_walked_through_it_to_its_first_function(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, start_untabled, NULL), 0);
+    pthread_join(thread, NULL);
+    assert_int_equal(taken.result.end, WALK_COMPLETE);
+    assert_int_equal(FRAMES_OF(sample_here), 1);
 }
 
 static void walk_ends_when_capacity_is_reached(void **state)
@@ -444,6 +550,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WALK_TEST(frames_lie_on_the_stack_in_order),
+        WALK_TEST(code_without_unwind_information_is_left_for_its_caller),
+        WALK_TEST(what_earlier_calls_of_it_left_on_the_stack_is_not_its_caller),
+        WALK_TEST(a_thread_is_walked_through_it_to_its_first_function),
         WALK_TEST(walk_ends_when_capacity_is_reached),
         WALK_TEST(call_through_null_shows_its_caller),
 #ifdef __x86_64__

@@ -1,0 +1,13 @@
+/* Functions of a library without unwind information. */
+#ifndef UNTABLED_H
+#define UNTABLED_H
+
+/* Send a signal to a thread: from a function without a frame; and from one whose caller, of the
+ * same library, is the one that was called, through frames with buffers. */
+long untabled_leaf(long pid, long tid, long signo);
+long untabled_deep(long pid, long tid, long signo);
+
+/* function(value) */
+int untabled_callback(int (*function)(int), int value);
+
+#endif
