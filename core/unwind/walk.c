@@ -26,6 +26,7 @@ enum {
     TRIES_OF_FILE = 64,
     ARGUMENTS = 4096, /* of a program, that are looked at to know where its stack begins, */
     AUXILIARY = 64,   /* and pairs of what else the kernel tells it */
+    BEGINNING = 32,   /* words up to there from what calls a first function */
 };
 
 /* What a register holds that could not be recovered: no valid address, as it is unaligned. */
@@ -640,6 +641,23 @@ static bool is_of_arguments(const struct walk *walk, uintptr_t at)
     return false;
 }
 
+/* Code of a file without unwind information calls, by a pointer, what a program or a thread
+ * begins with: does the stack begin right above it? */
+static bool began_here(struct walk *walk)
+{
+    uintptr_t word, at = walk->at.sp;
+    const struct module *module = find_module(walk, walk->at.pc - 1);
+    if (walk->at.live || !straight_follows_indirect_call(walk->at.pc))
+        return false;
+    for (size_t i = 0; i < BEGINNING && load(walk->bounds, at, &word); i++, at += WORD) {
+        bool last =
+            word > PAGE && find_module(walk, word - 1) == module && straight_exits(word);
+        if (last || (word != 0 && word <= PAGE && is_of_arguments(walk, at)))
+            return true;
+    }
+    return false;
+}
+
 /* May code that the runtime knows, or a file's with unwind information, have made the call? */
 static bool may_call(struct walk *walk, const struct module *callee, uintptr_t pc)
 {
@@ -753,9 +771,7 @@ static bool leads_to_first(const struct walk *walk, const struct unwind_rule *ru
         --*steps;
         leads = leave(&trial, trial.at.pc - 1);
     }
-    /* Code without unwind information calls by a pointer what a program begins with. */
-    return (leads && trial.at.pc == 0) ||
-           (trial.untabled && straight_follows_indirect_call(trial.at.pc));
+    return leads ? trial.at.pc == 0 : trial.untabled && began_here(&trial);
 }
 
 /* Is there a frame of the function that begins at `start` where the frame pointer would be? */
