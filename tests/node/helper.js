@@ -9,6 +9,9 @@ const os = require('node:os')
 const path = require('node:path')
 const { Profile } = require('./pprof')
 
+// What runs the programs: this Node, or one for another processor in an emulator (tests/arm64).
+const node = process.env.CPROF_TEST_NODE ?? process.execPath
+
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'cprof-node-'))
 process.on('exit', () => fs.rmSync(folder, { recursive: true, force: true }))
 let files = 0
@@ -18,7 +21,7 @@ const fresh = ending => path.join(folder, `${++files}${ending}`)
 // { code, signal, stdout, stderr }; rejects when it takes too long.
 function run (args, { env = {}, seconds = 60 } = {}) {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, args, { env: { ...process.env, ...env } })
+    const child = spawn(node, args, { env: { ...process.env, ...env } })
     const output = { stdout: '', stderr: '' }
     const timer = setTimeout(() => {
       child.kill('SIGKILL')
@@ -137,6 +140,7 @@ const count = times => [0x20, 0, 0x41, times, 0x6c, 0x21, 0, 0x03, 0x40, 0x20, 0
 const call = index => [0x20, 0, 0x10, index]
 `
 
-const major = Number(process.versions.node.split('.')[0])
+const { stdout: version } = spawnSync(node, ['-p', 'process.versions.node'], { encoding: 'utf8' })
+const major = parseInt(version)
 
 module.exports = { run, profileSource, pack, fresh, folder, major, repeatedly, Profile, ROOM, BURN, WASM_SPIN, WASM_MODULE, linesOf }

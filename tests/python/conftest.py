@@ -16,6 +16,9 @@ from pprof import Profile  # noqa: E402
 # Under one interpreter the tests of totals and of stress take their full time (run_all.py).
 LONG = bool(os.environ.get("CPROF_TEST_LONG"))
 
+# What runs the programs: this Python, or one for another processor in an emulator (tests/arm64).
+PYTHON = os.environ.get("CPROF_TEST_PYTHON", sys.executable)
+
 # burn() for programs.
 BURN = (Path(__file__).parent / "burn.py").read_text()
 
@@ -45,7 +48,7 @@ def execute(tmp_path):
         variables = {k: v for k, v in os.environ.items()
                      if not k.startswith(("CPROF_", "OTEL_"))}
         variables["CPROF_RATE"] = "500"
-        command = [sys.executable]
+        command = [PYTHON]
         if by == "module":
             command += ["-m", "cprof", "-o", str(output_path), *options]
         elif by == "environment":
@@ -64,7 +67,7 @@ def run_beside(tmp_path):
     def run(source):
         program = tmp_path / "prog.py"
         program.write_text(textwrap.dedent(source))
-        process = subprocess.Popen([sys.executable, str(program)], text=True, cwd=tmp_path,
+        process = subprocess.Popen([PYTHON, str(program)], text=True, cwd=tmp_path,
                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                    stderr=subprocess.PIPE)
         try:

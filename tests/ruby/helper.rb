@@ -11,7 +11,8 @@ require_relative "pprof"
 # Runs little Ruby programs, profiled, and looks at what came out. The gem under test is
 # whatever `require "cprof"` finds: tests/ruby/run_all.py sets GEM_HOME.
 class CprofTest < Minitest::Test
-  RUBY = [RbConfig.ruby, *ENV.fetch("CPROF_TEST_RUBY_OPTIONS", "").split].freeze
+  # What runs the programs: this Ruby, or one for another processor in an emulator (tests/arm64).
+  RUBY = [ENV.fetch("CPROF_TEST_RUBY", RbConfig.ruby), *ENV.fetch("CPROF_TEST_RUBY_OPTIONS", "").split].freeze
 
   Outcome = Struct.new(:output, :errors, :status, :profile, :folder)
 
