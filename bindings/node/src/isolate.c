@@ -244,8 +244,8 @@ static struct range find_copy(const struct range *code)
 /* Both begin on the same page of the binary, if they are what they seem to be. */
 static uintptr_t distance(const struct range *builtins, const struct range *copy)
 {
-    enum { PAGE = 4096, SAMPLE = 64 };
-    uintptr_t start = builtins->start & ~(uintptr_t)(PAGE - 1);
+    enum { SAMPLE = 64 };
+    uintptr_t start = builtins->start & ~(uintptr_t)(getauxval(AT_PAGESZ) - 1);
     bool same = start != 0 && copy->start != 0 &&
                 memcmp((const void *)builtins->start,
                        (const void *)(copy->start + (builtins->start - start)), SAMPLE) == 0;
