@@ -31,6 +31,17 @@ def held(gate, how):
 
 
 @contextmanager
+def locked(folder):
+    """Who makes something in a folder that several runs share: one after the other."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
 def room(alone):
     """Where a test runs: beside those of other runs, or alone."""
     named = os.environ.get("CPROF_TEST_GATES")

@@ -2,6 +2,7 @@
 and kept in a cache folder ($XDG_CACHE_HOME/cprof-test)."""
 
 import contextlib
+import functools
 import hashlib
 import os
 import pathlib
@@ -10,6 +11,8 @@ import shutil
 import socket
 import subprocess
 import time
+
+from gates import locked
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MANIFEST = ROOT / "packaging/collector/builder.yaml"
@@ -21,6 +24,16 @@ CACHE = CACHE / "cprof-test"
 
 class Unavailable(Exception):
     """Why this machine can't have the tool; the test that wants it is skipped."""
+
+
+def one_at_a_time(function):
+    """Of what fills the cache: who comes second finds it."""
+    @functools.wraps(function)
+    def alone(*arguments):
+        CACHE.mkdir(parents=True, exist_ok=True)
+        with locked(CACHE):
+            return function(*arguments)
+    return alone
 
 
 def go(*arguments, folder=None, check=True, **environment):
@@ -50,6 +63,7 @@ def find_go():
     return command
 
 
+@one_at_a_time
 def build_collector():
     """The path of the collector that builder.yaml describes."""
     manifest = MANIFEST.read_bytes()
@@ -78,6 +92,7 @@ def build_collector():
     return binary
 
 
+@one_at_a_time
 def build_profcheck():
     """The path of profcheck: $CPROF_PROFCHECK, or built into the cache."""
     given = os.environ.get("CPROF_PROFCHECK")
@@ -85,11 +100,11 @@ def build_profcheck():
         return pathlib.Path(given)
     binary = CACHE / "profcheck"
     if not binary.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
         go("install", PROFCHECK, GOBIN=str(CACHE))
     return binary
 
 
+@one_at_a_time
 def prometheus(program):
     """The path of "prometheus" or "promtool": the machine's, or out of Debian's package, unpacked into the cache."""
     installed = shutil.which(program)

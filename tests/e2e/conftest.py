@@ -8,7 +8,9 @@ import sys
 import threading
 import urllib.request
 
+import beside
 import pytest
+from gates import locked
 
 import collector
 
@@ -67,9 +69,12 @@ def python(tmp_path_factory):
     given = os.environ.get("CPROF_PYTHON")
     if given:
         return pathlib.Path(given)
-    folder = tmp_path_factory.mktemp("python") / "venv"
-    script = collector.ROOT / "tests/python/venv.sh"
-    subprocess.run(["sh", script, sys.executable, folder], check=True, capture_output=True)
+    folder = beside.shared(lambda: tmp_path_factory.mktemp("python")) / "venv"
+    with locked(collector.ROOT / "bindings/python"):
+        if not (folder / "complete").exists():
+            script = collector.ROOT / "tests/python/venv.sh"
+            subprocess.run(["sh", script, sys.executable, folder], check=True, capture_output=True)
+            (folder / "complete").touch()
     return folder / "bin/python"
 
 

@@ -20,7 +20,7 @@ import urllib.request
 import pytest
 
 import collector
-from test_spans_node import run_all
+from test_spans_node import addon  # noqa: F401 (a fixture)
 from test_spans_ruby import ruby_paths  # noqa: F401 (a fixture)
 
 COMMAND = os.environ.get("CPROF_COMMAND", str(collector.ROOT / "build/cli/cprof"))
@@ -150,7 +150,7 @@ def spoken(request, run):
         command = ["ruby", "-e", RUBY]
     else:
         node = shutil.which("node") or pytest.skip("there is no node")
-        variables = {"NODE_PATH": str(run_all().prepare())}
+        variables = {"NODE_PATH": str(request.getfixturevalue("addon"))}
         command = [node, "-r", "cprof/auto", "-e", NODE]
 
     def start(enabled="standby", *arguments, **more):

@@ -6,6 +6,7 @@ import importlib.util
 import re
 
 import pytest
+from gates import locked
 
 import collector
 import otlp_json
@@ -83,14 +84,20 @@ def run_all():
     return module
 
 
+@pytest.fixture(scope="session")
+def addon():
+    """Where Node finds cprof."""
+    with locked(collector.ROOT / "bindings/node"):
+        return run_all().prepare()
+
+
 @pytest.fixture(scope="module")
-def modules():
+def modules(addon):
     """Where cprof and OpenTelemetry are found."""
-    tests = run_all()
-    packages = tests.prepare_packages()
+    packages = run_all().prepare_packages()
     if not (packages / "@opentelemetry/exporter-trace-otlp-http").exists():
         pytest.skip("no OpenTelemetry packages from npm")
-    return f"{tests.prepare()}:{packages}"
+    return f"{addon}:{packages}"
 
 
 # By V8's slot, and by async hooks.

@@ -13,6 +13,7 @@ import time
 import urllib.request
 
 import pytest
+from gates import locked
 
 import collector
 import otlp_json
@@ -37,9 +38,10 @@ def ruby_paths():
     configure = ["cmake", "-S", BINDING / "ext/cprof", "-B", built / "tree", "-G", "Ninja",
                  "-DCMAKE_BUILD_TYPE=RelWithDebInfo", f"-DCPROF_RUBY_INCLUDE={headers}",
                  f"-DCPROF_RUBY_OUTPUT={built / 'lib/cprof'}"]
-    for command in (configure, ["cmake", "--build", built / "tree", "--target", "cprof_ruby"]):
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        assert done.returncode == 0, done.stdout
+    with locked(BINDING):
+        for command in (configure, ["cmake", "--build", built / "tree", "--target", "cprof_ruby"]):
+            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            assert done.returncode == 0, done.stdout
     otel = os.environ.get("CPROF_TEST_OTEL")
     checkout = [pathlib.Path(otel) / part / "lib" for part in OTEL_PARTS] if otel else []
     return ":".join(map(str, [BINDING / "lib", built / "lib", *checkout]))

@@ -24,7 +24,7 @@ BINDING = HERE.parent.parent / "bindings" / "node"
 NODES = Path(os.environ.get("CPROF_TEST_NODES", Path.home() / ".cache/cprof-test/node"))
 WORK = Path(os.environ.get("CPROF_TEST_WORK", "/tmp/cprof-test-node"))
 VERSIONS = ("18", "20", "22", "24", "26")
-FULL = ("v22", "v24", "v26")  # with the programs of full/
+FULL = ("v22", "v24", "v26")  # with the programs of full/ and judge/
 # The API is what the SDK asks for: with a newer one npm looks for a way out for minutes.
 PACKAGES = ("typescript@5", "express@5", "@types/node@22", "@opentelemetry/api@~1.9",
             "@opentelemetry/sdk-trace-node@2", "@opentelemetry/exporter-trace-otlp-http@0",
@@ -115,9 +115,10 @@ def prepare():
     modules = WORK / "node_modules"
     modules.mkdir(parents=True, exist_ok=True)
     link = modules / "cprof"
-    if link.is_symlink():
+    if link.is_symlink() and link.readlink() != BINDING:
         link.unlink()
-    link.symlink_to(BINDING)
+    if not link.is_symlink():
+        link.symlink_to(BINDING)
     return modules
 
 
@@ -244,11 +245,14 @@ def main():
     modules = prepare()
     environment = {"NODE_PATH": f"{modules}:{prepare_packages()}", "CPROF_TEST_PACKED": prepare_package(),
                    **prepare_native()}
+    # So that both end together, what takes the longest begins.
+    nodes.sort(key=lambda found: found[1].startswith(LONG_STRESS), reverse=True)
+    full = [found for found in nodes if found[1].startswith(FULL) and options.only == "*"]
+    parts = [(found, ".") for found in nodes] + [(found, "full") for found in full]
     with concurrent.futures.ThreadPoolExecutor(AT_A_TIME) as pool:
-        runs = list(pool.map(lambda found: Run(*found, environment).begin(options), nodes))
+        runs = list(pool.map(lambda each: Run(*each[0], environment, each[1]).begin(options), parts))
     # One after the other: CpuProfiler, the judge there, goes by the clock on the wall.
-    runs += [Run(*found, environment, "full").begin(options) for found in nodes
-             if found[1].startswith(FULL) and options.only == "*"]
+    runs += [Run(*found, environment, "judge").begin(options) for found in full]
     results = [run.end(options) for run in runs]
     return 0 if all(results) else 1
 

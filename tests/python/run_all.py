@@ -6,9 +6,10 @@
 Pythons are the system's, pyenv's (~/.pyenv/versions), those named by CPROF_TEST_PYTHONS, and those
 of Debian roots named by CPROF_TEST_ROOTS (entered with chroot; they need no compiler: the
 extension is built here against their headers). The first of each minor version runs every test
-(the system's also the long ones), the others those of stacks and names. Prints one line for each;
-exit 1 if any failed. --quick: the system's only. --walked: those whose frames are walked, one of
-each minor version. --reports: a JUnit file for each there.
+(the system's also the long ones), but for what ../versions.py leaves to some of them, the others
+those of stacks and names. Prints one line for each; exit 1 if any failed. --quick: the system's
+only. --walked: those whose frames are walked, one of each minor version, and nothing left out; nor
+where VERSIONs are named. --reports: a JUnit file for each there.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from xml.etree import ElementTree
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 from gates import gates, room  # noqa: E402
+from versions import same_everywhere, spread  # noqa: E402
 
 BINDING = HERE.parent.parent / "bindings" / "python"
 # Modules of other tests that these use as well.
@@ -51,9 +53,10 @@ def quietly(*command, **keywords):
 class Python:
     """One interpreter: what its tests need, and how they are run. `minor` and `version` say which;
     `lean`: another of the same minor version runs all tests, this one those of stacks and names;
-    `first`: it is that other one."""
+    `first`: it is that other one; `without`: tests that others run alike."""
 
     lean = first = False
+    without = ()
     unsupported = ""  # why the extension shall not walk the frames: given to see that it says so
 
     def install(self, site, includes):
@@ -208,7 +211,17 @@ def find_all(quick):
         python.lean = walked and python.minor in minors
         minors |= {python.minor} if walked else set()
         python.first = walked and not python.lean
+    leave_out([python for python in found if python.first])
     return found
+
+
+def leave_out(pythons):
+    """Of one Python of each minor version, some run the tests whose subject is no version's."""
+    pythons.sort(key=lambda python: int(python.minor.partition(".")[2]))
+    system = next((python for python in pythons if isinstance(python, System)), None)
+    for python in pythons:
+        if python not in spread(pythons, system):
+            python.without = same_everywhere("python")
 
 
 def work_of(python):
@@ -241,9 +254,11 @@ def selected(python, options):
 def test(python, options):
     """True when every test passed."""
     python.report.unlink(missing_ok=True)
+    all_of_them = options.versions or options.walked
+    without = [] if all_of_them else [f"--deselect={name}" for name in python.without]
     command, keywords = python.pytest(["-q", "--no-header", "--tb=short", "-p",
                                        "no:cacheprovider", "-p", "repeat",
-                                       f"--junitxml={python.report_inside}", *options.pytest,
+                                       f"--junitxml={python.report_inside}", *without, *options.pytest,
                                        *selected(python, options)])
     environment = {**os.environ, **({"CPROF_TEST_LONG": "1"} if isinstance(python, System) else {})}
     with tempfile.TemporaryFile("w+") as log:
