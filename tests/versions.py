@@ -36,6 +36,20 @@ SAME_EVERYWHERE = {
             "test_kernel.py::test_a_program_keeps_the_signals_that_it_handles",
         )),
     ),
+    "node": (
+        ("variables and the address to listen at are read by the core and by plain JavaScript",
+         ("settings.test.js",)),
+        ("what is said of outputs and servers is the core's", ("lines.test.js",)),
+        ("maps are read by cprof; where V8 names a script's map is looked at by frames.test.js too",
+         ("sourcemaps.test.js",)),
+        ("plain JavaScript about what npm packs, a second copy and exporters",
+         ("package.test.js", "copies.test.js", "exemplars.test.js")),
+    ),
+    # What the JIT's run leaves out, which is the same Ruby as the first one's.
+    "ruby": (
+        ("gems, web servers and frameworks are the interpreter's, not the compiler's",
+         ("build", "prebuilt", "puma", "rack")),
+    ),
 }
 
 

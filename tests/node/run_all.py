@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Builds cprof's addon once and runs its tests under every Node that this machine has or gets.
 
-    run_all.py [--quick] [--reports FOLDER] [VERSION ...]
+    run_all.py [--quick] [--everywhere] [--only FILE] [--reports FOLDER] [VERSION ...]
 
 Nodes are the one on the PATH and those of the npm packages node@18 … node@26, which are
-installed below CPROF_TEST_NODES (~/.cache/cprof-test/node). Prints one line for each, and why
-tests or versions were skipped; exit 1 if any failed. --quick: the PATH's only. --reports: a JUnit
-file for each there.
+installed below CPROF_TEST_NODES (~/.cache/cprof-test/node). Some of the tests are left to some of them
+(../versions.py), but where VERSIONs or a FILE are named; --everywhere: these alone, under all. Prints one
+line for each, and why tests or versions were skipped; exit 1 if any failed. --quick: the PATH's only.
+--reports: a JUnit file for each there.
 """
 
 import argparse
@@ -20,6 +21,9 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+from versions import same_everywhere, spread  # noqa: E402
+
 BINDING = HERE.parent.parent / "bindings" / "node"
 NODES = Path(os.environ.get("CPROF_TEST_NODES", Path.home() / ".cache/cprof-test/node"))
 WORK = Path(os.environ.get("CPROF_TEST_WORK", "/tmp/cprof-test-node"))
@@ -180,8 +184,8 @@ def may_be_noise(failure):
 class Run:
     """The tests of one Node, or those of a folder below, and what became of them."""
 
-    def __init__(self, node, version, environment, part="."):
-        self.node = node
+    def __init__(self, node, version, environment, part=".", without=()):
+        self.node, self.without = node, without
         self.name = version if part == "." else f"{version}-{part}"
         stress = os.environ.get("CPROF_STRESS_SECONDS",
                                 "60" if version.startswith(LONG_STRESS) else "6")
@@ -190,7 +194,9 @@ class Run:
         self.report = WORK / f"{self.name}.xml"
 
     def begin(self, options):
-        self.files = sorted((HERE / self.part).glob(f"{options.only}.test.js"))
+        self.files = [file for file in sorted((HERE / self.part).glob(f"{options.only}.test.js"))
+                      if file.name not in self.without
+                      and (not options.everywhere or file.name in same_everywhere("node"))]
         self.suite = run_tests(self.node, self.environment, self.report, self.files)
         return self
 
@@ -231,9 +237,21 @@ class Run:
         return counts["failures"] == 0 and counts["tests"] > 0
 
 
+def left_out(nodes, options):
+    """{version: files that others run alike}, of all but the oldest, the newest and one between."""
+    if options.versions or options.everywhere or options.only != "*":
+        return {}
+    majors = {}
+    for _, version in sorted(nodes, key=lambda found: found[1].endswith("-debian")):
+        majors.setdefault(int(version[1:].partition(".")[0]), version)
+    chosen = [majors[major] for major in spread(sorted(majors))]
+    return {version: same_everywhere("node") for _, version in nodes if version not in chosen}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--everywhere", action="store_true")
     parser.add_argument("--only", default="*", metavar="FILE", help="the one FILE.test.js")
     parser.add_argument("--reports", type=Path)
     parser.add_argument("versions", nargs="*")
@@ -247,10 +265,13 @@ def main():
                    **prepare_native()}
     # So that both end together, what takes the longest begins.
     nodes.sort(key=lambda found: found[1].startswith(LONG_STRESS), reverse=True)
-    full = [found for found in nodes if found[1].startswith(FULL) and options.only == "*"]
-    parts = [(found, ".") for found in nodes] + [(found, "full") for found in full]
+    without = left_out(nodes, options)
+    everything = options.only == "*" and not options.everywhere
+    full = [found for found in nodes if found[1].startswith(FULL) and everything]
     with concurrent.futures.ThreadPoolExecutor(AT_A_TIME) as pool:
-        runs = list(pool.map(lambda each: Run(*each[0], environment, each[1]).begin(options), parts))
+        waiting = [Run(*found, environment, without=without.get(found[1], ())) for found in nodes]
+        waiting += [Run(*found, environment, "full") for found in full]
+        runs = list(pool.map(lambda run: run.begin(options), waiting))
     # One after the other: CpuProfiler, the judge there, goes by the clock on the wall.
     runs += [Run(*found, environment, "judge").begin(options) for found in full]
     results = [run.end(options) for run in runs]

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Builds cprof for every Python that this machine has, and runs the tests under each.
 
-    run_all.py [--quick] [--walked] [--reports FOLDER] [VERSION ...] [-- PYTEST ARGUMENTS]
+    run_all.py [--quick | --walked | --everywhere] [--reports FOLDER] [VERSION ...] [-- PYTEST ARGUMENTS]
 
 Pythons are the system's, pyenv's (~/.pyenv/versions), those named by CPROF_TEST_PYTHONS, and those
 of Debian roots named by CPROF_TEST_ROOTS (entered with chroot; they need no compiler: the
@@ -9,7 +9,8 @@ extension is built here against their headers). The first of each minor version 
 (the system's also the long ones), but for what ../versions.py leaves to some of them, the others
 those of stacks and names. Prints one line for each; exit 1 if any failed. --quick: the system's
 only. --walked: those whose frames are walked, one of each minor version, and nothing left out; nor
-where VERSIONs are named. --reports: a JUnit file for each there.
+where VERSIONs are named. --everywhere: under these, only what else is left to some. --reports: a
+JUnit file for each there.
 """
 
 import argparse
@@ -235,10 +236,14 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--walked", action="store_true")
+    parser.add_argument("--everywhere", action="store_true")
     parser.add_argument("--reports", type=Path)
     parser.add_argument("versions", nargs="*")
     options = parser.parse_args(arguments[:split])
     options.pytest = arguments[split + 1:]
+    if options.everywhere:
+        options.walked = True
+        options.pytest += [name.removesuffix("::") for name in same_everywhere("python")]
     return options
 
 

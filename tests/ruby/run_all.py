@@ -3,7 +3,9 @@
 of this folder with each: Debian's own Ruby with the JIT off and on, and a newer one in the
 Debian root of the tests (--sid). Writes JUnit files; every skip is printed with its reason.
 
-    tests/ruby/run_all.py [--reports DIR] [--sid ROOT] [--only TEST] [--ruby NAME]…
+    tests/ruby/run_all.py [--reports DIR] [--sid ROOT] [--only TEST | --everywhere] [--ruby NAME]…
+
+--everywhere: only the tests that are left to some of the Rubies else (../versions.py), under all.
 """
 
 import argparse
@@ -19,6 +21,7 @@ import threading
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 from gates import gates, room  # noqa: E402
+from versions import same_everywhere  # noqa: E402
 
 ROOT = HERE.parent.parent
 BINDING = ROOT / "bindings" / "ruby"
@@ -160,7 +163,7 @@ def install(ruby, inside):
     return result.returncode == 0
 
 
-def run_tests(ruby, reports, gems, platform_gem, only):
+def run_tests(ruby, reports, gems, platform_gem, tests):
     reason = ruby.missing()
     if reason:
         print(f"SKIP {ruby.name}: {reason}")
@@ -173,9 +176,7 @@ def run_tests(ruby, reports, gems, platform_gem, only):
     seen, inside = prepare(ruby, gems.gem, platform_gem)
     try:
         passed = True
-        for test in TESTS:
-            if only and test != only or not only and test in ruby.without:
-                continue
+        for test in tests:
             name = f"ruby-{ruby.name}-{test}"
             result = ruby.run(
                 [ruby.program, "-e", "require 'minitest/autorun'; require ARGV.shift",
@@ -198,6 +199,14 @@ def run_tests(ruby, reports, gems, platform_gem, only):
         shutil.rmtree(seen, ignore_errors=True)
 
 
+def tests_for(ruby, arguments):
+    if arguments.only:
+        return [arguments.only]
+    if arguments.everywhere:
+        return same_everywhere("ruby")
+    return [test for test in TESTS if test not in ruby.without]
+
+
 def default_path(ruby):
     return ruby.run([ruby.program, "-W0", "-e", "print Gem.path.join(':')"]).stdout
 
@@ -213,25 +222,26 @@ def main():
     parser.add_argument("--reports", type=pathlib.Path, default=ROOT / "build" / "reports")
     parser.add_argument("--sid", type=pathlib.Path, default=pathlib.Path("/var/cache/cprof-test/sid"))
     parser.add_argument("--only", choices=TESTS)
+    parser.add_argument("--everywhere", action="store_true")
     parser.add_argument("--ruby", action="append",
                         help="the name of one of the Rubies, as in ruby-NAME-…; may be repeated")
     arguments = parser.parse_args()
     arguments.reports.mkdir(parents=True, exist_ok=True)
     # Two that share an installation do not stand together, where one would wait for the other's.
     rubies = [Ruby("debian", stress=30), Ruby("sid", root=arguments.sid),
-              Ruby("debian-yjit", options=("--yjit",), without=("build",)),
+              Ruby("debian-yjit", options=("--yjit",), without=same_everywhere("ruby")),
               Ruby("sid-3.4", root=arguments.sid, program="ruby3.4")]
     chosen = [ruby for ruby in rubies if not arguments.ruby or ruby.name in arguments.ruby]
     with tempfile.TemporaryDirectory() as folder:
         gem = build_gem(pathlib.Path(folder))
-        built = not arguments.only or arguments.only == "prebuilt"
+        built = any("prebuilt" in tests_for(ruby, arguments) for ruby in chosen)
         platform_gems = build_platform_gems(chosen, pathlib.Path(folder)) if built else {}
         gems = Gems(gem)
         try:
             with concurrent.futures.ThreadPoolExecutor(AT_A_TIME) as pool:
                 results = list(pool.map(
                     lambda ruby: run_tests(ruby, arguments.reports, gems, platform_gems.get(ruby.root),
-                                           arguments.only), chosen))
+                                           tests_for(ruby, arguments)), chosen))
         finally:
             gems.remove()
     sys.exit(0 if all(results) else 1)
