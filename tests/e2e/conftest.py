@@ -8,11 +8,13 @@ import sys
 import threading
 import urllib.request
 
-import beside
 import pytest
-from gates import locked
 
-import collector
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+import beside  # noqa: E402
+import collector  # noqa: E402
+from gates import locked  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -35,6 +35,7 @@ BINDING = HERE.parent.parent / "bindings" / "python"
 # Modules of other tests that these use as well.
 SHARED = [HERE.parent / name for name in ("core/context/reader.py", "repeat.py", "gates.py")]
 GATES = gates()
+AT_A_TIME = 3
 SUPPORTED = re.compile(r"3\.1[0-5]$")
 WORK = Path(os.environ.get("CPROF_TEST_WORK", "/tmp/cprof-test-python"))
 # What wheels may be made for that run here.
@@ -325,9 +326,8 @@ def main():
             ready = prepare(python, options)
         return test(python, options) if ready else ready is None
 
-    # Two at a time: most of a test is a small program that keeps one processor busy. So that both
-    # end together, what takes the longest begins.
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+    # Half of a test is waiting. So that all end together, what takes the longest begins.
+    with concurrent.futures.ThreadPoolExecutor(AT_A_TIME) as pool:
         passed = list(pool.map(prepare_and_test, sorted(wanted, key=work_of, reverse=True)))
     return 0 if all(passed) else 1
 
