@@ -32,9 +32,10 @@ def pytest_runtest_protocol(item, nextitem):
 
 
 def reason(report):
-    """The first line of what went wrong."""
+    """The beginning of what went wrong, in one line: what a program said is in it."""
     crash = getattr(report.longrepr, "reprcrash", None)
-    return (crash.message if crash else str(report.longrepr)).partition("\n")[0]
+    lines = (crash.message if crash else str(report.longrepr)).splitlines()
+    return " | ".join(line.strip() for line in lines if line.strip())[:400]
 
 
 def pytest_terminal_summary(terminalreporter):
