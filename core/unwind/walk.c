@@ -568,7 +568,8 @@ static bool take_frame(struct walk *walk, uintptr_t slot, uintptr_t pc, uintptr_
     struct cursor caller = {.pc = pc, .sp = sp, .fp = walk->at.fp};
     bool confirmed = confirm(walk, &caller, function, search);
     for (uintptr_t at = slot - WORD;
-         !confirmed && at >= walk->at.sp && slot - at <= search->pushed; at -= WORD)
+         !confirmed && search->steps > 0 && at >= walk->at.sp && slot - at <= search->pushed;
+         at -= WORD)
         confirmed = load(walk->bounds, at, &caller.fp) && caller.fp > slot &&
                     in_bounds(walk->bounds, caller.fp, WORD) &&
                     confirm(walk, &caller, function, search);
@@ -627,8 +628,12 @@ static uintptr_t next_zero(const struct walk *walk, uintptr_t at)
  * the main thread's stack begins. */
 static bool is_of_arguments(const struct walk *walk, uintptr_t at)
 {
-    uintptr_t count, key, value, zero = next_zero(walk, at + WORD);
-    if (!load(walk->bounds, at, &count) || zero != at + (count + 1) * WORD)
+    uintptr_t count, key, value, end, zero;
+    if (!load(walk->bounds, at, &count) || count >= ARGUMENTS ||
+        !load(walk->bounds, at + (count + 1) * WORD, &end) || end != 0)
+        return false; /* so are nearly all numbers: nothing more is read for these */
+    zero = next_zero(walk, at + WORD);
+    if (zero != at + (count + 1) * WORD)
         return false;
     zero = next_zero(walk, zero + WORD);
     for (size_t i = 0; zero != 0 && i < AUXILIARY; i++) {
@@ -671,7 +676,8 @@ static int look_once(struct walk *walk, const struct module *callee, struct sear
 {
     uintptr_t slot = (walk->at.sp + WORD - 1) & ~(uintptr_t)(WORD - 1);
     unsigned tries = 0;
-    for (size_t i = 0; i < LOOKED_AT_OF_FILE && tries < TRIES_OF_FILE; i++, slot += WORD) {
+    for (size_t i = 0; i < LOOKED_AT_OF_FILE && tries < TRIES_OF_FILE && search->steps > 0;
+         i++, slot += WORD) {
         uintptr_t pc;
         if (!load(walk->bounds, slot, &pc))
             return -1;
