@@ -2,10 +2,12 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/hash.h"
@@ -129,6 +131,17 @@ static void clean_up(int folder, const char *name)
     close(file);
 }
 
+/* Not a link, a folder or a pipe of such a name, which nobody of us made and none may put
+ * others in its place. */
+static bool is_plain(int folder, const struct dirent *file)
+{
+    struct stat status;
+    if (file->d_type != DT_UNKNOWN)
+        return file->d_type == DT_REG;
+    return fstatat(folder, file->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+           S_ISREG(status.st_mode);
+}
+
 int entries_read(struct entries *entries, const char *path, bool tending)
 {
     DIR *folder = opendir(path);
@@ -137,7 +150,8 @@ int entries_read(struct entries *entries, const char *path, bool tending)
     int status = 0;
     for (struct dirent *file; status == 0 && (file = readdir(folder)) != NULL;) {
         struct entry entry;
-        if (entry_parse_name(file->d_name, &entry))
+        if (entry_parse_name(file->d_name, &entry) &&
+            (!tending || is_plain(dirfd(folder), file)))
             status = entries_add(entries, &entry);
         else if (tending && file->d_name[0] == '.')
             clean_up(dirfd(folder), file->d_name);

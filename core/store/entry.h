@@ -51,7 +51,8 @@ void entries_sort(struct entries *entries);
 void entries_sort_by_end(struct entries *entries);
 
 /* Adds the folder's files, and clears up half-written ones that nobody locks if it is the
- * caller's turn to tend it. 0 or a negative errno. */
+ * caller's turn to tend it, who has no business with what is no plain file. 0 or a negative
+ * errno. */
 int entries_read(struct entries *entries, const char *folder, bool tending);
 
 #endif

@@ -106,11 +106,23 @@ static int open_entry(const struct reading *r, const struct entry *entry,
     return file < 0 ? -errno : file;
 }
 
+/* Is it the file's own fault that it can't be opened? It is a link, somebody else's, no file.
+ */
+static bool is_left_out(int status)
+{
+    return status == -ELOOP || status == -EACCES || status == -EPERM || status == -ENXIO ||
+           status == -EIO;
+}
+
 static int read_entry(struct reading *r, const struct entry *entry)
 {
     char name[ENTRY_NAME_SIZE], why[FORMAT_ERROR_SIZE] = "is damaged";
     unsigned char *data = NULL;
     int file = open_entry(r, entry, name);
+    if (is_left_out(file)) {
+        tell_damaged(r, name, file == -ELOOP ? "is a link" : strerror(-file));
+        return 0;
+    }
     if (file < 0)
         return file;
     int status = files_load(file, entry->size, entry->crc, &data);
@@ -261,7 +273,7 @@ static int survey_entry(struct reading *r, const struct entry *entry)
     struct digest digest;
     int file = open_entry(r, entry, name);
     if (file < 0)
-        return file;
+        return is_left_out(file) ? 0 : file;
     r->bytes = entry->size / (entry->count > 0 ? entry->count : 1);
     int status = load_digest(file, &digest);
     if (status == 0) {

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -245,6 +247,63 @@ static void a_full_disk_loses_nothing_that_is_there(void **state)
     store_close(store);
 }
 
+/* What a put says when it can't. */
+static uint64_t fill(struct store *store, uint64_t first, uint64_t end, int *status)
+{
+    size_t size;
+    *status = 0;
+    for (uint64_t i = first; i < end; i++) {
+        struct profile *p = history_profile(i, 1);
+        *status = store_put(store, p, history_time(i), &size);
+        profile_free(p);
+        if (*status != 0)
+            return i;
+        store_tend(store, history_time(i));
+    }
+    return end;
+}
+
+/* A disk of its own, which only this process sees. */
+static int fill_a_disk(void)
+{
+    int status;
+    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("tmpfs", folder, "tmpfs", 0, "size=200k") != 0)
+        return 77; /* not allowed here */
+    struct store *store = history_open("shop", ROOMY, AGES_DEFAULT);
+    const uint64_t there = fill(store, 0, 1000, &status);
+    if (status != -ENOSPC || there < 5)
+        return 1;
+    for (int i = 0; i < 20; i++) /* has much to rewrite, and may not be able to */
+        store_tend(store, history_time(there) + 3 * HOUR);
+    struct held held = history_read("shop", 0, UINT64_MAX);
+    if (held.samples != history_sum(0, there) || held.damaged != 0)
+        return 2;
+    if (mount("tmpfs", folder, "tmpfs", MS_REMOUNT, "size=20m") != 0)
+        return 3;
+    if (fill(store, there, there + 400, &status) != there + 400)
+        return 4;
+    for (int i = 0; i < 200; i++)
+        store_tend(store, history_time(there + 400) + 3 * HOUR);
+    held = history_read("shop", 0, UINT64_MAX);
+    store_close(store);
+    return held.samples == history_sum(0, there + 400) && held.longest == MINUTE ? 0 : 5;
+}
+
+static void a_disk_that_fills_loses_nothing_that_is_there(void **state)
+{
+    (void)state;
+    int status;
+    const pid_t child = fork();
+    if (child == 0)
+        _exit(fill_a_disk());
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == 77)
+        skip();
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 /* ---- levels ---- */
 
 /* An interval that also says how much memory lives at its end. */
@@ -396,6 +455,165 @@ static void a_damaged_block_costs_itself_and_one_line(void **state)
     store_close(store);
 }
 
+/* What can have come of a file. */
+static void cut(const char *path, size_t size)
+{
+    assert_int_equal(truncate(path, (off_t)size / 2), 0);
+}
+
+static void empty(const char *path, size_t size)
+{
+    (void)size;
+    assert_int_equal(truncate(path, 0), 0);
+}
+
+static void lengthen(const char *path, size_t size)
+{
+    assert_int_equal(truncate(path, (off_t)size + 1), 0);
+}
+
+static void flip_bit(const char *path, off_t at)
+{
+    unsigned char byte;
+    const int file = open(path, O_RDWR);
+    assert_int_equal(pread(file, &byte, 1, at), 1);
+    byte ^= 0x10;
+    assert_int_equal(pwrite(file, &byte, 1, at), 1);
+    close(file);
+}
+
+static void flip_first(const char *path, size_t size)
+{
+    (void)size;
+    flip_bit(path, 0);
+}
+
+static void flip_digest(const char *path, size_t size)
+{
+    (void)size;
+    flip_bit(path, 40);
+}
+
+static void flip_middle(const char *path, size_t size)
+{
+    flip_bit(path, (off_t)size / 2);
+}
+
+static void flip_last(const char *path, size_t size)
+{
+    flip_bit(path, (off_t)size - 1);
+}
+
+static void overwrite(const char *path, size_t size)
+{
+    const int file = open(path, O_RDWR);
+    for (size_t i = 0; i < size; i += 10)
+        assert_true(pwrite(file, "not ours\n", size - i < 9 ? size - i : 9, (off_t)i) > 0);
+    close(file);
+}
+
+static void make_link(const char *path, size_t size)
+{
+    (void)size;
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(symlink("/etc/hostname", path), 0);
+}
+
+static void make_directory(const char *path, size_t size)
+{
+    (void)size;
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkdir(path, 0700), 0);
+}
+
+static void make_pipe(const char *path, size_t size)
+{
+    (void)size;
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkfifo(path, 0600), 0);
+}
+
+static void remove_path(const char *path, void *context)
+{
+    (void)context;
+    remove(path);
+}
+
+static void assert_costs_itself(void (*damage)(const char *path, size_t size), bool is_file)
+{
+    struct entry entry;
+    struct stat there;
+    struct store *store = history_open("shop", ROOMY, AGES_DEFAULT);
+    for (uint64_t i = 0; i < 70; i++)
+        history_put(store, i, 1);
+    victim[0] = '\0';
+    for_each_file(choose_victim, NULL);
+    assert_true(entry_parse_name(strrchr(victim, '/') + 1, &entry));
+    damage(victim, entry.size);
+    const uint64_t first = (entry.from - EPOCH) / (10 * SECOND);
+    const int64_t rest = history_sum(0, 70) - history_sum(first, first + entry.count);
+    struct held held = history_read("shop", 0, UINT64_MAX);
+    assert_int_equal(held.status, 0);
+    assert_int_equal(held.damaged, 1);
+    assert_non_null(strstr(held.line, "; the rest is read"));
+    assert_int_equal(held.samples, rest);
+    int steps = 0;
+    while (store_tend(store, history_time(70) + 3 * HOUR) == 1)
+        assert_true(++steps < 50);
+    held = history_read("shop", 0, UINT64_MAX);
+    assert_int_equal(held.samples, rest);
+    assert_int_equal(held.longest, MINUTE);
+    assert_int_equal(held.damaged, !is_file); /* what is no file is left where it is */
+    assert_int_equal(lstat(victim, &there), is_file ? -1 : 0);
+    store_close(store);
+    for_each_file(remove_path, NULL);
+}
+
+static void damage_of_each_kind_costs_one_file(void **state)
+{
+    (void)state;
+    static void (*const damages[])(const char *path, size_t size) = {
+        cut, empty, lengthen, flip_first, flip_digest, flip_middle, flip_last, overwrite,
+    };
+    static void (*const others[])(const char *path, size_t size) = {make_link, make_directory,
+                                                                    make_pipe};
+    for (size_t i = 0; i < sizeof damages / sizeof *damages; i++)
+        assert_costs_itself(damages[i], true);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        assert_costs_itself(others[i], false);
+}
+
+/* As nobody, in a folder that is another's. */
+static int try_without_rights(void)
+{
+    char error[FORMAT_ERROR_SIZE] = "";
+    struct store_options options = {.folder = folder, .service = "shop", .limit = ROOMY};
+    const struct store_range range = {.to = UINT64_MAX};
+    const struct store_visitor visitor = {.take = NULL};
+    if ((geteuid() == 0 && setuid(65534) != 0) || !ages_parse(AGES_DEFAULT, &options.ages))
+        return 1;
+    if (store_open(&options, error, sizeof error) != NULL || strstr(error, folder) == NULL ||
+        strchr(error, '\n') != NULL)
+        return 2;
+    error[0] = '\0';
+    if (store_read(folder, &range, &visitor, error) != -EACCES || strstr(error, folder) == NULL)
+        return 3;
+    return 0;
+}
+
+static void a_folder_without_rights_is_one_line(void **state)
+{
+    (void)state;
+    int status;
+    assert_int_equal(chmod(folder, 0), 0);
+    const pid_t child = fork();
+    if (child == 0)
+        _exit(try_without_rights());
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(chmod(folder, 0700), 0);
+    assert_int_equal(status, 0);
+}
+
 static void put_foreign(const char *name)
 {
     char path[256];
@@ -487,9 +705,12 @@ int main(void)
         IN_FOLDER(the_oldest_make_room_and_nothing_newer),
         IN_FOLDER(little_memory_makes_smaller_blocks_and_ends),
         IN_FOLDER(a_full_disk_loses_nothing_that_is_there),
+        IN_FOLDER(a_disk_that_fills_loses_nothing_that_is_there),
         IN_FOLDER(of_levels_ageing_keeps_the_last),
         IN_FOLDER(two_processes_share_a_folder),
         IN_FOLDER(a_damaged_block_costs_itself_and_one_line),
+        IN_FOLDER(damage_of_each_kind_costs_one_file),
+        IN_FOLDER(a_folder_without_rights_is_one_line),
         IN_FOLDER(foreign_files_are_left_alone),
         IN_FOLDER(a_swap_counts_once_it_is_said),
     };
