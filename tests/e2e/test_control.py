@@ -37,6 +37,9 @@ if sys.argv[1:] == ["fork"]:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     child = os.fork()
     if child: print(child, flush=True)
+if sys.argv[1:] == ["raise"]:
+    live(0.7)
+    raise ValueError("nobody rescues it")
 live(60)
 """
 
@@ -55,11 +58,16 @@ if ARGV == ["fork"]
   child = fork
   (puts child; $stdout.flush) if child
 end
+if ARGV == ["raise"]
+  live 0.7
+  raise "nobody rescues it"
+end
 live 60
 """
 NODE = """
 function busy () { for (const end = performance.now() + 20; performance.now() < end;); }
 setInterval(busy, 40)
+if (process.argv.includes("raise")) setTimeout(() => { throw new Error("nobody rescues it") }, 700)
 """
 
 # A deadlock with itself in C, with the interpreter's lock: nothing but the end gets it out.
@@ -348,6 +356,30 @@ def test_a_flight_recorder_tells_what_has_been_also_after_a_crash(run, python, t
     cprof("record", "--last", "5m", "--store", store, "-o", out, first)
     assert "first" in out.read_text() and "second" not in out.read_text()
     assert status_of(second)["state"] == "on"
+
+
+def test_what_was_closed_is_there_however_a_process_ended(spoken, tmp_path):
+    store, out = tmp_path / "store", tmp_path / "out.collapsed"
+
+    def blocks():
+        return len(list(store.glob("*.block")))
+
+    def kept(program):
+        cprof("record", "--last", "5m", "--store", store, "-o", out, program.pid)
+        return out.read_text()
+
+    ends = {end: spoken("on", CPROF_STORE_DIR=str(store), CPROF_INTERVAL="1")
+            for end in (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT)}
+    raising = spoken("on", "raise", CPROF_STORE_DIR=str(store))  # ends long before its interval does
+    for end, program in ends.items():
+        until(lambda: subprocess.run([COMMAND, "record", "--last", "5m", "--store", store, "-o", out,
+                                      str(program.pid)], capture_output=True).returncode == 0, blocks)
+        program.process.send_signal(end)
+        program.process.communicate()
+        assert program.process.returncode < 0  # Ruby reports a SIGSEGV, and aborts
+        assert "busy" in kept(program), end
+    assert "nobody rescues it" in raising.process.communicate()[1] and raising.process.returncode > 0
+    assert "busy" in kept(raising)
 
 
 # The main thread holds the GIL and waits for a mutex; who has the mutex waits for the GIL.
