@@ -18,6 +18,7 @@
 #include "collect/resident.h"
 #include "collect/survey.h"
 #include "look/looks.h"
+#include "look/task_looks.h"
 #include "profile/combine.h"
 #include "sample/hook.h"
 #include "sample/pauses.h"
@@ -37,6 +38,8 @@ struct collector {
     struct gather *gather;
     struct looks_receiver receiver;
     struct looks *looks; /* NULL: nobody asks for off-CPU time */
+    struct task_looks_receiver task_receiver;
+    struct task_looks *task_looks; /* NULL: nobody asks, or the runtime has no tasks */
     pthread_t thread;
     pthread_mutex_t work;
     pthread_mutex_t sampling; /* the handler and the timers are not taken away meanwhile */
@@ -179,6 +182,38 @@ static void delayed(void *closure, const struct thread_view *thread, uint32_t mi
     gather_add_delayed(collector->gather, thread, microseconds);
 }
 
+static void place_task(void *closure, const struct record *record, struct thread_last *where)
+{
+    const struct collector *collector = closure;
+    gather_place_task(collector->gather, record, modules_current(collector->config.modules),
+                      where);
+}
+
+static void tasks_waited(void *closure, const struct thread_last *where, uint32_t microseconds)
+{
+    const struct collector *collector = closure;
+    gather_add_task_waited(collector->gather, where, microseconds);
+}
+
+/* Elapsed time is that of threads. False: no memory. */
+static bool prepare_task_looks(struct collector *collector, uint64_t period)
+{
+    const struct gather_config *gather = &collector->config.gather;
+    const struct cprof_asleep *asleep =
+        gather->runtime != NULL ? gather->runtime->asleep : NULL;
+    if (asleep == NULL || asleep->tasks == NULL ||
+        !source_counts(gather->sources, SOURCE_OFFCPU, SOURCE_OFFCPU))
+        return true;
+    collector->task_receiver = (struct task_looks_receiver){
+        .closure = collector, .place = place_task, .waited = tasks_waited};
+    const struct task_looks_config config = {.budget = gather->budget,
+                                             .asleep = asleep,
+                                             .period_ns = period,
+                                             .receiver = &collector->task_receiver};
+    collector->task_looks = task_looks_new(&config);
+    return collector->task_looks != NULL;
+}
+
 /* False: no memory. */
 static bool prepare_looks(struct collector *collector)
 {
@@ -196,16 +231,38 @@ static bool prepare_looks(struct collector *collector)
                                         .period_ns = period,
                                         .receiver = &collector->receiver};
     collector->looks = looks_new(&config);
-    return collector->looks != NULL;
+    return collector->looks != NULL && prepare_task_looks(collector, period);
+}
+
+static bool looks_are_due(const struct collector *collector, uint64_t now)
+{
+    return collector->looks != NULL && looks_due(collector->looks) <= now;
+}
+
+static bool task_looks_are_due(const struct collector *collector, uint64_t now)
+{
+    return collector->task_looks != NULL && task_looks_due(collector->task_looks) <= now;
+}
+
+/* When the next look of either kind is due; UINT64_MAX: none. */
+static uint64_t next_look(const struct collector *collector)
+{
+    const uint64_t threads =
+        collector->looks != NULL ? looks_due(collector->looks) : UINT64_MAX;
+    const uint64_t tasks =
+        collector->task_looks != NULL ? task_looks_due(collector->task_looks) : UINT64_MAX;
+    return threads < tasks ? threads : tasks;
 }
 
 /* The threads are forgotten when sampling ends: what they waited at last is settled then. */
-static void look(struct collector *collector)
+static void look(struct collector *collector, uint64_t now)
 {
     pthread_mutex_lock(&collector->work);
     pthread_mutex_lock(&collector->sampling);
-    if (!collector->quiet)
+    if (!collector->quiet && looks_are_due(collector, now))
         looks_round(collector->looks, modules_current(collector->config.modules));
+    if (!collector->quiet && task_looks_are_due(collector, now))
+        task_looks_round(collector->task_looks);
     pthread_mutex_unlock(&collector->sampling);
     pthread_mutex_unlock(&collector->work);
 }
@@ -417,6 +474,11 @@ static void count_looks(const struct collector *collector, const struct gather_c
     now->looks_skipped = looks.skipped;
     now->looks_without_room = looks.without_room;
     now->looks_cpu_ns = looks.cpu_ns;
+    struct task_looks_counts tasks = {0};
+    if (collector->task_looks != NULL)
+        task_looks_count(collector->task_looks, &tasks);
+    now->task_looks = tasks.taken;
+    now->task_looks_cpu_ns = tasks.cpu_ns;
 }
 
 static void attach_metrics(struct collector *collector, struct profile *profile)
@@ -460,6 +522,8 @@ static bool close_interval(struct collector *collector, closing *close)
     drain(collector);
     if (collector->looks != NULL)
         looks_settle(collector->looks, close == gather_end);
+    if (collector->task_looks != NULL)
+        task_looks_settle(collector->task_looks);
     publish(collector);
     struct profile *profile = close(collector->gather);
     if (profile == NULL)
@@ -562,10 +626,10 @@ static void rest(struct collector *collector, uint32_t seen)
     uint64_t now = clock_ns(CLOCK_MONOTONIC), end = now + TICK_NS;
     do {
         uint64_t until = end;
-        if (collector->looks != NULL && looks_due(collector->looks) <= now)
-            look(collector);
-        if (collector->looks != NULL && looks_due(collector->looks) < until)
-            until = looks_due(collector->looks);
+        if (next_look(collector) <= now)
+            look(collector, now);
+        if (next_look(collector) < until)
+            until = next_look(collector);
         now = clock_ns(CLOCK_MONOTONIC);
         if (now < until)
             wake_wait(wake, seen, until - now);
@@ -733,6 +797,7 @@ void collector_free(struct collector *collector)
     for (size_t i = 0; i < COLLECTOR_TAPS; i++)
         profile_free(collector->taps[i]);
     looks_free(collector->looks);
+    task_looks_free(collector->task_looks);
     dump_free(collector->dump);
     gather_free(collector->gather);
     free(collector);

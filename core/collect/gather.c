@@ -319,6 +319,17 @@ enum cprof_wait gather_waits_for(const struct gather *gather, const struct recor
     return runtime->asleep->waits_for(functions, count);
 }
 
+enum cprof_wait gather_task_waits_for(const struct gather *gather, const struct record *record)
+{
+    const struct cprof_runtime *runtime = gather->config.runtime;
+    const struct cprof_asleep *asleep = runtime != NULL ? runtime->asleep : NULL;
+    struct cprof_function inner;
+    return asleep != NULL && asleep->task_wait != NULL &&
+                   gather_frame(gather, record, 0, &inner)
+               ? asleep->task_wait(&inner)
+               : CPROF_WAIT_UNKNOWN;
+}
+
 /* The stack of a record that is not known, and what gather_add() returns. If it is settled it
  * is recalled the next time, by the key in *made. */
 static int make_stack(struct gather *gather, const struct record *record,
@@ -473,6 +484,31 @@ void gather_add_delayed(struct gather *gather, const struct thread_view *thread,
                         uint32_t weight)
 {
     add_off_cpu(gather, thread, thread->thread->last, WAITS_RUNNABLE, weight);
+}
+
+/* ---- tasks ---- */
+
+void gather_place_task(struct gather *gather, const struct record *record,
+                       const struct module_map *map, struct thread_last *where)
+{
+    struct recalled stack;
+    (void)find_stack(gather, record, map, false, &stack);
+    const struct wait wait = {
+        .state = WAIT_WAITING, .reason = gather_task_waits_for(gather, record), .task = true};
+    *where = last_of(gather, record, &stack);
+    where->wait = waits_number(&gather->labelling.waits, &wait);
+}
+
+void gather_add_task_waited(struct gather *gather, const struct thread_last *where,
+                            uint32_t weight)
+{
+    const struct source_set *sources = gather->config.sources;
+    const struct counted counted = {
+        .maker = SOURCE_OFFCPU, .weight = weight, .period = sources->making[SOURCE_OFFCPU]};
+    const struct valued valued =
+        value(gather, NULL, where, SOURCE_OFFCPU, &counted, where->wait);
+    (void)profile_add(gather->profile, source_sheet(sources, SOURCE_OFFCPU), where->stack,
+                      where->link, timed(gather, valued.labels), valued.values);
 }
 
 /* ---- for a survey ---- */

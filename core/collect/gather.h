@@ -84,18 +84,28 @@ int gather_place(struct gather *gather, const struct record *record, const struc
 void gather_add_waited(struct gather *gather, const struct thread_view *thread,
                        const struct thread_last *where, uint32_t weight);
 
+/* Where tasks wait, from the record of one, is in *where from now on, for this interval; and
+ * the time that they waited there, which is none of the threads' and counts as off-CPU time
+ * only. */
+void gather_place_task(struct gather *gather, const struct record *record,
+                       const struct module_map *map, struct thread_last *where);
+void gather_add_task_waited(struct gather *gather, const struct thread_last *where,
+                            uint32_t weight);
+
 /* Adds time for which it could have run and had no CPU: where it was last sampled. */
 void gather_add_delayed(struct gather *gather, const struct thread_view *thread,
                         uint32_t weight);
 
 /* For a survey (survey.h): a record's stack, good until the next one; what the dictionary says
  * of an interpreter frame of it, false: there is none; what a thread that sleeps there
- * waits for, as its runtime knows; the running profile, to read, and its serial. */
+ * or a task that is suspended there waits for, as its runtime knows; the running profile, to
+ * read, and its serial. */
 struct stack gather_stack(struct gather *gather, const struct record *record,
                           const struct module_map *map);
 bool gather_frame(const struct gather *gather, const struct record *record, size_t index,
                   struct cprof_function *function);
 enum cprof_wait gather_waits_for(const struct gather *gather, const struct record *record);
+enum cprof_wait gather_task_waits_for(const struct gather *gather, const struct record *record);
 const struct profile *gather_running(const struct gather *gather, uint64_t *interval);
 const struct gather_config *gather_settings(const struct gather *gather);
 

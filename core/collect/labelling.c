@@ -83,6 +83,8 @@ static void add_wait(struct label_list *list, const struct wait *wait)
 {
     char text[THREAD_NAME_SIZE];
     add_text(list, "thread.state", wait_state_word(wait->state));
+    if (wait->task)
+        add_text(list, "kind", "task");
     if (wait_reason_word(wait->reason) != NULL)
         add_text(list, "wait.reason", wait_reason_word(wait->reason));
     if (wait->peer[0] != '\0')
@@ -123,7 +125,7 @@ static void make(struct labelling *labelling, struct profile *profile,
     bool labelled = made->label_set != 0 && config->runtime->labels != NULL;
     made->overflow = labelled && !admit_set(labelling, made->label_set);
     struct label_list list = {.profile = profile};
-    if (config->thread_labels)
+    if (config->thread_labels && thread != NULL)
         add_thread(&list, thread);
     if (made->wait >= LABELLING_KIND(0, 0)) {
         add_kind(&list, made->wait);
@@ -145,12 +147,12 @@ const struct labelled *labelling_of(struct labelling *labelling, struct profile 
                                     uint32_t wait)
 {
     uint64_t numbers = (uint64_t)wait << 32 | label_set;
-    size_t slot = hash_combine(thread->identity, numbers) & (LABELLING_CACHED - 1);
+    uint64_t identity = thread != NULL ? thread->identity : 0;
+    size_t slot = hash_combine(identity, numbers) & (LABELLING_CACHED - 1);
     struct labelled *cached = &labelling->cache[slot];
-    if (cached->id == 0 || cached->identity != thread->identity ||
-        cached->label_set != label_set || cached->wait != wait) {
-        *cached = (struct labelled){
-            .identity = thread->identity, .label_set = label_set, .wait = wait};
+    if (cached->id == 0 || cached->identity != identity || cached->label_set != label_set ||
+        cached->wait != wait) {
+        *cached = (struct labelled){.identity = identity, .label_set = label_set, .wait = wait};
         make(labelling, profile, thread, cached);
     }
     return cached;

@@ -56,8 +56,8 @@ struct labelling {
 /* Another profile is going to run. */
 void labelling_forget(struct labelling *labelling);
 
-/* The labels of a sample of the thread; good until the next call. `label_set` is the runtime's,
- * and `wait` one of the waits, or LABELLING_KIND(); 0: none. */
+/* The labels of a sample of the thread, or of no thread (NULL); good until the next call.
+ * `label_set` is the runtime's, and `wait` one of the waits, or LABELLING_KIND(); 0: none. */
 const struct labelled *labelling_of(struct labelling *labelling, struct profile *profile,
                                     const struct thread_view *thread, uint32_t label_set,
                                     uint32_t wait);

@@ -280,15 +280,6 @@ static const struct record *record_of(struct survey *survey, const struct cprof_
     return record;
 }
 
-static enum cprof_wait reason_of(const struct survey *survey, const struct record *record)
-{
-    const struct cprof_asleep *asleep = survey->config->looker.runtime->asleep;
-    struct cprof_function inner;
-    return asleep->task_wait != NULL && gather_frame(survey->config->gather, record, 0, &inner)
-               ? asleep->task_wait(&inner)
-               : CPROF_WAIT_UNKNOWN;
-}
-
 static void label_task(struct survey *survey, struct dump_thread *task)
 {
     struct profile *p = survey->dump->profile;
@@ -307,13 +298,13 @@ static void label_task(struct survey *survey, struct dump_thread *task)
     (void)profile_add(p, 0, task->stack, 0, task->labels, &one);
 }
 
-static void add_task(void *closure, const struct cprof_task *task)
+static bool add_task(void *closure, const struct cprof_task *task)
 {
     struct survey *survey = closure;
     struct gather *gather = survey->config->gather;
     struct dump_thread *added = dump_add(survey->dump);
     if (added == NULL)
-        return;
+        return true;
     added->kind = DUMP_TASK;
     added->id = task->id;
     snprintf(added->name, sizeof added->name, "%s", task->name);
@@ -322,10 +313,11 @@ static void add_task(void *closure, const struct cprof_task *task)
         const struct record *record = record_of(survey, task);
         const struct stack stack =
             gather_stack(gather, record, survey->config->map(survey->config->closure));
-        added->wait.reason = reason_of(survey, record);
+        added->wait.reason = gather_task_waits_for(gather, record);
         added->stack = take_over(survey, &stack);
     }
     label_task(survey, added);
+    return true;
 }
 
 static void add_tasks(struct survey *survey)

@@ -52,7 +52,8 @@ void wait_totals_count(struct wait_totals *totals, const struct profile *interva
         const struct profile_sample sample = profile_get_sample(interval, i);
         const char *state = profile_label_text(interval, sample.labels, "thread.state");
         const char *reason = profile_label_text(interval, sample.labels, "wait.reason");
-        if (state == NULL || strcmp(state, "running") == 0)
+        if (state == NULL || strcmp(state, "running") == 0 ||
+            profile_label_text(interval, sample.labels, "kind") != NULL) /* a task's */
             continue;
         find(totals, state, reason != NULL ? reason : "")->ns +=
             profile_value(interval, &sample, (size_t)column);

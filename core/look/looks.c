@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "look/allowance.h"
 #include "look/kernel.h"
 #include "look/unnamed.h"
 #include "sample/timer.h"
@@ -16,7 +17,6 @@
 #define DELAY_EACH (NS_PER_SECOND / 4) /* how often a thread's run delay is asked for */
 #define DELAY_SCARCE 64                /* … always, where it was more than 1/64 of the time */
 #define NAME_WAIT (2 * NS_PER_SECOND)  /* with a runtime that names a frame later */
-#define ALLOWANCE_MAX (NS_PER_SECOND / 50)
 
 /* A thread that is looked at. All times in ns; those without a word are CLOCK_MONOTONIC. */
 struct watched {
@@ -57,9 +57,7 @@ struct looks {
     uint32_t round;    /* its number, from 1 */
     size_t cursor;     /* the thread at which the next round begins */
     uint64_t random;
-    int64_t allowance;   /* CPU time that looks may take */
-    uint64_t process_ns; /* the process's CPU clock when that was last raised */
-    uint64_t raised;
+    struct allowance allowance;
     struct unnamed unnamed;
     bool hurried; /* names are not waited for */
     bool told_refused;
@@ -74,10 +72,8 @@ struct looks *looks_new(const struct looks_config *config)
         return NULL;
     looks->config = *config;
     looks->looker = looker_new(&config->looker);
-    looks->raised = clock_ns(CLOCK_MONOTONIC);
-    looks->random = looks->raised;
-    looks->process_ns = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
-    looks->allowance = ALLOWANCE_MAX;
+    looks->random = clock_ns(CLOCK_MONOTONIC);
+    allowance_begin(&looks->allowance, LOOKS_SHARE, LONGEST);
     if (looks->looker != NULL)
         return looks;
     free(looks);
@@ -367,18 +363,6 @@ static bool look(struct looks *looks, const struct module_map *map, struct watch
 
 /* ---- a round ---- */
 
-/* With what the process has run since, and a thousandth of one CPU. */
-static void raise_allowance(struct looks *looks, uint64_t now)
-{
-    uint64_t process = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
-    looks->allowance +=
-        (int64_t)((process - looks->process_ns) / LOOKS_SHARE + (now - looks->raised) / 1000);
-    looks->process_ns = process;
-    looks->raised = now;
-    if (looks->allowance > (int64_t)ALLOWANCE_MAX)
-        looks->allowance = (int64_t)ALLOWANCE_MAX;
-}
-
 static void note_due(struct looks *looks, const struct watched *watched)
 {
     if (watched->due < looks->earliest)
@@ -460,8 +444,7 @@ static uint64_t next_round(struct looks *looks, uint64_t now)
 void looks_round(struct looks *looks, const struct module_map *map)
 {
     uint64_t cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID), now = clock_ns(CLOCK_MONOTONIC);
-    raise_allowance(looks, now);
-    if (looks->allowance < 0 && now - looks->began < LONGEST) {
+    if (!allowance_raise(&looks->allowance, now)) {
         looks->counts.skipped++;
         looks->due = now + jittered(looks, looks->config.period_ns);
         return;
@@ -480,7 +463,7 @@ void looks_round(struct looks *looks, const struct module_map *map)
     }
     looks->due = next_round(looks, now);
     uint64_t took = clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu;
-    looks->allowance -= (int64_t)took;
+    allowance_take(&looks->allowance, took);
     looks->counts.cpu_ns += took;
 }
 

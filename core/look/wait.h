@@ -6,6 +6,7 @@
 #ifndef CPROF_LOOK_WAIT_H
 #define CPROF_LOOK_WAIT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -21,6 +22,7 @@ enum wait_state { WAIT_RUNNING, WAIT_RUNNABLE, WAIT_WAITING, WAIT_STATES };
 struct wait {
     enum wait_state state;
     enum cprof_wait reason;
+    bool task;                 /* it is no thread that waits */
     pid_t holder;              /* of the lock; 0: not known */
     uint64_t lock;             /* its address; 0: none that stands for a lock */
     char peer[WAIT_PEER_SIZE]; /* "10.0.0.7:5432"; "": none */

@@ -31,7 +31,7 @@ static uint32_t plain_number(const struct wait *wait)
     case WAIT_RUNNABLE:
         return WAITS_RUNNABLE;
     default:
-        return WAITS_OF_REASON(wait->reason);
+        return wait->task ? WAITS_OF_TASK(wait->reason) : WAITS_OF_REASON(wait->reason);
     }
 }
 
@@ -68,10 +68,13 @@ struct wait waits_get(const struct waits *waits, uint32_t number)
         return (struct wait){.state = WAIT_RUNNABLE};
     if (number >= WAITS_DETAILED && number - WAITS_DETAILED < waits->count)
         return waits->kept[number - WAITS_DETAILED];
+    bool task = number >= WAITS_OF_TASK(0);
     bool plain = number >= WAITS_OF_REASON(0) && number < WAITS_DETAILED;
+    uint32_t first = task ? WAITS_OF_TASK(0) : WAITS_OF_REASON(0);
     return (struct wait){.state = WAIT_WAITING,
-                         .reason = plain ? (enum cprof_wait)(number - WAITS_OF_REASON(0))
-                                         : CPROF_WAIT_UNKNOWN};
+                         .reason =
+                             plain ? (enum cprof_wait)(number - first) : CPROF_WAIT_UNKNOWN,
+                         .task = plain && task};
 }
 
 void waits_forget(struct waits *waits)

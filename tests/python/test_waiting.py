@@ -139,6 +139,60 @@ server.shutdown(); server.server_close()
         assert found["idle"] > 0.8 and found["idle"] > 0.9 * sum(found.values()), found
 
 
+def test_suspended_tasks_wait_by_themselves_with_their_spans_and_labels(execute):
+    """Of asyncio's tasks each has the time it waits, beside that of its thread, which is none of
+    theirs."""
+    if sys.implementation.name != "cpython" or hasattr(sys, "_is_gil_enabled") and not sys._is_gil_enabled():
+        pytest.skip("tasks are read where the GIL is")
+    done = execute("""
+import asyncio, time, cprof
+SECONDS = 1.6
+async def sleeping(): await asyncio.sleep(SECONDS)
+async def locked(lock):
+    async with lock: pass
+async def holding(lock):
+    async with lock: await sleeping()
+async def reading(stream, number):
+    with cprof.labels(request=number): await stream.read(1)
+async def gathering(): await asyncio.gather(sleeping(), sleeping())
+async def main():
+    for _ in range(2000): await asyncio.sleep(0)
+    lock, streams = asyncio.Lock(), [asyncio.StreamReader() for _ in range(20)]
+    tasks = [asyncio.create_task(c) for c in (
+        *(sleeping() for _ in range(47)), holding(lock), gathering(), *(locked(lock) for _ in range(30)),
+        *(reading(stream, i) for i, stream in enumerate(streams)))]
+    await asyncio.sleep(0)
+    began = time.monotonic()
+    await tasks[0]
+    print(time.monotonic() - began)
+    for stream in streams: stream.feed_eof()
+    await asyncio.gather(*tasks)
+asyncio.run(main())
+""", env=OFFCPU)
+    profile, life = done.profile, float(done.out)
+
+    def is_task(sample):
+        return sample.labels.get("kind") == "task"
+
+    def in_(function):
+        return lambda sample: is_task(sample) and function in names(sample)
+
+    # A look that comes late, on a machine that has no CPU for it, counts a bit of what was before.
+    near = [0.85 * life, 1.15 * life + 0.3]
+    for function, reason, tasks in (("sleeping", "sleep", 50), ("locked", "lock", 30), ("reading", "io", 20)):
+        found = waits(profile, in_(function))
+        assert near[0] < found[reason] / tasks < near[1], (function, found, life)
+        assert found[reason] > 0.999 * sum(found.values()), (function, found)
+    # Who waits for gather() is no part of it: two tasks have its frame, as the callers of theirs.
+    assert near[0] < waits(profile, lambda s: in_("gathering")(s) and in_("sleeping")(s))["sleep"] / 2 < near[1]
+    for number in range(20):
+        seconds = sum(waits(profile, lambda s: in_("reading")(s) and s.labels.get("request") == str(number)).values())
+        assert near[0] < seconds < near[1], (number, seconds)
+    assert not waits(profile, lambda s: is_task(s) and ("request" in s.labels) != ("reading" in names(s)))
+    assert not waits(profile, is_task, "wall"), "elapsed time is that of threads"
+    assert all("thread.id" not in s.labels for s in profile.samples if is_task(s))
+
+
 def test_threads_that_come_and_go_and_children_are_looked_at_without_harm(execute):
     done = execute("""
 import os, threading, time

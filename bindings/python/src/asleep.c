@@ -145,6 +145,13 @@ static bool context(const struct cprof_sleeper *sleeper, struct cprof_context *c
     return state != NULL && read_context(state, context, &memory);
 }
 
+bool asleep_read_variables(const void *address, struct cprof_context *context,
+                           struct readable *memory)
+{
+    return labels_variable != NULL && spans_variable != NULL &&
+           read_variables(address, context, memory);
+}
+
 /* ---- the GIL ---- */
 
 static const struct _gil_runtime_state *gil;

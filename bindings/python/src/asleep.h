@@ -16,4 +16,10 @@
 /* [GIL] After walk_enable(). Contexts are read only if `contexts`. */
 const struct cprof_asleep *asleep_enable(bool contexts);
 
+/* [collector] What the contextvars context at that address says, read through copies. False:
+ * nothing, or contexts are not read. */
+struct readable;
+bool asleep_read_variables(const void *address, struct cprof_context *context,
+                           struct readable *memory);
+
 #endif

@@ -108,11 +108,10 @@ static void read_span(const void *root, struct cprof_context *context, struct re
     }
 }
 
-/* What the context of a thread with that state says. */
-static bool read_context(const PyThreadState *state, struct cprof_context *context,
-                         struct readable *memory)
+/* What that context says. */
+static bool read_variables(const PyContext *current, struct cprof_context *context,
+                           struct readable *memory)
 {
-    const PyContext *current = pointer_at(&state->context, memory);
     const PyHamtObject *variables =
         current != NULL ? pointer_at(&current->ctx_vars, memory) : NULL;
     const void *root = variables != NULL ? pointer_at(&variables->h_root, memory) : NULL;
@@ -122,4 +121,11 @@ static bool read_context(const PyThreadState *state, struct cprof_context *conte
     read_labels(root, context, memory);
     read_span(root, context, memory);
     return true;
+}
+
+/* What the context of a thread with that state says. */
+static bool read_context(const PyThreadState *state, struct cprof_context *context,
+                         struct readable *memory)
+{
+    return read_variables(pointer_at(&state->context, memory), context, memory);
 }

@@ -17,6 +17,7 @@
 #include <internal/pycore_tstate.h>
 #endif
 
+#include "asleep.h"
 #include "awaiters.h"
 #include "copies.h"
 #include "cprof/readable.h"
@@ -28,7 +29,7 @@ void tasks_learn(void)
 {
 }
 
-size_t tasks_each(void (*each)(void *closure, const struct cprof_task *task), void *closure)
+size_t tasks_each(bool (*each)(void *closure, const struct cprof_task *task), void *closure)
 {
     (void)each, (void)closure;
     return 0;
@@ -70,15 +71,25 @@ struct pages {
     } list[PAGES];
 };
 
+/* What was read of a task. */
+struct view {
+    char name[NAME_SIZE];
+    struct cprof_context context;
+    size_t count; /* 0: it is not suspended */
+    struct cprof_frame frames[FRAMES_MAX];
+};
+
 struct search {
     void (*visit)(struct search *search, uintptr_t task);
-    void (*each)(void *closure, const struct cprof_task *task);
+    bool (*each)(void *closure, const struct cprof_task *task);
     void *closure;
     size_t count;
     struct cprof_sleeper reader;
     struct readable memory;
     struct pages pages;
-    struct cprof_frame frames[FRAMES_MAX];
+    struct cprof_frame *frames; /* those of the view that is being made */
+    struct view views[2];
+    bool ended; /* no more are wanted */
 };
 
 /* ---- reading ---- */
@@ -94,6 +105,12 @@ static const unsigned char *page_at(struct pages *pages, uintptr_t address)
         return NULL;
     pages->list[place].address = address;
     return pages->list[place].bytes;
+}
+
+static void forget_pages(struct pages *pages)
+{
+    for (size_t i = 0; i < PAGES; i++)
+        pages->list[i].address = 0;
 }
 
 static bool read_pages(const struct cprof_sleeper *reader, uintptr_t from, void *to,
@@ -297,26 +314,80 @@ static bool is_task(const char *copy)
 
 #endif
 
-static void show_task(struct search *search, uintptr_t address)
+/* The context in which a task's coroutine runs is behind that: the first of the words there
+ * that is one. */
+static void read_task_context(struct search *search, uintptr_t address, struct view *view)
 {
-    char name[NAME_SIZE] = "", task[COPY_SIZE];
+    enum { WORDS = 4 };
+    struct readable *memory = &search->memory;
+    const uintptr_t from = address + awaiters.coroutine + sizeof(PyObject *);
+    uintptr_t words[WORDS];
+
+    if (!memory->sleeper->read(memory->sleeper, from, words, sizeof words))
+        return;
+    for (int i = 0; i < WORDS; i++) {
+        const PyObject *head =
+            words[i] != 0 ? seen(memory, (const void *)words[i], sizeof *head) : NULL;
+        if (head == NULL || Py_TYPE(head) != &PyContext_Type)
+            continue;
+        if (!asleep_read_variables((const void *)words[i], &view->context, memory))
+            view->context = (struct cprof_context){0};
+        return;
+    }
+}
+
+/* False: there is no task. */
+static bool read_task(struct search *search, uintptr_t address, struct view *view)
+{
+    char task[COPY_SIZE];
     const char *copy = seen(&search->memory, (const void *)address, awaiters.size);
 
     if (copy == NULL || !is_task(copy))
-        return;
+        return false;
     memcpy(task, copy, awaiters.size);
+    view->name[0] = '\0';
+    view->context = (struct cprof_context){0};
+    search->frames = view->frames;
     if (awaiters.name != 0)
-        read_name(field(task, awaiters.name), name, &search->memory);
-    size_t count = push_coroutines(search, field(task, awaiters.coroutine), 0);
-    const bool suspended = count > 0;
-    if (suspended)
-        count = push_awaiters_of(search, task, count);
+        read_name(field(task, awaiters.name), view->name, &search->memory);
+    view->count = push_coroutines(search, field(task, awaiters.coroutine), 0);
+    if (view->count == 0)
+        return true;
+    view->count = push_awaiters_of(search, task, view->count);
+    read_task_context(search, address, view);
+    return true;
+}
+
+static bool is_alike(const struct view *a, const struct view *b)
+{
+    if (a->count != b->count || memcmp(&a->context, &b->context, sizeof a->context) != 0)
+        return false;
+    for (size_t i = 0; i < a->count; i++)
+        if (a->frames[i].token != b->frames[i].token ||
+            a->frames[i].position != b->frames[i].position)
+            return false;
+    return true;
+}
+
+/* One that is suspended is read again, from memory: else it ran, and may be torn. */
+static void show_task(struct search *search, uintptr_t address)
+{
+    struct view *view = &search->views[0], *again = &search->views[1];
+
+    if (!read_task(search, address, view))
+        return;
+    if (view->count > 0) {
+        forget_pages(&search->pages);
+        if (!read_task(search, address, again) || !is_alike(view, again))
+            return;
+    }
     const struct cprof_task shown = {.id = address,
-                                     .name = name,
-                                     .frames = search->frames,
-                                     .count = count,
-                                     .waits = suspended};
-    search->each(search->closure, &shown);
+                                     .name = view->name,
+                                     .frames = view->frames,
+                                     .count = view->count,
+                                     .waits = view->count > 0,
+                                     .context = view->context};
+    search->ended = !search->each(search->closure, &shown);
     search->count++;
 }
 
@@ -330,6 +401,11 @@ static void count_task(struct search *search, uintptr_t address)
         search->count++;
 }
 
+static bool wants_more(const struct search *search)
+{
+    return !search->ended && search->count < TASKS_MAX;
+}
+
 /* ---- finding them ---- */
 
 #if PY_VERSION_HEX >= 0x030E0000
@@ -340,7 +416,7 @@ static void show_list(struct search *search, uintptr_t head)
     const struct llist_node *node = seen(&search->memory, (const void *)head, sizeof *node);
 
     for (uintptr_t at = node != NULL ? (uintptr_t)node->next : 0;
-         at != 0 && at != head && search->count < TASKS_MAX;) {
+         at != 0 && at != head && wants_more(search);) {
         search->visit(search, at - awaiters.node);
         node = seen(&search->memory, (const void *)at, sizeof *node);
         at = node != NULL ? (uintptr_t)node->next : 0;
@@ -354,7 +430,7 @@ static void show_all(struct search *search)
     const uintptr_t *newest = seen(&search->memory, &interpreter->threads.head, sizeof *newest);
 
     uintptr_t at = newest != NULL ? *newest : 0;
-    for (int left = STATES_MAX; at != 0 && left > 0; left--) {
+    for (int left = STATES_MAX; at != 0 && left > 0 && wants_more(search); left--) {
         const PyThreadState *state = seen(&search->memory, (const void *)at, sizeof *state);
         const uintptr_t next = state != NULL ? (uintptr_t)state->next : 0;
         if (state != NULL && state->interp == interpreter)
@@ -400,7 +476,7 @@ static void show_set(struct search *search, const PySetObject *address)
     const setentry *table = set != NULL ? set->table : NULL;
     const size_t size = set != NULL ? (size_t)set->mask + 1 : 0;
 
-    for (size_t i = 0; i < size && search->count < TASKS_MAX; i++) {
+    for (size_t i = 0; i < size && wants_more(search); i++) {
         const setentry *entry = seen(&search->memory, &table[i], sizeof *entry);
         if (entry == NULL)
             return;
@@ -493,7 +569,7 @@ static size_t search_end(struct search *search)
     return count;
 }
 
-size_t tasks_each(void (*each)(void *closure, const struct cprof_task *task), void *closure)
+size_t tasks_each(bool (*each)(void *closure, const struct cprof_task *task), void *closure)
 {
     struct search *search = search_new(show_task);
 
@@ -537,6 +613,9 @@ static const struct {
     {"BaseSelectorEventLoop.sock_sendall", "asyncio/selector_events.py", CPROF_WAIT_IO},
     {"BaseSelectorEventLoop.sock_connect", "asyncio/selector_events.py", CPROF_WAIT_IO},
     {"BaseSelectorEventLoop.sock_accept", "asyncio/selector_events.py", CPROF_WAIT_IDLE},
+    {"BaseEventLoop.getaddrinfo", "asyncio/base_events.py", CPROF_WAIT_IO},
+    {"BaseSubprocessTransport._wait", "asyncio/base_subprocess.py", CPROF_WAIT_CHILD},
+    {"StreamReader._wait", "aiohttp/streams.py", CPROF_WAIT_IO},
     {"Server.serve_forever", "asyncio/base_events.py", CPROF_WAIT_IDLE},
 };
 

@@ -57,7 +57,8 @@ struct cprof_task {
     const char *name;                 /* "": none */
     const struct cprof_frame *frames; /* innermost first; then those of what awaits it */
     size_t count;
-    bool waits; /* else it runs, and its stack is its thread's */
+    bool waits;                   /* else it runs, and its stack is its thread's */
+    struct cprof_context context; /* of one that waits */
 };
 
 /* How many there are of what runs on threads by turns. Negative: not known. */
@@ -92,10 +93,11 @@ struct cprof_asleep {
      * not, from the inside, is where a lock is asked for. NULL: none is. */
     bool (*is_of_locks)(const struct cprof_function *function);
 
-    /* Calls `each` for every task that there is, whose parts are good during the call. Returns
-     * how many. Without the interpreter's lock: what is read may be torn, and is checked as far
-     * as a walk needs. NULL: there are none. */
-    size_t (*tasks)(void (*each)(void *closure, const struct cprof_task *task), void *closure);
+    /* Calls `each` for every task that there is, whose parts are good during the call, until it
+     * returns false. Returns for how many. Without the interpreter's lock: what is read may be
+     * torn, and is checked as far as a walk needs; one that was not found the same twice is
+     * left out. NULL: there are none. */
+    size_t (*tasks)(bool (*each)(void *closure, const struct cprof_task *task), void *closure);
 
     /* What a task waits for whose innermost function is that. NULL: unknown. */
     enum cprof_wait (*task_wait)(const struct cprof_function *inner);
