@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -64,38 +65,54 @@ static size_t add_kernel(const struct looker *looker, const struct cprof_sleeper
     return count;
 }
 
-/* The native frames; none where they are not wanted, and their end is as if they were whole. */
-static size_t walk_native(struct looker *looker, const struct module_map *map,
-                          const struct cprof_registers *at, struct native_frame *native,
-                          size_t capacity)
-{
-    const struct walk_room room = {
-        .native = native, .native_capacity = capacity, .memory = &looker->memory};
-    struct record *record = &looker->record;
-    record->native_end = WALK_COMPLETE;
-    if (!looker->config.native)
-        return 0;
-    const struct walk_result walked = walk_asleep(map, at, &room, &looker->copied);
-    record->native_end = (uint8_t)walked.end;
-    return walked.native_count;
-}
-
-/* What the runtime says of the thread, behind the native frames. */
-static void ask_runtime(struct looker *looker, const struct cprof_sleeper *sleeper,
-                        struct cprof_frame *frames, struct wait *wait)
+/* The runtime's entries; NULL: it has none. */
+static const struct cprof_asleep *asleep_of(const struct looker *looker)
 {
     const struct cprof_runtime *runtime = looker->config.runtime;
-    const struct cprof_asleep *asleep = runtime != NULL ? runtime->asleep : NULL;
+    return runtime != NULL ? runtime->asleep : NULL;
+}
+
+/* The native frames and those of the runtime among them. Native ones are none where they are
+ * not wanted, and their end is as if they were whole. */
+static struct walk_result walk_native(struct looker *looker, const struct module_map *map,
+                                      const struct cprof_sleeper *sleeper,
+                                      struct native_frame *native, size_t capacity,
+                                      struct cprof_frame *frames)
+{
+    const struct cprof_asleep *asleep = asleep_of(looker);
+    walk_step_asleep *step = asleep != NULL ? asleep->step : NULL;
+    const struct walk_room room = {.native = native,
+                                   .native_capacity = capacity,
+                                   .stepped = frames,
+                                   .stepped_capacity = looker->config.max_frames,
+                                   .memory = &looker->memory};
+    struct walk_result walked = {.end = WALK_COMPLETE};
+    if (looker->config.native || step != NULL)
+        walked = walk_asleep(map, sleeper, step, &room, &looker->copied);
+    if (!looker->config.native) {
+        walked.native_count = 0;
+        walked.end = WALK_COMPLETE;
+    }
+    return walked;
+}
+
+/* What the runtime says of the thread. Its frames go behind the `count` that there are; returns
+ * how many there are then. */
+static size_t ask_runtime(struct looker *looker, const struct cprof_sleeper *sleeper,
+                          struct cprof_frame *frames, size_t count, struct wait *wait)
+{
+    const struct cprof_asleep *asleep = asleep_of(looker);
     struct record *record = &looker->record;
     bool complete = true;
     enum cprof_wait lock = CPROF_WAIT_UNKNOWN;
     pid_t holder = 0;
-    record->frame_count = 0;
+    record->frames_complete = true;
     record->context = (struct cprof_context){0};
     if (asleep == NULL)
-        return;
-    record->frame_count =
-        (uint16_t)asleep->walk(sleeper, frames, looker->config.max_frames, &complete);
+        return count;
+    if (asleep->walk != NULL)
+        count +=
+            asleep->walk(sleeper, frames + count, looker->config.max_frames - count, &complete);
     record->frames_complete = complete;
     if (asleep->context != NULL && !asleep->context(sleeper, &record->context))
         record->context = (struct cprof_context){0};
@@ -103,19 +120,26 @@ static void ask_runtime(struct looker *looker, const struct cprof_sleeper *sleep
         lock = asleep->interpreter_lock(sleeper, &holder);
     if (lock != CPROF_WAIT_UNKNOWN)
         *wait = (struct wait){.state = WAIT_WAITING, .reason = lock, .holder = holder};
+    return count;
 }
 
 static void fill(struct looker *looker, const struct module_map *map,
                  const struct cprof_sleeper *sleeper, struct wait *wait)
 {
     struct record *record = &looker->record;
+    const size_t most = looker->config.max_frames;
     struct native_frame *native = (struct native_frame *)(record + 1);
+    struct cprof_frame *frames = (struct cprof_frame *)(native + most);
     size_t native_count = add_kernel(looker, sleeper, native);
-    native_count += walk_native(looker, map, &sleeper->registers, native + native_count,
-                                looker->config.max_frames - native_count);
-    record->frames_complete = true;
-    ask_runtime(looker, sleeper, (struct cprof_frame *)(native + native_count), wait);
+    const struct walk_result walked =
+        walk_native(looker, map, sleeper, native + native_count, most - native_count, frames);
+    native_count += walked.native_count;
+    size_t frame_count = ask_runtime(looker, sleeper, frames, walked.stepped_count, wait);
+    /* Both lists were given room for the worst; in the record they adjoin. */
+    memmove(native + native_count, frames, frame_count * sizeof *frames);
+    record->native_end = (uint8_t)walked.end;
     record->native_count = (uint16_t)native_count;
+    record->frame_count = (uint16_t)frame_count;
     record->sp = sleeper->registers.sp;
     record->time_ns = clock_ns(CLOCK_MONOTONIC);
     record->weight = 0;
@@ -123,6 +147,11 @@ static void fill(struct looker *looker, const struct module_map *map,
     record->stack_size = 0;
     record->size = (uint32_t)((const char *)(record_frames(record) + record->frame_count) -
                               (const char *)record);
+}
+
+static bool has_stood(const struct cprof_sleeper *sleeper)
+{
+    return thread_ran_ns(sleeper->tid) == sleeper->ran_ns;
 }
 
 static enum look_end end_of(int error)
@@ -153,13 +182,15 @@ enum look_end look_take(struct looker *looker, const struct module_map *map,
         .registers = asleep.at,
         .kept = kept,
         .futex = wait_futex(&asleep),
+        .ran_ns = cpu_ns,
         .read = read_copied,
-        .memory = &looker->copied};
+        .memory = &looker->copied,
+        .stood = has_stood};
     copied_begin(&looker->copied, asleep.at.sp);
     *wait = wait_of(&asleep, &looker->copied);
     fill(looker, map, &sleeper, wait);
     *record = &looker->record;
-    return thread_ran_ns(tid) == cpu_ns ? LOOK_TAKEN : LOOK_TORN;
+    return has_stood(&sleeper) ? LOOK_TAKEN : LOOK_TORN;
 }
 
 /* Of itself a thread reads that it is in read(2). */

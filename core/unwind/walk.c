@@ -16,6 +16,7 @@ enum {
     /* Looking for a caller: how many words, how many of them that point into code are tried,
      * and how many frames each must lead to. */
     LOOKED_AT = 512,
+    FRAME_BYTES = 32 << 10, /* that a frame may have: uv__io_poll() has 12 KiB of events */
     TRIES = 24,
     CONFIRMED = 256,
     CONFIRMED_AT_LEAST = 2,
@@ -170,8 +171,10 @@ struct walk {
     struct walk_memory *memory;
     const struct cprof_interrupted *thread;
     const struct cprof_runtime *runtime;
-    const struct module *module;     /* of the frame before: most frames stay in it */
-    const struct module *sure[SURE]; /* that were seen to be there still */
+    const struct cprof_sleeper *sleeper; /* who sleeps, and whose frames of the runtime */
+    walk_step_asleep *step_asleep;       /* are left by this; NULL: there are none */
+    const struct module *module;         /* of the frame before: most frames stay in it */
+    const struct module *sure[SURE];     /* that were seen to be there still */
     size_t sure_count;
     struct cursor at;
     uintptr_t cfa;       /* of the frame that was just left */
@@ -667,7 +670,8 @@ static bool began_here(struct walk *walk)
 static bool may_call(struct walk *walk, const struct module *callee, uintptr_t pc)
 {
     const struct module *module = find_module(walk, pc - 1);
-    return module != callee && (is_of_file(module) || (walk->runtime && walk->runtime->step));
+    return module != callee &&
+           (is_of_file(module) || walk->step_asleep || (walk->runtime && walk->runtime->step));
 }
 
 /* One look over the stack. 1: walk->at is the caller; 0: there is none up to the thread's first
@@ -765,6 +769,17 @@ static bool leave_untabled(struct walk *walk, const struct module *module)
 
 /* ---- looking for a frame ---- */
 
+/* Do the frames lead to the thread's first function? */
+static bool goes_on_to_first(struct walk *trial, unsigned *steps)
+{
+    bool leads = true;
+    while (leads && trial->at.pc != 0 && *steps > 0) {
+        --*steps;
+        leads = step_tried(trial) || leave(trial, trial->at.pc - 1);
+    }
+    return leads ? trial->at.pc == 0 : trial->untabled && began_here(trial);
+}
+
 /* With its frame pointer there, do the frames lead to the thread's first function? */
 static bool leads_to_first(const struct walk *walk, const struct unwind_rule *rule,
                            uintptr_t fp, unsigned *steps)
@@ -772,22 +787,31 @@ static bool leads_to_first(const struct walk *walk, const struct unwind_rule *ru
     struct walk trial = *walk;
     trial.trial = true;
     trial.at.fp = fp;
-    bool leads = leave_by_rule(&trial, rule);
-    while (leads && trial.at.pc != 0 && *steps > 0) {
-        --*steps;
-        leads = leave(&trial, trial.at.pc - 1);
-    }
-    return leads ? trial.at.pc == 0 : trial.untabled && began_here(&trial);
+    return leave_by_rule(&trial, rule) && goes_on_to_first(&trial, steps);
 }
 
-/* Is there a frame of the function that begins at `start` where the frame pointer would be? */
+/* Is there a frame of the function that begins at `start` where the frame pointer would be?
+ * `named`: and the call says which function it is of. */
 static bool is_frame(struct walk *walk, const struct unwind_rule *rule, uintptr_t start,
-                     uintptr_t fp, unsigned *steps)
+                     uintptr_t fp, bool named, unsigned *steps)
 {
     uintptr_t pc = 0, cfa = fp + (uintptr_t)(intptr_t)rule->cfa_offset;
     return recover(walk, &rule->ra, cfa, &pc) && pc > PAGE &&
-           is_of_file(find_module(walk, pc - 1)) && leads_to_first(walk, rule, fp, steps) &&
-           straight_follows_call_to(pc, start);
+           is_of_file(find_module(walk, pc - 1)) && straight_follows_call_to(pc, start) &&
+           (!named || !straight_follows_indirect_call(pc)) &&
+           leads_to_first(walk, rule, fp, steps);
+}
+
+/* The distance of the first such frame from the stack pointer; FRAME_BYTES: there is none. */
+static uintptr_t find_frame(struct walk *walk, const struct unwind_rule *rule, uintptr_t start,
+                            bool named)
+{
+    unsigned steps = STEPS;
+    uintptr_t at = 0;
+    while (at < FRAME_BYTES && steps > 0 &&
+           !is_frame(walk, rule, start, walk->at.sp + at, named, &steps))
+        at += WORD;
+    return steps > 0 ? at : FRAME_BYTES;
 }
 
 static bool leave_by_frame_at(struct walk *walk, const struct unwind_rule *rule, uintptr_t fp)
@@ -800,7 +824,8 @@ static bool leave_by_frame_at(struct walk *walk, const struct unwind_rule *rule,
  * the kernel tells only the pc and the stack pointer: the next place on the stack is believed
  * that holds a return address of a call of that function, and from which the walk reaches the
  * thread's first function. Less would be wrong now and then: stacks are full of what earlier
- * calls left. How far it was from the stack pointer is mostly the same the next time. */
+ * calls left. A call by a pointer is believed only where no other one is found. How far it was
+ * from the stack pointer is mostly the same the next time. */
 static bool look_for_frame(struct walk *walk, const struct unwind_rule *rule)
 {
     if (walk->trial || rule->ra.kind != SAVED_AT_CFA)
@@ -809,15 +834,15 @@ static bool look_for_frame(struct walk *walk, const struct unwind_rule *rule)
     uintptr_t start = function_start(walk, pc), sp = walk->at.sp;
     struct learnt_frame *learnt = copied_learnt(walk->bounds->copied, pc);
     unsigned steps = STEPS;
-    if (learnt->pc == pc && is_frame(walk, rule, start, sp + learnt->distance, &steps))
+    if (learnt->pc == pc && is_frame(walk, rule, start, sp + learnt->distance, false, &steps))
         return leave_by_frame_at(walk, rule, sp + learnt->distance);
-    for (uintptr_t i = 0; i < LOOKED_AT && steps > 0; i++) {
-        if (!is_frame(walk, rule, start, sp + i * WORD, &steps))
-            continue;
-        *learnt = (struct learnt_frame){.pc = pc, .distance = i * WORD};
-        return leave_by_frame_at(walk, rule, sp + i * WORD);
-    }
-    return false;
+    uintptr_t distance = start != 0 ? find_frame(walk, rule, start, true) : FRAME_BYTES;
+    if (distance == FRAME_BYTES)
+        distance = find_frame(walk, rule, start, false);
+    if (distance == FRAME_BYTES)
+        return false;
+    *learnt = (struct learnt_frame){.pc = pc, .distance = distance};
+    return leave_by_frame_at(walk, rule, sp + distance);
 }
 
 /* ---- from one frame to the next ---- */
@@ -898,6 +923,11 @@ static bool leave(struct walk *walk, uintptr_t pc)
 
 /* ---- the walk ---- */
 
+static struct cprof_registers registers_of(const struct walk *walk)
+{
+    return (struct cprof_registers){.pc = walk->at.pc, .sp = walk->at.sp, .fp = walk->at.fp};
+}
+
 static bool leave_to_registers(struct walk *walk, const struct cprof_registers *registers)
 {
     if (!ascends(walk, registers->sp))
@@ -910,6 +940,8 @@ static bool step(struct walk *walk, uintptr_t pc, struct cprof_registers *regist
                  struct cprof_frame *own)
 {
     const struct cprof_runtime *runtime = walk->runtime;
+    if (walk->step_asleep)
+        return walk->step_asleep(walk->sleeper, registers, own);
     return runtime->step(walk->thread, registers, own) ||
            (runtime->step_unmapped != NULL && !is_of_file(find_module(walk, pc)) &&
             runtime->step_unmapped(walk->thread, registers, own));
@@ -918,12 +950,57 @@ static bool step(struct walk *walk, uintptr_t pc, struct cprof_registers *regist
 /* The same in a trial. */
 static bool step_tried(struct walk *trial)
 {
-    struct cprof_registers registers = {
-        .pc = trial->at.pc, .sp = trial->at.sp, .fp = trial->at.fp};
+    struct cprof_registers registers = registers_of(trial);
     struct cprof_frame own;
+    if (trial->step_asleep)
+        return trial->step_asleep(trial->sleeper, &registers, NULL) &&
+               leave_to_registers(trial, &registers);
     return trial->runtime && trial->runtime->step &&
            step(trial, trial->at.pc - 1, &registers, &own) &&
            leave_to_registers(trial, &registers);
+}
+
+/* Does that frame pointer lead from a frame of the runtime's to the thread's first function? */
+static bool is_runtimes_frame(const struct walk *walk, uintptr_t fp, unsigned *steps)
+{
+    struct walk trial = *walk;
+    trial.trial = true;
+    trial.at.fp = fp;
+    struct cprof_registers registers = registers_of(&trial);
+    return walk->step_asleep(walk->sleeper, &registers, NULL) &&
+           leave_to_registers(&trial, &registers) && goes_on_to_first(&trial, steps);
+}
+
+static bool has_rule(struct walk *walk, uintptr_t pc)
+{
+    const struct module *module = find_module(walk, pc);
+    return is_of_file(module) && find_rule(walk, module, pc);
+}
+
+/* Of a thread that sleeps the frame pointer may not be known where the runtime's frames begin:
+ * the first place is believed that leads to the thread's first function. */
+static void find_runtimes_frame(struct walk *walk)
+{
+    unsigned steps = STEPS;
+    if (!walk->step_asleep || walk->at.fp != UNKNOWN || has_rule(walk, walk->at.pc - 1))
+        return;
+    for (uintptr_t i = 0; i < LOOKED_AT && steps > 0; i++)
+        if (is_runtimes_frame(walk, walk->at.sp + i * WORD, &steps)) {
+            walk->at.fp = walk->at.sp + i * WORD;
+            return;
+        }
+}
+
+/* The frame is the runtime's, in `own`, and its caller has these registers. */
+static bool leave_stepped(struct walk *walk, const struct cprof_registers *caller,
+                          struct native_frame *frame, struct cprof_frame *own,
+                          size_t *own_count)
+{
+    if (own->token == 0 && own->position != 0)
+        frame->pc = own->position; /* the same code, where it has a name */
+    own->stack = walk->at.sp;
+    *own_count += own->token != 0; /* zero: stepped over, but no frame */
+    return leave_to_registers(walk, caller);
 }
 
 /* One frame: the runtime's, if it says so. */
@@ -932,15 +1009,36 @@ static bool leave_frame(struct walk *walk, struct native_frame *frame, struct cp
 {
     if (!own)
         return leave(walk, frame->pc);
-    struct cprof_registers registers = {
-        .pc = walk->at.pc, .sp = walk->at.sp, .fp = walk->at.fp};
-    if (!step(walk, frame->pc, &registers, own))
-        return leave(walk, frame->pc);
-    if (own->token == 0 && own->position != 0)
-        frame->pc = own->position; /* the same code, where it has a name */
-    own->stack = walk->at.sp;
-    *own_count += own->token != 0; /* zero: stepped over, but no frame */
-    return leave_to_registers(walk, &registers);
+    find_runtimes_frame(walk);
+    struct cprof_registers registers = registers_of(walk);
+    return step(walk, frame->pc, &registers, own)
+               ? leave_stepped(walk, &registers, frame, own, own_count)
+               : leave(walk, frame->pc);
+}
+
+static struct walk_result walk_all(struct walk *walk, const struct walk_room *room, bool steps)
+{
+    struct walk_result result = {.end = WALK_FULL};
+    rule_cache_begin(&room->memory->cache, walk->map->serial);
+    while (result.native_count < room->native_capacity &&
+           (!steps || result.stepped_count < room->stepped_capacity)) {
+        struct native_frame *frame = &room->native[result.native_count++];
+        struct cprof_frame *own = steps ? &room->stepped[result.stepped_count] : NULL;
+        frame->pc = walk->at.live ? walk->at.pc : walk->at.pc - 1;
+        frame->cfa = walk->at.sp;
+        if (!leave_frame(walk, frame, own, &result.stepped_count)) {
+            result.end = walk->end;
+            break;
+        }
+        frame->cfa = walk->cfa;
+        if (walk->at.pc == 0) {
+            result.end = WALK_COMPLETE;
+            break;
+        }
+    }
+    result.missed = walk->missed;
+    result.beyond = walk->beyond || (walk->lost && result.end == WALK_BAD_STACK);
+    return result;
 }
 
 struct walk_result walk_frames(const struct module_map *map,
@@ -953,44 +1051,27 @@ struct walk_result walk_frames(const struct module_map *map,
                         .memory = room->memory,
                         .thread = thread,
                         .runtime = runtime};
-    struct walk_result result = {.end = WALK_FULL};
-    bool steps = runtime && runtime->step;
-    rule_cache_begin(&room->memory->cache, map->serial);
     walk.at = thread->ucontext != NULL ? cursor_of(thread->ucontext)
                                        : cursor_of_caller(&thread->registers);
-    while (result.native_count < room->native_capacity &&
-           (!steps || result.stepped_count < room->stepped_capacity)) {
-        struct native_frame *frame = &room->native[result.native_count++];
-        struct cprof_frame *own = steps ? &room->stepped[result.stepped_count] : NULL;
-        frame->pc = walk.at.live ? walk.at.pc : walk.at.pc - 1;
-        frame->cfa = walk.at.sp;
-        if (!leave_frame(&walk, frame, own, &result.stepped_count)) {
-            result.end = walk.end;
-            break;
-        }
-        frame->cfa = walk.cfa;
-        if (walk.at.pc == 0) {
-            result.end = WALK_COMPLETE;
-            break;
-        }
-    }
-    result.missed = walk.missed;
-    result.beyond = walk.beyond || (walk.lost && result.end == WALK_BAD_STACK);
-    return result;
+    return walk_all(&walk, room, runtime && runtime->step);
 }
 
 struct walk_result walk_asleep(const struct module_map *map,
-                               const struct cprof_registers *asleep,
+                               const struct cprof_sleeper *sleeper, walk_step_asleep *step,
                                const struct walk_room *room, struct copied *copied)
 {
+    const struct cprof_registers *at = &sleeper->registers;
     ucontext_t known;
     arch_fill(&known, UNKNOWN);
-    arch_set(&known, asleep->pc, asleep->sp);
-    struct stack_bounds bounds = bounds_of_copied(copied, asleep->sp);
-    struct walk_room theirs = *room;
-    theirs.bounds = &bounds;
-    const struct cprof_interrupted thread = {.ucontext = &known, .registers = *asleep};
-    return walk_frames(map, &thread, NULL, &theirs);
+    arch_set(&known, at->pc, at->sp);
+    struct stack_bounds bounds = bounds_of_copied(copied, at->sp);
+    struct walk walk = {.map = map,
+                        .bounds = &bounds,
+                        .memory = room->memory,
+                        .sleeper = sleeper,
+                        .step_asleep = step,
+                        .at = cursor_of(&known)};
+    return walk_all(&walk, room, step != NULL);
 }
 
 struct cprof_registers walk_registers(const void *ucontext)

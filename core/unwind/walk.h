@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cprof/asleep.h"
 #include "cprof/runtime.h"
 #include "unwind/copied.h"
 #include "unwind/modules.h"
@@ -92,14 +93,19 @@ struct walk_result walk_frames(const struct module_map *map,
 /* [handler] The registers of a ucontext_t. */
 struct cprof_registers walk_registers(const void *ucontext);
 
+/* step() of struct cprof_asleep. */
+typedef bool walk_step_asleep(const struct cprof_sleeper *sleeper,
+                              struct cprof_registers *registers, struct cprof_frame *frame);
+
 /* Walks another thread that sleeps, from the pc and the stack pointer at which it does; nothing
- * is known of its other registers. Native frames only, and the same as the thread's own handler
+ * is known of its other registers. The frames are the same as the thread's own handler
  * would find: where a frame can be found by its frame pointer alone, that is searched for on
  * the stack. What is found is of a sleeping thread if the thread has not run meanwhile, which
  * the caller proves; else it may be anything. `room` needs no bounds, and the copies have
- * begun. */
+ * begun. The frames of a runtime that are native ones are left by its `step`; NULL: it has
+ * none. */
 struct walk_result walk_asleep(const struct module_map *map,
-                               const struct cprof_registers *asleep,
+                               const struct cprof_sleeper *sleeper, walk_step_asleep *step,
                                const struct walk_room *room, struct copied *copied);
 
 #endif

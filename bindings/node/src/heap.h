@@ -1,5 +1,6 @@
 /*
- * Handler code, and the naming's: reading V8's heap objects. A tagged word is a small integer
+ * Handler code, and the naming's, and that of looks: reading V8's heap objects. Who may read
+ * another thread's heap defines HEAP_VIEW first (heap_view.h). A tagged word is a small integer
  * (bit 0 clear, value in the upper half) or a pointer plus 1. Whether memory can be read at all
  * is the caller's business.
  */
@@ -13,15 +14,26 @@
 #include "cpu.h"
 #include "layout.h"
 
+#ifdef HEAP_VIEW
+#include "heap_view.h"
+#else
+static inline void heap_load(uintptr_t address, void *to, size_t size)
+{
+    memcpy(to, (const void *)address, size);
+}
+#endif
+
 static inline uintptr_t heap_word(uintptr_t object, int offset)
 {
-    return *(const uintptr_t *)(object - 1 + (uintptr_t)offset);
+    uintptr_t value;
+    heap_load(object - 1 + (uintptr_t)offset, &value, sizeof value);
+    return value;
 }
 
 static inline uint32_t heap_int(uintptr_t object, int offset)
 {
     uint32_t value;
-    memcpy(&value, (const void *)(object - 1 + (uintptr_t)offset), sizeof value);
+    heap_load(object - 1 + (uintptr_t)offset, &value, sizeof value);
     return value;
 }
 
@@ -50,7 +62,7 @@ static inline int heap_type(uintptr_t object)
 {
     uint16_t type;
     uintptr_t map = heap_word(object, 0);
-    memcpy(&type, (const void *)(map - 1 + (uintptr_t)layout.map_instance_type), sizeof type);
+    heap_load(map - 1 + (uintptr_t)layout.map_instance_type, &type, sizeof type);
     return type;
 }
 

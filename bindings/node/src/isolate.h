@@ -16,6 +16,9 @@
  * handler included (which interrupts only that thread); `records` is guarded by isolates_lock()
  * and is what the collector reads. All is bounded (tables.h): a full `pending` makes a frame
  * opaque, a full `seen` or `records` forgets some, which are learned again.
+ *
+ * A look at the isolate's thread while that sleeps (asleep.h) names what it meets at once, from
+ * copies of the heap, and keeps it apart in `looked`, guarded by isolates_lock() as well.
  */
 #ifndef CPROF_NODE_ISOLATE_H
 #define CPROF_NODE_ISOLATE_H
@@ -92,6 +95,13 @@ enum way {
     WAY_NONE,    /* V8's code can't be told from other code: native frames only */
 };
 
+/* Functions that were met by looks while the isolate's thread slept. */
+struct looked {
+    struct record **records; /* LOOKED_SLOTS, by their keys; NULL: none yet */
+    uint32_t next;           /* number, below NAMES_LOOKED */
+    struct scripts scripts;
+};
+
 struct isolate {
     uint32_t serial;   /* upper half of its tokens; never used again */
     _Atomic bool open; /* false: its environment is gone */
@@ -130,9 +140,10 @@ struct isolate {
 
     struct record **records; /* by number modulo `record_slots`, a power of two */
     uint32_t record_slots;
-    uint32_t oldest;         /* the number to be forgotten next */
-    struct script **scripts; /* by id modulo `script_slots`, a power of two */
-    uint32_t script_slots;
+    uint32_t oldest; /* the number to be forgotten next */
+    struct scripts scripts;
+
+    struct looked looked; /* what looks have named (names.h); the collector's */
 
     pthread_t thread;
     uint64_t thread_id; /* as the runtime counts: 0 is the main thread */

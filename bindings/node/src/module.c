@@ -18,6 +18,7 @@
 #include "cprof/labels.h"
 #include "cprof/runtime.h"
 #include "allocs.h"
+#include "asleep.h"
 #include "context.h"
 #include "context_probe.h"
 #include "ending.h"
@@ -66,6 +67,7 @@ static struct cprof_runtime runtime = {
     .gc_open = isolate_pauses_open,
     .gc_close = isolate_pauses_close,
     .ends_process = ending_is_nodes,
+    .asleep = &node_asleep,
 };
 
 static char lacking[256]; /* why JavaScript can't be followed in the best way, or "" */

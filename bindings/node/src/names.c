@@ -7,6 +7,7 @@
 
 #include "cprof/cprof.h"
 #include "codes.h"
+#define HEAP_VIEW
 #include "heap.h"
 #include "positions.h"
 #include "room.h"
@@ -19,6 +20,8 @@
 enum {
     NAME_MAX_BYTES = 512,
     INLINED_MAX = 16, /* as many as the core shows */
+    LOOKED_SLOTS = 1024,
+    LOOKED_PROBES = 8,
 };
 
 struct named {
@@ -125,7 +128,7 @@ static int32_t find_name(uintptr_t script, int32_t start, const char *name)
     return at;
 }
 
-static bool name_function(struct isolate *isolate, uintptr_t shared, struct named *named)
+static bool name_function(struct scripts *scripts, uintptr_t shared, struct named *named)
 {
     char text[NAME_MAX_BYTES];
     uintptr_t word = heap_word(shared, layout.shared_name_or_scope);
@@ -137,7 +140,7 @@ static bool name_function(struct isolate *isolate, uintptr_t shared, struct name
         scope.name = word;
     *named = (struct named){.start = scope.start, .name_at = -1};
     if (script != 0) {
-        named->script = script_copy(isolate, script);
+        named->script = script_copy(scripts, script);
         strings_copy(scope.name, text, sizeof text);
         named->name_at = find_name(script, scope.start, text);
     }
@@ -150,14 +153,14 @@ static bool name_function(struct isolate *isolate, uintptr_t shared, struct name
 
 /* The entry of `functions` for a function that was inlined, perhaps more than once. There is
  * room for one of each call's. */
-static uint32_t function_index(struct isolate *isolate, struct record *record,
+static uint32_t function_index(struct scripts *scripts, struct record *record,
                                uintptr_t *shareds, uintptr_t shared)
 {
     for (uint32_t i = 0; i < record->function_count; i++)
         if (shareds[i] == shared)
             return i;
     uint32_t index = record->function_count++;
-    bool named = name_function(isolate, shared, &record->functions[index]);
+    bool named = name_function(scripts, shared, &record->functions[index]);
     shareds[index] = named ? shared : 0; /* without a name it is nobody's */
     return named ? index : 0;
 }
@@ -170,7 +173,7 @@ static bool resize_functions(struct record *record, size_t count)
     return functions != NULL;
 }
 
-static void read_sites(struct isolate *isolate, struct record *record, uintptr_t shared,
+static void read_sites(struct scripts *scripts, struct record *record, uintptr_t shared,
                        const struct inlined_call *calls, size_t count)
 {
     uintptr_t *shareds = calloc(count + 1, sizeof *shareds);
@@ -181,7 +184,7 @@ static void read_sites(struct isolate *isolate, struct record *record, uintptr_t
     for (size_t i = 0; room && i < count; i++) {
         uintptr_t called = calls[i].shared;
         record->sites[record->site_count++] = (struct site){
-            .function = called != 0 ? function_index(isolate, record, shareds, called) : 0,
+            .function = called != 0 ? function_index(scripts, record, shareds, called) : 0,
             .source = calls[i].source,
             .parent = calls[i].parent,
         };
@@ -190,13 +193,13 @@ static void read_sites(struct isolate *isolate, struct record *record, uintptr_t
     free(shareds);
 }
 
-static void read_optimized(struct isolate *isolate, struct record *record, uintptr_t code,
+static void read_optimized(struct scripts *scripts, struct record *record, uintptr_t code,
                            uintptr_t shared)
 {
     struct inlined_call *calls;
     size_t count = positions_inlined(code, &calls);
     if (count > 0)
-        read_sites(isolate, record, shared, calls, count);
+        read_sites(scripts, record, shared, calls, count);
     free(calls);
     positions_of_optimized(code, &record->positions);
 }
@@ -235,7 +238,7 @@ static void discard(struct record *record)
     isolates_unlock();
 }
 
-static struct record *make_record(struct isolate *isolate, const struct pending *pending)
+static struct record *make_record(struct scripts *scripts, const struct pending *pending)
 {
     enum walk_kind kind = walk_kind_of(pending->key);
     struct record *record = calloc(1, sizeof *record);
@@ -245,12 +248,12 @@ static struct record *make_record(struct isolate *isolate, const struct pending 
     record->functions = calloc(1, sizeof *record->functions);
     record->function_count = 1;
     if (record->functions == NULL ||
-        !name_function(isolate, pending->function, &record->functions[0])) {
+        !name_function(scripts, pending->function, &record->functions[0])) {
         discard(record);
         return NULL;
     }
     if (kind == WALK_OPTIMIZED)
-        read_optimized(isolate, record, pending->code, pending->function);
+        read_optimized(scripts, record, pending->code, pending->function);
     else if (kind == WALK_BASELINE)
         positions_of_baseline(pending->code, &record->positions);
     else if (pending->code != 0)
@@ -342,7 +345,7 @@ void names_pending(struct isolate *isolate)
         count = atomic_load_explicit(&isolate->pending_count, memory_order_acquire);
         for (; done < count; done++) {
             make_room(isolate);
-            struct record *record = make_record(isolate, &isolate->pending[done]);
+            struct record *record = make_record(&isolate->scripts, &isolate->pending[done]);
             if (record == NULL)
                 continue;
             isolates_lock();
@@ -354,6 +357,102 @@ void names_pending(struct isolate *isolate)
         tables_grow(isolate);
 }
 
+/* ---- what looks meet ---- */
+
+/* With isolates_lock(). */
+static struct record **looked_slot(const struct looked *looked, uint64_t key, size_t probe)
+{
+    size_t first = (size_t)(key * 0x9e3779b97f4a7c15u >> 32);
+    return &looked->records[(first + probe) % LOOKED_SLOTS];
+}
+
+/* With isolates_lock(). 0: it is not known. */
+static uint32_t looked_number(const struct looked *looked, uint64_t key)
+{
+    for (size_t i = 0; looked->records != NULL && i < LOOKED_PROBES; i++) {
+        const struct record *record = *looked_slot(looked, key, i);
+        if (record != NULL && record->key == key)
+            return record->number;
+    }
+    return 0;
+}
+
+static void drop_looked(struct record **slot)
+{
+    if (*slot != NULL)
+        room_give((*slot)->bytes);
+    record_free(*slot);
+    *slot = NULL;
+}
+
+/* With isolates_lock(): in a free place, or in that of the oldest. False: no room. */
+static bool keep_looked(struct looked *looked, struct record *record)
+{
+    if (looked->records == NULL)
+        looked->records = calloc(LOOKED_SLOTS, sizeof(struct record *));
+    if (looked->records == NULL || !room_take(record->bytes))
+        return false;
+    struct record **place = looked_slot(looked, record->key, 0);
+    for (size_t i = 1; i < LOOKED_PROBES && *place != NULL; i++) {
+        struct record **slot = looked_slot(looked, record->key, i);
+        if (*slot == NULL || (*slot)->number < (*place)->number)
+            place = slot;
+    }
+    drop_looked(place);
+    *place = record;
+    return true;
+}
+
+/* With isolates_lock(). */
+static void forget_looked(struct looked *looked)
+{
+    for (size_t i = 0; looked->records != NULL && i < LOOKED_SLOTS; i++)
+        drop_looked(&looked->records[i]);
+    free(looked->records);
+    script_forget_all(&looked->scripts);
+    *looked = (struct looked){.next = looked->next};
+}
+
+/* With isolates_lock(). */
+static const struct record *find_looked(const struct looked *looked, uint32_t number)
+{
+    for (size_t i = 0; looked->records != NULL && i < LOOKED_SLOTS; i++)
+        if (looked->records[i] != NULL && looked->records[i]->number == number)
+            return looked->records[i];
+    return NULL;
+}
+
+/* It may have ended meanwhile; then its records have gone, and no more may come. */
+static bool add_looked(struct isolate *isolate, struct record *record)
+{
+    isolates_lock();
+    bool kept = isolate->attached && keep_looked(&isolate->looked, record);
+    if (!kept)
+        record_free(record);
+    isolates_unlock();
+    return kept;
+}
+
+uint32_t names_looked(struct isolate *isolate, uint64_t key, uintptr_t function, uintptr_t code)
+{
+    struct looked *looked = &isolate->looked;
+    isolates_lock();
+    uint32_t number = looked_number(looked, key);
+    isolates_unlock();
+    if (number != 0)
+        return number;
+    const struct pending met = {.key = key,
+                                .number = NAMES_LOOKED | ++looked->next,
+                                .function = function,
+                                .code = code};
+    struct record *record = make_record(&looked->scripts, &met);
+    if (record != NULL && !heap_is_sound()) {
+        discard(record);
+        return 0;
+    }
+    return record != NULL && add_looked(isolate, record) ? met.number : 0;
+}
+
 void names_forget(struct isolate *isolate)
 {
     for (size_t i = 0; isolate->records != NULL && i < isolate->record_slots; i++) {
@@ -361,13 +460,16 @@ void names_forget(struct isolate *isolate)
             room_give(isolate->records[i]->bytes);
         record_free(isolate->records[i]);
     }
-    script_forget_all(isolate);
+    script_forget_all(&isolate->scripts);
+    forget_looked(&isolate->looked);
 }
 
 /* ---- the collector's side ---- */
 
 static const struct record *find(const struct isolate *isolate, uint32_t number)
 {
+    if (isolate != NULL && (number & NAMES_LOOKED) != 0)
+        return find_looked(&isolate->looked, number);
     if (isolate == NULL || isolate->records == NULL)
         return NULL;
     const struct record *record = *slot_of(isolate, number);
@@ -525,7 +627,8 @@ int names_resolve(const struct cprof_frame *frame, struct cprof_function *functi
     } else if (isolate != NULL && isolate->sample != NULL) {
         bool known = codes_tell(isolate->sample->codes, (uint32_t)frame->token, function);
         error = known ? 0 : -ENOENT;
-    } else if (is_forgotten(isolate, (uint32_t)frame->token)) {
+    } else if (is_forgotten(isolate, (uint32_t)frame->token) ||
+               (frame->token & NAMES_LOOKED) != 0) {
         error = name_special(WALK_FORGOTTEN, function);
     } else if (isolate != NULL && isolate_ask(isolate)) {
         error = -EAGAIN;

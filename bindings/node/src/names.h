@@ -14,6 +14,15 @@
  */
 void names_pending(struct isolate *isolate);
 
+/* The bit of a number that looks have given: they count apart from the handler. */
+#define NAMES_LOOKED (UINT32_C(1) << 31)
+
+/* [collector, while heap_view.h shows it the heap of the isolate's thread] The number of a
+ * function that sleeps, which is named at once if it is not known. The arguments are those of
+ * struct pending. 0: no room, or the thread has run. */
+uint32_t names_looked(struct isolate *isolate, uint64_t key, uintptr_t function,
+                      uintptr_t code);
+
 /* [isolate's thread, with isolates_lock()] Frees all records. */
 void names_forget(struct isolate *isolate);
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "bytecodes.h"
+#define HEAP_VIEW
 #include "heap.h"
 
 /* ---- bytes ---- */
@@ -12,14 +13,20 @@ struct bytes {
     const uint8_t *at, *end;
 };
 
+static bool point(uintptr_t array, int data, struct bytes *bytes)
+{
+    const int32_t length = heap_smi(heap_word(array, layout.array_length));
+    bytes->at = length > 0 ? heap_bytes(array - 1 + (uintptr_t)data, (size_t)length) : NULL;
+    bytes->end = bytes->at != NULL ? bytes->at + length : NULL;
+    return bytes->at != NULL;
+}
+
 static bool open_bytes(uintptr_t word, struct bytes *bytes)
 {
     if (!heap_has_type(word, layout.type_bytes) &&
         !(layout.code && heap_has_type(word, layout.type_trusted_bytes)))
         return false;
-    bytes->at = (const uint8_t *)(word - 1 + (uintptr_t)layout.array_data);
-    bytes->end = bytes->at + heap_smi(heap_word(word, layout.array_length));
-    return bytes->at < bytes->end;
+    return point(word, layout.array_data, bytes);
 }
 
 static bool next_unsigned(struct bytes *bytes, uint64_t *value)
@@ -89,9 +96,11 @@ enum { FIRST_SIGNED = 1, FIRST_FLAGGED = 2 };
 
 static void see_steps(const struct bytes *bytes)
 {
-    if (steps == UNSEEN && *bytes->at == FIRST_SIGNED)
+    if (steps != UNSEEN || !heap_is_sound())
+        return;
+    if (*bytes->at == FIRST_SIGNED)
         steps = SIGNED;
-    else if (steps == UNSEEN && *bytes->at == FIRST_FLAGGED)
+    else if (*bytes->at == FIRST_FLAGGED)
         steps = FLAGGED;
 }
 
@@ -191,9 +200,9 @@ void positions_of_baseline(uintptr_t code, struct positions *positions)
     if (!heap_has_type(bytecode, layout.type_bytecode) ||
         !open_bytes(heap_word(code, layout.code_positions), &lengths))
         return;
-    struct bytes bytecodes = {
-        .at = (const uint8_t *)(bytecode - 1 + (uintptr_t)layout.bytecode_data)};
-    bytecodes.end = bytecodes.at + heap_smi(heap_word(bytecode, layout.array_length));
+    struct bytes bytecodes;
+    if (!point(bytecode, layout.bytecode_data, &bytecodes))
+        return;
     positions_of_bytecode(bytecode, &by_bytecode);
     if (by_bytecode.count > 0 && make_room(positions, by_bytecode.count) &&
         !pair(&lengths, &bytecodes, &by_bytecode, positions))
@@ -227,7 +236,8 @@ size_t positions_inlined(uintptr_t code, struct inlined_call **calls)
     uintptr_t deopt = heap_word(code, layout.code_deopt);
     uintptr_t literals = element(deopt, layout.deopt_literals);
     *calls = NULL;
-    if (!heap_is_object(literals) || !open_bytes(element(deopt, layout.deopt_inlining), &bytes))
+    if (!heap_is_object(literals) ||
+        !open_bytes(element(deopt, layout.deopt_inlining), &bytes) || !heap_is_sound())
         return 0;
     size_t count = (size_t)(bytes.end - bytes.at) / ENTRY;
     *calls = calloc(count + 1, sizeof **calls);

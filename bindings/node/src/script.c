@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define HEAP_VIEW
 #include "heap.h"
 #include "isolate.h"
 #include "isolate_list.h"
@@ -127,26 +128,26 @@ static struct script *make_script(uintptr_t word, int32_t id)
 
 /* ---- those that are known ---- */
 
-static struct script **slot_of(const struct isolate *isolate, int32_t id)
+static struct script **slot_of(const struct scripts *scripts, int32_t id)
 {
-    return &isolate->scripts[(uint32_t)id % isolate->script_slots];
+    return &scripts->list[(uint32_t)id % scripts->slots];
 }
 
 /* Twice as many slots: what had one has one of its own again. */
-static bool grow_slots(struct isolate *isolate)
+static bool grow_slots(struct scripts *scripts)
 {
-    uint32_t slots = isolate->script_slots;
+    uint32_t slots = scripts->slots;
     uint32_t more = slots == 0 ? SLOTS_FIRST : slots;
     struct script **grown =
         room_take(more * sizeof(struct script *)) ? calloc(slots + more, sizeof *grown) : NULL;
     if (grown == NULL)
         return false;
     for (uint32_t i = 0; i < slots; i++)
-        if (isolate->scripts[i] != NULL)
-            grown[(uint32_t)isolate->scripts[i]->id % (slots + more)] = isolate->scripts[i];
-    free(isolate->scripts);
-    isolate->scripts = grown;
-    isolate->script_slots = slots + more;
+        if (scripts->list[i] != NULL)
+            grown[(uint32_t)scripts->list[i]->id % (slots + more)] = scripts->list[i];
+    free(scripts->list);
+    scripts->list = grown;
+    scripts->slots = slots + more;
     return true;
 }
 
@@ -157,32 +158,36 @@ static bool is_needed(const struct script *script)
 }
 
 /* With isolates_lock(). */
-static void remember(struct isolate *isolate, struct script *script)
+static void remember(struct scripts *scripts, struct script *script)
 {
-    if (isolate->scripts == NULL && !grow_slots(isolate))
+    if (scripts->list == NULL && !grow_slots(scripts))
         return;
-    while (is_needed(*slot_of(isolate, script->id)) && grow_slots(isolate))
+    while (is_needed(*slot_of(scripts, script->id)) && grow_slots(scripts))
         ;
-    struct script **slot = slot_of(isolate, script->id);
+    struct script **slot = slot_of(scripts, script->id);
     script_release(*slot);
     *slot = script;
     script_hold(script);
 }
 
-struct script *script_copy(struct isolate *isolate, uintptr_t word)
+struct script *script_copy(struct scripts *scripts, uintptr_t word)
 {
     int32_t id = heap_smi(heap_word(word, layout.script_id));
     /* Only this thread changes it while it is open. */
-    struct script *script = isolate->scripts != NULL ? *slot_of(isolate, id) : NULL;
+    struct script *script = scripts->list != NULL ? *slot_of(scripts, id) : NULL;
     bool known = script != NULL && script->id == id;
     if (!known)
         script = make_script(word, id);
     if (script == NULL)
         return NULL;
+    if (!known && !heap_is_sound()) {
+        free_script(script);
+        return NULL;
+    }
     isolates_lock();
     script_hold(script);
     if (!known)
-        remember(isolate, script);
+        remember(scripts, script);
     isolates_unlock();
     return script;
 }
@@ -198,14 +203,13 @@ void script_release(struct script *script)
         free_script(script);
 }
 
-void script_forget_all(struct isolate *isolate)
+void script_forget_all(struct scripts *scripts)
 {
-    for (uint32_t i = 0; i < isolate->script_slots; i++)
-        script_release(isolate->scripts[i]);
-    room_give(isolate->script_slots * sizeof(struct script *));
-    free(isolate->scripts);
-    isolate->scripts = NULL;
-    isolate->script_slots = 0;
+    for (uint32_t i = 0; i < scripts->slots; i++)
+        script_release(scripts->list[i]);
+    room_give(scripts->slots * sizeof(struct script *));
+    free(scripts->list);
+    *scripts = (struct scripts){0};
 }
 
 /* ---- the study: lines ---- */

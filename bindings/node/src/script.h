@@ -16,8 +16,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct isolate;
 struct script;
+
+/* Those of an isolate that its thread has copied, or those that looks have. */
+struct scripts {
+    struct script **list; /* by id modulo `slots`, a power of two */
+    uint32_t slots;
+};
 
 /* A place of a script's text, or of what it was made from. The strings are the script's, or lie
  * in the buffer. */
@@ -31,13 +36,14 @@ enum { SCRIPT_FILE_MAX = 2048 };
 /* Are source maps to be applied? Taken into account when a script is studied. */
 void script_use_maps(bool use);
 
-/* [isolate's thread] The copy of a Script, with a reference for the caller. NULL: no room. */
-struct script *script_copy(struct isolate *isolate, uintptr_t script);
+/* [isolate's thread, or the collector, each of its own] The copy of a Script, with a reference
+ * for the caller. NULL: no room, or what was read of a sleeper's is torn. */
+struct script *script_copy(struct scripts *scripts, uintptr_t script);
 
 /* [with isolates_lock()] */
 void script_hold(struct script *script);
 void script_release(struct script *script);
-void script_forget_all(struct isolate *isolate);
+void script_forget_all(struct scripts *scripts);
 
 /* [collector, with a reference] */
 bool script_is_studied(const struct script *script);

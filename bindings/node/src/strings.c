@@ -1,5 +1,6 @@
 #include "strings.h"
 
+#define HEAP_VIEW
 #include "heap.h"
 #include "layout.h"
 
@@ -27,10 +28,13 @@ static uint32_t length_of(uintptr_t word)
     return heap_int(word, layout.string_length);
 }
 
-static void point(struct characters *characters, int type, uintptr_t data, uint32_t offset)
+static bool point(struct characters *characters, int type, uintptr_t data, uint32_t offset)
 {
-    characters->one = type & ONE_BYTE ? (const uint8_t *)data + offset : NULL;
-    characters->two = type & ONE_BYTE ? NULL : (const uint16_t *)data + offset;
+    const size_t unit = type & ONE_BYTE ? sizeof(uint8_t) : sizeof(uint16_t);
+    const void *bytes = heap_bytes(data + unit * offset, unit * characters->length);
+    characters->one = type & ONE_BYTE ? bytes : NULL;
+    characters->two = type & ONE_BYTE ? NULL : bytes;
+    return bytes != NULL;
 }
 
 bool strings_look(uintptr_t word, struct characters *characters)
@@ -43,13 +47,12 @@ bool strings_look(uintptr_t word, struct characters *characters)
         int type = heap_type(word);
         switch (type & FORM) {
         case FORM_SEQUENTIAL:
-            point(characters, type, word - 1 + (uintptr_t)layout.string_data, offset);
-            return true;
+            return point(characters, type, word - 1 + (uintptr_t)layout.string_data, offset);
         case FORM_EXTERNAL:
             if (type & UNCACHED)
                 return false;
-            point(characters, type, heap_word(word, layout.external_resource + 8), offset);
-            return true;
+            return point(characters, type, heap_word(word, layout.external_resource + 8),
+                         offset);
         case FORM_THIN:
             word = heap_word(word, layout.string_actual);
             break;

@@ -1,6 +1,7 @@
 /*
  * Strings of V8's heap as they are needed here: copied as UTF-8, bounded; and looked at in
- * place. Only on the isolate's own thread, between collections.
+ * place. Only on the isolate's own thread, between collections; or of a sleeper's heap, where
+ * "in place" is in a copy (heap_view.h).
  */
 #ifndef CPROF_NODE_STRINGS_H
 #define CPROF_NODE_STRINGS_H

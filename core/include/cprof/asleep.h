@@ -45,10 +45,14 @@ struct cprof_sleeper {
     uintptr_t *kept;                  /* a word of the binding's own for this thread, from look
                                          to look; 0 at first */
     uintptr_t futex;                  /* the address it waits at in futex(2); 0: it does not */
+    uint64_t ran_ns;                  /* its CPU clock before the look */
 
     /* Copies [from, from + size) to `to`. False: not all of it can be read. */
     bool (*read)(const struct cprof_sleeper *sleeper, uintptr_t from, void *to, size_t size);
     void *memory; /* read()'s */
+
+    /* Has it not run since the look began? What a binding keeps of it is to be of one moment. */
+    bool (*stood)(const struct cprof_sleeper *sleeper);
 };
 
 /* Something that waits beside threads, and has a stack of its own: a task of an event loop. */
@@ -70,7 +74,13 @@ struct cprof_population {
 /* All on the collector's thread; none may take a lock that the sleeper could hold, or touch its
  * memory but through read(). */
 struct cprof_asleep {
-    /* As walk() of struct cprof_runtime. */
+    /* As step() of struct cprof_runtime, for runtimes whose frames lie on the native stack. A
+     * frame of NULL: where it leads to is all that is wanted. A frame pointer that is not
+     * aligned is not known. NULL: never. */
+    bool (*step)(const struct cprof_sleeper *sleeper, struct cprof_registers *registers,
+                 struct cprof_frame *frame);
+
+    /* As walk() of struct cprof_runtime. NULL: there are no other frames. */
     size_t (*walk)(const struct cprof_sleeper *sleeper, struct cprof_frame *frames,
                    size_t capacity, bool *complete);
 

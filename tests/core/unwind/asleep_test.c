@@ -181,13 +181,13 @@ static bool where(long tid, struct cprof_registers *asleep)
 
 static void look(long tid)
 {
-    struct cprof_registers asleep;
-    while (!where(tid, &asleep))
+    struct cprof_sleeper sleeper = {0};
+    while (!where(tid, &sleeper.registers))
         usleep(1000);
     const struct walk_room room = {
         .native = by_look.native, .native_capacity = CAPACITY, .memory = &memory};
-    copied_begin(&copied, asleep.sp);
-    by_look.result = walk_asleep(modules_current(modules), &asleep, &room, &copied);
+    copied_begin(&copied, sleeper.registers.sp);
+    by_look.result = walk_asleep(modules_current(modules), &sleeper, NULL, &room, &copied);
     atomic_store(&handled, false);
     syscall(SYS_tgkill, getpid(), tid, SIGUSR1);
     while (!atomic_load(&handled))
@@ -232,10 +232,11 @@ static void what_can_t_be_read_is_no_stack(void **state)
         (uintptr_t)pages + 4000, (uintptr_t)pages + 4096, 0, 8, UINTPTR_MAX - 7,
         UINTPTR_MAX / 2 + 9,     (uintptr_t)pages + 8191};
     for (size_t i = 0; i < sizeof sps / sizeof sps[0]; i++) {
-        const struct cprof_registers asleep = {.pc = (uintptr_t)&in_poll + 8, .sp = sps[i]};
-        copied_begin(&copied, asleep.sp);
+        const struct cprof_sleeper sleeper = {
+            .registers = {.pc = (uintptr_t)&in_poll + 8, .sp = sps[i]}};
+        copied_begin(&copied, sps[i]);
         struct walk_result result =
-            walk_asleep(modules_current(modules), &asleep, &room, &copied);
+            walk_asleep(modules_current(modules), &sleeper, NULL, &room, &copied);
         assert_int_not_equal(result.end, WALK_COMPLETE);
     }
     uint64_t word;
