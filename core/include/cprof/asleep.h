@@ -51,7 +51,8 @@ struct cprof_sleeper {
     bool (*read)(const struct cprof_sleeper *sleeper, uintptr_t from, void *to, size_t size);
     void *memory; /* read()'s */
 
-    /* Has it not run since the look began? What a binding keeps of it is to be of one moment. */
+    /* Has it not run since the look began? What a binding keeps of it is to be of one moment.
+     */
     bool (*stood)(const struct cprof_sleeper *sleeper);
 };
 
