@@ -5,7 +5,6 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define PY_SSIZE_T_CLEAN
@@ -13,7 +12,7 @@
 
 #include "cprof/readable.h"
 #include "cprof/sample.h"
-#include "waiters.h"
+#include "cprof/waiters.h"
 #include "walk.h"
 
 #ifdef WALK_UNSUPPORTED
@@ -209,14 +208,6 @@ static bool is_followed(void)
                          atomic_load_explicit(&walk_interpreter, memory_order_relaxed);
 }
 
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 /* Is it the end of a thread that is waited for? Up to 3.12 that is a lock. */
 static bool is_join(void)
 {
@@ -250,20 +241,18 @@ static void count_wait(uint64_t waited, const struct cprof_waited *of,
 /* A call that was broken off by an exception has not waited, as far as we know. */
 static PyObject *wait_for(const struct call *call, const struct cprof_registers *caller)
 {
-    struct cprof_waited of = {.lock = (uintptr_t)call->self};
-    struct waiter *waiter;
+    struct cprof_waiter waiter;
+    struct cprof_waited of;
     PyObject *result;
-    uint64_t since;
+    uint64_t waited;
 
     if (!is_followed() || !waits(call))
         return go_on(call);
-    since = now_ns();
-    waiter = waiters_add(of.lock, since);
+    cprof_wait_begins(&waiter, (uintptr_t)call->self, true);
     result = go_on(call);
-    if (waiter != NULL)
-        of.holder = waiters_remove(waiter);
+    waited = cprof_wait_ends(&waiter, &of);
     if (result != NULL)
-        count_wait(now_ns() - since, &of, caller);
+        count_wait(waited, &of, caller);
     return result;
 }
 
@@ -278,7 +267,7 @@ static PyObject *let_go(const struct call *call, const struct cprof_registers *c
 
     if (!is_followed())
         return go_on(call);
-    waited = waiters_blame(of.lock, (pid_t)PyThread_get_thread_native_id(), now_ns());
+    waited = cprof_lets_go(of.lock, (pid_t)PyThread_get_thread_native_id());
     result = go_on(call);
     period = waited != 0 ? cprof_due(CPROF_EVENT_BLAME, waited) : 0;
     if (period != 0)
@@ -364,7 +353,7 @@ SLOW_WAYS(release, let_go(&call, &caller))
             self, fast, count, keywords);                                                      \
     }
 #define ACQUIRES(name, kind, spelled) HOOKS(name, wait, is_anothers(kind, self))
-#define RELEASES(name, kind, spelled) HOOKS(name, release, waiters_any((uintptr_t)self))
+#define RELEASES(name, kind, spelled) HOOKS(name, release, cprof_has_waiters((uintptr_t)self))
 METHODS(ACQUIRES, RELEASES)
 #undef ACQUIRES
 #undef RELEASES
@@ -621,7 +610,7 @@ void locks_close(void)
 
 void locks_child(void)
 {
-    waiters_forget();
+    cprof_waiters_child();
 }
 
 #endif
