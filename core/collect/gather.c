@@ -14,6 +14,7 @@
 #include "collect/stacks.h"
 #include "collect/takeover.h"
 #include "cprof/asleep.h"
+#include "cprof/sample.h"
 #include "sample/loops.h"
 
 #define NS_PER_US 1000
@@ -390,7 +391,8 @@ static void name_site(const struct gather *gather, const struct record *record,
              (long long)function.line);
 }
 
-/* The number of the wait that a record of a lock tells. */
+/* The number of the wait that a record of a lock tells. The interpreter's is asked for
+ * anywhere, and has no address. */
 static uint32_t wait_for_lock(struct gather *gather, const struct record *record,
                               enum cprof_wait known)
 {
@@ -398,8 +400,14 @@ static uint32_t wait_for_lock(struct gather *gather, const struct record *record
                         .reason = CPROF_WAIT_LOCK,
                         .lock = record->lock,
                         .holder = record->holder};
-    name_site(gather, record, wait.site);
-    wait_refine(&wait, known);
+    if (record->lock == CPROF_LOCK_GIL || record->lock == CPROF_LOCK_GVL) {
+        wait.reason = record->lock == CPROF_LOCK_GIL ? CPROF_WAIT_GIL : CPROF_WAIT_GVL;
+        wait.lock = 0;
+    } else {
+        name_site(gather, record, wait.site);
+        if (known == CPROF_WAIT_IDLE)
+            wait_refine(&wait, known);
+    }
     return waits_number(&gather->labelling.waits, &wait);
 }
 

@@ -99,6 +99,7 @@ const struct source source_lock = {
     .close = close_lock,
     .tick = tick_lock,
     .count = count,
+    .interpreted = true,
 };
 
 /* The same waits by who held the lock meanwhile: each time that a thread lets it go while
@@ -112,4 +113,5 @@ const struct source source_blame = {
     .close = close_blame,
     .tick = tick_blame,
     .count = count,
+    .interpreted = true,
 };

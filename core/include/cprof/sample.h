@@ -135,10 +135,14 @@ bool cprof_take(enum cprof_event event, uint64_t period, uint64_t amount, const 
 bool cprof_take_for(uint32_t weight, enum cprof_event event, uint64_t period, uint64_t amount,
                     const void *block, const struct cprof_registers *caller);
 
+/* The interpreter's own lock. */
+#define CPROF_LOCK_GIL UINT64_C(1)
+#define CPROF_LOCK_GVL UINT64_C(2)
+
 /* A wait for a lock that is due, and is over (CPROF_EVENT_LOCK); or others' waits for one that
  * the thread has let go (CPROF_EVENT_BLAME). */
 struct cprof_waited {
-    uint64_t lock; /* its identity: an address; 0: not known */
+    uint64_t lock; /* its identity: an address, or one of those below; 0: not known */
     pid_t holder;  /* who let it go, as the kernel knows him; 0: not known, or oneself */
 };
 

@@ -6,6 +6,8 @@
 #include <ruby.h>
 #include <ruby/version.h>
 
+#include "gvl.h"
+
 /* Copies of what the thread has, as the look brings them. After one that failed nothing more
  * is read: what was read before is torn. */
 struct reader {
@@ -130,20 +132,13 @@ static bool request_asleep(const struct cprof_sleeper *sleeper, struct cprof_con
 
 /* ---- the GVL ---- */
 
-static _Atomic pid_t holds; /* who has got it last */
-
-void asleep_holds(pid_t tid)
-{
-    atomic_store_explicit(&holds, tid, memory_order_relaxed);
-}
-
 /* From 3.2 on Ruby tells who begins to wait for it and who has got it. */
 static enum cprof_wait gvl(const struct cprof_sleeper *sleeper, pid_t *holder)
 {
     struct reader reader = {.sleeper = sleeper};
     struct asleep_here here;
     bool waits = false;
-    pid_t last = atomic_load_explicit(&holds, memory_order_relaxed);
+    pid_t last = gvl_holder();
     *holder = last != sleeper->tid ? last : 0;
     return read_here(&reader, &here) && copy(&reader, here.waits, &waits, sizeof waits) && waits
                ? CPROF_WAIT_GVL
@@ -221,7 +216,24 @@ static enum cprof_wait waits_for(const struct cprof_function *functions, size_t 
     return RUBY_API_VERSION_CODE < 30200 ? CPROF_WAIT_GVL : CPROF_WAIT_UNKNOWN;
 }
 
+/* Of which a lock is made. */
+static bool is_of_locks(const struct cprof_function *function)
+{
+    static const char *const classes[] = {"Thread::Mutex#",
+                                          "Monitor#",
+                                          "MonitorMixin#",
+                                          "MonitorMixin::ConditionVariable#",
+                                          "Thread::ConditionVariable#",
+                                          "Thread::Queue#",
+                                          "Thread::SizedQueue#"};
+    for (size_t i = 0; i < sizeof classes / sizeof classes[0]; i++)
+        if (strncmp(function->name, classes[i], strlen(classes[i])) == 0)
+            return true;
+    return false;
+}
+
 const struct cprof_asleep asleep = {.walk = walk_asleep,
                                     .context = request_asleep,
                                     .interpreter_lock = gvl,
-                                    .waits_for = waits_for};
+                                    .waits_for = waits_for,
+                                    .is_of_locks = is_of_locks};

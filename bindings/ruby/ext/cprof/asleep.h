@@ -35,7 +35,4 @@ void asleep_since(pid_t tid, void *thread);
 /* The calling native thread, wherever it is in Ruby: it is not one of those any more. */
 void asleep_awake(pid_t tid);
 
-/* The calling native thread has got the GVL. */
-void asleep_holds(pid_t tid);
-
 #endif

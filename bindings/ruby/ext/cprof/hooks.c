@@ -6,6 +6,7 @@
 
 #include "asleep.h"
 #include "context.h"
+#include "locks.h"
 #include "module.h"
 #include "slots.h"
 #include "threads.h"
@@ -17,6 +18,7 @@ static void go_on_in_child(void)
 {
     walk_older_count = 0; /* the parent's */
     asleep_none();
+    locks_child();
     module_forked();
     cprof_fork_child();
     if (!cprof_is_running())

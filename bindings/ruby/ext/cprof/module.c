@@ -27,6 +27,7 @@
 #include "jit.h"
 #include "labels.h"
 #include "layout.h"
+#include "locks.h"
 #include "module.h"
 #include "names.h"
 #include "options.h"
@@ -78,6 +79,8 @@ static const struct cprof_runtime runtime = {
     .alloc_open = slots_open,
     .alloc_close = slots_close,
     .tick = slots_tick,
+    .lock_open = locks_open,
+    .lock_close = locks_close,
     .exception_open = exceptions_open,
     .exception_close = exceptions_close,
     .gc_open = pauses_open,
@@ -178,6 +181,11 @@ static void mark_main_ractor(void)
     rb_ractor_local_storage_ptr_set(main_ractor, &main_ractor_key);
 }
 
+bool module_in_main_ractor(void)
+{
+    return rb_ractor_local_storage_ptr(main_ractor) != NULL;
+}
+
 /* ---- start, profile ---- */
 
 struct start {
@@ -245,6 +253,7 @@ void module_prepare(void)
 static void follow_all(void)
 {
     exceptions_follow();
+    locks_follow();
     pauses_follow();
     threads_started();
     threads_tell_names();
@@ -274,7 +283,7 @@ static void run_prepared(void *argument)
  * meanwhile (Timeout). The caller says what comes of it. */
 static void run_start(struct start *start, VALUE keywords)
 {
-    if (rb_ractor_local_storage_ptr(main_ractor) == NULL)
+    if (!module_in_main_ractor())
         options_raise("Cprof.start: only in the main Ractor");
     VALUE keeper = options_read(keywords, &start->options);
     start->options.library_directory = library;
@@ -358,6 +367,7 @@ static void forget_names(int result)
 {
     bool ended = result == 0 || result == -EIO;
     exceptions_forget();
+    locks_forget();
     pauses_forget();
     if (ended && atomic_load(&working) == 0 && !cprof_is_running())
         code_forget();

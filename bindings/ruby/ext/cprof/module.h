@@ -4,7 +4,12 @@
 #ifndef CPROF_RUBY_MODULE_H
 #define CPROF_RUBY_MODULE_H
 
+#include <stdbool.h>
+
 #include <ruby.h>
+
+/* Does the calling thread belong to the one that cprof is loaded in? */
+bool module_in_main_ractor(void);
 
 /* What has to be in place before the first start. */
 void module_prepare(void);

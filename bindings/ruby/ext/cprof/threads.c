@@ -14,6 +14,7 @@
 
 #include "asleep.h"
 #include "context.h"
+#include "gvl.h"
 #include "kept.h"
 #include "layout.h"
 #include "original.h"
@@ -99,11 +100,16 @@ void threads_tell_names(void)
 static uintptr_t main_ractor;
 static bool all_move; /* also the main Ractor's threads */
 
+static bool is_of_main_ractor(VALUE thread)
+{
+    return word_at((uintptr_t)layout_thread(thread), THREAD_RACTOR) == main_ractor;
+}
+
 /* Whether a thread that gives way may go on elsewhere, and may have died there before its
  * native thread runs another. */
 static bool may_move(VALUE thread)
 {
-    return all_move || word_at((uintptr_t)layout_thread(thread), THREAD_RACTOR) != main_ractor;
+    return all_move || !is_of_main_ractor(thread);
 }
 
 /* The native thread looks at no Ruby thread until it runs one again. */
@@ -113,18 +119,22 @@ static void suspend(void)
     atomic_signal_fence(memory_order_seq_cst);
     threads_running = NULL;
     context_here = NULL;
+    gvl_within = false;
 }
 
 /* Of the native thread's own: Ruby may make one thread ready on another. */
 static void wait_for_gvl(VALUE thread)
 {
     waits_for_gvl = threads_running == layout_thread(thread);
+    if (is_of_main_ractor(thread))
+        gvl_ready((uintptr_t)layout_thread(thread));
 }
 
-static void get_gvl(void)
+static void get_gvl(VALUE thread)
 {
     waits_for_gvl = false;
-    asleep_holds(own_tid);
+    if (is_of_main_ractor(thread))
+        gvl_taken((uintptr_t)layout_thread(thread), own_tid);
 }
 
 /* Called inside Ruby's scheduler, which may hold its lock: nothing of Ruby may be called. */
@@ -132,9 +142,11 @@ static void on_event(rb_event_flag_t event, const rb_internal_thread_event_data_
                      void *unused)
 {
     (void)unused;
-    if (event == RUBY_INTERNAL_THREAD_EVENT_EXITED)
+    if (event == RUBY_INTERNAL_THREAD_EVENT_EXITED) {
+        gvl_given(own_tid);
         leave(data->thread);
-    else if (event == RUBY_INTERNAL_THREAD_EVENT_SUSPENDED) {
+    } else if (event == RUBY_INTERNAL_THREAD_EVENT_SUSPENDED) {
+        gvl_given(own_tid);
         if (may_move(data->thread))
             suspend();
     } else if (event == RUBY_INTERNAL_THREAD_EVENT_READY) {
@@ -143,7 +155,7 @@ static void on_event(rb_event_flag_t event, const rb_internal_thread_event_data_
         if (threads_running != layout_thread(data->thread) ||
             told_in != __atomic_load_n(&starts, __ATOMIC_RELAXED))
             enter(data->thread, NULL);
-        get_gvl();
+        get_gvl(data->thread);
     }
 }
 
@@ -181,9 +193,15 @@ static void on_gvl(rb_event_flag_t event, const rb_internal_thread_event_data_t 
     (void)data;
     (void)unused;
     waits_for_gvl = event == RUBY_INTERNAL_THREAD_EVENT_READY;
-    if (waits_for_gvl)
+    if (event == RUBY_INTERNAL_THREAD_EVENT_SUSPENDED ||
+        event == RUBY_INTERNAL_THREAD_EVENT_EXITED)
+        gvl_given(own_tid);
+    else if (waits_for_gvl && threads_running != NULL)
+        gvl_ready((uintptr_t)threads_running);
+    if (event != RUBY_INTERNAL_THREAD_EVENT_RESUMED)
         return;
-    asleep_holds(own_tid);
+    if (threads_running != NULL)
+        gvl_taken((uintptr_t)threads_running, own_tid);
     if (atomic_load_explicit(&code_met, memory_order_relaxed) > 0 && cprof_is_running())
         walk_ask_for_names();
 }
@@ -191,7 +209,10 @@ static void on_gvl(rb_event_flag_t event, const rb_internal_thread_event_data_t 
 static void follow_gvl(void)
 {
     rb_internal_thread_add_event_hook(
-        on_gvl, RUBY_INTERNAL_THREAD_EVENT_READY | RUBY_INTERNAL_THREAD_EVENT_RESUMED, NULL);
+        on_gvl,
+        RUBY_INTERNAL_THREAD_EVENT_READY | RUBY_INTERNAL_THREAD_EVENT_RESUMED |
+            RUBY_INTERNAL_THREAD_EVENT_SUSPENDED | RUBY_INTERNAL_THREAD_EVENT_EXITED,
+        NULL);
 }
 
 #else
@@ -210,7 +231,7 @@ static void on_event(rb_event_flag_t event, VALUE unused, VALUE thread, ID id, V
     if (event == RUBY_EVENT_THREAD_END)
         leave(thread);
     else
-        enter(thread, NULL);
+        threads_enter_current(); /* it may have got its name before it began */
 }
 
 static void hook(void)
