@@ -58,27 +58,27 @@ def profile_id(text):
 
 
 def links_of_profiles(profiles):
-    """{profile id: links of its samples, those of the profile before it among them}: a value is recorded when its work is
-    done, and an interval may end in between."""
-    found, before = {}, set()
+    """[(profile id, its end in ns, links of its samples)], in the order of time."""
+    found = []
     for data in profiles:
         links = {link for _, link, _ in otlp_json.samples(data) if link}
-        [identity] = [profile["profileId"] for resource in data["resourceProfiles"] for scope in resource["scopeProfiles"]
-                      for profile in scope["profiles"]]
-        found[profile_id(identity)] = links | before
-        before = links
-    return found
+        [profile] = [profile for resource in data["resourceProfiles"] for scope in resource["scopeProfiles"]
+                     for profile in scope["profiles"]]
+        found.append((profile_id(profile["profileId"]), int(profile["timeUnixNano"]) + int(profile["durationNano"]), links))
+    return sorted(found, key=lambda each: each[1])
 
 
 def follow_exemplars(received, name, at_least):
     """From a histogram to its traces to their profiles: each exemplar's span was exported, its profile arrived and has the
-    span's samples."""
+    span's samples; or one before it, in which the span began: a value is recorded when its work is done."""
     spans, profiles, metrics = received
-    exported = {(span["traceId"], span["spanId"]) for span in spans}
+    began = {(span["traceId"], span["spanId"]): int(span["startTimeUnixNano"]) for span in spans}
     links = links_of_profiles(profiles)
+    at = {identity: number for number, (identity, _, _) in enumerate(links)}
     found = list(exemplars(metrics, name))
     assert len(found) >= at_least, found
-    assert {link for link, _, _ in found} <= exported
-    assert {identity for _, identity, _ in found} <= links.keys()
-    sampled = [link in links[identity] for link, identity, _ in found]
-    assert sum(sampled) >= 0.9 * len(sampled)
+    assert {link for link, _, _ in found} <= began.keys()
+    assert {identity for _, identity, _ in found} <= at.keys()
+    sampled = [any(link in inside for _, ended, inside in links[:at[identity] + 1] if ended >= began[link])
+               for link, identity, _ in found]
+    assert sum(sampled) >= 0.9 * len(sampled), sampled
