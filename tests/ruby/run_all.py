@@ -28,7 +28,7 @@ BINDING = ROOT / "bindings" / "ruby"
 GATES = gates()
 AT_A_TIME = 3  # tests, whatever their Rubies; half of a test is waiting
 # So that all end together, what takes the longest begins.
-TESTS = ("stress", "api", "build", "collections", "exceptions", "frames", "locks", "prebuilt", "process", "puma", "rack", "slots",
+TESTS = ("stress", "api", "build", "collections", "exceptions", "fibers", "frames", "locks", "prebuilt", "process", "puma", "rack", "slots",
          "spans", "waiting")
 
 # A checkout of opentelemetry-ruby, for machines without the gems.

@@ -29,6 +29,7 @@ static inline uintptr_t word(struct reader *reader, uintptr_t base, ptrdiff_t of
                                                                                         : 0;
 }
 
+#include "fibers.h"
 #include "walk_frames.h"
 
 enum { FRAMES_MAX = 1 << 16 };
@@ -236,4 +237,5 @@ const struct cprof_asleep asleep = {.walk = walk_asleep,
                                     .context = request_asleep,
                                     .interpreter_lock = gvl,
                                     .waits_for = waits_for,
-                                    .is_of_locks = is_of_locks};
+                                    .is_of_locks = is_of_locks,
+                                    .count = fibers_count};

@@ -23,6 +23,7 @@
 #include "asleep.h"
 #include "context.h"
 #include "exceptions.h"
+#include "fibers.h"
 #include "hooks.h"
 #include "jit.h"
 #include "labels.h"
@@ -255,6 +256,7 @@ static void follow_all(void)
     exceptions_follow();
     locks_follow();
     pauses_follow();
+    fibers_follow();
     threads_started();
     threads_tell_names();
     spans_start();
