@@ -633,17 +633,37 @@ static struct tally_line *line_of(struct block_reader *r, const uint64_t *row,
     return r->lines[row[2]] = line;
 }
 
+static void forget_lines(struct block_reader *r)
+{
+    memset(r->lines, 0, (r->tables.sets.rows + 1) * sizeof(*r->lines));
+}
+
+/* False: it has to go into the sum itself. */
+static bool add_to_tally(struct block_reader *r, const struct carrying *c, size_t column,
+                         size_t width, const uint64_t *row, const int64_t *values)
+{
+    const struct block_target *target = &r->target;
+    struct tally_line *line = line_of(r, row, c, column, width);
+    if (line == NULL)
+        return false;
+    const profile_id stack = carry_stack(c->carrier, r->stacks[row[0]]);
+    if (tally_add(target->tally, line, stack, values) == 0)
+        return true;
+    if (!tally_make_room(target->tally, line, target->sum))
+        return false;
+    forget_lines(r);
+    line = line_of(r, row, c, column, width);
+    return line != NULL && tally_add(target->tally, line, stack, values) == 0;
+}
+
 static int add_row(struct block_reader *r, const struct carrying *c, size_t column,
                    size_t width, const uint64_t *row)
 {
     int64_t values[PROFILE_MAX_VALUES];
-    if (!pick_values(c, row, column, width, values))
+    if (!pick_values(c, row, column, width, values) ||
+        add_to_tally(r, c, column, width, row, values))
         return 0;
-    struct tally_line *line = line_of(r, row, c, column, width);
-    return line != NULL && tally_add(r->target.tally, line,
-                                     carry_stack(c->carrier, r->stacks[row[0]]), values) == 0
-               ? 0
-               : carry_row(r, c, column, width, row, values);
+    return carry_row(r, c, column, width, row, values);
 }
 
 /* Gives take() the levels. */
@@ -666,7 +686,7 @@ static int add_sheets_up(struct block_reader *r, const struct carrying *c,
 {
     for (size_t i = 0, column = 0; i < interval->at.sheets; column += interval->widths[i++]) {
         const struct columns *samples = &interval->samples[i];
-        memset(r->lines, 0, (r->tables.sets.rows + 1) * sizeof(*r->lines));
+        forget_lines(r);
         for (size_t k = 0; k < samples->rows; k++)
             TRY(add_row(r, c, column, interval->widths[i], columns_row(samples, k)));
     }

@@ -119,6 +119,13 @@ int tally_flush(struct tally *tally, struct profile *sum)
     return status;
 }
 
+bool tally_make_room(struct tally *tally, const struct tally_line *line, struct profile *sum)
+{
+    if (tally->cells - line->room * line->width <= TALLY_CELLS / 2)
+        return false;
+    return tally_flush(tally, sum) == 0;
+}
+
 void tally_free(struct tally *tally)
 {
     for (size_t i = 0; i < TALLY_LINES; i++)

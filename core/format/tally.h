@@ -44,9 +44,12 @@ struct tally {
 struct tally_line *tally_find(struct tally *tally, struct profile *sum,
                               const struct tally_key *key, bool *flushed);
 
-/* Adds the values of a stack. 0 or -ENOMEM: nothing was added. */
+/* Adds the values of a stack. 0 or -ENOMEM: nothing was added. Where it is other lines that
+ * leave no room, tally_make_room() has put all into the sum, and lines of before have ended. */
 int tally_add(struct tally *tally, struct tally_line *line, profile_id stack,
               const int64_t *values);
+
+bool tally_make_room(struct tally *tally, const struct tally_line *line, struct profile *sum);
 
 /* Adds all to the sum, and forgets it. 0 or -ENOMEM. */
 int tally_flush(struct tally *tally, struct profile *sum);

@@ -279,6 +279,31 @@ static void a_tally_that_is_full_goes_into_the_sum(void **state)
     profile_free(sum);
 }
 
+/* Two lines that have no room beside each other. */
+static void lines_that_others_leave_no_room_begin_anew(void **state)
+{
+    (void)state;
+    struct tally *tally = calloc(1, sizeof(*tally));
+    struct profile *sum = cpu_profile(NULL);
+    const struct profile_place places[] = {{0, 1}, {1, 1}};
+    const profile_id far = TALLY_CELLS / 5;
+    bool flushed;
+    for (int i = 0; i < 2; i++) {
+        const struct profile_label label = {
+            .key = profile_string(sum, "thread.id"), .is_number = true, .number = i};
+        const struct tally_key key = {profile_labels(sum, &label, 1), 2, places};
+        struct tally_line *line = tally_find(tally, sum, &key, &flushed);
+        const int status = tally_add(tally, line, far, (int64_t[]){1, 10});
+        assert_int_equal(status, i == 0 ? 0 : -ENOMEM);
+        assert_int_equal(tally_make_room(tally, line, sum), i == 1);
+        assert_int_equal(profile_sample_count(sum), i);
+        assert_int_equal(tally->lines, 1 - i);
+    }
+    tally_free(tally);
+    free(tally);
+    profile_free(sum);
+}
+
 /* Neighbours of one program are mostly the same again. */
 static void neighbours_take_a_quarter_of_the_bytes_of_single_files(void **state)
 {
@@ -497,6 +522,7 @@ int main(void)
         cmocka_unit_test(a_block_is_read_as_the_sum_of_its_intervals),
         cmocka_unit_test(intervals_are_added_up_straight_from_a_block),
         cmocka_unit_test(a_tally_that_is_full_goes_into_the_sum),
+        cmocka_unit_test(lines_that_others_leave_no_room_begin_anew),
         cmocka_unit_test(neighbours_take_a_quarter_of_the_bytes_of_single_files),
         cmocka_unit_test(a_writer_that_is_full_keeps_what_it_has),
         cmocka_unit_test(damage_is_refused_with_a_line),
