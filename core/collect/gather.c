@@ -400,8 +400,8 @@ static uint32_t wait_for_lock(struct gather *gather, const struct record *record
                         .reason = CPROF_WAIT_LOCK,
                         .lock = record->lock,
                         .holder = record->holder};
-    if (record->lock == CPROF_LOCK_GIL || record->lock == CPROF_LOCK_GVL) {
-        wait.reason = record->lock == CPROF_LOCK_GIL ? CPROF_WAIT_GIL : CPROF_WAIT_GVL;
+    if (record->lock == CPROF_LOCK_GVL) {
+        wait.reason = CPROF_WAIT_GVL;
         wait.lock = 0;
     } else {
         name_site(gather, record, wait.site);

@@ -135,9 +135,8 @@ bool cprof_take(enum cprof_event event, uint64_t period, uint64_t amount, const 
 bool cprof_take_for(uint32_t weight, enum cprof_event event, uint64_t period, uint64_t amount,
                     const void *block, const struct cprof_registers *caller);
 
-/* The interpreter's own lock. */
-#define CPROF_LOCK_GIL UINT64_C(1)
-#define CPROF_LOCK_GVL UINT64_C(2)
+/* Ruby's own lock. */
+#define CPROF_LOCK_GVL UINT64_C(1)
 
 /* A wait for a lock that is due, and is over (CPROF_EVENT_LOCK); or others' waits for one that
  * the thread has let go (CPROF_EVENT_BLAME). */
