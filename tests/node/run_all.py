@@ -4,17 +4,11 @@
     run_all.py [--quick] [--everywhere] [--only FILE] [--reports FOLDER] [VERSION ...]
 
 Nodes are the one on the PATH and those of the npm packages node@18 … node@26, which are
-<<<<<<< Updated upstream
-installed below CPROF_TEST_NODES (~/.cache/cprof-test/node). Some of the tests are left to some of them
-(../versions.py), but where VERSIONs or a FILE are named; --everywhere: these alone, under all. Prints one
-line for each, and why tests or versions were skipped; exit 1 if any failed. --quick: the PATH's only.
---reports: a JUnit file for each there.
-=======
-installed below CPROF_TEST_NODES (~/.cache/cprof-test/node); and one in a root with musl, which
-CPROF_TEST_DEBIAN, a root of Debian's newest release, is needed to make, for the tests of MUSL_TESTS. Prints one line for each, and why
-tests or versions were skipped; exit 1 if any failed. --quick: the PATH's only. --reports: a JUnit
-file for each there.
->>>>>>> Stashed changes
+installed below CPROF_TEST_NODES (~/.cache/cprof-test/node); and one in a root with musl, for the tests
+of MUSL_TESTS, which CPROF_TEST_DEBIAN, a root of Debian's newest release, is needed to make. Some of the
+tests are left to some of them (../versions.py), but where VERSIONs or a FILE are named; --everywhere:
+these alone, under all. Prints one line for each, and why tests or versions were skipped; exit 1 if any
+failed. --quick: the PATH's only. --reports: a JUnit file for each there. VERSION may be "musl".
 """
 
 import argparse
@@ -217,15 +211,9 @@ def may_be_noise(failure):
 class Run:
     """The tests of one Node, or those of a folder below, and what became of them."""
 
-<<<<<<< Updated upstream
-    def __init__(self, node, version, environment, part=".", without=()):
-        self.node, self.without = node, without
-=======
-    def __init__(self, node, version, environment, part=".", only=("*",), names=()):
-        self.node = node
-        self.only = only
+    def __init__(self, node, version, environment, part=".", without=(), only=("*",), names=()):
+        self.node, self.without, self.only = node, without, only
         self.names = [f"--test-name-pattern=^{name}" for name in names]
->>>>>>> Stashed changes
         self.name = version if part == "." else f"{version}-{part}"
         stress = os.environ.get("CPROF_STRESS_SECONDS",
                                 "60" if version.startswith(LONG_STRESS) else "6")
@@ -234,16 +222,11 @@ class Run:
         self.report = WORK / f"{self.name}.xml"
 
     def begin(self, options):
-<<<<<<< Updated upstream
         self.files = [file for file in sorted((HERE / self.part).glob(f"{options.only}.test.js"))
                       if file.name not in self.without
+                      and any(file.match(f"{name}.test.js") for name in self.only)
                       and (not options.everywhere or file.name in same_everywhere("node"))]
-        self.suite = run_tests(self.node, self.environment, self.report, self.files)
-=======
-        self.files = sorted(file for name in self.only for file in (HERE / self.part).glob(f"{name}.test.js")
-                            if file.match(f"{options.only}.test.js"))
         self.suite = run_tests(self.node, self.environment, self.report, self.files, *self.names)
->>>>>>> Stashed changes
         return self
 
     def repeat_failures(self):
@@ -294,6 +277,20 @@ def left_out(nodes, options):
     return {version: same_everywhere("node") for _, version in nodes if version not in chosen}
 
 
+def run_of_musl(environment, options):
+    """The run of the Node with musl, or none, and why not."""
+    if options.quick or options.everywhere or (options.versions and "musl" not in options.versions):
+        return []
+    try:
+        node, version, own = musl_node(os.environ.get("CPROF_TEST_DEBIAN", ""))
+    except (RuntimeError, OSError) as error:
+        print(f"Node with musl: skipped, not obtainable: {str(error).splitlines()[-1]}")
+        return []
+    # Neither the addon of the tests nor what hides symbols is built for it.
+    environment = {**environment, **own, "CPROF_TEST_NATIVE": "", "CPROF_TEST_HIDE": ""}
+    return [Run(node, version, environment, only=MUSL_TESTS, names=MUSL_NAMES)]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true")
@@ -309,28 +306,17 @@ def main():
     modules = prepare()
     environment = {"NODE_PATH": f"{modules}:{prepare_packages()}", "CPROF_TEST_PACKED": prepare_package(),
                    **prepare_native()}
-<<<<<<< Updated upstream
     # So that both end together, what takes the longest begins.
     nodes.sort(key=lambda found: found[1].startswith(LONG_STRESS), reverse=True)
     without = left_out(nodes, options)
     everything = options.only == "*" and not options.everywhere
     full = [found for found in nodes if found[1].startswith(FULL) and everything]
+    musl = run_of_musl(environment, options)
     with concurrent.futures.ThreadPoolExecutor(AT_A_TIME) as pool:
         waiting = [Run(*found, environment, without=without.get(found[1], ())) for found in nodes]
         waiting += [Run(*found, environment, "full") for found in full]
+        waiting += musl
         runs = list(pool.map(lambda run: run.begin(options), waiting))
-=======
-    runs = [Run(*found, environment) for found in nodes]
-    if not options.quick and (not options.versions or "musl" in options.versions):
-        try:
-            node, version, own = musl_node(os.environ.get("CPROF_TEST_DEBIAN", ""))
-            runs.append(Run(node, version, {**environment, **own, "CPROF_TEST_NATIVE": "", "CPROF_TEST_HIDE": ""},
-                            only=MUSL_TESTS, names=MUSL_NAMES))
-        except (RuntimeError, OSError) as error:
-            print(f"Node with musl: skipped: {str(error).splitlines()[-1]}")
-    with concurrent.futures.ThreadPoolExecutor(AT_A_TIME) as pool:
-        runs = list(pool.map(lambda run: run.begin(options), runs))
->>>>>>> Stashed changes
     # One after the other: CpuProfiler, the judge there, goes by the clock on the wall.
     runs += [Run(*found, environment, "judge").begin(options) for found in full]
     results = [run.end(options) for run in runs]
