@@ -6,6 +6,7 @@
 #ifndef CPROF_SYMBOL_BYTES_H
 #define CPROF_SYMBOL_BYTES_H
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -49,15 +50,20 @@ static inline uint64_t bytes_number(struct bytes *bytes, size_t size)
         return 0;
     }
     uint64_t value = 0;
-    for (size_t i = 0; i < size; i++)
-        value |= (uint64_t)bytes->at[i] << (8 * i);
+    if (size == 0)
+        return 0;
+    memcpy(&value, bytes->at, size);
     bytes->at += size;
-    return value;
+    return le64toh(value);
 }
 
 static inline uint8_t bytes_u8(struct bytes *bytes)
 {
-    return (uint8_t)bytes_number(bytes, 1);
+    if (bytes->at >= bytes->end) {
+        bytes_fail(bytes);
+        return 0;
+    }
+    return *bytes->at++;
 }
 
 static inline uint16_t bytes_u16(struct bytes *bytes)

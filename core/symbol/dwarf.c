@@ -7,11 +7,9 @@
 
 #include "symbol/dwarf_line.h"
 
-#define INDEX_ENTRIES 1024        /* bytes of a unit that hold its own entry */
-#define INDEX_ABBREVS (16u << 10) /* bytes of abbreviations that nearly always hold its */
-#define MERGE_GAP 64              /* padding between functions of one unit */
-#define MAX_ORIGINS 8             /* steps from an entry to the one that names it */
-#define WORK_PER_BYTE 8           /* attributes a byte of entries may keep us busy with */
+#define MERGE_GAP 64    /* padding between functions of one unit */
+#define MAX_ORIGINS 8   /* steps from an entry to the one that names it */
+#define WORK_PER_BYTE 8 /* attributes a byte of entries may keep us busy with */
 #define MAX_FUNCTIONS (1u << 17)
 #define MAX_SCOPES 64 /* functions inlined into each other */
 #define TEXT_BYTES 4096
@@ -96,10 +94,7 @@ static void build_index(struct dwarf *dwarf)
     struct dwarf_unit unit = {.file = NULL};
     index->built = true;
     for (uint64_t offset = 0; offset < dwarf->file.sections[DWARF_INFO].size;) {
-        int error = dwarf_unit_load(&unit, &dwarf->file, offset, INDEX_ENTRIES, INDEX_ABBREVS);
-        if (error == -EINVAL && unit.end)
-            error =
-                dwarf_unit_load(&unit, &dwarf->file, offset, INDEX_ENTRIES, DWARF_MAX_ABBREV);
+        int error = dwarf_unit_load(&unit, &dwarf->file, offset, false);
         uint64_t next = unit.end;
         if (next <= offset || !add_unit(index, offset))
             break;
@@ -430,7 +425,7 @@ static struct dwarf_unit *get_unit(struct dwarf *dwarf, uint64_t offset,
     }
     if (!unit) {
         unit = evict(dwarf, except);
-        if (dwarf_unit_load(unit, &dwarf->file, offset, DWARF_MAX_UNIT, DWARF_MAX_ABBREV))
+        if (dwarf_unit_load(unit, &dwarf->file, offset, true))
             return NULL;
     }
     unit->last_used = ++dwarf->uses;

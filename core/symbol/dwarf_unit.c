@@ -10,6 +10,7 @@
 #define LIST_ENTRY_MAX 32  /* more than the longest entry of one */
 #define MAX_LIST 65536     /* ranges looked at in one list */
 #define FIRST_ABBREVS 4096 /* bytes of them read at first */
+#define OWN_ENTRY 1024     /* bytes of a unit that hold its own entry */
 
 bool dwarf_file_open(struct dwarf_file *file, const struct elf *elf, struct budget *budget)
 {
@@ -117,8 +118,10 @@ static bool read_abbrev(const struct dwarf_unit *unit, struct bytes *bytes,
         size += value_size > 0 ? (uint64_t)value_size : 0;
         abbrev->has_sibling |= name == DW_AT_sibling;
         if (attributes)
-            attributes[abbrev->count] = (struct dwarf_attribute){
-                .name = (uint16_t)name, .form = (uint16_t)form, .implicit = implicit};
+            attributes[abbrev->count] = (struct dwarf_attribute){.name = (uint16_t)name,
+                                                                 .form = (uint16_t)form,
+                                                                 .size = (int8_t)value_size,
+                                                                 .implicit = implicit};
     }
     abbrev->fixed_size = is_fixed && size < DWARF_NOT_FIXED ? (uint32_t)size : DWARF_NOT_FIXED;
     return !bytes->failed;
@@ -135,7 +138,7 @@ static int take(struct dwarf_unit *unit, void *pointer, size_t count, size_t siz
     void **memory = pointer;
     if (!budget_take(unit->file->budget, count * size))
         return -ENOMEM;
-    *memory = calloc(count ? count : 1, size);
+    *memory = malloc(count ? count * size : 1);
     if (!*memory) {
         budget_give(unit->file->budget, count * size);
         return -ENOMEM;
@@ -148,6 +151,7 @@ static int take(struct dwarf_unit *unit, void *pointer, size_t count, size_t siz
 struct abbrev_list {
     uint8_t *data;
     size_t size;
+    size_t first; /* where those that are wanted begin */
     size_t count, attributes;
 };
 
@@ -164,6 +168,40 @@ static bool count_abbrevs(const struct dwarf_unit *unit, struct abbrev_list *lis
     return !bytes.failed;
 }
 
+static void skip_abbrev(struct bytes *bytes)
+{
+    uint64_t name, form;
+    bytes_uleb(bytes); /* its tag */
+    bytes_skip(bytes, 1);
+    do {
+        name = bytes_uleb(bytes);
+        form = bytes_uleb(bytes);
+        if (form == DW_FORM_implicit_const)
+            bytes_sleb(bytes);
+    } while (name != 0 || form != 0); /* both are 0 at the end of the bytes, too */
+}
+
+/* The same for one alone, that with a code: the others are passed over. */
+static bool count_abbrev(const struct dwarf_unit *unit, struct abbrev_list *list, uint64_t code)
+{
+    struct bytes bytes = bytes_of(list->data, list->size), here = bytes;
+    struct dwarf_abbrev abbrev;
+    uint64_t found;
+    list->count = list->attributes = 0;
+    while ((found = bytes_uleb(&bytes)) != 0 && found != code) {
+        skip_abbrev(&bytes);
+        here = bytes;
+    }
+    if (found == 0)
+        return !bytes.failed;
+    list->first = (size_t)(here.at - list->data);
+    if (!read_abbrev(unit, &here, &abbrev, NULL))
+        return false;
+    list->count = 1;
+    list->attributes = abbrev.count;
+    return true;
+}
+
 /* What has been counted. */
 static int parse_abbrevs(struct dwarf_unit *unit, const struct abbrev_list *list)
 {
@@ -173,7 +211,7 @@ static int parse_abbrevs(struct dwarf_unit *unit, const struct abbrev_list *list
         error = take(unit, &unit->attributes, list->attributes, sizeof *unit->attributes);
     if (error)
         return error;
-    struct bytes bytes = bytes_of(list->data, list->size);
+    struct bytes bytes = bytes_of(list->data + list->first, list->size - list->first);
     bool ascending = true;
     for (uint32_t i = 0, first = 0; i < count; i++) {
         read_abbrev(unit, &bytes, &unit->abbrevs[i], unit->attributes + first);
@@ -187,16 +225,19 @@ static int parse_abbrevs(struct dwarf_unit *unit, const struct abbrev_list *list
     return 0;
 }
 
-/* Most lists take one or two KiB of the many that one may take. */
-static int load_abbrevs(struct dwarf_unit *unit, uint64_t offset, size_t most)
+/* The one with a code, or all where that is 0. Most lists take one or two KiB of the many that
+ * one may take. */
+static int load_abbrevs(struct dwarf_unit *unit, uint64_t offset, uint64_t code)
 {
-    size_t wanted = FIRST_ABBREVS < most ? FIRST_ABBREVS : most;
+    const size_t most = DWARF_MAX_ABBREV;
+    size_t wanted = FIRST_ABBREVS;
     for (;; wanted = wanted * 8 < most ? wanted * 8 : most) {
         struct abbrev_list list = {.data = malloc(wanted)};
         if (!list.data)
             return -ENOMEM;
         list.size = dwarf_read(unit->file, DWARF_ABBREV, offset, list.data, wanted);
-        bool whole = count_abbrevs(unit, &list) || list.size < wanted || wanted == most;
+        bool whole = (code ? count_abbrev(unit, &list, code) : count_abbrevs(unit, &list)) ||
+                     list.size < wanted || wanted == most;
         int error = whole ? parse_abbrevs(unit, &list) : 0;
         free(list.data);
         if (whole)
@@ -305,9 +346,17 @@ static int read_unit_entry(struct dwarf_unit *unit)
     return 0;
 }
 
-int dwarf_unit_load(struct dwarf_unit *unit, const struct dwarf_file *file, uint64_t offset,
-                    size_t entries, size_t abbrevs)
+/* The code of the unit's own entry's abbreviation; 0 when there is none. */
+static uint64_t own_code(const struct dwarf_unit *unit)
 {
+    struct bytes cursor = dwarf_entries_from(unit, unit->offset + unit->header_size);
+    return bytes_uleb(&cursor);
+}
+
+int dwarf_unit_load(struct dwarf_unit *unit, const struct dwarf_file *file, uint64_t offset,
+                    bool whole)
+{
+    const uint64_t most = whole ? DWARF_MAX_UNIT : OWN_ENTRY;
     uint64_t abbrev_offset;
     dwarf_unit_free(unit);
     unit->file = file;
@@ -317,7 +366,7 @@ int dwarf_unit_load(struct dwarf_unit *unit, const struct dwarf_file *file, uint
         dwarf_unit_free(unit);
         return error;
     }
-    uint64_t size = unit->end - offset < entries ? unit->end - offset : entries;
+    uint64_t size = unit->end - offset < most ? unit->end - offset : most;
     uint64_t end = unit->end;
     if (unit->format.version < 2 || unit->format.version > 5 ||
         unit->format.address_size != sizeof(uint64_t))
@@ -328,7 +377,7 @@ int dwarf_unit_load(struct dwarf_unit *unit, const struct dwarf_file *file, uint
         error = -EIO;
     unit->loaded = offset + size;
     if (!error)
-        error = load_abbrevs(unit, abbrev_offset, abbrevs);
+        error = load_abbrevs(unit, abbrev_offset, whole ? 0 : own_code(unit));
     if (!error)
         error = read_unit_entry(unit);
     if (error) {
@@ -452,6 +501,17 @@ static struct dwarf_value meaning(uint64_t form, uint64_t number)
     }
 }
 
+/* Passes over a value of an attribute that does not matter. */
+static void skip_value(const struct dwarf_format *format, struct bytes *cursor,
+                       const struct dwarf_attribute *attribute)
+{
+    struct dwarf_value ignored;
+    if (attribute->size >= 0)
+        bytes_skip(cursor, (uint64_t)attribute->size);
+    else
+        dwarf_read_form(format, cursor, attribute->form, 0, &ignored);
+}
+
 void dwarf_read_form(const struct dwarf_format *format, struct bytes *cursor, uint64_t form,
                      int64_t implicit, struct dwarf_value *value)
 {
@@ -540,9 +600,12 @@ int dwarf_read_entry(const struct dwarf_unit *unit, struct bytes *cursor, bool s
     }
     for (uint32_t i = 0; i < abbrev->count && !cursor->failed; i++) {
         const struct dwarf_attribute *attribute = &unit->attributes[abbrev->first + i];
-        struct dwarf_value ignored, *place = place_of(entry, attribute->name);
-        if (!place)
-            place = &ignored;
+        bool matters = !skim || attribute->name == DW_AT_sibling;
+        struct dwarf_value *place = matters ? place_of(entry, attribute->name) : NULL;
+        if (!place) {
+            skip_value(&unit->format, cursor, attribute);
+            continue;
+        }
         dwarf_read_form(&unit->format, cursor, attribute->form, attribute->implicit, place);
         if (place->class == DWARF_UNIT_REFERENCE) {
             place->class = DWARF_REFERENCE;

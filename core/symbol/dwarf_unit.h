@@ -74,6 +74,7 @@ struct dwarf_value {
 
 struct dwarf_attribute {
     uint16_t name, form;
+    int8_t size;      /* of its values, or -1 where that is not always the same */
     int64_t implicit; /* the value of DW_FORM_implicit_const */
 };
 
@@ -141,11 +142,11 @@ struct dwarf_entry {
         call_line, directory, lines, string_base, address_base, list_base;
 };
 
-/* Loads a unit: its header, and at most so many bytes of its entries and abbreviations. 0 or
+/* Loads a unit; if not as a whole, what its own entry says, and nothing of the others. 0 or
  * -errno; unit->end is set even then if only the header could be read. What was loaded
  * before is freed. */
 int dwarf_unit_load(struct dwarf_unit *unit, const struct dwarf_file *file, uint64_t offset,
-                    size_t entries, size_t abbrevs);
+                    bool whole);
 void dwarf_unit_free(struct dwarf_unit *unit);
 
 /* The memory that a unit holds. */
