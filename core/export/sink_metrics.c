@@ -8,18 +8,15 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
-#include "export/sink.h"
-#include "export/transport.h"
+#include "export/server_sink.h"
 
 #define SLACK (NS_PER_SECOND / 2) /* intervals of profiles are no clockwork */
 
 struct sink_metrics {
-    struct sink sink;
-    struct transport *transport;
+    struct server_sink server;
     double interval; /* seconds */
     pthread_mutex_t lock;
     struct buffer message; /* empty: none waits */
@@ -82,7 +79,7 @@ static void judge(struct sink_metrics *metrics, struct delivery *delivery)
     char reason[sizeof delivery->detail];
     bool sent = delivery->status == DELIVERY_DONE;
     memcpy(reason, delivery->detail, sizeof reason);
-    if (sent && transport_partial(metrics->transport, &partial)) {
+    if (sent && transport_partial(metrics->server.transport, &partial)) {
         snprintf(reason, sizeof reason, "%.200s", partial.text);
         sent = partial.number == 0;
         delivery->warn = true;
@@ -106,29 +103,24 @@ static void metrics_save(struct sink *sink, bool last, struct delivery *delivery
     (void)last;
     delivery->expected = message.size == 0; /* says nothing of the server */
     if (message.size > 0) {
-        transport_send(metrics->transport, NULL, &message, delivery);
+        transport_send(metrics->server.transport, NULL, &message, delivery);
         judge(metrics, delivery);
     }
     buffer_free(&message);
 }
 
-static void metrics_interrupt(struct sink *sink)
-{
-    transport_interrupt(((struct sink_metrics *)sink)->transport);
-}
-
 static void metrics_close(struct sink *sink)
 {
     struct sink_metrics *metrics = (struct sink_metrics *)sink;
-    transport_close(metrics->transport);
     buffer_free(&metrics->message);
     pthread_mutex_destroy(&metrics->lock);
-    free(metrics);
+    server_sink_free(sink);
 }
 
 struct sink *sink_metrics_new(const struct exporter_options *options, char *error,
                               size_t error_size)
 {
+    static const struct sink functions = {.save = metrics_save, .close = metrics_close};
     static const struct transport_manner manner = {
         .name = "otlp metrics",
         .variables = "OTEL_EXPORTER_OTLP",
@@ -137,22 +129,12 @@ struct sink *sink_metrics_new(const struct exporter_options *options, char *erro
         .goods = "figures",
         .advice = advice,
     };
-    struct sink_metrics *metrics = calloc(1, sizeof *metrics);
-    if (metrics == NULL) {
-        snprintf(error, error_size, "out of memory");
+    struct sink_metrics *metrics =
+        server_sink_new(sizeof *metrics, &functions, &options->metrics, &manner,
+                        options->library_directory, error, error_size);
+    if (metrics == NULL)
         return NULL;
-    }
-    metrics->sink = (struct sink){.name = manner.name,
-                                  .save = metrics_save,
-                                  .interrupt = metrics_interrupt,
-                                  .close = metrics_close};
     metrics->interval = options->metrics_interval;
-    metrics->transport = transport_open(&options->metrics, &manner, options->library_directory,
-                                        error, error_size);
-    if (metrics->transport == NULL) {
-        free(metrics);
-        return NULL;
-    }
     pthread_mutex_init(&metrics->lock, NULL);
-    return &metrics->sink;
+    return &metrics->server.sink;
 }

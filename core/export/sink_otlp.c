@@ -8,12 +8,11 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "export/answer.h"
 #include "export/label_limit.h"
-#include "export/transport.h"
+#include "export/server_sink.h"
 #include "format/format.h"
 
 /* Bytes before compression. The specification caps requests; servers may cap them lower (4 MiB
@@ -22,8 +21,7 @@
 #define MIN_PIECE ((size_t)64 << 10)
 
 struct sink_otlp {
-    struct sink sink;
-    struct transport *transport;
+    struct server_sink server;
     struct label_limit names;
 };
 
@@ -47,7 +45,7 @@ static const char *advice(int status)
 static void read_partial_success(const struct sink_otlp *otlp, struct delivery *delivery)
 {
     struct answer partial = {0};
-    if (!transport_partial(otlp->transport, &partial))
+    if (!transport_partial(otlp->server.transport, &partial))
         return;
     if (partial.number > 0)
         delivery->status = DELIVERY_REFUSED;
@@ -70,7 +68,7 @@ static void send(struct sink_otlp *otlp, const struct profile *profile,
         delivery->status = DELIVERY_TOO_LARGE;
         snprintf(delivery->detail, sizeof delivery->detail, "one sample is larger than 64 MiB");
     } else {
-        transport_send(otlp->transport, NULL, &message, delivery);
+        transport_send(otlp->server.transport, NULL, &message, delivery);
         if (delivery->status == DELIVERY_DONE)
             read_partial_success(otlp, delivery);
         else if (delivery->status == DELIVERY_TOO_LARGE && message.size < MIN_PIECE)
@@ -116,22 +114,17 @@ static void otlp_deliver(struct sink *sink, const struct profile *profile,
     }
 }
 
-static void otlp_interrupt(struct sink *sink)
-{
-    transport_interrupt(((struct sink_otlp *)sink)->transport);
-}
-
 static void otlp_close(struct sink *sink)
 {
     struct sink_otlp *otlp = (struct sink_otlp *)sink;
-    transport_close(otlp->transport);
     label_limit_free(&otlp->names);
-    free(otlp);
+    server_sink_free(sink);
 }
 
 struct sink *sink_otlp_new(const struct exporter_options *options, char *error,
                            size_t error_size)
 {
+    static const struct sink functions = {.deliver = otlp_deliver, .close = otlp_close};
     static const struct transport_manner manner = {
         .name = "otlp",
         .variables = "OTEL_EXPORTER_OTLP",
@@ -139,19 +132,7 @@ struct sink *sink_otlp_new(const struct exporter_options *options, char *error,
         .format = "OTLP profiles 1.10", /* of opentelemetry-proto; servers differ in it */
         .advice = advice,
     };
-    struct sink_otlp *otlp = calloc(1, sizeof *otlp);
-    if (otlp == NULL) {
-        snprintf(error, error_size, "out of memory");
-        return NULL;
-    }
-    otlp->sink = (struct sink){.name = manner.name,
-                               .deliver = otlp_deliver,
-                               .interrupt = otlp_interrupt,
-                               .close = otlp_close};
-    otlp->transport =
-        transport_open(&options->otlp, &manner, options->library_directory, error, error_size);
-    if (otlp->transport != NULL)
-        return &otlp->sink;
-    free(otlp);
-    return NULL;
+    struct sink_otlp *otlp = server_sink_new(sizeof *otlp, &functions, &options->otlp, &manner,
+                                             options->library_directory, error, error_size);
+    return otlp != NULL ? &otlp->server.sink : NULL;
 }

@@ -6,16 +6,15 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "export/transport.h"
+#include "export/server_sink.h"
 #include "profile/measures.h"
 
 /* Bytes of a message that is packed already: below it can't be the size that a server minds. */
 #define MIN_PIECE ((size_t)16 << 10)
 
 struct sink_series {
-    struct sink sink;
+    struct server_sink server;
     const struct backend *backend;
-    struct transport *transport;
     char *url;
     bool told_left_out;
 };
@@ -89,7 +88,7 @@ static void send(struct sink_series *sink, const struct series *series,
         error = address != NULL ? 0 : -ENOMEM;
     }
     if (error == 0) {
-        transport_send(sink->transport, address, &message, delivery);
+        transport_send(sink->server.transport, address, &message, delivery);
         if (delivery->status == DELIVERY_TOO_LARGE && message.size < MIN_PIECE)
             delivery->status = DELIVERY_REFUSED;
     } else {
@@ -108,7 +107,7 @@ static void tell_left_out(struct sink_series *sink, const struct series *series)
         return;
     sink->told_left_out = true;
     log_warn("%s: %zu resource attributes are left out of the labels: a series has at most %d",
-             sink->sink.name, series->left_out, SERIES_MAX_LABELS);
+             sink->server.sink.name, series->left_out, SERIES_MAX_LABELS);
 }
 
 static void series_deliver(struct sink *base, const struct profile *profile,
@@ -127,41 +126,27 @@ static void series_deliver(struct sink *base, const struct profile *profile,
     series_free(&series);
 }
 
-static void series_interrupt(struct sink *base)
-{
-    transport_interrupt(((struct sink_series *)base)->transport);
-}
-
 static void series_close(struct sink *base)
 {
-    struct sink_series *sink = (struct sink_series *)base;
-    if (sink->transport != NULL)
-        transport_close(sink->transport);
-    free(sink->url);
-    free(sink);
+    free(((struct sink_series *)base)->url);
+    server_sink_free(base);
 }
 
 struct sink *sink_series_new(const struct backend *backend,
                              const struct transport_options *options,
                              const char *library_directory, char *error, size_t error_size)
 {
-    struct sink_series *sink = calloc(1, sizeof *sink);
-    if (sink != NULL)
-        sink->url = strdup(options->url);
-    if (sink == NULL || sink->url == NULL) {
-        snprintf(error, error_size, "out of memory");
-        free(sink);
+    static const struct sink functions = {.deliver = series_deliver, .close = series_close};
+    struct sink_series *sink =
+        server_sink_new(sizeof *sink, &functions, options, &backend->manner, library_directory,
+                        error, error_size);
+    if (sink == NULL)
         return NULL;
-    }
     sink->backend = backend;
-    sink->sink = (struct sink){.name = backend->manner.name,
-                               .deliver = series_deliver,
-                               .interrupt = series_interrupt,
-                               .close = series_close};
-    sink->transport =
-        transport_open(options, &backend->manner, library_directory, error, error_size);
-    if (sink->transport != NULL)
-        return &sink->sink;
-    series_close(&sink->sink);
+    sink->url = strdup(options->url);
+    if (sink->url != NULL)
+        return &sink->server.sink;
+    snprintf(error, error_size, "out of memory");
+    series_close(&sink->server.sink);
     return NULL;
 }
