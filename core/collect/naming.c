@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 #include "base/hash.h"
 #include "collect/jit_unwind.h"
@@ -329,6 +330,24 @@ static struct name name_kernel(struct naming *naming, uintptr_t pc)
     return keep(naming, &naming->native, entry);
 }
 
+/* The file that holds this code, if it is not the program's own, as where a program links the
+ * core: what is found of it in the stacks of the program's threads are our hooks. */
+static bool is_ours(const struct module *module)
+{
+    uintptr_t here = (uintptr_t)naming_native, program = (uintptr_t)getauxval(AT_ENTRY);
+    return here >= module->start && here < module->limit &&
+           !(program >= module->start && program < module->limit);
+}
+
+/* Never shown, so it needs no name. */
+static struct name name_ours(struct naming *naming, const struct module *module, uintptr_t pc)
+{
+    const struct entry entry = {.key = pc,
+                                .serial = module->serial,
+                                .name = {.location = naming->nothing, .role = CPROF_ROLE_OWN}};
+    return keep(naming, &naming->native, entry);
+}
+
 struct name naming_native(struct naming *naming, const struct module_map *map, uintptr_t pc)
 {
     const struct name *known = table_find(&naming->native, pc, 0);
@@ -337,6 +356,8 @@ struct name naming_native(struct naming *naming, const struct module_map *map, u
     if (kernel_has(pc))
         return name_kernel(naming, pc);
     const struct module *module = module_find(map, pc);
+    if (module != NULL && is_ours(module))
+        return name_ours(naming, module, pc);
     struct symbol symbol;
     symbolizer_lookup(naming->symbolizer, module, pc, &symbol);
     char name[NATIVE_NAME];

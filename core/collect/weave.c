@@ -29,6 +29,13 @@ struct callers {
     bool nested;      /* and that one is a native function itself */
 };
 
+/* Code that carries calls for the interpreter. Our own hooks, which do not show either, stand
+ * in the way of any call. */
+static bool carries(enum cprof_role role)
+{
+    return role == CPROF_ROLE_PLUMBING || role == CPROF_ROLE_INTERPRETER;
+}
+
 /* The oldest caller of the function that begins at `start`. One that is plumbing goes first:
  * the function may call itself as well, and others may call it past the interpreter. */
 static uint16_t find_caller(const struct weave *in, const struct callers *callers,
@@ -38,7 +45,7 @@ static uint16_t find_caller(const struct weave *in, const struct callers *caller
     for (size_t i = callers->high; i-- > callers->low + 1;) {
         if (in->native_starts[i - 1] != start)
             continue;
-        if (!weave_shows(in->roles[i]))
+        if (carries(in->roles[i]))
             return (uint16_t)i;
         if (found == NOWHERE)
             found = (uint16_t)i;
@@ -50,8 +57,8 @@ static uint16_t find_caller(const struct weave *in, const struct callers *caller
 static uint16_t find_plumbing(const struct weave *in, const struct callers *callers)
 {
     for (size_t i = callers->high; i-- > callers->low;)
-        if (!weave_shows(in->roles[i]) &&
-            (i == 0 || (i > callers->low && weave_shows(in->roles[i - 1]))))
+        if (carries(in->roles[i]) &&
+            (i == 0 || (i > callers->low && !carries(in->roles[i - 1]))))
             return (uint16_t)i;
     return NOWHERE;
 }
@@ -122,7 +129,7 @@ static bool ends_at_boundary(const struct weave *in, size_t first)
 
 bool weave_shows(enum cprof_role role)
 {
-    return role != CPROF_ROLE_PLUMBING && role != CPROF_ROLE_INTERPRETER;
+    return !carries(role) && role != CPROF_ROLE_OWN;
 }
 
 size_t weave(const struct weave *input, uint16_t *scratch, struct woven *out)

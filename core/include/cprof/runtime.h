@@ -100,6 +100,8 @@ enum cprof_role {
                                greenlet's): shown, and nothing older is, being another's */
     CPROF_ROLE_CHORE, /* begins work that the runtime does for itself in between (a step of
                          V8's collector): shown, with cprof_runtime.chore as its caller */
+    CPROF_ROLE_OWN,   /* cprof's, a hook in the way of the program's calls: not shown. The core
+                         finds these by itself */
 };
 
 struct cprof_asleep; /* asleep.h */

@@ -19,11 +19,12 @@ static enum cprof_role role_of(char letter)
 {
     return letter == 'L'   ? CPROF_ROLE_INTERPRETER
            : letter == 't' ? CPROF_ROLE_PLUMBING
+           : letter == 'o' ? CPROF_ROLE_OWN
                            : CPROF_ROLE_PLAIN;
 }
 
-/* `roles` has a letter for each native frame: c plain, L the interpreter's loop, t plumbing.
- * `functions` has one for each as well, that of its function; `implements` one for each
+/* `roles` has a letter for each native frame: c plain, L the interpreter's loop, t plumbing, o
+ * ours. `functions` has one for each as well, that of its function; `implements` one for each
  * interpreter frame, that of the function that implements it, '-' for none; both may be NULL.
  * The result is written as "n0 i0 i1 n2". */
 static void expect_of(const char *roles, const char *functions, const uintptr_t *stacks,
@@ -73,6 +74,19 @@ static void native_stacks_stay_as_they_are(void **state)
     (void)state;
     expect("ccc", NULL, 0, "n0 n1 n2");
     expect("", NULL, 0, "");
+}
+
+/* A hook of ours stands in the way of calls that others make. */
+static void our_hooks_do_not_show_and_carry_nothing(void **state)
+{
+    (void)state;
+    expect("cooc", NULL, 0, "n0 n3");
+    EXPECT("cocLc", "n0 n2 i0 n4", IN(3));
+    /* Both frames are C methods without functions of their own: the plumbing has called them.
+     */
+    const uintptr_t stacks[] = {INHERIT, INHERIT, IN(5)};
+    expect_of("ctctcL", "abcdef", stacks, "yz-", 3, "n0 n2 i0 n4 i1 i2");
+    expect_of("ctcocL", "abcdef", stacks, "yz-", 3, "n0 i0 n2 n4 i1 i2");
 }
 
 static void interpreted_frames_stand_in_the_loops_place(void **state)
@@ -272,6 +286,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(native_stacks_stay_as_they_are),
+        cmocka_unit_test(our_hooks_do_not_show_and_carry_nothing),
         cmocka_unit_test(interpreted_frames_stand_in_the_loops_place),
         cmocka_unit_test(frames_of_one_loop_go_with_the_one_that_names_it),
         cmocka_unit_test(a_callback_from_c_stands_above_the_c_that_called_it),
