@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 /* A page that says how far the ring is written, and the ring. */
-static size_t ring_bytes(void)
+size_t kernel_event_bytes(void)
 {
     return 2 * (size_t)sysconf(_SC_PAGESIZE);
 }
@@ -42,7 +42,8 @@ int kernel_event_open(struct kernel_event *event, pid_t tid, int signal, uint64_
     *event = (struct kernel_event){.fd = open_event(tid, period_ns)};
     if (event->fd < 0)
         return -errno;
-    void *ring = mmap(NULL, ring_bytes(), PROT_READ | PROT_WRITE, MAP_SHARED, event->fd, 0);
+    void *ring =
+        mmap(NULL, kernel_event_bytes(), PROT_READ | PROT_WRITE, MAP_SHARED, event->fd, 0);
     int error = ring != MAP_FAILED ? 0 : errno == EPERM ? -ENOMEM : -errno;
     if (error == 0) {
         event->ring = ring;
@@ -63,11 +64,11 @@ void kernel_event_begin(struct kernel_event *event)
 void kernel_event_give_up(struct kernel_event *event)
 {
     if (event->ring != NULL)
-        munmap(event->ring, ring_bytes());
+        munmap(event->ring, kernel_event_bytes());
     close(event->fd);
 }
 
 void kernel_event_end(struct perf_event_mmap_page *ring)
 {
-    munmap(ring, ring_bytes());
+    munmap(ring, kernel_event_bytes());
 }

@@ -7,12 +7,13 @@
  * its own is ever taken for ours, and their number is no limit. It ends when the ring is
  * unmapped, with its thread's life, and with exec; in the child of a fork there is neither.
  *
- * The ring is KERNEL_EVENT_BYTES of locked memory, of which the kernel allows each user so much
- * (perf_event_mlock_kb for each CPU, and RLIMIT_MEMLOCK).
+ * The ring is kernel_event_bytes() of locked memory, of which the kernel allows each user so
+ * much (perf_event_mlock_kb for each CPU, and RLIMIT_MEMLOCK).
  */
 #ifndef CPROF_SAMPLE_KERNEL_EVENT_H
 #define CPROF_SAMPLE_KERNEL_EVENT_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -22,6 +23,9 @@ struct kernel_event {
     struct perf_event_mmap_page *ring;
     int fd; /* until it begins */
 };
+
+/* What one takes of locked memory. */
+size_t kernel_event_bytes(void);
 
 /* Makes one for a thread of this process, that does nothing yet. 0; -EACCES, -EPERM or -ENOSYS:
  * not allowed here; -ENOMEM: no memory for the ring; or another negative errno. */

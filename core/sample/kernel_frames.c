@@ -16,6 +16,7 @@ struct kernel_place kernel_places[THREADS_MAX];
 static struct {
     bool wanted, open, told;
     bool used; /* ever: some place may hold something */
+    struct budget *budget;
     int signal;
     uint64_t period_ns;
     size_t events;    /* that there are, with those that are ending */
@@ -44,6 +45,8 @@ static const char *missing(int error)
         return "no more memory may be locked for them (kernel.perf_event_mlock_kb, ulimit -l)";
     case -E2BIG:
         return "there are too many";
+    case -EDQUOT:
+        return "CPROF_MEMORY_LIMIT has no room for more";
     case -EBUSY:
         return "SIGURG and SIGWINCH, by which they could come, have handlers already";
     default:
@@ -61,9 +64,10 @@ static int try_event(uint64_t period_ns)
     return error;
 }
 
-void kernel_frames_want(bool wanted)
+void kernel_frames_want(bool wanted, struct budget *budget)
 {
     frames.wanted = wanted;
+    frames.budget = budget;
 }
 
 bool kernel_frames_are_wanted(void)
@@ -135,20 +139,37 @@ static void begin(struct thread *thread, struct kernel_thread *kernel,
     frames.events++;
 }
 
+/* What a thread with an event takes of the budget. */
+static size_t bytes_of_one(void)
+{
+    return sizeof(struct kernel_thread) + kernel_event_bytes();
+}
+
+static void drop(struct kernel_thread *kernel)
+{
+    if (kernel != NULL)
+        budget_give(frames.budget, bytes_of_one());
+    free(kernel);
+}
+
 /* 0, or a negative errno. */
 static int add(struct thread *thread)
 {
     struct kernel_event event;
     if (frames.events >= KERNEL_EVENTS_MAX)
         return -E2BIG;
+    if (!budget_take(frames.budget, bytes_of_one()))
+        return -EDQUOT;
     struct kernel_thread *kernel = calloc(1, sizeof *kernel);
+    if (kernel == NULL)
+        budget_give(frames.budget, bytes_of_one());
     int error = kernel != NULL
                     ? kernel_event_open(&event, thread->tid, frames.signal, frames.period_ns)
                     : -ENOMEM;
     if (error == 0)
         begin(thread, kernel, &event);
     else
-        free(kernel);
+        drop(kernel);
     return error;
 }
 
@@ -192,7 +213,7 @@ static void end(struct thread *thread)
     if (place->ending == NULL || atomic_load(&thread->handlers) != 0)
         return;
     kernel_event_end(place->ending->ring);
-    free(place->ending);
+    drop(place->ending);
     place->ending = NULL;
     frames.events--;
 }
@@ -215,8 +236,8 @@ void kernel_frames_fork_child(void)
 {
     for (size_t i = 0; i < THREADS_MAX && frames.used; i++) {
         struct kernel_place *place = &kernel_places[i];
-        free(atomic_exchange(&place->now, NULL));
-        free(place->ending);
+        drop(atomic_exchange(&place->now, NULL));
+        drop(place->ending);
         place->ending = NULL;
         place->barred = false;
         place->masked = 0;

@@ -7,8 +7,9 @@
  * A thread has its timer at first. One that a scan finds, or that has run for KERNEL_WORTH_NS
  * when it enters, gets its event at once; another one when a scan finds it at work: an event
  * costs fifty times what a timer does, and threads may live for less. Those that block the
- * signal keep their timers, as do those for which no event is to be had, or that are over
- * KERNEL_EVENTS_MAX; they are counted, and one line says why.
+ * signal keep their timers, as do those for which no event is to be had, for whose ring the
+ * budget has no room, or that are over KERNEL_EVENTS_MAX; they are counted, and one line says
+ * why.
  *
  * All but the handler is the registry's, under its mutex.
  */
@@ -19,6 +20,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/budget.h"
 #include "sample/kernel_ring.h"
 #include "sample/thread.h"
 
@@ -45,8 +47,9 @@ struct kernel_place {
 
 extern struct kernel_place kernel_places[THREADS_MAX];
 
-/* Sampling is about to begin: are kernel frames wanted? */
-void kernel_frames_want(bool wanted);
+/* Sampling is about to begin: are kernel frames wanted? Their rings are drawn from the budget.
+ */
+void kernel_frames_want(bool wanted, struct budget *budget);
 bool kernel_frames_are_wanted(void);
 
 /* Sampling begins, and the kernel's samples come by that signal (kernel_signal.h); negative:

@@ -318,7 +318,7 @@ void threads_open(const struct threads_config *config)
     registry.told_full = registry.timed = false;
     registry.overflow = 0;
     registry.forked = config->forked;
-    kernel_frames_want(config->kernel);
+    kernel_frames_want(config->kernel, config->budget);
     ring_pool_init(&registry.rings, config->budget, config->record_max, &threads_shelf);
     registry.open = true;
     pthread_mutex_unlock(&registry.mutex);

@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "sample/kernel_event.h"
+#include "sample/kernel_frames.h"
 #include "sample/kernel_ring.h"
 
 /* ---- a ring that the test writes ---- */
@@ -210,6 +211,32 @@ static void the_child_of_a_fork_has_neither_ring_nor_event(void **state)
     kernel_event_end(event.ring);
 }
 
+/* The ring counts against CPROF_MEMORY_LIMIT: without room the thread keeps its timer. */
+static void rings_are_drawn_from_the_budget(void **state)
+{
+    (void)state;
+    struct budget budget;
+    struct thread *thread = &thread_records[0];
+    thread->tid = (pid_t)syscall(SYS_gettid);
+    budget_init(&budget, kernel_event_bytes());
+    kernel_frames_want(true, &budget);
+    if (!kernel_frames_open(PERIOD, SIGURG))
+        skip();
+    kernel_frames_add(thread);
+    assert_int_equal(kernel_frames_refused(), 1);
+    assert_null(atomic_load(&kernel_places[0].now));
+    assert_int_equal(budget_used(&budget), 0);
+    kernel_frames_settle(thread, true);
+    budget_init(&budget, 1 << 20);
+    kernel_frames_add(thread);
+    assert_int_equal(kernel_frames_refused(), 0);
+    assert_non_null(atomic_load(&kernel_places[0].now));
+    assert_int_equal(budget_used(&budget), kernel_event_bytes() + sizeof(struct kernel_thread));
+    kernel_frames_end(thread);
+    assert_int_equal(budget_used(&budget), 0);
+    kernel_frames_close();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -219,6 +246,7 @@ int main(void)
         cmocka_unit_test_setup(what_no_kernel_writes_ends_the_ring, empty),
         cmocka_unit_test(an_event_needs_no_descriptor_and_ends_with_its_ring),
         cmocka_unit_test(the_child_of_a_fork_has_neither_ring_nor_event),
+        cmocka_unit_test(rings_are_drawn_from_the_budget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
