@@ -224,6 +224,12 @@ enum cprof_role roles_of(const char *symbol, const char *module)
         "mjit_exec",
         "call_cfunc",
         "ractor_safe_call_cfunc",
+        /* From the function that makes an object to the hook that sees it. */
+        "newobj_slowpath",
+        "gc_event_hook",
+        "rb_gc_event_hook",
+        "rb_exec_event_hooks",
+        "exec_hooks",
     };
     if (symbol == NULL || strstr(module, "ruby") == NULL)
         return CPROF_ROLE_PLAIN;
