@@ -7,44 +7,19 @@
  * Each is met with the chance 1 / period, whatever came before it (sample/countdown.h). So one
  * that is met stands for `period` of them, and with a period of 1 the counts are exact.
  */
+#include "source/hooked.h"
 #include "source/source.h"
 
-#include <errno.h>
-
-#include "cprof/runtime.h"
-#include "sample/hook.h"
-#include "sample/take.h"
-
-#define MOST_A_SECOND 2000 /* samples of the process; above it the period grows */
-
-static const struct cprof_runtime *opened; /* whose hooks are in */
-
-static int open_exception(uint64_t period, const char **why)
+static struct hook_way hooks_of(const struct cprof_runtime *runtime)
 {
-    const struct take_view *view = take_seen();
-    const struct cprof_runtime *runtime = view != NULL ? view->runtime : NULL;
-    *why = "this runtime does not tell of them";
-    if (runtime == NULL || runtime->exception_open == NULL)
-        return -ENOTSUP;
-    int status = runtime->exception_open(why);
-    if (status != 0)
-        return status;
-    opened = runtime;
-    hook_open(CPROF_EVENT_EXCEPTION, SOURCE_EXCEPTION, period);
-    return 0;
+    return (struct hook_way){runtime->exception_open, runtime->exception_close};
 }
 
-static void close_exception(void)
-{
-    hook_close(CPROF_EVENT_EXCEPTION);
-    opened->exception_close();
-    opened = NULL;
-}
+static struct hook_set hooks = {.of = hooks_of,
+                                .missing = "this runtime does not tell of them"};
 
-static void tick(void)
-{
-    hook_temper(CPROF_EVENT_EXCEPTION, MOST_A_SECOND);
-}
+static const struct source_hook hook = {
+    .event = CPROF_EVENT_EXCEPTION, .most_a_second = 2000, .set = &hooks};
 
 static void count(const struct counted *counted, int64_t *values)
 {
@@ -62,8 +37,6 @@ const struct source source_exception = {
     .label = "exception.type",
     .interpreted = true,
     .counts = SOURCE_BIT(SOURCE_EXCEPTION),
-    .open = open_exception,
-    .close = close_exception,
-    .tick = tick,
+    .hook = &hook,
     .count = count,
 };

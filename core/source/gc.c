@@ -4,46 +4,20 @@
  * and how long altogether is counted besides, without any chance (sample/pauses.h).
  * docs/collections.md says what each runtime tells.
  */
+#include "sample/pauses.h"
+#include "source/hooked.h"
 #include "source/source.h"
 
-#include <errno.h>
-
-#include "cprof/runtime.h"
-#include "sample/hook.h"
-#include "sample/pauses.h"
-#include "sample/take.h"
-
-#define MOST_A_SECOND 200 /* samples of the process; above it the period grows */
-
-static const struct cprof_runtime *opened; /* whose hooks are in */
-
-static int open_gc(uint64_t period, const char **why)
+static struct hook_way hooks_of(const struct cprof_runtime *runtime)
 {
-    const struct take_view *view = take_seen();
-    const struct cprof_runtime *runtime = view != NULL ? view->runtime : NULL;
-    *why = "this runtime does not tell of them";
-    if (runtime == NULL || runtime->gc_open == NULL)
-        return -ENOTSUP;
-    pauses_reset();
-    int status = runtime->gc_open(why);
-    if (status != 0)
-        return status;
-    opened = runtime;
-    hook_open(CPROF_EVENT_GC, SOURCE_GC, period);
-    return 0;
+    return (struct hook_way){runtime->gc_open, runtime->gc_close};
 }
 
-static void close_gc(void)
-{
-    hook_close(CPROF_EVENT_GC);
-    opened->gc_close();
-    opened = NULL;
-}
+static struct hook_set hooks = {
+    .of = hooks_of, .missing = "this runtime does not tell of them", .before = pauses_reset};
 
-static void tick(void)
-{
-    hook_temper(CPROF_EVENT_GC, MOST_A_SECOND);
-}
+static const struct source_hook hook = {
+    .event = CPROF_EVENT_GC, .most_a_second = 200, .set = &hooks};
 
 static void count(const struct counted *counted, int64_t *values)
 {
@@ -64,8 +38,6 @@ const struct source source_gc = {
     .separator = PAUSES_SEPARATOR,
     .interpreted = true,
     .counts = SOURCE_BIT(SOURCE_GC),
-    .open = open_gc,
-    .close = close_gc,
-    .tick = tick,
+    .hook = &hook,
     .count = count,
 };

@@ -4,81 +4,25 @@
  * own (struct cprof_runtime, lock_open), and a lock that is free costs its thread no more than
  * a look. Short waits are met by chance, long ones always: source/chance.h.
  */
+#include "source/chance.h"
+#include "source/hooked.h"
 #include "source/source.h"
 
-#include <errno.h>
+#define MOST_A_SECOND 200
 
-#include "cprof/runtime.h"
-#include "sample/hook.h"
-#include "sample/take.h"
-#include "source/chance.h"
-
-#define MOST_A_SECOND 200 /* samples of the process; above it the period grows */
-
-static struct {
-    const struct cprof_runtime *runtime; /* whose hooks are in */
-    unsigned users;                      /* of the two sources */
-} hooks;
-
-static int hooks_in(const char **why)
+static struct hook_way hooks_of(const struct cprof_runtime *runtime)
 {
-    const struct take_view *view = take_seen();
-    const struct cprof_runtime *runtime = view != NULL ? view->runtime : NULL;
-    if (runtime == NULL || runtime->lock_open == NULL) {
-        *why = "waits for this runtime's locks are not counted yet";
-        return -ENOTSUP;
-    }
-    int status = hooks.users == 0 ? runtime->lock_open(why) : 0;
-    if (status == 0) {
-        hooks.runtime = runtime;
-        hooks.users++;
-    }
-    return status;
+    return (struct hook_way){runtime->lock_open, runtime->lock_close};
 }
 
-static void hooks_out(void)
-{
-    if (--hooks.users == 0)
-        hooks.runtime->lock_close();
-}
+/* Of both. */
+static struct hook_set hooks = {
+    .of = hooks_of, .missing = "waits for this runtime's locks are not counted yet"};
 
-static int open_lock(uint64_t period, const char **why)
-{
-    int status = hooks_in(why);
-    if (status == 0)
-        hook_open(CPROF_EVENT_LOCK, SOURCE_LOCK, period);
-    return status;
-}
-
-static void close_lock(void)
-{
-    hook_close(CPROF_EVENT_LOCK);
-    hooks_out();
-}
-
-static void tick_lock(void)
-{
-    hook_temper(CPROF_EVENT_LOCK, MOST_A_SECOND);
-}
-
-static int open_blame(uint64_t period, const char **why)
-{
-    int status = hooks_in(why);
-    if (status == 0)
-        hook_open(CPROF_EVENT_BLAME, SOURCE_BLAME, period);
-    return status;
-}
-
-static void close_blame(void)
-{
-    hook_close(CPROF_EVENT_BLAME);
-    hooks_out();
-}
-
-static void tick_blame(void)
-{
-    hook_temper(CPROF_EVENT_BLAME, MOST_A_SECOND);
-}
+static const struct source_hook lock_hook = {
+    .event = CPROF_EVENT_LOCK, .most_a_second = MOST_A_SECOND, .set = &hooks};
+static const struct source_hook blame_hook = {
+    .event = CPROF_EVENT_BLAME, .most_a_second = MOST_A_SECOND, .set = &hooks};
 
 static void count(const struct counted *counted, int64_t *values)
 {
@@ -95,9 +39,7 @@ const struct source source_lock = {
     .number = SOURCE_LOCK,
     .counts = SOURCE_BIT(SOURCE_LOCK),
     LOCK_BOUNDS,
-    .open = open_lock,
-    .close = close_lock,
-    .tick = tick_lock,
+    .hook = &lock_hook,
     .count = count,
     .interpreted = true,
 };
@@ -109,9 +51,7 @@ const struct source source_blame = {
     .number = SOURCE_BLAME,
     .counts = SOURCE_BIT(SOURCE_BLAME),
     LOCK_BOUNDS,
-    .open = open_blame,
-    .close = close_blame,
-    .tick = tick_blame,
+    .hook = &blame_hook,
     .count = count,
     .interpreted = true,
 };

@@ -18,6 +18,8 @@
 
 #include "sample/record.h"
 
+struct source_hook;
+
 #define SOURCE_COLUMNS 2 /* at most; the period is in the unit of the last one */
 
 /* How users write a period, and what its number means. */
@@ -49,7 +51,9 @@ struct source {
     bool interpreted; /* interpreted code makes its samples: native frames above the innermost
                          interpreter frame are the hook's way, and are not shown */
     uint32_t counts; /* whose records count in its sheet: SOURCE_BIT() of itself, of others; one
-                        that makes none of its own has no open() */
+                        that makes none of its own has neither open() nor hook */
+    const struct source_hook *hook; /* what takes its samples (hooked.h), in place of open(),
+                                       close() and tick(); NULL: these do */
 
     /* [start] Begins: hooks in, timers on. 0, or a negative errno with *why for people: this
      * source is off, and the others go on. The registry of threads is open. NULL: it counts

@@ -8,6 +8,7 @@
 #include "cprof/runtime.h"
 #include "sample/handler.h"
 #include "sample/take.h"
+#include "source/hooked.h"
 
 extern const struct source source_cpu, source_offcpu, source_wall, source_alloc, source_heap,
     source_lock, source_blame, source_exception, source_gc;
@@ -118,6 +119,28 @@ static void plan_ticks(struct source_set *set)
     atomic_store(&handler_only_ticks, ticks);
 }
 
+static int open_one(const struct source *source, uint64_t period, const char **why)
+{
+    return source->hook != NULL ? hooked_open(source->hook, source->number, period, why)
+                                : source->open(period, why);
+}
+
+static void close_one(const struct source *source)
+{
+    if (source->hook != NULL)
+        hooked_close(source->hook, source->number);
+    else
+        source->close();
+}
+
+static void tick_one(const struct source *source)
+{
+    if (source->hook != NULL)
+        hooked_tick(source->hook);
+    else if (source->tick != NULL)
+        source->tick();
+}
+
 /* Opens what makes records. Of those that can't be had, errors[] and reasons[] say why. */
 static void open_makers(struct source_set *set, int *errors, const char **reasons)
 {
@@ -126,7 +149,7 @@ static void open_makers(struct source_set *set, int *errors, const char **reason
         reasons[i] = NULL;
         if (set->making[i] == 0)
             continue;
-        errors[i] = table[i]->open(set->making[i], &reasons[i]);
+        errors[i] = open_one(table[i], set->making[i], &reasons[i]);
         set->open[i] = errors[i] == 0;
         set->failed[i] = errors[i] != 0;
     }
@@ -170,7 +193,7 @@ void sources_close(struct source_set *set)
 {
     for (size_t i = SOURCES_MAX; i > 0; i--) {
         if (set->open[i - 1])
-            table[i - 1]->close();
+            close_one(table[i - 1]);
         set->open[i - 1] = false;
     }
 }
@@ -178,8 +201,8 @@ void sources_close(struct source_set *set)
 void sources_tick(const struct source_set *set)
 {
     for (size_t i = 0; i < SOURCES_MAX; i++)
-        if (set->open[i] && table[i]->tick != NULL)
-            table[i]->tick();
+        if (set->open[i])
+            tick_one(table[i]);
 }
 
 void sources_follow(const struct source_set *set, bool modules_changed)
