@@ -324,7 +324,7 @@ static void add_tasks(struct survey *survey)
 {
     const struct cprof_runtime *runtime = survey->config->looker.runtime;
     if (runtime != NULL && runtime->asleep != NULL && runtime->asleep->tasks != NULL)
-        (void)runtime->asleep->tasks(add_task, survey);
+        (void)runtime->asleep->tasks(add_task, survey, false);
 }
 
 /* ---- all of them ---- */

@@ -175,7 +175,7 @@ static bool add_task(void *closure, const struct cprof_task *task)
 static void read_tasks(struct task_looks *looks)
 {
     looks->count = looks->seen = 0;
-    (void)looks->config.asleep->tasks(add_task, looks);
+    (void)looks->config.asleep->tasks(add_task, looks, true);
     looks->known = true;
     looks->counts.taken++;
     if (looks->seen > TASKS_A_LOOK && !looks->told_many) {

@@ -29,9 +29,10 @@ void tasks_learn(void)
 {
 }
 
-size_t tasks_each(bool (*each)(void *closure, const struct cprof_task *task), void *closure)
+size_t tasks_each(bool (*each)(void *closure, const struct cprof_task *task), void *closure,
+                  bool twice)
 {
-    (void)each, (void)closure;
+    (void)each, (void)closure, (void)twice;
     return 0;
 }
 
@@ -89,6 +90,7 @@ struct search {
     struct pages pages;
     struct cprof_frame *frames; /* those of the view that is being made */
     struct view views[2];
+    bool twice; /* one that waits is read again */
     bool ended; /* no more are wanted */
 };
 
@@ -369,14 +371,15 @@ static bool is_alike(const struct view *a, const struct view *b)
     return true;
 }
 
-/* One that is suspended is read again, from memory: else it ran, and may be torn. */
+/* One that is suspended may be read again, from memory: if it is not the same it ran, and may
+ * be torn. */
 static void show_task(struct search *search, uintptr_t address)
 {
     struct view *view = &search->views[0], *again = &search->views[1];
 
     if (!read_task(search, address, view))
         return;
-    if (view->count > 0) {
+    if (view->count > 0 && search->twice) {
         forget_pages(&search->pages);
         if (!read_task(search, address, again) || !is_alike(view, again))
             return;
@@ -569,7 +572,8 @@ static size_t search_end(struct search *search)
     return count;
 }
 
-size_t tasks_each(bool (*each)(void *closure, const struct cprof_task *task), void *closure)
+size_t tasks_each(bool (*each)(void *closure, const struct cprof_task *task), void *closure,
+                  bool twice)
 {
     struct search *search = search_new(show_task);
 
@@ -577,6 +581,7 @@ size_t tasks_each(bool (*each)(void *closure, const struct cprof_task *task), vo
         return 0;
     search->each = each;
     search->closure = closure;
+    search->twice = twice;
     show_all(search);
     return search_end(search);
 }

@@ -3,8 +3,9 @@
  * coroutines that it awaits, and with those that await it (awaiters.h).
  *
  * Read without the GIL, through copies: a task may end, and its memory go, while it is read.
- * What is not as expected ends a stack, or leaves out a task. A task that is suspended is read
- * twice, and shown if both say the same: nothing else proves that it stood still meanwhile.
+ * What is not as expected ends a stack, or leaves out a task. For looks a task
+ * that is suspended is read twice, and shown if both say the same: nothing else proves that it
+ * stood still meanwhile.
  *
  * Before 3.14 all tasks are in sets of asyncio's; from then on in lists of the threads' states.
  * Where those are is learnt under the GIL, once asyncio has been imported.
@@ -18,7 +19,8 @@
 void tasks_learn(void);
 
 /* [collector] The entries of struct cprof_asleep. */
-size_t tasks_each(bool (*each)(void *closure, const struct cprof_task *task), void *closure);
+size_t tasks_each(bool (*each)(void *closure, const struct cprof_task *task), void *closure,
+                  bool twice);
 enum cprof_wait tasks_wait(const struct cprof_function *inner);
 void tasks_count(struct cprof_population *population);
 

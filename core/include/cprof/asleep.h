@@ -106,9 +106,10 @@ struct cprof_asleep {
 
     /* Calls `each` for every task that there is, whose parts are good during the call, until it
      * returns false. Returns for how many. Without the interpreter's lock: what is read may be
-     * torn, and is checked as far as a walk needs; one that was not found the same twice is
-     * left out. NULL: there are none. */
-    size_t (*tasks)(bool (*each)(void *closure, const struct cprof_task *task), void *closure);
+     * torn, and is checked as far as a walk needs; `twice`: one that waits is left out if it
+     * was not found the same again. NULL: there are none. */
+    size_t (*tasks)(bool (*each)(void *closure, const struct cprof_task *task), void *closure,
+                    bool twice);
 
     /* What a task waits for whose innermost function is that. NULL: unknown. */
     enum cprof_wait (*task_wait)(const struct cprof_function *inner);

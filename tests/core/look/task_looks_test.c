@@ -20,8 +20,10 @@ static struct {
 } world;
 
 /* Of every two tasks one waits at each of two places; each third one runs. */
-static size_t tasks(bool (*each)(void *closure, const struct cprof_task *task), void *closure)
+static size_t tasks(bool (*each)(void *closure, const struct cprof_task *task), void *closure,
+                    bool twice)
 {
+    assert_true(twice);
     world.calls++;
     world.read = 0;
     for (size_t i = 0; i < world.tasks; i++) {
