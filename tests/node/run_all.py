@@ -13,6 +13,7 @@ failed. --quick: the PATH's only. --reports: a JUnit file for each there. VERSIO
 
 import argparse
 import concurrent.futures
+import fnmatch
 import os
 import re
 import shutil
@@ -280,6 +281,8 @@ def left_out(nodes, options):
 def run_of_musl(environment, options):
     """The run of the Node with musl, or none, and why not."""
     if options.quick or options.everywhere or (options.versions and "musl" not in options.versions):
+        return []
+    if not fnmatch.filter(MUSL_TESTS, options.only):
         return []
     try:
         node, version, own = musl_node(os.environ.get("CPROF_TEST_DEBIAN", ""))
