@@ -18,7 +18,7 @@ void fibers_count(struct cprof_population *population)
 #if RUBY_API_VERSION_CODE < 30500
 
 static rb_alloc_func_t original;
-static const rb_data_type_t *rubys; /* NULL: none has been met; set once */
+static const rb_data_type_t *rubys; /* what ours is derived from */
 static rb_data_type_t ours;
 
 static void free_counted(void *fiber)
@@ -27,25 +27,30 @@ static void free_counted(void *fiber)
     rubys->function.dfree(fiber);
 }
 
-/* Is it of the type that ours is derived from? */
-static bool is_known(const rb_data_type_t *type)
+static const rb_data_type_t *type_of(VALUE fiber)
 {
-    if (rubys == NULL && type->function.dfree != NULL &&
-        type->function.dfree != RUBY_DEFAULT_FREE) {
-        rubys = type;
-        ours = *type;
-        ours.parent = type;
-        ours.function.dfree = free_counted;
-    }
-    return type == rubys;
+    return RB_TYPE_P(fiber, RUBY_T_DATA) && RTYPEDDATA_P(fiber) ? RTYPEDDATA_TYPE(fiber) : NULL;
+}
+
+/* From one that is never begun. False: it is not as expected. */
+static bool learn(VALUE class)
+{
+    const rb_data_type_t *type = type_of(original(class));
+    if (type == NULL || type->function.dfree == NULL ||
+        type->function.dfree == RUBY_DEFAULT_FREE)
+        return false;
+    rubys = type;
+    ours = *type;
+    ours.parent = type;
+    ours.function.dfree = free_counted;
+    return true;
 }
 
 /* What has no data, as it never was initialized, is freed without a word. */
 static VALUE allocate_counted(VALUE class)
 {
     VALUE fiber = original(class);
-    if (RB_TYPE_P(fiber, RUBY_T_DATA) && RTYPEDDATA_P(fiber) &&
-        is_known(RTYPEDDATA_TYPE(fiber))) {
+    if (type_of(fiber) == rubys) {
         *(const rb_data_type_t **)&RTYPEDDATA(fiber)->type = &ours;
         atomic_fetch_add_explicit(&alive, 1, memory_order_relaxed);
     }
@@ -60,7 +65,7 @@ void fibers_follow(void)
         return;
     VALUE class = rb_path2class("Fiber");
     original = rb_get_alloc_func(class);
-    if (original == NULL)
+    if (original == NULL || !learn(class))
         return;
     ruby_verbose = Qnil;
     rb_define_alloc_func(class, allocate_counted);
