@@ -767,6 +767,24 @@ static bool leave_untabled(struct walk *walk, const struct module *module)
     return leave_by_frame_pointer(walk);
 }
 
+/* Where calls leave the return address in a register, linkers' stubs and functions that call
+ * nothing (as in the vDSO) may have neither unwind information nor a frame: the interrupted one
+ * is left by that register if it returns to code that has, behind a call, and the frames from
+ * there on confirm it. */
+static bool leave_by_link(struct walk *walk)
+{
+    if (!ARCH_LINK_REGISTER || !walk->at.live)
+        return false;
+    const struct cursor caller = {.pc = arch_strip(arch_register(walk->at.live, ARCH_DWARF_RA)),
+                                  .sp = walk->at.sp,
+                                  .fp = walk->at.fp};
+    const struct module *module = caller.pc > PAGE ? find_module(walk, caller.pc - 1) : NULL;
+    struct search search = GENERATED_SEARCH;
+    return is_of_file(module) && find_rule(walk, module, caller.pc - 1) &&
+           straight_follows_call_to(caller.pc, 0) && confirm(walk, &caller, 0, &search) &&
+           leave_to(walk, caller.pc, caller.sp, caller.fp, walk->at.base);
+}
+
 /* ---- looking for a frame ---- */
 
 /* Do the frames lead to the thread's first function? */
@@ -917,6 +935,8 @@ static bool leave(struct walk *walk, uintptr_t pc)
         return leave_to(walk, 0, walk->at.sp, UNKNOWN, UNKNOWN);
     if (walk->at.pc == module->signal_return)
         return leave_signal(walk);
+    if (leave_by_link(walk))
+        return true;
     /* That it has no rule is known where there is a table. */
     return (module->guess || module_table(module, pc)) && leave_untabled(walk, module);
 }

@@ -143,6 +143,32 @@ COUNTED(call_back) static long call_back(void)
     return kept;
 }
 
+#ifdef __aarch64__
+/* As the linker's stubs are: beside functions with unwind information, without its own. */
+long bare_leaf(long pid, long tid, long signo);
+__asm__(".text\n"
+        ".type bare_leaf, %function\n"
+        "bare_leaf: mov x8, #131\n" /* SYS_tgkill */
+        "svc #0\n"
+        "ret\n");
+
+extern const char __start_code_call_bare[], __stop_code_call_bare[];
+COUNTED(call_bare) static long call_bare(void)
+{
+    volatile long kept = bare_leaf(getpid(), syscall(SYS_gettid), SIGUSR1);
+    return kept;
+}
+
+static void a_leaf_that_nothing_tells_of_is_left_by_its_link(void **state)
+{
+    (void)state;
+    volatile long kept = call_bare();
+    assert_int_equal(kept, 0);
+    assert_int_equal(taken.result.end, WALK_COMPLETE);
+    assert_int_equal(FRAMES_OF(call_bare), 1);
+}
+#endif
+
 /* Its frame is found by the frame pointer alone. */
 COUNTED(call_wide) static long call_wide(size_t size)
 {
@@ -550,6 +576,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WALK_TEST(frames_lie_on_the_stack_in_order),
+#ifdef __aarch64__
+        WALK_TEST(a_leaf_that_nothing_tells_of_is_left_by_its_link),
+#endif
         WALK_TEST(code_without_unwind_information_is_left_for_its_caller),
         WALK_TEST(what_earlier_calls_of_it_left_on_the_stack_is_not_its_caller),
         WALK_TEST(a_thread_is_walked_through_it_to_its_first_function),
