@@ -59,6 +59,9 @@ struct awaiters {
 
 extern struct awaiters awaiters;
 
+/* [GIL] asyncio's module of C code, borrowed, once all of asyncio has been imported; NULL. */
+PyObject *awaiters_asyncio(void);
+
 /* [collector] Has a thread with the GIL learn it, if a handler wants to know. */
 void awaiters_drained(void);
 

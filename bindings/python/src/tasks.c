@@ -537,7 +537,7 @@ static void learn_sets(void)
 
 void tasks_learn(void)
 {
-    PyObject *module = PyDict_GetItemString(PyImport_GetModuleDict(), "_asyncio");
+    PyObject *module = awaiters_asyncio();
 
     if (module == NULL || is_learnt())
         return;
