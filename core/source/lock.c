@@ -41,7 +41,6 @@ const struct source source_lock = {
     LOCK_BOUNDS,
     .hook = &lock_hook,
     .count = count,
-    .interpreted = true,
 };
 
 /* The same waits by who held the lock meanwhile: each time that a thread lets it go while
@@ -53,5 +52,4 @@ const struct source source_blame = {
     LOCK_BOUNDS,
     .hook = &blame_hook,
     .count = count,
-    .interpreted = true,
 };
