@@ -26,7 +26,7 @@ enum {
     COPIED_PIECE = 1024, /* bytes of copied_piece() at most */
 };
 
-/* Where a function had its frame pointer: see walk.c. */
+/* Where a function had its frame pointer: see search_frame.h. */
 struct learnt_frame {
     uintptr_t pc;       /* of the frame; 0: none */
     uintptr_t distance; /* frame pointer - stack pointer */

@@ -1,5 +1,5 @@
 /*
- * The native stack walker. Signal-safe: walk.c is handler code.
+ * The native stack walker. Signal-safe: handler code, as all that walk_inside.h names.
  *
  * Walks from an interrupted thread's registers to its first function with the compiled tables
  * of a module snapshot, with its mapped unwind information where a module has none (yet), by

@@ -1,0 +1,60 @@
+/* Handler code: runs inside the sampling signal. No allocation, locks, stdio or errno. */
+#include "unwind/search.h"
+
+#include "unwind/arch.h"
+#include "unwind/lookup.h"
+#include "unwind/stepped.h"
+
+enum { CONFIRMED = 256 }; /* frames at most that a caller is followed for */
+
+bool search_confirm(const struct walk *walk, const struct cursor *caller, uintptr_t function,
+                    struct search *search)
+{
+    struct walk trial = *walk;
+    trial.trial = true;
+    leave_to(&trial, caller->pc, caller->sp, caller->fp, UNKNOWN);
+    for (size_t i = 0; i < CONFIRMED; i++) {
+        if (trial.at.pc == 0)
+            return true;
+        if (search->steps == 0)
+            return false;
+        --search->steps;
+        bool stepped = stepped_tried(&trial);
+        const struct module *module = stepped ? NULL : lookup_module(&trial, trial.at.pc - 1);
+        if (!stepped && !lookup_is_of_file(module))
+            return (module || search->generated) && i >= search->confirmed;
+        if (!stepped && !trial.leave(&trial, trial.at.pc - 1))
+            return trial.untabled && i >= search->confirmed;
+        if (i == 0 && function != 0 && !straight_follows_call_to(trial.at.pc, function))
+            return false;
+    }
+    return true;
+}
+
+/* Is there a frame of the caller's at that stack pointer? The frame pointer is what it was, or
+ * is among what the code has pushed below the return address at `slot`: first, if it is one
+ * function. */
+static bool take_frame(struct walk *walk, uintptr_t slot, uintptr_t pc, uintptr_t sp,
+                       uintptr_t function, struct search *search)
+{
+    struct cursor caller = {.pc = pc, .sp = sp, .fp = walk->at.fp};
+    bool confirmed = search_confirm(walk, &caller, function, search);
+    for (uintptr_t at = slot - WORD;
+         !confirmed && search->steps > 0 && at >= walk->at.sp && slot - at <= search->pushed;
+         at -= WORD)
+        confirmed = stack_load(walk->bounds, at, &caller.fp) && caller.fp > slot &&
+                    stack_holds(walk->bounds, caller.fp, WORD) &&
+                    search_confirm(walk, &caller, function, search);
+    return confirmed && leave_to(walk, pc, sp, caller.fp, UNKNOWN);
+}
+
+bool search_take_caller(struct walk *walk, uintptr_t slot, uintptr_t pc, struct search *search)
+{
+    const uintptr_t align = ARCH_LINK_REGISTER ? 2 * WORD : WORD;
+    const uintptr_t above = ARCH_LINK_REGISTER ? ARCH_FRAME_ABOVE : WORD;
+    uintptr_t function = search->called ? lookup_function(walk, pc - 1) : 0;
+    for (uintptr_t sp = (slot + align) & ~(align - 1); sp <= slot + above; sp += align)
+        if (take_frame(walk, slot, pc, sp, function, search))
+            return true;
+    return false;
+}
