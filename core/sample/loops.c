@@ -44,12 +44,15 @@ struct cprof_loop {
     struct turn_times times;
     struct turn turns[LOOP_TURNS]; /* of LOOP_10MS and more, by number modulo LOOP_TURNS */
     _Atomic uint64_t turn_count;
+
+    struct cprof_loop *next_parent; /* see parents */
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct cprof_loop *loops[LOOPS_MAX]; /* under it, as is the next one */
 static bool running;
 static _Atomic unsigned run, loop_count;
+static struct cprof_loop *parents; /* of processes that this one was forked from */
 
 /* ---- words ---- */
 
@@ -257,8 +260,11 @@ void loops_fork_child(void)
     running = false;
     atomic_fetch_add(&run, 1);
     atomic_store(&loop_count, 0);
-    for (size_t i = 0; i < LOOPS_MAX; i++)
+    for (size_t i = 0; i < LOOPS_MAX && loops[i] != NULL; i++) {
+        loops[i]->next_parent = parents;
+        parents = loops[i];
         loops[i] = NULL;
+    }
 }
 
 bool loops_any(void)

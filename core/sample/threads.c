@@ -194,7 +194,9 @@ static void read_kernel_name(struct thread *thread)
         close(fd);
     if (length > 0 && name[length - 1] == '\n')
         length--;
-    name[length < 0 ? 0 : length] = '\0';
+    if (length <= 0)
+        return; /* it has ended */
+    name[length] = '\0';
     set_name(thread, name);
 }
 
@@ -732,7 +734,9 @@ void threads_still(void)
 void threads_name(pid_t tid, char name[THREAD_NAME_SIZE])
 {
     pthread_mutex_lock(&registry.mutex);
-    const struct thread *thread = by_tid_find(tid);
+    struct thread *thread = by_tid_find(tid);
+    if (thread != NULL && name_is_due(thread)) /* one that has just begun */
+        read_kernel_name(thread);
     const char *last = thread == NULL ? departed_name(tid) : thread->name;
     snprintf(name, THREAD_NAME_SIZE, "%s", last != NULL ? last : "");
     pthread_mutex_unlock(&registry.mutex);

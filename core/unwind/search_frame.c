@@ -87,13 +87,15 @@ static bool search_frame(struct walk *walk, const struct unwind_rule *rule)
     return leave_by_frame_at(walk, rule, sp + distance);
 }
 
-/* The frame pointer may just not be known. */
+/* The frame pointer may just not be known. Trials look rules up, and so may take this one's
+ * place in the cache. */
 bool search_lost_frame(struct walk *walk, const struct unwind_rule *rule)
 {
-    bool unknown = walk->at.fp == UNKNOWN && rule->cfa_kind == CFA_REGISTER &&
-                   rule->cfa_reg == ARCH_DWARF_FP;
+    const struct unwind_rule kept = *rule;
+    bool unknown = walk->at.fp == UNKNOWN && kept.cfa_kind == CFA_REGISTER &&
+                   kept.cfa_reg == ARCH_DWARF_FP;
     return unknown && walk->end == WALK_BAD_STACK && walk->bounds->copied &&
-           search_frame(walk, rule);
+           search_frame(walk, &kept);
 }
 
 /* Does that frame pointer lead from a frame of the runtime's to the thread's first function? */

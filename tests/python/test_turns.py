@@ -76,3 +76,42 @@ def test_a_turn_that_blocks_the_loop_is_seen_and_tasks_are_counted(execute, tmp_
         return {s.labels.get("loop.turn", "") for s in outcome.profile.samples if any(f.name == name for f in s.stack)}
     assert words_of("block") and words_of("block") <= {"100ms", "1s"}
     assert max(map(WORDS.index, words_of("short"))) <= word(gap)
+
+
+BESIDE = """
+import asyncio, socket, sys
+import cprof
+try:
+    import _interpreters as interpreters
+    run = interpreters.exec
+except ImportError:
+    import _xxsubinterpreters as interpreters
+    run = interpreters.run_string
+
+def loops():
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(sys.argv[2])
+        connection.sendall(b"GET /metrics HTTP/1.0\\r\\n\\r\\n")
+        return sum(line.startswith("cprof_eventloop_delay_max_seconds{") for line in connection.makefile())
+
+cprof.start(output=sys.argv[1])
+other = interpreters.create()
+run(other, '''
+import asyncio
+async def main():
+    for _ in range(20):
+        await asyncio.sleep(0.001)
+asyncio.run(main())
+''')
+interpreters.destroy(other)
+before = loops()
+asyncio.run(asyncio.sleep(0.01))
+print(before, loops())
+"""
+
+
+def test_loops_of_an_interpreter_beside_work_and_are_not_followed(execute, tmp_path):
+    address = str(tmp_path / "s")
+    outcome = execute(BESIDE, str(tmp_path / "out.pb.gz"), address, by=None,
+                      env={"CPROF_LISTEN": f"unix:{address}"})
+    assert (outcome.code, outcome.out, outcome.err) == (0, "0 1\n", "")

@@ -383,7 +383,7 @@ class TestLocks < CprofTest
       over = -> { Process.clock_gettime(Process::CLOCK_MONOTONIC) > till }
       threads = 4.times.map { |i| Thread.new { locks[i % 2].synchronize { rand < 0.1 ? sleep(0.001) : spin(0.0002) } until over.call } }
       threads << Thread.new { (queue << 1; sized << 1) until over.call; queue.close; sized.close }
-      threads << Thread.new { (queue.pop; sized.pop) until over.call }
+      threads << Thread.new { nil while queue.pop && sized.pop } # till they are closed: or who pushes may wait for ever
       threads << Thread.new { locks[0].synchronize { condition.wait(locks[0], 0.002) } until over.call }
       until over.call
         victim = Thread.new { locks.sample.synchronize { Queue.new.pop } }

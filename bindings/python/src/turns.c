@@ -18,6 +18,7 @@ static PyMethodDef *poll_method, *set_method;
 static polling *poll_original;
 static PyCFunction set_original;
 static PyObject *get_running; /* asyncio's _get_running_loop */
+static const PyInterpreterState *learnt_in;
 
 /* Of the calling thread: does a loop of asyncio's run on it? */
 static CPROF_THREAD_LOCAL struct {
@@ -85,10 +86,17 @@ static struct cprof_loop *loop_here(void)
 
 /* ---- hooks ---- */
 
+/* Interpreters share the definitions that the hooks are in, but neither objects nor, from 3.12
+ * on, the GIL. */
+static bool is_anothers(void)
+{
+    return PyInterpreterState_Get() != learnt_in;
+}
+
 static PyObject *turns_poll(PyObject *self, PyObject *const *arguments, Py_ssize_t count,
                             PyObject *names)
 {
-    struct cprof_loop *loop = loop_here();
+    struct cprof_loop *loop = is_anothers() ? NULL : loop_here();
     PyObject *result;
 
     if (loop == NULL)
@@ -102,6 +110,8 @@ static PyObject *turns_poll(PyObject *self, PyObject *const *arguments, Py_ssize
 
 static PyObject *turns_set_running(PyObject *self, PyObject *loop)
 {
+    if (is_anothers())
+        return set_original(self, loop);
     if (loop == Py_None)
         leave();
     here.state = loop != Py_None ? RUNS : RUNS_NOT;
@@ -146,6 +156,7 @@ static void hook(PyMethodDef *poll, PyMethodDef *set)
 {
     poll_method = poll;
     set_method = set;
+    learnt_in = PyInterpreterState_Get();
     poll_original = (polling *)(void (*)(void))poll->ml_meth;
     set_original = set->ml_meth;
     poll->ml_meth = (PyCFunction)(void (*)(void))turns_poll;

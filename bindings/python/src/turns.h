@@ -3,7 +3,7 @@
  * poll() of select.epoll: that, and asyncio's function that says which loop runs on a thread,
  * lead through ours from when asyncio has been imported and cprof knows of it: at the start, or
  * when it first meets a coroutine, as for tasks.h. Loops that wait in another way (uvloop's,
- * and selectors that a program picks itself) are not followed.
+ * and selectors that a program picks itself) are not followed, nor those of other interpreters.
  */
 #ifndef CPROF_PYTHON_TURNS_H
 #define CPROF_PYTHON_TURNS_H
