@@ -191,6 +191,7 @@ static struct shared_module *module_make(struct modules *modules, const struct m
     };
     memcpy(shared->module.mapped.head, mapping->head, sizeof(mapping->head));
     shared->module.transient = mapping->header != 0 && !mapping->stays;
+    shared->module.search = strstr(shared->module.path, "musl") != NULL;
     shared->module.guess = mapping->header == 0 ? !mapping->foreign : mapping->pair_count > 0;
     return shared;
 }

@@ -76,6 +76,8 @@ struct module {
                      */
     bool guess;     /* where neither has a rule, code may keep a frame pointer: not if there is
                        unwind information that we cannot read */
+    bool search; /* musl's library, nearly all of which has no unwind information: its callers
+                    are searched for */
     uintptr_t signal_return; /* the code that returns from signal handlers, where it has no
                                 unwind information (musl, the vDSO of AArch64); 0 = none */
 };

@@ -154,13 +154,16 @@ static bool keeps_frame_pointer(const struct walk *walk, const struct module *mo
 
 bool search_untabled(struct walk *walk, const struct module *module)
 {
+    if (!module->search)
+        return leave_by_frame_pointer(walk);
     if (keeps_frame_pointer(walk, module) && leave_by_frame_pointer(walk))
         return true;
     walk->untabled = walk->trial;
     if (walk->trial)
         return false;
-    if (look_for_caller_of(walk, module))
+    if (!walk->searched && look_for_caller_of(walk, module))
         return true;
+    walk->searched = true;
     walk->end = WALK_NO_RULE;
     return leave_by_frame_pointer(walk);
 }

@@ -12,8 +12,9 @@
  * begins with: does the stack begin right above it? */
 bool search_began_here(struct walk *walk);
 
-/* A file's code without unwind information may keep a frame pointer, or be searched for its
- * caller. */
+/* A file's code without unwind information may keep a frame pointer. Only the caller of musl's
+ * (struct module) is searched for: a search may take a millisecond, and elsewhere, as in V8's
+ * builtins, each frame of each stack would be searched, and mostly in vain. */
 bool search_untabled(struct walk *walk, const struct module *module);
 
 /* Where calls leave the return address in a register, linkers' stubs and functions that call

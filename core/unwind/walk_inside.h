@@ -49,6 +49,7 @@ struct walk {
     bool missed, beyond; /* see struct walk_result */
     bool trial;          /* to see where it leads: not for a frame that is kept */
     bool lost;           /* a register that a caller may need could not be recovered */
+    bool searched;       /* in vain: that is not done again */
     bool untabled;       /* a trial has come to a file's code that has no unwind information */
 };
 
