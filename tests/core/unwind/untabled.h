@@ -10,4 +10,7 @@ long untabled_deep(long pid, long tid, long signo);
 /* function(value) */
 int untabled_callback(int (*function)(int), int value);
 
+/* The same of another library, which is not taken for musl's. */
+long plain_deep(long pid, long tid, long signo);
+
 #endif

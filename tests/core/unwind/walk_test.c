@@ -89,6 +89,7 @@ extern const char __start_code_call_code[], __stop_code_call_code[];
 #endif
 extern const char __start_code_call_leaf[], __stop_code_call_leaf[];
 extern const char __start_code_call_deep[], __stop_code_call_deep[];
+extern const char __start_code_call_plain[], __stop_code_call_plain[];
 extern const char __start_code_call_back[], __stop_code_call_back[];
 extern const char __start_code_call_wide[], __stop_code_call_wide[];
 extern const char __start_code_recurse[], __stop_code_recurse[];
@@ -134,6 +135,12 @@ COUNTED(call_leaf) static long call_leaf(void)
 COUNTED(call_deep) static long call_deep(void)
 {
     volatile long kept = untabled_deep(getpid(), syscall(SYS_gettid), SIGUSR1);
+    return kept;
+}
+
+COUNTED(call_plain) static long call_plain(void)
+{
+    volatile long kept = plain_deep(getpid(), syscall(SYS_gettid), SIGUSR1);
     return kept;
 }
 
@@ -230,6 +237,17 @@ static void what_earlier_calls_of_it_left_on_the_stack_is_not_its_caller(void **
         assert_called_once(FRAMES_OF(call_deep));
         assert_int_equal(FRAMES_OF(call_leaf) + FRAMES_OF(call_wide) + FRAMES_OF(call_back), 0);
     }
+}
+
+/* V8's builtins are such code: a search for each of them held threads up. */
+static void callers_of_code_of_another_file_are_not_searched_for(void **state)
+{
+    (void)state;
+    skip_where_signals_are_late();
+    call_plain();
+    assert_int_equal(taken.result.end, WALK_NO_RULE);
+    assert_int_equal(FRAMES_OF(call_plain), 0);
+    assert_int_equal(taken.result.native_count, 1);
 }
 
 static void *start_untabled(void *unused)
@@ -581,6 +599,7 @@ int main(void)
 #endif
         WALK_TEST(code_without_unwind_information_is_left_for_its_caller),
         WALK_TEST(what_earlier_calls_of_it_left_on_the_stack_is_not_its_caller),
+        WALK_TEST(callers_of_code_of_another_file_are_not_searched_for),
         WALK_TEST(a_thread_is_walked_through_it_to_its_first_function),
         WALK_TEST(walk_ends_when_capacity_is_reached),
         WALK_TEST(call_through_null_shows_its_caller),
