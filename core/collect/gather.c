@@ -269,7 +269,7 @@ static void count_record(struct gather *gather, const struct thread_view *thread
     if (gather->config.timestamps)
         gather->sample_time = record->time_ns + gather->clock_offset;
     struct thread_last with = *where;
-    if (record->kind != 0)
+    if (record->kind != 0 && number != SOURCE_LOCK)
         with.wait = LABELLING_KIND(number, record->kind);
     gather->moment = record->time_ns;
     const struct valued valued = count(gather, thread, &with, &counted);
@@ -398,8 +398,10 @@ static uint32_t wait_for_lock(struct gather *gather, const struct record *record
 {
     struct wait wait = {.state = WAIT_WAITING,
                         .reason = CPROF_WAIT_LOCK,
+                        .task = (record->kind & RECORD_OF_TASK) != 0,
                         .lock = record->lock,
-                        .holder = record->holder};
+                        .holder = record->holder,
+                        .holder_kind = record->kind & ~RECORD_OF_TASK};
     if (record->lock == CPROF_LOCK_GVL) {
         wait.reason = CPROF_WAIT_GVL;
         wait.lock = 0;

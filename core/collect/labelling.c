@@ -78,10 +78,27 @@ static void add_thread(struct label_list *list, const struct thread_view *thread
         add_text(list, "thread.name", thread->name);
 }
 
+/* A task by its name, else the thread. */
+static void add_holder(struct label_list *list, const struct wait *wait)
+{
+    const char *task = kinds_text(wait->holder_kind);
+    char text[THREAD_NAME_SIZE];
+    if (task != NULL) {
+        add_text(list, "lock.holder", task);
+        return;
+    }
+    if (wait->holder == 0)
+        return;
+    threads_name(wait->holder, text);
+    if (text[0] == '\0')
+        snprintf(text, sizeof text, "%d", (int)wait->holder);
+    add_text(list, "lock.holder", text);
+}
+
 /* What it waits for, and on whom. */
 static void add_wait(struct label_list *list, const struct wait *wait)
 {
-    char text[THREAD_NAME_SIZE];
+    char text[32];
     add_text(list, "thread.state", wait_state_word(wait->state));
     if (wait->task)
         add_text(list, "kind", "task");
@@ -95,12 +112,7 @@ static void add_wait(struct label_list *list, const struct wait *wait)
         snprintf(text, sizeof text, "0x%llx", (unsigned long long)wait->lock);
         add_text(list, "lock.address", text);
     }
-    if (wait->holder == 0)
-        return;
-    threads_name(wait->holder, text);
-    if (text[0] == '\0')
-        snprintf(text, sizeof text, "%d", (int)wait->holder);
-    add_text(list, "lock.holder", text);
+    add_holder(list, wait);
 }
 
 static void add_kind(struct label_list *list, uint32_t kind)

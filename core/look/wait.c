@@ -205,5 +205,5 @@ void wait_refine(struct wait *wait, enum cprof_wait known)
     if (known == CPROF_WAIT_UNKNOWN || is_interpreter_s(wait->reason) ||
         wait->reason == CPROF_WAIT_PAGE_FAULT || (is_interpreter_s(known) && !lock))
         return;
-    *wait = (struct wait){.state = WAIT_WAITING, .reason = known};
+    *wait = (struct wait){.state = WAIT_WAITING, .reason = known, .task = wait->task};
 }

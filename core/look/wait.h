@@ -22,9 +22,10 @@ enum wait_state { WAIT_RUNNING, WAIT_RUNNABLE, WAIT_WAITING, WAIT_STATES };
 struct wait {
     enum wait_state state;
     enum cprof_wait reason;
-    bool task;                 /* it is no thread that waits */
-    pid_t holder;              /* of the lock; 0: not known */
-    uint64_t lock;             /* its address; 0: none that stands for a lock */
+    bool task;            /* it is no thread that waits */
+    pid_t holder;         /* of the lock; 0: not known */
+    uint32_t holder_kind; /* or a task's name, that goes before it (sample/kinds.h); 0: none */
+    uint64_t lock;        /* its address; 0: none that stands for a lock */
     char peer[WAIT_PEER_SIZE]; /* "10.0.0.7:5432"; "": none */
     char site[WAIT_SITE_SIZE]; /* where the lock was asked for: "cart.py:42"; "": not known */
 };

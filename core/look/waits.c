@@ -37,7 +37,8 @@ static uint32_t plain_number(const struct wait *wait)
 
 static bool is_same(const struct wait *a, const struct wait *b)
 {
-    return a->reason == b->reason && a->holder == b->holder && a->lock == b->lock &&
+    return a->reason == b->reason && a->task == b->task && a->holder == b->holder &&
+           a->holder_kind == b->holder_kind && a->lock == b->lock &&
            strcmp(a->peer, b->peer) == 0 && strcmp(a->site, b->site) == 0;
 }
 
@@ -49,6 +50,7 @@ uint32_t waits_number(struct waits *waits, const struct wait *wait)
     uint64_t hash = hash_combine(hash_bytes(wait->peer, strlen(wait->peer)), wait->lock);
     hash = hash_combine(hash, hash_bytes(wait->site, strlen(wait->site)));
     hash = hash_combine(hash, (uint64_t)wait->holder << 8 | (uint64_t)wait->reason);
+    hash = hash_combine(hash, wait->holder_kind);
     size_t slot = hash & (2 * WAITS_KEPT - 1);
     for (; waits->slots[slot] != 0; slot = (slot + 1) & (2 * WAITS_KEPT - 1))
         if (is_same(&waits->kept[waits->slots[slot] - 1], wait))

@@ -154,7 +154,8 @@ static enum take_result take_with(struct thread *thread, const struct take *take
                                   const struct cprof_registers *caller)
 {
     const struct take_view *view = take_seen();
-    const struct take_point point = {.registers = *caller};
+    const struct take_point point = {.registers = *caller,
+                                     .interpreted = (take->kind & RECORD_OF_TASK) != 0};
     return view != NULL ? take_sample(view, thread, take, &point) : TAKE_LOST;
 }
 
@@ -237,7 +238,8 @@ void cprof_take_wait(enum cprof_event event, uint64_t period, uint64_t waited,
                         .amount = waited,
                         .period = period,
                         .lock = of->lock,
-                        .holder = of->holder};
+                        .holder = of->holder,
+                        .kind = of->holder_kind | (of->task ? RECORD_OF_TASK : 0)};
     (void)take_due(event, &take, caller);
 }
 

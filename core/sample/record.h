@@ -48,8 +48,12 @@ struct record {
     uint64_t period;         /* that it was sampled with; 0: that of its source */
     uint64_t lock;           /* that was waited for, by its address; 0: none */
     int32_t holder;          /* who let it go, by the kernel's id; 0: not known */
-    uint32_t kind;           /* of sources that have a `label`: see kinds.h; 0: none */
+    uint32_t kind;           /* of sources that have a `label`: see kinds.h; 0: none. Of waits
+                                for locks: the name of the task that let it go, and below */
 };
+
+/* It is a task that waited, and no thread. */
+#define RECORD_OF_TASK (UINT32_C(1) << 31)
 
 #define KERNEL_FRAMES_MAX 64
 

@@ -115,9 +115,10 @@ static void fill(struct record *record, struct ring *ring, const struct take_vie
     struct native_frame *native = (struct native_frame *)(record + 1);
     struct cprof_frame *frames = (struct cprof_frame *)(native + view->max_frames);
     struct walk_result walked = {.end = WALK_COMPLETE};
-    if (view->native || (runtime != NULL && runtime->step != NULL))
+    const bool keep = view->native && !point->interpreted;
+    if (keep || (runtime != NULL && runtime->step != NULL))
         walked = walk_native(view, thread, &ring->memory, &interrupted, native, frames);
-    size_t own_count = view->native ? walked.native_count : 0, native_count = own_count;
+    size_t own_count = keep ? walked.native_count : 0, native_count = own_count;
     size_t frame_count = walked.stepped_count;
     bool complete = true;
     if (runtime != NULL && runtime->walk != NULL)

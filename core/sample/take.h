@@ -52,6 +52,7 @@ struct take_point {
     const void *ucontext; /* a signal handler's third argument; NULL in ordinary code */
     struct cprof_registers registers;
     const struct kernel_chain *kernel; /* functions that called nothing of the thread's; NULL */
+    bool interpreted; /* the native frames are not wanted: a task's stack is its coroutines' */
 };
 
 /* Bytes of a stack that are copied at most; less where the ring has no room. */

@@ -95,6 +95,7 @@ class Python:
             for platform in PLATFORMS:
                 tags += ["--platform", platform]
             subprocess.run([*pip, *tags, "greenlet", "gevent"], capture_output=True)
+            subprocess.run([*pip, *tags, "uvloop"], capture_output=True)
         if not (site / "opentelemetry").exists():
             subprocess.run([*pip, "opentelemetry-sdk"], capture_output=True)
 

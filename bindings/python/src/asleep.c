@@ -215,6 +215,7 @@ static const struct resting {
     {"Arbiter.sleep", "gunicorn/arbiter.py", NULL},
     {"Pool._handle_tasks", "multiprocessing/pool.py", NULL},
     {"worker", "multiprocessing/pool.py", NULL},
+    {"Queue.get", "asyncio/queues.py", NULL}, /* a task */
     {"SemLock.__enter__", "multiprocessing/synchronize.py", "SimpleQueue.get"},
 };
 
@@ -240,9 +241,14 @@ static enum cprof_wait waits_for(const struct cprof_function *functions, size_t 
 /* A Queue waits in a Condition, and that at a lock. */
 static bool is_of_locks(const struct cprof_function *function)
 {
-    static const char *const files[] = {"/threading.py", "/queue.py",
+    static const char *const files[] = {"/threading.py",
+                                        "/queue.py",
                                         "/multiprocessing/synchronize.py",
-                                        "/multiprocessing/queues.py"};
+                                        "/multiprocessing/queues.py",
+                                        "/asyncio/locks.py",
+                                        "/asyncio/queues.py",
+                                        "/asyncio/tasks.py",
+                                        "/asyncio/timeouts.py"};
 
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
         if (ends_with(function->file, files[i]))

@@ -13,6 +13,7 @@
 #include "cprof/readable.h"
 #include "cprof/sample.h"
 #include "cprof/waiters.h"
+#include "task_locks.h"
 #include "walk.h"
 
 #ifdef WALK_UNSUPPORTED
@@ -594,6 +595,8 @@ int locks_open(const char **why)
         return 0; /* in the child of a fork, where nobody may have the GIL to give */
     held = PyGILState_Ensure();
     opened = hooks_in();
+    if (opened)
+        task_locks_open();
     PyGILState_Release(held);
     if (!opened)
         *why = "the locks of this Python are not as expected";
@@ -604,6 +607,7 @@ int locks_open(const char **why)
 void locks_close(void)
 {
     opened = false;
+    task_locks_close();
     for (enum method method = 0; method < METHOD_COUNT; method++)
         unhook(method);
 }

@@ -26,6 +26,7 @@
 #include "roles.h"
 #include "share.h"
 #include "span_hooks.h"
+#include "task_locks.h"
 #include "tasks.h"
 #include "spans.h"
 #include "threads.h"
@@ -154,6 +155,7 @@ static void close_hooks(void)
     exceptions_forget();
     pauses_forget();
     turns_forget();
+    task_locks_forget();
     share_close();
     cfunctions_close();
     threads_unhook();

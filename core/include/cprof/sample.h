@@ -141,8 +141,10 @@ bool cprof_take_for(uint32_t weight, enum cprof_event event, uint64_t period, ui
 /* A wait for a lock that is due, and is over (CPROF_EVENT_LOCK); or others' waits for one that
  * the thread has let go (CPROF_EVENT_BLAME). */
 struct cprof_waited {
-    uint64_t lock; /* its identity: an address, or one of those below; 0: not known */
-    pid_t holder;  /* who let it go, as the kernel knows him; 0: not known, or oneself */
+    uint64_t lock;        /* its identity: an address, or one of those below; 0: not known */
+    pid_t holder;         /* who let it go, as the kernel knows him; 0: not known, or oneself */
+    bool task;            /* it is a task of an event loop that waited, and no thread */
+    uint32_t holder_kind; /* the name of the task that let it go (cprof_kind()); 0: none */
 };
 
 void cprof_take_wait(enum cprof_event event, uint64_t period, uint64_t waited,
