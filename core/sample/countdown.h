@@ -64,8 +64,10 @@ static inline double countdown_chance(uint64_t amount, uint64_t period)
     int doubled = 0;
     if (x > most)
         return 1;
-    for (; x > 0.5; x /= 2)
+    while (x > 0.5) {
+        x /= 2;
         doubled++;
+    }
     double chance = 0;
     for (int term = 10; term > 0; term--)
         chance = x / term * (1 - chance);
