@@ -7,6 +7,13 @@
 
 enum { CONFIRMED = 256 }; /* frames at most that a caller is followed for */
 
+/* Has the trial come to a call of that function? What earlier calls have left on the stack
+ * leads to frames that are there now, and so to a call of another one. */
+static bool has_called(const struct walk *trial, uintptr_t function)
+{
+    return function == 0 || trial->at.live || straight_follows_call_to(trial->at.pc, function);
+}
+
 bool search_confirm(const struct walk *walk, const struct cursor *caller, uintptr_t function,
                     struct search *search)
 {
@@ -19,13 +26,15 @@ bool search_confirm(const struct walk *walk, const struct cursor *caller, uintpt
         if (search->steps == 0)
             return false;
         --search->steps;
+        if (i > 0 && i < search->called)
+            function = lookup_function(&trial, trial.at.pc - 1);
         bool stepped = stepped_tried(&trial);
         const struct module *module = stepped ? NULL : lookup_module(&trial, trial.at.pc - 1);
         if (!stepped && !lookup_is_of_file(module))
             return (module || search->generated) && i >= search->confirmed;
         if (!stepped && !trial.leave(&trial, trial.at.pc - 1))
             return trial.untabled && i >= search->confirmed;
-        if (i == 0 && function != 0 && !straight_follows_call_to(trial.at.pc, function))
+        if (i < search->called && !has_called(&trial, function))
             return false;
     }
     return true;
@@ -52,7 +61,7 @@ bool search_take_caller(struct walk *walk, uintptr_t slot, uintptr_t pc, struct 
 {
     const uintptr_t align = ARCH_LINK_REGISTER ? 2 * WORD : WORD;
     const uintptr_t above = ARCH_LINK_REGISTER ? ARCH_FRAME_ABOVE : WORD;
-    uintptr_t function = search->called ? lookup_function(walk, pc - 1) : 0;
+    uintptr_t function = search->called > 0 ? lookup_function(walk, pc - 1) : 0;
     for (uintptr_t sp = (slot + align) & ~(align - 1); sp <= slot + above; sp += align)
         if (take_frame(walk, slot, pc, sp, function, search))
             return true;

@@ -22,7 +22,8 @@ enum {
 struct search {
     const struct code_range *callee; /* NULL: any code */
     bool generated;                  /* code that is unknown need not be listed */
-    bool called;                     /* the caller's own caller must call that function */
+    size_t called;                   /* frames, from the caller on, that must be called as what
+                                        they are: by code that calls that function */
     size_t confirmed;                /* frames that must lead to code that is unknown as well */
     uintptr_t pushed;                /* bytes below the return address with the frame pointer */
     unsigned steps;                  /* left */

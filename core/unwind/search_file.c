@@ -13,6 +13,7 @@ enum {
     LOOKED_AT_OF_FILE = 2048, /* words, as frames may hold buffers, */
     TRIES_OF_FILE = 64,       /* and how many of them that point into code are tried */
     ARGUMENTS = 4096, /* of a program, that are looked at to know where its stack begins, */
+    CALLED = 4,       /* callers that must have been called as what they are, at best */
     AUXILIARY = 64,   /* and pairs of what else the kernel tells it */
     BEGINNING = 32,   /* words up to there from what calls a first function */
 };
@@ -119,14 +120,16 @@ static bool look_in_register(struct walk *walk, const struct module *callee,
 
 /* Code of a file that has no unwind information, as nearly all of musl's: the next return
  * address on the stack is believed that follows a call of that file, in a function that its own
- * caller has called, if the frames above confirm it; if there is none, one of which only either
- * is true. Functions of the same file between the two are left out. */
+ * caller has called, as have the next callers theirs, if the frames above confirm it; if there
+ * is none, one of which less is true: compilers make jumps of calls that functions end with.
+ * Functions of the same file between the two are left out. */
 static bool look_for_caller_of(struct walk *walk, const struct module *module)
 {
     const struct code_range callee = {.start = module->start, .limit = module->limit};
-    const struct search searches[] = {{.callee = &callee, .called = true, .confirmed = 1},
+    const struct search searches[] = {{.callee = &callee, .called = CALLED, .confirmed = 1},
+                                      {.callee = &callee, .called = 1, .confirmed = 1},
                                       {.callee = &callee, .confirmed = CONFIRMED_AT_LEAST},
-                                      {.called = true, .confirmed = CONFIRMED_AT_LEAST}};
+                                      {.called = 1, .confirmed = CONFIRMED_AT_LEAST}};
     bool first = false;
     for (size_t i = 0; i < sizeof searches / sizeof *searches; i++) {
         struct search search = searches[i];

@@ -2,6 +2,7 @@
 #include "untabled.h"
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/syscall.h>
 
 /* The signal arrives at the end of the system call. A register that callers find their frames
@@ -48,13 +49,15 @@ long untabled_leaf(long pid, long tid, long signo)
 #endif
 }
 
-/* What was on the stack stays in the buffer. */
+uintptr_t untabled_left;
+
+/* What was on the stack stays in the buffer, but for its first word. */
 __attribute__((noinline)) static long inner(long pid, long tid, long signo)
 {
-    volatile char buffer[900];
-    buffer[0] = 1;
+    volatile uintptr_t buffer[112];
+    buffer[0] = untabled_left;
     long result = signal_with_frame_pointer_lost(pid, tid, signo);
-    return result + buffer[0] - 1;
+    return result + (buffer[0] != untabled_left);
 }
 
 long untabled_deep(long pid, long tid, long signo)

@@ -132,8 +132,11 @@ COUNTED(call_leaf) static long call_leaf(void)
     return kept;
 }
 
+static uintptr_t deep_frame; /* what call_deep() finds its frame with */
+
 COUNTED(call_deep) static long call_deep(void)
 {
+    deep_frame = (uintptr_t)__builtin_frame_address(0);
     volatile long kept = untabled_deep(getpid(), syscall(SYS_gettid), SIGUSR1);
     return kept;
 }
@@ -221,7 +224,7 @@ static void code_without_unwind_information_is_left_for_its_caller(void **state)
     }
 }
 
-/* As calls of the same library left them. */
+/* As calls of the same library left them, and what an earlier caller found its frame with. */
 static void what_earlier_calls_of_it_left_on_the_stack_is_not_its_caller(void **state)
 {
     (void)state;
@@ -233,6 +236,7 @@ static void what_earlier_calls_of_it_left_on_the_stack_is_not_its_caller(void **
         assert_called_once(FRAMES_OF(call_leaf));
         assert_int_equal(FRAMES_OF(call_deep) + FRAMES_OF(call_wide) + FRAMES_OF(call_back), 0);
         call_wide(16 * (size_t)(depth + 1));
+        untabled_left = deep_frame;
         call_deep();
         assert_called_once(FRAMES_OF(call_deep));
         assert_int_equal(FRAMES_OF(call_leaf) + FRAMES_OF(call_wide) + FRAMES_OF(call_back), 0);
