@@ -1,7 +1,8 @@
 /*
  * How much CPU time something may take of the process's: a share of what that runs, and a
  * thousandth of one CPU besides, of which at most 20 ms are saved up. What has taken too much
- * waits until that has come in, or for `longest`. Belongs to one thread.
+ * waits until that has come in, which is looked at four times a second, or for `longest`.
+ * Belongs to one thread.
  */
 #ifndef CPROF_LOOK_ALLOWANCE_H
 #define CPROF_LOOK_ALLOWANCE_H

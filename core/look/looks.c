@@ -13,7 +13,10 @@
 #include "sample/timer.h"
 
 #define MICROSECOND 1000U
-#define LONGEST (NS_PER_SECOND)        /* between two looks at one thread, or two rounds */
+#define LONGEST (2 * NS_PER_SECOND)    /* between two looks at one thread */
+#define PATIENT (LONGEST / 5)          /* so much later than it is due at most */
+#define ROUND_EACH (NS_PER_SECOND / 4) /* new threads are looked for */
+#define ROUND_LEFT (NS_PER_SECOND)     /* for so long rounds are left out at most */
 #define DELAY_EACH (NS_PER_SECOND / 4) /* how often a thread's run delay is asked for */
 #define DELAY_SCARCE 64                /* … always, where it was more than 1/64 of the time */
 #define NAME_WAIT (2 * NS_PER_SECOND)  /* with a runtime that names a frame later */
@@ -27,6 +30,7 @@ struct watched {
     uint64_t delay_ns;   /* its run delay as far as it is counted */
     uint64_t until;      /* its time is accounted for up to here */
     uint64_t due;        /* the next look */
+    uint64_t latest;     /* … for which no round of its own is made until then */
     uint64_t alive;      /* the last round that found it alive */
     uint64_t asked;      /* when its run delay was */
     uint64_t since;      /* where it is; its CPU clock has not moved after that */
@@ -49,13 +53,14 @@ struct looks {
     struct looker *looker;
     struct watched *watched[THREADS_MAX]; /* by the thread's index */
     struct looks_counts counts;
-    size_t end;        /* no thread is watched from there on */
-    uint64_t before;   /* the round before this; 0: there was none */
-    uint64_t began;    /* this round */
-    uint64_t due;      /* the next one */
-    uint64_t earliest; /* of all threads that this round has seen: when one is due */
-    uint32_t round;    /* its number, from 1 */
-    size_t cursor;     /* the thread at which the next round begins */
+    size_t end;      /* no thread is watched from there on */
+    uint64_t before; /* the round before this; 0: there was none */
+    uint64_t began;  /* this round */
+    uint64_t due;    /* the next one */
+    uint64_t
+        earliest;   /* of all threads that this round has seen: when one has to be looked at */
+    uint32_t round; /* its number, from 1 */
+    size_t cursor;  /* the thread at which the next round begins */
     uint64_t random;
     struct allowance allowance;
     struct unnamed unnamed;
@@ -73,7 +78,7 @@ struct looks *looks_new(const struct looks_config *config)
     looks->config = *config;
     looks->looker = looker_new(&config->looker);
     looks->random = clock_ns(CLOCK_MONOTONIC);
-    allowance_begin(&looks->allowance, LOOKS_SHARE, LONGEST);
+    allowance_begin(&looks->allowance, LOOKS_SHARE, ROUND_LEFT);
     if (looks->looker != NULL)
         return looks;
     free(looks);
@@ -140,13 +145,14 @@ static void count_pending(const struct looks *looks, struct watched *watched)
 }
 
 /* Its run delay is part of what was carried, and becomes a state of its own: before that is
- * spent on a place, where CPUs are scarce; where they are not, asking costs more than it is
+ * `spent` on a place, where CPUs are scarce; where they are not, asking costs more than it is
  * worth. */
-static void count_delay(const struct looks *looks, struct watched *watched, uint64_t now)
+static void count_delay(const struct looks *looks, struct watched *watched, uint64_t now,
+                        bool spent)
 {
     const struct looks_receiver *receiver = looks->config.receiver;
     uint64_t since = now - watched->asked;
-    if (!watched->delayed && since < DELAY_EACH)
+    if (!(watched->delayed && spent) && since < DELAY_EACH)
         return;
     watched->asked = now;
     uint64_t delay = kernel_run_delay(watched->tid);
@@ -301,6 +307,7 @@ static void look_anew(struct looks *looks, const struct module_map *map,
     case LOOK_TAKEN:
         taken = true;
         keep(looks, watched, record, &wait);
+        count_delay(looks, watched, now, true);
         place(looks, watched, now, record, &wait);
         break;
     case LOOK_TORN:
@@ -312,17 +319,26 @@ static void look_anew(struct looks *looks, const struct module_map *map,
     default:
         break;
     }
+    if (!taken)
+        count_delay(looks, watched, now, false);
     looks->counts.taken += taken;
     watched->seen = taken;
 }
 
-/* After an eighth of what it has slept by now, but not more than a second. */
-static uint64_t next_look(struct looks *looks, const struct watched *watched, uint64_t now)
+/* After an eighth of what it has slept by now, but not more than two seconds. Where thousands
+ * sleep one would be due all the time: each can wait until others are, for half of that again.
+ */
+static void set_due(struct looks *looks, struct watched *watched, uint64_t now)
 {
-    uint64_t part = (now - watched->since) / 8, longest = LONGEST * 2 / 3;
-    if (!watched->placed || part < looks->config.period_ns)
-        return now;
-    return now + jittered(looks, part < longest ? part : longest);
+    const uint64_t longest = (LONGEST - PATIENT) * 2 / 3;
+    uint64_t part = (now - watched->since) / 8, patience = 0;
+    watched->due = now;
+    if (watched->placed && part >= looks->config.period_ns) {
+        const uint64_t wait = jittered(looks, part < longest ? part : longest);
+        watched->due += wait;
+        patience = wait / 2 < PATIENT ? wait / 2 : PATIENT;
+    }
+    watched->latest = watched->due + patience;
 }
 
 /* Has it stood where it was? Then the time since is added to that. */
@@ -351,13 +367,14 @@ static bool look(struct looks *looks, const struct module_map *map, struct watch
             watched->since = now;
         }
         account(watched, now, cpu_ns);
-        count_delay(looks, watched, now);
-        if (!anew && watched->record != NULL)
-            place(looks, watched, now, watched->record, &watched->wait);
-        else
+        if (anew || watched->record == NULL) {
             look_anew(looks, map, watched, now);
+        } else {
+            count_delay(looks, watched, now, true);
+            place(looks, watched, now, watched->record, &watched->wait);
+        }
     }
-    watched->due = next_look(looks, watched, now);
+    set_due(looks, watched, now);
     return anew;
 }
 
@@ -365,8 +382,8 @@ static bool look(struct looks *looks, const struct module_map *map, struct watch
 
 static void note_due(struct looks *looks, const struct watched *watched)
 {
-    if (watched->due < looks->earliest)
-        looks->earliest = watched->due;
+    if (watched->latest < looks->earliest)
+        looks->earliest = watched->latest;
 }
 
 /* Is it due, or not known yet? Called for all that live. */
@@ -436,7 +453,7 @@ static void end_the_dead(struct looks *looks)
 static uint64_t next_round(struct looks *looks, uint64_t now)
 {
     uint64_t next = now + jittered(looks, looks->config.period_ns);
-    uint64_t latest = now + LONGEST / 4;
+    uint64_t latest = now + ROUND_EACH;
     uint64_t wanted = looks->earliest < latest ? looks->earliest : latest;
     return next > wanted ? next : wanted;
 }
@@ -489,7 +506,7 @@ static void settle_place(struct looks *looks, struct watched *watched, uint64_t 
         return;
     account(watched, now, cpu_ns);
     watched->asked = 0;
-    count_delay(looks, watched, now);
+    count_delay(looks, watched, now, true);
     if (watched->record != NULL)
         place(looks, watched, now, watched->record, &watched->wait);
 }
@@ -507,7 +524,7 @@ static void settle(struct looks *looks, size_t index, bool last)
     }
     count_pending(looks, watched);
     watched->placed = false;
-    watched->due = 0;
+    watched->due = watched->latest = 0;
 }
 
 void looks_settle(struct looks *looks, bool last)

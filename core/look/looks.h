@@ -8,7 +8,7 @@
  * place of goes to where the next one finds the thread.
  *
  * A thread that has slept for long is looked at less often: after an eighth of the time that
- * it has slept, at least once a second. What it waits for next gets the time since the last
+ * it has slept, at least every two seconds. What it waits for next gets the time since the last
  * look, so that has to be short beside the wait before it.
  *
  * A place whose frames the runtime has no names for yet keeps its time, also when the thread

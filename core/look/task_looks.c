@@ -12,6 +12,7 @@
 #define STILL (20 * MICROSECOND)     /* of CPU time: less than a turn of an event loop takes */
 #define FRAMES_MAX 256               /* of one task */
 #define LONGEST (10 * NS_PER_SECOND) /* between two looks that read them */
+#define STILL_EACH (NS_PER_SECOND / 4) /* between two looks while nothing runs, at most */
 
 /* Where tasks wait, and how many do. */
 struct waiting {
@@ -27,6 +28,7 @@ struct task_looks {
     size_t seen;    /* tasks that the look under way has met */
     uint64_t until; /* all is counted up to here: CLOCK_MONOTONIC */
     uint64_t ran;   /* the process but for this thread, when the tasks were read */
+    uint64_t read;  /* when they were */
     bool known;     /* the places hold in the running interval */
     bool told_many; /* that not all are looked at */
     uint64_t due;   /* the next look */
@@ -199,6 +201,15 @@ static uint64_t jittered(struct task_looks *looks, uint64_t time)
     return time / 2 + looks->random % (time + 1);
 }
 
+/* Where nothing has run for long, after an eighth of that: to ask whether it has means to add
+ * up all threads. */
+static uint64_t next_look(struct task_looks *looks, uint64_t now)
+{
+    const uint64_t part = (now - looks->read) / 8, period = looks->config.period_ns;
+    const uint64_t wait = part < STILL_EACH ? part : STILL_EACH;
+    return now + jittered(looks, wait > period ? wait : period);
+}
+
 void task_looks_round(struct task_looks *looks)
 {
     const uint64_t cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID), ran = others_ran();
@@ -211,10 +222,10 @@ void task_looks_round(struct task_looks *looks)
         }
         looks->ran = ran;
         read_tasks(looks);
-        now = clock_ns(CLOCK_MONOTONIC);
+        now = looks->read = clock_ns(CLOCK_MONOTONIC);
     }
     count_since(looks, now);
-    looks->due = now + jittered(looks, looks->config.period_ns);
+    looks->due = next_look(looks, now);
     const uint64_t took = clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu;
     allowance_take(&looks->allowance, took);
     looks->counts.cpu_ns += took;

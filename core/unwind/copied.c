@@ -9,8 +9,9 @@ static size_t place_of(uintptr_t page)
     return page / COPIED_PAGE % COPIED_PAGES;
 }
 
-/* The pages that can be read of `count` that follow each other, in places that do as well. */
-static void fetch(struct copied *copied, uintptr_t page, size_t count)
+/* The pages that can be read of `count` that follow each other, in places that do as well. Of
+ * the first one the bytes `below` are left out. */
+static void fetch(struct copied *copied, uintptr_t page, size_t below, size_t count)
 {
     struct iovec pieces[COPIED_AT_ONCE];
     size_t first = place_of(page);
@@ -19,32 +20,74 @@ static void fetch(struct copied *copied, uintptr_t page, size_t count)
                                    .iov_len = COPIED_PAGE};
         copied->page[first + i] = 0;
     }
-    long got = cprof_read_pieces(copied->bytes[first], count * COPIED_PAGE, pieces, count);
-    for (size_t i = 0; got > 0 && i < (size_t)got / COPIED_PAGE; i++)
+    pieces[0].iov_base = (void *)(page + below);
+    pieces[0].iov_len -= below;
+    long got = cprof_read_pieces_as(copied->reader, copied->bytes[first] + below,
+                                    count * COPIED_PAGE - below, pieces, count);
+    for (size_t i = 0; got > 0 && i < ((size_t)got + below) / COPIED_PAGE; i++)
         copied->page[first + i] = page + i * COPIED_PAGE;
+}
+
+/* Stacks that are deeper than the others are met again soon; that there are none any more shows
+ * after some time. */
+static void learn_wanted(struct copied *copied)
+{
+    enum { OFTEN = 64 };
+    copied->fewer = copied->needed < copied->wanted ? copied->fewer + 1 : 0;
+    if (copied->needed > copied->wanted)
+        copied->wanted = copied->needed;
+    else if (copied->fewer >= OFTEN) {
+        copied->fewer = 0;
+        copied->wanted--;
+    }
 }
 
 void copied_begin(struct copied *copied, uintptr_t sp)
 {
     uintptr_t page = sp & ~(uintptr_t)(COPIED_PAGE - 1);
     size_t left = COPIED_PAGES - place_of(page);
+    learn_wanted(copied);
     memset(copied->page, 0, sizeof copied->page);
+    copied->lacking = 0;
+    copied->first = page;
+    copied->below = sp % COPIED_PAGE;
+    copied->needed = 1;
+    copied->reader = cprof_syscall(SYS_gettid, 0, 0, 0, 0, 0, 0);
+    if (copied->wanted == 0)
+        copied->wanted = 1;
     if (page != 0)
-        fetch(copied, page, left < COPIED_AT_ONCE ? left : COPIED_AT_ONCE);
+        fetch(copied, page, copied->below, left < copied->wanted ? left : copied->wanted);
+}
+
+/* A page that was begun in its middle is fetched again for what lies below. */
+static bool has_page(struct copied *copied, uintptr_t page, size_t offset)
+{
+    const size_t place = place_of(page), ahead = (page - copied->first) / COPIED_PAGE + 1;
+    if (ahead <= COPIED_AT_ONCE && ahead > copied->needed)
+        copied->needed = ahead;
+    if (copied->page[place] == page && (page != copied->first || offset >= copied->below))
+        return true;
+    if (page == copied->first)
+        copied->below = 0;
+    fetch(copied, page, 0, 1);
+    return copied->page[place] == page;
 }
 
 /* Of one page. */
 static bool read_part(struct copied *copied, uintptr_t from, void *to, size_t size)
 {
     uintptr_t page = from & ~(uintptr_t)(COPIED_PAGE - 1);
-    size_t place = place_of(page);
-    if (page == 0)
+    if (page == 0 || page == copied->lacking)
         return false;
-    if (copied->page[place] != page)
-        fetch(copied, page, 1);
-    if (copied->page[place] != page)
+    if (!has_page(copied, page, from - page)) {
+        copied->lacking = page;
         return false;
-    memcpy(to, copied->bytes[place] + (from - page), size);
+    }
+    const uint8_t *bytes = copied->bytes[place_of(page)] + (from - page);
+    if (size == sizeof(uint64_t))
+        memcpy(to, bytes, sizeof(uint64_t)); /* most are words, and a move each */
+    else
+        memcpy(to, bytes, size);
     return true;
 }
 

@@ -21,7 +21,7 @@
 enum {
     COPIED_PAGES = 64,   /* a power of two */
     COPIED_PAGE = 4096,  /* bytes; a part of a page where those are larger */
-    COPIED_AT_ONCE = 3,  /* pages that copied_begin() fetches */
+    COPIED_AT_ONCE = 8,  /* pages that copied_begin() fetches at most */
     COPIED_LEARNT = 256, /* a power of two */
     COPIED_PIECE = 1024, /* bytes of copied_piece() at most */
 };
@@ -30,16 +30,26 @@ enum {
 struct learnt_frame {
     uintptr_t pc;       /* of the frame; 0: none */
     uintptr_t distance; /* frame pointer - stack pointer */
+    uintptr_t caller;   /* where it returned to then */
+    uint64_t serial;    /* of the snapshot of modules */
 };
 
 struct copied {
+    long reader;                  /* the thread that reads: its number */
     uintptr_t page[COPIED_PAGES]; /* the address of what is in each place; 0: nothing */
+    uintptr_t lacking;            /* the page that was asked for last in vain; 0: none was */
+    uintptr_t first;              /* the page that copied_begin() began with, */
+    size_t below;                 /* of which so many bytes were not fetched, */
+    size_t needed;                /* and of the pages from there on, those that were read */
+    size_t wanted;                /* at once; outlives copied_begin() */
+    unsigned fewer;               /* how often fewer were needed */
     uint8_t bytes[COPIED_PAGES][COPIED_PAGE];
     uint64_t piece[COPIED_PIECE / sizeof(uint64_t)];
     struct learnt_frame learnt[COPIED_LEARNT]; /* outlives copied_begin() */
 };
 
-/* Forgets every page. Those from the one of `sp` on are fetched at once. */
+/* Forgets every page. Those from `sp` on are fetched at once, as many as others needed of late.
+ * By the thread that reads until the next call. */
 void copied_begin(struct copied *copied, uintptr_t sp);
 
 /* Copies [from, from + size). False: not all of it can be read. */

@@ -56,10 +56,49 @@ static uintptr_t find_frame(struct walk *walk, const struct unwind_rule *rule, u
     return steps > 0 ? at : FRAME_BYTES;
 }
 
+/* Where it was the last time, if it can be there again; else where it is found. */
+static uintptr_t distance_of_frame(struct walk *walk, const struct unwind_rule *rule,
+                                   uintptr_t start, uintptr_t pc)
+{
+    const struct learnt_frame *learnt = copied_learnt(walk->bounds->copied, pc);
+    unsigned steps = STEPS;
+    if (learnt->pc == pc &&
+        is_frame(walk, rule, start, walk->at.sp + learnt->distance, false, &steps))
+        return learnt->distance;
+    if (start == 0)
+        return find_frame(walk, rule, start, false);
+    const uintptr_t distance = find_frame(walk, rule, start, true);
+    return distance != FRAME_BYTES ? distance : find_frame(walk, rule, start, false);
+}
+
 static bool leave_by_frame_at(struct walk *walk, const struct unwind_rule *rule, uintptr_t fp)
 {
     walk->at.fp = fp;
     return leave_by_rule(walk, rule);
+}
+
+/* It returns to where it did when that was tried: then the walk itself is the trial, and begins
+ * anew if it fails (walk.c). */
+static bool is_as_learnt(struct walk *walk, const struct unwind_rule *rule,
+                         const struct learnt_frame *learnt)
+{
+    const uintptr_t cfa =
+        walk->at.sp + learnt->distance + (uintptr_t)(intptr_t)rule->cfa_offset;
+    uintptr_t pc = 0;
+    return !walk->unlearnt && learnt->serial == walk->map->serial &&
+           stack_load(walk->bounds, cfa + (uintptr_t)(intptr_t)rule->ra.offset, &pc) &&
+           pc == learnt->caller;
+}
+
+/* What the frame there returns to was checked, as it was found. */
+static void learn(struct walk *walk, const struct unwind_rule *rule, uintptr_t distance,
+                  uintptr_t pc)
+{
+    const uintptr_t cfa = walk->at.sp + distance + (uintptr_t)(intptr_t)rule->cfa_offset;
+    uintptr_t caller = 0;
+    (void)stack_load(walk->bounds, cfa + (uintptr_t)(intptr_t)rule->ra.offset, &caller);
+    *copied_learnt(walk->bounds->copied, pc) = (struct learnt_frame){
+        .pc = pc, .distance = distance, .caller = caller, .serial = walk->map->serial};
 }
 
 /* A function that keeps its frame pointer across the call in which the thread sleeps, of which
@@ -72,18 +111,17 @@ static bool search_frame(struct walk *walk, const struct unwind_rule *rule)
 {
     if (walk->trial || rule->ra.kind != SAVED_AT_CFA)
         return false;
-    uintptr_t pc = walk->at.live ? walk->at.pc : walk->at.pc - 1;
-    uintptr_t start = lookup_function(walk, pc), sp = walk->at.sp;
-    struct learnt_frame *learnt = copied_learnt(walk->bounds->copied, pc);
-    unsigned steps = STEPS;
-    if (learnt->pc == pc && is_frame(walk, rule, start, sp + learnt->distance, false, &steps))
-        return leave_by_frame_at(walk, rule, sp + learnt->distance);
-    uintptr_t distance = start != 0 ? find_frame(walk, rule, start, true) : FRAME_BYTES;
-    if (distance == FRAME_BYTES)
-        distance = find_frame(walk, rule, start, false);
+    const uintptr_t pc = walk->at.live ? walk->at.pc : walk->at.pc - 1, sp = walk->at.sp;
+    const struct learnt_frame learnt = *copied_learnt(walk->bounds->copied, pc);
+    if (learnt.pc == pc && is_as_learnt(walk, rule, &learnt)) {
+        walk->learnt = true;
+        return leave_by_frame_at(walk, rule, sp + learnt.distance);
+    }
+    const uintptr_t start = lookup_function(walk, pc);
+    const uintptr_t distance = distance_of_frame(walk, rule, start, pc);
     if (distance == FRAME_BYTES)
         return false;
-    *learnt = (struct learnt_frame){.pc = pc, .distance = distance};
+    learn(walk, rule, distance, pc);
     return leave_by_frame_at(walk, rule, sp + distance);
 }
 

@@ -131,6 +131,22 @@ struct walk_result walk_frames(const struct module_map *map,
     return walk_all(&walk, room, runtime && runtime->step);
 }
 
+/* Where a frame was left as it was before, and that does not lead to the thread's first
+ * function, all is walked again, with trials. */
+static struct walk_result walk_learnt(const struct walk *walk, const struct walk_room *room)
+{
+    struct walk first = *walk;
+    const bool steps = walk->step_asleep != NULL;
+    struct walk_result result = walk_all(&first, room, steps);
+    if (!first.learnt || result.end == WALK_COMPLETE)
+        return result;
+    struct walk again = *walk;
+    struct stack_bounds bounds = stack_of_copied(walk->bounds->copied, walk->at.sp);
+    again.bounds = &bounds;
+    again.unlearnt = true;
+    return walk_all(&again, room, steps);
+}
+
 struct walk_result walk_asleep(const struct module_map *map,
                                const struct cprof_sleeper *sleeper, walk_step_asleep *step,
                                const struct walk_room *room, struct copied *copied)
@@ -140,14 +156,14 @@ struct walk_result walk_asleep(const struct module_map *map,
     arch_fill(&known, UNKNOWN);
     arch_set(&known, at->pc, at->sp);
     struct stack_bounds bounds = stack_of_copied(copied, at->sp);
-    struct walk walk = {.map = map,
-                        .bounds = &bounds,
-                        .memory = room->memory,
-                        .leave = leave,
-                        .sleeper = sleeper,
-                        .step_asleep = step,
-                        .at = leave_cursor(&known)};
-    return walk_all(&walk, room, step != NULL);
+    const struct walk walk = {.map = map,
+                              .bounds = &bounds,
+                              .memory = room->memory,
+                              .leave = leave,
+                              .sleeper = sleeper,
+                              .step_asleep = step,
+                              .at = leave_cursor(&known)};
+    return walk_learnt(&walk, room);
 }
 
 struct cprof_registers walk_registers(const void *ucontext)

@@ -50,6 +50,8 @@ struct walk {
     bool trial;          /* to see where it leads: not for a frame that is kept */
     bool lost;           /* a register that a caller may need could not be recovered */
     bool searched;       /* in vain: that is not done again */
+    bool learnt;         /* a frame was left as it was before, without a trial */
+    bool unlearnt;       /* which is not to be done */
     bool untabled;       /* a trial has come to a file's code that has no unwind information */
 };
 

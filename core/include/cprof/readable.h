@@ -70,15 +70,22 @@ static inline long cprof_read_from_file(uint8_t *to, const struct iovec *pieces,
 }
 
 /* Copies pieces one behind the other, up to one that can't be read whole. The bytes read, or a
- * negative errno: -EPERM or -ENOSYS where neither way is to be had. */
+ * negative errno: -EPERM or -ENOSYS where neither way is to be had. `self` is the calling
+ * thread's id. */
+static inline long cprof_read_pieces_as(long self, void *to, size_t size,
+                                        const struct iovec *pieces, size_t count)
+{
+    struct iovec local = {.iov_base = to, .iov_len = size};
+    long got = cprof_syscall(SYS_process_vm_readv, (uintptr_t)self, (uintptr_t)&local, 1,
+                             (uintptr_t)pieces, count, 0);
+    return cprof_is_forbidden(got) ? cprof_read_from_file(to, pieces, count, got) : got;
+}
+
 static inline long cprof_read_pieces(void *to, size_t size, const struct iovec *pieces,
                                      size_t count)
 {
-    struct iovec local = {.iov_base = to, .iov_len = size};
-    uintptr_t self = (uintptr_t)cprof_syscall(SYS_gettid, 0, 0, 0, 0, 0, 0);
-    long got = cprof_syscall(SYS_process_vm_readv, self, (uintptr_t)&local, 1,
-                             (uintptr_t)pieces, count, 0);
-    return cprof_is_forbidden(got) ? cprof_read_from_file(to, pieces, count, got) : got;
+    return cprof_read_pieces_as(cprof_syscall(SYS_gettid, 0, 0, 0, 0, 0, 0), to, size, pieces,
+                                count);
 }
 
 /* One piece of at most a page is read whole or not at all. */

@@ -107,9 +107,42 @@ static void in_a_call_of_its_own(void)
     room[1] = room[0];
 }
 
-static void (*const ways[])(void) = {
-    in_nanosleep, in_read,  in_poll,      in_epoll,
-    in_condition, in_mutex, in_semaphore, in_a_call_of_its_own};
+/* One frame of different sizes: what was learnt of it is wrong for the next thread. */
+static _Thread_local size_t size_of_room;
+
+static void in_a_room_of_some_size(void)
+{
+    volatile char *room = __builtin_alloca(size_of_room);
+    room[0] = 0;
+    in_a_call_of_its_own();
+    room[1] = room[0];
+}
+
+static void in_a_call_beside_it(void)
+{
+    volatile char *room = __builtin_alloca(size_of_room);
+    struct timespec long_time = {.tv_sec = 100};
+    room[0] = 0;
+    __asm__ volatile("syscall"
+                     :
+                     : "a"((long)SYS_nanosleep), "D"(&long_time), "S"(0L)
+                     : "rcx", "r11", "memory");
+    room[1] = room[0];
+}
+
+static void (*const ways[])(void) = {in_nanosleep,
+                                     in_read,
+                                     in_poll,
+                                     in_epoll,
+                                     in_condition,
+                                     in_mutex,
+                                     in_semaphore,
+                                     in_a_call_of_its_own,
+                                     in_a_room_of_some_size,
+                                     in_a_room_of_some_size,
+                                     in_a_call_beside_it,
+                                     in_a_call_beside_it,
+                                     in_a_call_beside_it};
 
 enum { WAYS = sizeof(ways) / sizeof(ways[0]) };
 
@@ -137,6 +170,7 @@ SPIN static int sleep_below(void (*way)(void), int depth)
 static void *sleeper(void *argument)
 {
     size_t way = (size_t)argument;
+    size_of_room = 16 + 208 * way;
     atomic_store(&sleepers[way], syscall(SYS_gettid));
     sleep_below(ways[way], (int)way);
     return NULL;
@@ -179,15 +213,21 @@ static bool where(long tid, struct cprof_registers *asleep)
     return sp != NULL;
 }
 
-static void look(long tid)
+static void walk_from(const struct cprof_registers *registers)
 {
-    struct cprof_sleeper sleeper = {0};
-    while (!where(tid, &sleeper.registers))
-        usleep(1000);
+    const struct cprof_sleeper sleeper = {.registers = *registers};
     const struct walk_room room = {
         .native = by_look.native, .native_capacity = CAPACITY, .memory = &memory};
     copied_begin(&copied, sleeper.registers.sp);
     by_look.result = walk_asleep(modules_current(modules), &sleeper, NULL, &room, &copied);
+}
+
+static void look(long tid)
+{
+    struct cprof_registers registers;
+    while (!where(tid, &registers))
+        usleep(1000);
+    walk_from(&registers);
     atomic_store(&handled, false);
     syscall(SYS_tgkill, getpid(), tid, SIGUSR1);
     while (!atomic_load(&handled))
@@ -216,6 +256,28 @@ static void sleeping_threads_have_the_stacks_that_their_handlers_see(void **stat
                 assert_int_equal(by_look.native[frame].cfa, by_handler.native[frame].cfa);
             }
         }
+}
+
+static void what_lies_below_the_stack_pointer_is_read_when_it_is_asked_for(void **state)
+{
+    (void)state;
+    enum { WHOLE = COPIED_PAGES * COPIED_PAGE }; /* whose first pages have the first places */
+    static uint8_t room[2 * WHOLE];
+    uint64_t *words = (uint64_t *)(((uintptr_t)room + WHOLE - 1) / WHOLE * WHOLE), word;
+    for (size_t i = 0; i < 4096; i++)
+        words[i] = i;
+    for (size_t round = 0; round < 2; round++) {
+        copied_begin(&copied, (uintptr_t)&words[100]);
+        for (size_t i = 4096; i-- > 0;) {
+            assert_true(copied_read(&copied, (uintptr_t)&words[i], &word, sizeof word));
+            assert_int_equal(word, i);
+        }
+    }
+    /* As much was needed the last time, and is there at once. */
+    copied_begin(&copied, (uintptr_t)&words[100]);
+    words[3500] = 0;
+    assert_true(copied_read(&copied, (uintptr_t)&words[3500], &word, sizeof word));
+    assert_int_equal(word, 3500);
 }
 
 static void what_can_t_be_read_is_no_stack(void **state)
@@ -257,6 +319,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sleeping_threads_have_the_stacks_that_their_handlers_see),
+        cmocka_unit_test(what_lies_below_the_stack_pointer_is_read_when_it_is_asked_for),
         cmocka_unit_test(what_can_t_be_read_is_no_stack),
     };
     const struct sigaction action = {.sa_sigaction = take, .sa_flags = SA_SIGINFO | SA_RESTART};
