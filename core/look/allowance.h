@@ -1,8 +1,8 @@
 /*
  * How much CPU time something may take of the process's: a share of what that runs, and a
  * thousandth of one CPU besides, of which at most 20 ms are saved up. What has taken too much
- * waits until that has come in, which is looked at four times a second, or for `longest`.
- * Belongs to one thread.
+ * waits until that has come in, which is looked at up to twenty times a second, or for
+ * `longest`. Belongs to one thread.
  */
 #ifndef CPROF_LOOK_ALLOWANCE_H
 #define CPROF_LOOK_ALLOWANCE_H
@@ -16,6 +16,7 @@ struct allowance {
     uint64_t longest;
     uint64_t process_ns; /* its CPU clock when that was last raised */
     uint64_t raised;     /* and CLOCK_MONOTONIC */
+    uint64_t income;     /* when more is looked for next */
     uint64_t spent;      /* when more could last be taken */
 };
 
