@@ -21,8 +21,24 @@ void dwarf_index_init(struct dwarf_index *index, struct budget *budget)
     *index = (struct dwarf_index){.budget = budget};
 }
 
+static size_t outlines_size(const struct dwarf_index *index)
+{
+    return index->unit_count * sizeof *index->outlines;
+}
+
+static void free_outlines(struct dwarf_index *index)
+{
+    if (!index->outlines)
+        return;
+    for (size_t i = 0; i < index->unit_count; i++)
+        dwarf_outline_free(&index->outlines[i], index->budget);
+    budget_give(index->budget, outlines_size(index));
+    free(index->outlines);
+}
+
 void dwarf_index_free(struct dwarf_index *index)
 {
+    free_outlines(index);
     budget_give(index->budget, index->range_capacity * sizeof *index->ranges +
                                    index->unit_capacity * sizeof *index->units);
     free(index->ranges);
@@ -126,8 +142,8 @@ static bool find_unit(const struct dwarf_index *index, uint64_t vaddr, uint64_t 
     return true;
 }
 
-/* The unit that has an entry at `offset` of .debug_info. */
-static bool find_unit_of_entry(const struct dwarf_index *index, uint64_t offset, uint64_t *unit)
+/* The number of the unit that has an entry at `offset` of .debug_info. */
+static bool find_unit_of_entry(const struct dwarf_index *index, uint64_t offset, size_t *number)
 {
     size_t low = 0, high = index->unit_count;
     while (low < high) {
@@ -137,10 +153,47 @@ static bool find_unit_of_entry(const struct dwarf_index *index, uint64_t offset,
         else
             high = middle;
     }
-    if (!low)
+    *number = low - 1;
+    return low != 0;
+}
+
+/* The outlines of units that are not loaded */
+
+static bool has_room_for_outline(struct dwarf_index *index, size_t size)
+{
+    size_t all = outlines_size(index);
+    if (index->outline_bytes + size + all > DWARF_OUTLINES_BYTES)
         return false;
-    *unit = index->units[low - 1];
-    return true;
+    if (!index->outlines && budget_take(index->budget, all)) {
+        index->outlines = calloc(index->unit_count, sizeof *index->outlines);
+        if (!index->outlines)
+            budget_give(index->budget, all);
+    }
+    return index->outlines != NULL;
+}
+
+/* Frees a unit, but for its outline where there is room for that. */
+static void give_up(struct dwarf *dwarf, struct dwarf_unit *unit)
+{
+    struct dwarf_index *index = dwarf->index;
+    size_t size = dwarf_outline_size(&unit->outline), number;
+    if (unit->loaded && size && find_unit_of_entry(index, unit->offset, &number) &&
+        has_room_for_outline(index, size)) {
+        index->outlines[number] = unit->outline;
+        index->outline_bytes += size;
+        unit->outline = (struct dwarf_outline){.functions = NULL};
+    }
+    dwarf_unit_free(unit);
+}
+
+static void take_outline(struct dwarf_index *index, struct dwarf_unit *unit)
+{
+    size_t number;
+    if (!index->outlines || !find_unit_of_entry(index, unit->offset, &number))
+        return;
+    unit->outline = index->outlines[number];
+    index->outlines[number] = (struct dwarf_outline){.functions = NULL};
+    index->outline_bytes -= dwarf_outline_size(&unit->outline);
 }
 
 /* Walking over entries */
@@ -239,15 +292,16 @@ static bool add_function(void *closure, uint64_t low, uint64_t high)
 {
     const struct function_adder *adder = closure;
     struct dwarf_unit *unit = adder->unit;
+    struct dwarf_outline *outline = &unit->outline;
     if (low >= high)
         return false;
     struct dwarf_function *functions =
-        dwarf_make_room(unit->file->budget, unit->functions, unit->function_count,
-                        &unit->function_capacity, sizeof *functions, MAX_FUNCTIONS);
+        dwarf_make_room(unit->file->budget, outline->functions, outline->function_count,
+                        &outline->function_capacity, sizeof *functions, MAX_FUNCTIONS);
     if (!functions)
         return true;
-    unit->functions = functions;
-    functions[unit->function_count++] =
+    outline->functions = functions;
+    functions[outline->function_count++] =
         (struct dwarf_function){.low = low, .high = high, .entry = adder->entry};
     return false;
 }
@@ -279,7 +333,7 @@ static void find_functions(struct dwarf_unit *unit)
 {
     struct walk walk = walk_from(unit, unit->offset + unit->header_size);
     struct dwarf_entry entry;
-    unit->functions_found = true;
+    unit->outline.functions_found = true;
     while (walk_next(&walk, &entry)) {
         struct function_adder adder = {.unit = unit, .entry = entry.offset};
         if (entry.tag == DW_TAG_subprogram && has_code(&entry) &&
@@ -289,24 +343,26 @@ static void find_functions(struct dwarf_unit *unit)
         if (!holds_functions(entry.tag))
             walk_skip(&walk, &entry);
     }
-    if (unit->function_count)
-        qsort(unit->functions, unit->function_count, sizeof *unit->functions, by_function_low);
+    if (unit->outline.function_count)
+        qsort(unit->outline.functions, unit->outline.function_count,
+              sizeof *unit->outline.functions, by_function_low);
 }
 
 static const struct dwarf_function *find_function(struct dwarf_unit *unit, uint64_t vaddr)
 {
-    if (!unit->functions_found)
+    const struct dwarf_outline *outline = &unit->outline;
+    if (!outline->functions_found)
         find_functions(unit);
-    size_t low = 0, high = unit->function_count;
+    size_t low = 0, high = outline->function_count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (unit->functions[middle].low <= vaddr)
+        if (outline->functions[middle].low <= vaddr)
             low = middle + 1;
         else
             high = middle;
     }
-    bool found = low && vaddr < unit->functions[low - 1].high;
-    return found ? &unit->functions[low - 1] : NULL;
+    bool found = low && vaddr < outline->functions[low - 1].high;
+    return found ? &outline->functions[low - 1] : NULL;
 }
 
 /* Scopes: the chain of functions inlined into each other at an address */
@@ -410,7 +466,7 @@ static struct dwarf_unit *evict(struct dwarf *dwarf, const struct dwarf_unit *ex
         struct held_units held = look_at_units(dwarf, except);
         if (held.unused && (held.bytes <= DWARF_CACHED_BYTES || !held.oldest))
             return held.unused;
-        dwarf_unit_free(held.oldest);
+        give_up(dwarf, held.oldest);
     }
 }
 
@@ -427,6 +483,7 @@ static struct dwarf_unit *get_unit(struct dwarf *dwarf, uint64_t offset,
         unit = evict(dwarf, except);
         if (dwarf_unit_load(unit, &dwarf->file, offset, true))
             return NULL;
+        take_outline(dwarf->index, unit);
     }
     unit->last_used = ++dwarf->uses;
     return unit;
@@ -436,11 +493,12 @@ static struct dwarf_unit *get_unit(struct dwarf *dwarf, uint64_t offset,
 static struct dwarf_unit *unit_with(struct dwarf *dwarf, struct dwarf_unit *unit,
                                     uint64_t entry)
 {
-    uint64_t offset;
+    size_t number;
     if (entry >= unit->offset && entry < unit->loaded)
         return unit;
-    return find_unit_of_entry(dwarf->index, entry, &offset) ? get_unit(dwarf, offset, unit)
-                                                            : NULL;
+    return find_unit_of_entry(dwarf->index, entry, &number)
+               ? get_unit(dwarf, dwarf->index->units[number], unit)
+               : NULL;
 }
 
 /* Gathers what an entry and those it refers to say of a function. */
@@ -489,14 +547,14 @@ bool dwarf_open(struct dwarf *dwarf, const struct elf *elf, struct dwarf_index *
 void dwarf_close(struct dwarf *dwarf)
 {
     for (size_t i = 0; i < DWARF_CACHED_UNITS; i++)
-        dwarf_unit_free(&dwarf->units[i]);
+        give_up(dwarf, &dwarf->units[i]);
 }
 
 size_t dwarf_rest(struct dwarf *dwarf, size_t most)
 {
     struct held_units held = look_at_units(dwarf, NULL);
     while (held.bytes > most && held.oldest) {
-        dwarf_unit_free(held.oldest);
+        give_up(dwarf, held.oldest);
         held = look_at_units(dwarf, NULL);
     }
     dwarf->file.elf = NULL;

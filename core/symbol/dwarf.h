@@ -8,8 +8,9 @@
  * is built at the first lookup and kept. A struct dwarf belongs to an open file; it holds the
  * units read last, with a list of each one's functions, so that many lookups in a row are
  * cheap: at most DWARF_CACHED_UNITS, and no more than DWARF_CACHED_BYTES beside the one in use.
- * It may keep some while the file is closed, for when it is opened again. Both draw from the
- * budget.
+ * It may keep some while the file is closed, for when it is opened again. Of those it gives up
+ * the index keeps the outlines (dwarf_unit.h), DWARF_OUTLINES_BYTES at most: a unit that is
+ * loaded once more need not be gone through. Both draw from the budget.
  *
  * Bounds: units above DWARF_MAX_UNIT, line tables above DWARF_MAX_LINES and files with more
  * than DWARF_MAX_UNITS units or DWARF_MAX_RANGES ranges give no lines for what is beyond.
@@ -33,6 +34,7 @@
 #define DWARF_MAX_RANGES (1u << 16)
 #define DWARF_CACHED_UNITS 32
 #define DWARF_CACHED_BYTES (3u << 20)
+#define DWARF_OUTLINES_BYTES (1u << 20)
 
 struct dwarf_range {
     uint64_t low, high; /* vaddr: [low, high) */
@@ -46,6 +48,9 @@ struct dwarf_index {
     size_t range_count, range_capacity;
     uint64_t *units; /* offsets in .debug_info, ascending */
     size_t unit_count, unit_capacity;
+    struct dwarf_outline
+        *outlines;        /* beside `units`, of those that are not loaded; NULL: none */
+    size_t outline_bytes; /* of all that is in them */
 };
 
 void dwarf_index_init(struct dwarf_index *index, struct budget *budget);

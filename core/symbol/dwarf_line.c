@@ -198,13 +198,14 @@ static int by_low(const void *left, const void *right)
 /* Adds a stretch that begins after the machine's row; NULL when there is no room. */
 static struct dwarf_stretch *add_stretch(struct dwarf_unit *unit, const struct machine *machine)
 {
+    struct dwarf_outline *outline = &unit->outline;
     struct dwarf_stretch *stretches =
-        dwarf_make_room(unit->file->budget, unit->stretches, unit->stretch_count,
-                        &unit->stretch_capacity, sizeof *stretches, MAX_STRETCHES);
+        dwarf_make_room(unit->file->budget, outline->stretches, outline->stretch_count,
+                        &outline->stretch_capacity, sizeof *stretches, MAX_STRETCHES);
     if (!stretches)
         return NULL;
-    unit->stretches = stretches;
-    stretches += unit->stretch_count++;
+    outline->stretches = stretches;
+    stretches += outline->stretch_count++;
     *stretches = (struct dwarf_stretch){.low = machine->row.address,
                                         .high = machine->row.address,
                                         .file = machine->row.file,
@@ -213,43 +214,107 @@ static struct dwarf_stretch *add_stretch(struct dwarf_unit *unit, const struct m
     return stretches;
 }
 
+/* Whether opcodes 5 and 6, which say nothing of addresses and lines, are as the standard has
+ * them. */
+static bool is_plain(const struct header *header)
+{
+    return header->opcode_base > DW_LNS_negate_stmt &&
+           header->operands[DW_LNS_set_column - 1] == 1 &&
+           header->operands[DW_LNS_negate_stmt - 1] == 0;
+}
+
+/* An extended opcode of two bytes: which of several blocks of one line it is. */
+static inline bool is_discriminator(const uint8_t *at)
+{
+    return at[0] == 0 && at[1] == 2 && at[2] == DW_LNE_set_discriminator;
+}
+
+/* Runs on through what nearly all of a program consists of, up to `end`, and stays before
+ * anything else, and before a row beyond the vaddr. The last row's line is in *line. */
+static void run_on(struct machine *machine, const uint8_t *end, uint64_t vaddr, uint64_t *line)
+{
+    const struct header *header = machine->header;
+    const uint32_t base = header->opcode_base, range = header->line_range;
+    const uint32_t reciprocal = header->reciprocal, size = header->instruction_size;
+    const uint64_t line_base = (uint64_t)header->line_base;
+    uint64_t address = machine->row.address, now = machine->row.line, last = *line;
+    const uint8_t *at = machine->program.at;
+    if (!is_plain(header))
+        return;
+    for (; end - at > 3; at++) {
+        if (*at >= base) {
+            uint32_t special = *at - base, advance = special * reciprocal >> 16;
+            if (address + (uint64_t)advance * size > vaddr)
+                break;
+            address += (uint64_t)advance * size;
+            last = now += line_base + special - advance * range;
+        } else if (*at == DW_LNS_copy) {
+            last = now;
+        } else if (*at == DW_LNS_advance_line && at[1] < 0x80) {
+            now += (uint64_t)((at[1] & 0x3f) - (at[1] & 0x40));
+            at++;
+        } else if (*at == DW_LNS_set_column && at[1] < 0x80) {
+            at++;
+        } else if (is_discriminator(at)) {
+            at += 3;
+        } else if (*at != DW_LNS_negate_stmt) {
+            break;
+        }
+    }
+    machine->row.address = address;
+    machine->row.line = now;
+    machine->program.at = at;
+    *line = last;
+}
+
 /* Runs the whole program once and notes where it can be entered. */
 static void find_stretches(struct dwarf_unit *unit, const struct header *header)
 {
     struct machine machine = {.header = header, .program = header->program};
     struct dwarf_stretch *stretch = NULL;
+    uint64_t line = 0;
     begin_sequence(&machine);
     while (next_row(&machine)) {
-        size_t at = (size_t)(machine.program.at - unit->line_data);
-        if (stretch)
-            stretch->high = machine.row.address;
+        const uint8_t *end = machine.program.end;
         if (machine.row.ends) {
+            if (stretch)
+                stretch->high = machine.row.address;
             stretch = NULL;
-        } else if (!stretch || at - stretch->at >= STRETCH_BYTES) {
+            continue;
+        }
+        if (!stretch || machine.program.at >= unit->line_data + stretch->at + STRETCH_BYTES) {
+            if (stretch)
+                stretch->high = machine.row.address;
             stretch = add_stretch(unit, &machine);
             if (!stretch)
                 break;
         }
+        const uint8_t *next = unit->line_data + stretch->at + STRETCH_BYTES;
+        run_on(&machine, next < end ? next : end, UINT64_MAX, &line);
+        stretch->high = machine.row.address;
     }
-    if (unit->stretch_count)
-        qsort(unit->stretches, unit->stretch_count, sizeof *unit->stretches, by_low);
+    unit->outline.stretches_found = true;
+    if (unit->outline.stretch_count)
+        qsort(unit->outline.stretches, unit->outline.stretch_count,
+              sizeof *unit->outline.stretches, by_low);
 }
 
 /* The stretch that has a vaddr; NULL when none has. They overlap only by mistake, or where
  * the linker dropped code and left its lines at address 0. */
-static const struct dwarf_stretch *find_stretch(const struct dwarf_unit *unit, uint64_t vaddr)
+static const struct dwarf_stretch *find_stretch(const struct dwarf_outline *outline,
+                                                uint64_t vaddr)
 {
-    size_t low = 0, high = unit->stretch_count;
+    size_t low = 0, high = outline->stretch_count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (unit->stretches[middle].low <= vaddr)
+        if (outline->stretches[middle].low <= vaddr)
             low = middle + 1;
         else
             high = middle;
     }
     for (size_t i = low, tries = 0; i-- > 0 && tries < MAX_OVERLAP; tries++) {
-        if (vaddr < unit->stretches[i].high)
-            return &unit->stretches[i];
+        if (vaddr < outline->stretches[i].high)
+            return &outline->stretches[i];
     }
     return NULL;
 }
@@ -257,13 +322,12 @@ static const struct dwarf_stretch *find_stretch(const struct dwarf_unit *unit, u
 int dwarf_line_find(struct dwarf_unit *unit, uint64_t vaddr, struct dwarf_position *position)
 {
     struct header header;
-    bool first = !unit->line_tried;
     if (read_header(unit, &header))
         return -ENOENT;
-    if (first)
+    if (!unit->outline.stretches_found)
         find_stretches(unit, &header);
-    const struct dwarf_stretch *stretch = find_stretch(unit, vaddr);
-    if (!stretch)
+    const struct dwarf_stretch *stretch = find_stretch(&unit->outline, vaddr);
+    if (!stretch || stretch->at > unit->line_size)
         return -ENOENT;
     struct machine machine = {.header = &header, .program = header.program};
     machine.program.at = unit->line_data + stretch->at;
@@ -271,6 +335,7 @@ int dwarf_line_find(struct dwarf_unit *unit, uint64_t vaddr, struct dwarf_positi
         (struct row){.address = stretch->low, .file = stretch->file, .line = stretch->line};
     do {
         *position = (struct dwarf_position){.file = machine.row.file, .line = machine.row.line};
+        run_on(&machine, machine.program.end, vaddr, &position->line);
     } while (next_row(&machine) && machine.row.address <= vaddr && !machine.row.ends);
     return 0;
 }

@@ -272,19 +272,32 @@ void *dwarf_make_room(struct budget *budget, void *array, size_t count, size_t *
     return grown;
 }
 
+size_t dwarf_outline_size(const struct dwarf_outline *outline)
+{
+    return outline->function_capacity * sizeof *outline->functions +
+           outline->stretch_capacity * sizeof *outline->stretches;
+}
+
+void dwarf_outline_free(struct dwarf_outline *outline, struct budget *budget)
+{
+    budget_give(budget, dwarf_outline_size(outline));
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): of a unit that was freed it has none */
+    free(outline->functions);
+    free(outline->stretches);
+    *outline = (struct dwarf_outline){.functions = NULL};
+}
+
 size_t dwarf_unit_size(const struct dwarf_unit *unit)
 {
-    return unit->taken + unit->function_capacity * sizeof *unit->functions +
-           unit->stretch_capacity * sizeof *unit->stretches;
+    return unit->taken + dwarf_outline_size(&unit->outline);
 }
 
 void dwarf_unit_free(struct dwarf_unit *unit)
 {
     if (!unit->file)
         return;
-    budget_give(unit->file->budget, dwarf_unit_size(unit));
-    free(unit->functions); /* NOLINT(clang-analyzer-unix.Malloc): a second call returns above */
-    free(unit->stretches);
+    budget_give(unit->file->budget, unit->taken);
+    dwarf_outline_free(&unit->outline, unit->file->budget);
     free(unit->data);
     free(unit->abbrevs);
     free(unit->attributes);

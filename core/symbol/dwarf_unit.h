@@ -103,6 +103,19 @@ struct dwarf_stretch {
     size_t at;           /* of the instruction after that row, in line_data */
 };
 
+/* What is found out by going through all of a unit: where its functions and stretches are, both
+ * by `low`. It is small beside the unit, and stays good when that is loaded again. */
+struct dwarf_outline {
+    struct dwarf_function *functions;
+    size_t function_count, function_capacity;
+    struct dwarf_stretch *stretches;
+    size_t stretch_count, stretch_capacity;
+    bool functions_found, stretches_found;
+};
+
+size_t dwarf_outline_size(const struct dwarf_outline *outline);
+void dwarf_outline_free(struct dwarf_outline *outline, struct budget *budget);
+
 struct dwarf_unit {
     const struct dwarf_file *file;
     uint64_t offset, end; /* in .debug_info, its header included; end 0: nothing loaded */
@@ -119,15 +132,10 @@ struct dwarf_unit {
     uint32_t tag;
     struct dwarf_value directory, low, high, ranges, lines;
     uint64_t low_pc, string_base, address_base, list_base;
-    /* Its functions by `low`, once an address was asked for (dwarf.c): */
-    struct dwarf_function *functions;
-    size_t function_count, function_capacity;
-    bool functions_found;
-    /* Its line table, once it was asked for (dwarf_line.c), and the stretches by `low`: */
+    struct dwarf_outline outline; /* once an address was asked for (dwarf.c, dwarf_line.c) */
+    /* Its line table, once it was asked for (dwarf_line.c): */
     uint8_t *line_data;
     size_t line_size;
-    struct dwarf_stretch *stretches;
-    size_t stretch_count, stretch_capacity;
     uint8_t line_offset_size;
     bool line_tried;
     uint64_t last_used; /* for whoever keeps several units */
