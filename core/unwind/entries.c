@@ -5,7 +5,10 @@
 
 #include "cprof/readable.h"
 
-enum { ENTRY_LEAST = 512 }; /* holds nearly every entry */
+enum {
+    ENTRY_LEAST = 512,  /* holds nearly every entry, */
+    ENTRIES_SOME = 2048 /* and this those of a part */
+};
 
 void entries_open(struct entries *entries, const struct mapped_unwind *mapped)
 {
@@ -20,17 +23,18 @@ static bool holds(const struct entries_window *window, uintptr_t address, size_t
     return offset <= window->size && size <= window->size - offset;
 }
 
-/* The bytes from an address on: at least so many, if the mapped memory has them. 1; 0: it is
- * not in there; -EFAULT: it can't be read, as the module may have gone. */
+/* The bytes from an address on: at least so many, if the mapped memory has them; where they are
+ * fetched, up to `most`, for what follows. 1; 0: it is not in there; -EFAULT: it can't be read,
+ * as the module may have gone. */
 static int look_at(struct entries *entries, struct entries_window *window, uint64_t address,
-                   size_t least, struct cfi_section *section)
+                   size_t least, size_t most, struct cfi_section *section)
 {
     const struct mapped_unwind *mapped = entries->mapped;
     if (address < mapped->start || address >= mapped->limit)
         return 0;
     size_t there = mapped->limit - (uintptr_t)address;
     if (!holds(window, (uintptr_t)address, least < there ? least : there)) {
-        size_t size = there < sizeof(window->bytes) ? there : sizeof(window->bytes);
+        size_t size = there < most ? there : most;
         window->size = 0;
         if (!cprof_read_all(window->bytes, (uintptr_t)address, size))
             return -EFAULT;
@@ -47,7 +51,7 @@ static bool read_pair(struct entries *entries, size_t number, struct cfi_pair *p
 {
     struct cfi_section section;
     if (look_at(entries, &entries->pairs, entries->mapped->pairs + number * sizeof(*pair),
-                sizeof(*pair), &section) <= 0 ||
+                sizeof(*pair), MAPPED_ENTRY_MAX, &section) <= 0 ||
         section.size < sizeof(*pair))
         return false;
     memcpy(pair, section.bytes, sizeof(*pair));
@@ -66,7 +70,7 @@ int entries_seek(struct entries *entries, uintptr_t pc)
     struct cfi_pair pair;
     struct cfi_section section; /* all of them, with one fetch */
     if (look_at(entries, &entries->pairs, mapped->pairs + base * sizeof(pair),
-                count * sizeof(pair), &section) <= 0)
+                count * sizeof(pair), MAPPED_ENTRY_MAX, &section) <= 0)
         return -EFAULT;
     while (count > 1) {
         size_t half = count / 2;
@@ -83,17 +87,19 @@ int entries_seek(struct entries *entries, uintptr_t pc)
 static int read_entry(struct entries *entries, uint64_t address, struct cfi_entry *entry)
 {
     struct cfi_section section, common;
-    int found = look_at(entries, &entries->entry, address, ENTRY_LEAST, &section);
+    int found = look_at(entries, &entries->entry, address, ENTRY_LEAST, ENTRIES_SOME, &section);
     if (found <= 0)
         return found;
     uint64_t common_address = cfi_common_address(&section, 0);
     if (common_address == 0) {
-        found = look_at(entries, &entries->entry, address, MAPPED_ENTRY_MAX, &section);
+        found = look_at(entries, &entries->entry, address, MAPPED_ENTRY_MAX, MAPPED_ENTRY_MAX,
+                        &section);
         if (found <= 0)
             return found;
         common_address = cfi_common_address(&section, 0);
     }
-    found = look_at(entries, &entries->common, common_address, MAPPED_COMMON_MAX, &common);
+    found = look_at(entries, &entries->common, common_address, MAPPED_COMMON_MAX,
+                    MAPPED_COMMON_MAX, &common);
     return found <= 0 ? found : cfi_entry_read(&section, 0, &common, entry) == 0;
 }
 
