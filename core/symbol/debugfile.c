@@ -1,12 +1,10 @@
 #include "symbol/debugfile.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 #include <zlib.h>
 
 #include "symbol/image.h"
@@ -57,8 +55,7 @@ try_path(struct elf *debug, const struct expected *expected, const char *format,
     va_end(arguments);
     if (length < 0 || (size_t)length >= sizeof path)
         return false;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0 || elf_open(debug, fd))
+    if (elf_open_path(debug, path))
         return false;
     if (is_expected(debug, expected))
         return true;

@@ -1,6 +1,7 @@
 #include "symbol/elf.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -133,6 +134,14 @@ static int open_any(struct elf *elf)
     return 0;
 }
 
+static struct elf_identity identity_of(const struct stat *status)
+{
+    return (struct elf_identity){.device = status->st_dev,
+                                 .inode = status->st_ino,
+                                 .written = status->st_mtim,
+                                 .changed = status->st_ctim};
+}
+
 int elf_open(struct elf *elf, int fd)
 {
     struct stat status;
@@ -143,7 +152,24 @@ int elf_open(struct elf *elf, int fd)
         return -ENOEXEC;
     }
     elf->size = (uint64_t)status.st_size;
+    elf->identity = identity_of(&status);
     return open_any(elf);
+}
+
+static int open_file(const char *path)
+{
+    return open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+}
+
+int elf_open_path(struct elf *elf, const char *path)
+{
+    int fd = open_file(path);
+    if (fd < 0)
+        return -ENOENT;
+    int error = elf_open(elf, fd);
+    if (!error)
+        elf->path = strdup(path);
+    return error;
 }
 
 int elf_open_image(struct elf *elf, const void *image, size_t size)
@@ -157,9 +183,47 @@ void elf_close(struct elf *elf)
     free(elf->segments);
     free(elf->sections);
     free(elf->section_names);
+    free(elf->path);
     if (elf->fd >= 0)
         close(elf->fd);
     *elf = (struct elf){.fd = -1};
+}
+
+bool elf_rest(struct elf *elf)
+{
+    size_t bytes = elf->header.e_phnum * sizeof *elf->segments +
+                   elf->section_count * sizeof *elf->sections + elf->section_names_size;
+    if (!elf->path || bytes > ELF_RESTING_MAX) {
+        elf_close(elf);
+        return false;
+    }
+    close(elf->fd);
+    elf->fd = -1;
+    return true;
+}
+
+static bool same_time(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+static bool is_same_file(const struct elf *elf, const struct stat *status)
+{
+    const struct elf_identity *then = &elf->identity;
+    return status->st_dev == then->device && status->st_ino == then->inode &&
+           (uint64_t)status->st_size == elf->size &&
+           same_time(&status->st_mtim, &then->written) &&
+           same_time(&status->st_ctim, &then->changed);
+}
+
+bool elf_resume(struct elf *elf)
+{
+    struct stat status;
+    elf->fd = open_file(elf->path);
+    if (elf->fd >= 0 && !fstat(elf->fd, &status) && is_same_file(elf, &status))
+        return true;
+    elf_close(elf);
+    return false;
 }
 
 const char *elf_section_name(const struct elf *elf, const Elf64_Shdr *section)

@@ -5,8 +5,9 @@
  * (the vDSO, a test's buffer) reads the same way.
  *
  * The tables of segments and sections are held while it is open: a few KiB, bounded by
- * ELF_MAX_SEGMENTS and ELF_MAX_SECTIONS. Addresses are those of the file ("vaddr"), as in its
- * program headers. Collector only.
+ * ELF_MAX_SEGMENTS and ELF_MAX_SECTIONS. A file that is wanted again and again is closed in
+ * between, as a program may close all descriptors, and keeps its tables: elf_rest(). Addresses
+ * are those of the file ("vaddr"), as in its program headers. Collector only.
  */
 #ifndef CPROF_SYMBOL_ELF_H
 #define CPROF_SYMBOL_ELF_H
@@ -16,14 +17,25 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 #define ELF_MAX_SEGMENTS 64
 #define ELF_MAX_SECTIONS 4096
-#define ELF_BUILD_ID_MAX 64 /* bytes; GNU's are 20, some 8 or 16 */
+#define ELF_RESTING_MAX (32u << 10) /* bytes of tables that a closed file may keep */
+#define ELF_BUILD_ID_MAX 64         /* bytes; GNU's are 20, some 8 or 16 */
+
+/* By what a file is known again. */
+struct elf_identity {
+    dev_t device;
+    ino_t inode;
+    struct timespec written, changed;
+};
 
 struct elf {
-    int fd; /* owned; -1 for an image in memory */
+    int fd; /* owned; -1 for an image in memory, and at rest */
     const uint8_t *image;
+    char *path; /* owned; NULL: not known */
+    struct elf_identity identity;
     uint64_t size; /* of the file */
     Elf64_Ehdr header;
     Elf64_Phdr *segments; /* header.e_phnum of them */
@@ -43,11 +55,22 @@ struct build_id {
  * ELF file of this machine, -EIO, -ENOMEM. */
 int elf_open(struct elf *elf, int fd);
 
+/* The same of the file at a path. -ENOENT: it can't be opened. */
+int elf_open_path(struct elf *elf, const char *path);
+
 /* The image must stay until elf_close(). */
 int elf_open_image(struct elf *elf, const void *image, size_t size);
 
-/* Also fine on one that failed to open. */
+/* Also fine on one that failed to open, or is at rest. */
 void elf_close(struct elf *elf);
+
+/* Closes what elf_open_path() has opened, but keeps its tables. False: they are too large to be
+ * kept, or it has no path, and it is closed for good. */
+bool elf_rest(struct elf *elf);
+
+/* After elf_rest(): opens the file again. False: it is not the same one any more, or has been
+ * written to, and is closed for good. */
+bool elf_resume(struct elf *elf);
 
 /* All of it, or -EIO. */
 int elf_read(const struct elf *elf, uint64_t offset, void *buffer, size_t size);

@@ -1,10 +1,8 @@
 #include "symbol/image.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/auxv.h>
-#include <unistd.h>
 
 #include "cprof/readable.h"
 #include "symbol/sha256.h"
@@ -47,10 +45,7 @@ static bool is_mapped_file(const struct elf *file, const struct module *module)
 
 static int open_path(const char *path, const struct module *module, struct elf *elf)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        return -ENOENT;
-    int error = elf_open(elf, fd);
+    int error = elf_open_path(elf, path);
     if (!error && !is_mapped_file(elf, module)) {
         elf_close(elf);
         error = -ENOENT;

@@ -23,7 +23,10 @@
 #define SYMBOLS_SHARE 4       /* of the budget: they are kept for as long as their modules */
 #define KEPT_BYTES (4u << 20) /* of DWARF units, between batches: at most so much, */
 #define KEPT_SHARE 4          /* and 1/KEPT_SHARE of our share */
-#define KEPT_RESTS 240        /* a minute of a busy collector's without a lookup */
+#define KEPT_RESTS                                                                             \
+    240                    /* a minute of a busy collector's without a lookup: what is kept of \
+                              a module's files is given up then */
+#define RESTS_AT_A_TIME 16 /* looked at for that */
 
 /* What is remembered of a module. */
 struct module_names {
@@ -40,13 +43,14 @@ struct module_names {
     struct module_identity identity;
 };
 
-/* The files of one module, open until the batch is over. A process with hundreds of modules
- * lends us two descriptors each for OPEN_MODULES of them. */
+/* The files of one module, open until the batch is over; their tables are kept for the next. A
+ * process with hundreds of modules lends us two descriptors each for OPEN_MODULES of them. */
 struct open_files {
     struct module_names *names; /* NULL: none */
     uint64_t last_used;
-    unsigned rests; /* since then; 0: the files are open */
+    uint64_t rested; /* the symbolizer's rest since when they are closed; 0: they are open */
     bool has_image, has_debug, has_dwarf;
+    bool keeps_image, keeps_debug; /* at rest: elf_rest() */
     struct elf image, debug;
     struct dwarf dwarf; /* of one of the two */
 };
@@ -57,7 +61,9 @@ struct symbolizer {
     struct module_names **modules; /* by serial */
     size_t count, capacity;
     struct open_files files[OPEN_MODULES];
-    uint64_t uses; /* of open files: the clock of last_used */
+    uint64_t uses;        /* of open files: the clock of last_used */
+    uint64_t rests;       /* symbolizer_rest()s */
+    uint64_t rested_uses; /* at the last of them */
     struct perfmap perfmap, jitdump;
     struct jit_objects jit_objects;
     char perfmap_path[64];
@@ -84,11 +90,27 @@ void symbolizer_set_debug_root(struct symbolizer *symbolizer, const char *root)
 
 static void close_images(struct open_files *files)
 {
-    if (files->has_image)
+    if (files->has_image || files->keeps_image)
         elf_close(&files->image);
-    if (files->has_debug)
+    if (files->has_debug || files->keeps_debug)
         elf_close(&files->debug);
+    files->has_image = files->has_debug = files->keeps_image = files->keeps_debug = false;
+}
+
+static void rest_images(struct open_files *files)
+{
+    if (files->has_image)
+        files->keeps_image = elf_rest(&files->image);
+    if (files->has_debug)
+        files->keeps_debug = elf_rest(&files->debug);
     files->has_image = files->has_debug = false;
+}
+
+static void resume_images(struct open_files *files)
+{
+    files->has_image = files->keeps_image && elf_resume(&files->image);
+    files->has_debug = files->keeps_debug && elf_resume(&files->debug);
+    files->keeps_image = files->keeps_debug = false;
 }
 
 static void close_files(struct open_files *files)
@@ -99,7 +121,7 @@ static void close_files(struct open_files *files)
     files->has_dwarf = false;
     files->names = NULL;
     files->last_used = 0;
-    files->rests = 0;
+    files->rested = 0;
 }
 
 /* The files that were used last before the clock's `before`, or NULL. */
@@ -121,19 +143,38 @@ static size_t room_to_keep(const struct symbolizer *symbolizer)
     return limit != 0 && limit / KEPT_SHARE < KEPT_BYTES ? limit / KEPT_SHARE : KEPT_BYTES;
 }
 
-void symbolizer_rest(struct symbolizer *symbolizer)
+/* Closes the files of one module, and what is kept of them after too long. Returns the bytes of
+ * DWARF that stay. */
+static size_t rest_files(struct symbolizer *symbolizer, struct open_files *files, size_t room)
+{
+    size_t kept = files->has_dwarf ? dwarf_rest(&files->dwarf, room) : 0;
+    if (!files->rested) {
+        rest_images(files);
+        files->rested = symbolizer->rests;
+    }
+    bool keeps = kept || files->keeps_image || files->keeps_debug;
+    if (!keeps || symbolizer->rests - files->rested > KEPT_RESTS)
+        close_files(files);
+    return kept;
+}
+
+static void rest_all_files(struct symbolizer *symbolizer)
 {
     size_t room = room_to_keep(symbolizer);
     struct open_files *files = newest_files(symbolizer, UINT64_MAX);
     while (files) {
         uint64_t used = files->last_used;
-        size_t kept = files->has_dwarf ? dwarf_rest(&files->dwarf, room) : 0;
-        room -= kept;
-        close_images(files);
-        if (!kept || ++files->rests > KEPT_RESTS)
-            close_files(files);
+        room -= rest_files(symbolizer, files, room);
         files = newest_files(symbolizer, used);
     }
+}
+
+void symbolizer_rest(struct symbolizer *symbolizer)
+{
+    symbolizer->rests++;
+    if (symbolizer->uses != symbolizer->rested_uses || symbolizer->rests % RESTS_AT_A_TIME == 0)
+        rest_all_files(symbolizer);
+    symbolizer->rested_uses = symbolizer->uses;
     perfmap_rest(&symbolizer->perfmap);
     perfmap_rest(&symbolizer->jitdump);
 }
@@ -335,14 +376,18 @@ static struct open_files *open_module(struct symbolizer *symbolizer, struct modu
                                       const struct module *module)
 {
     struct open_files *files = find_files(symbolizer, names);
-    bool is_open = files->names && !files->rests;
+    bool is_open = files->names && !files->rested;
     files->last_used = ++symbolizer->uses;
-    files->rests = 0;
+    files->rested = 0;
     if (is_open)
         return files;
     files->names = names;
-    files->has_image = !image_open(module, &files->image);
-    if (files->has_image)
+    resume_images(files);
+    if (!files->has_image) {
+        close_images(files);
+        files->has_image = !image_open(module, &files->image);
+    }
+    if (files->has_image && !files->has_debug)
         open_debug_file(symbolizer, files, module);
     if (!names->loaded)
         load(symbolizer, files, module);

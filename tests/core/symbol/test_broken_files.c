@@ -115,6 +115,72 @@ static void what_is_no_regular_file_is_refused(void **state)
     }
 }
 
+/* Writes the test's own file to a new place. */
+static void write_copy(char path[])
+{
+    int fd = mkstemp(path);
+    assert_int_equal(write(fd, file, size), size);
+    close(fd);
+}
+
+static void a_file_at_rest_is_read_on_with_its_tables(void **state)
+{
+    char path[] = "/tmp/cprof-rests-XXXXXX";
+    struct elf elf;
+    struct symtab before, after;
+    (void)state;
+    write_copy(path);
+    assert_int_equal(elf_open_path(&elf, path), 0);
+    assert_int_equal(symtab_load(&before, &elf, NULL), 0);
+    const Elf64_Shdr *sections = elf.sections;
+    int fd = elf.fd;
+    assert_true(elf_rest(&elf));
+    assert_true(fcntl(fd, F_GETFD) < 0); /* closed */
+    assert_true(elf_resume(&elf));
+    assert_ptr_equal(elf.sections, sections);
+    assert_int_equal(symtab_load(&after, &elf, NULL), 0);
+    assert_int_equal(after.count, before.count);
+    symtab_free(&before);
+    symtab_free(&after);
+    elf_close(&elf);
+    unlink(path);
+}
+
+static void a_file_that_changed_at_rest_is_given_up(void **state)
+{
+    char path[] = "/tmp/cprof-rests-XXXXXX", other[] = "/tmp/cprof-other-XXXXXX";
+    struct elf elf;
+    (void)state;
+    write_copy(path);
+    write_copy(other);
+    assert_int_equal(elf_open_path(&elf, path), 0);
+    assert_true(elf_rest(&elf));
+    assert_int_equal(rename(other, path), 0); /* the same bytes, but who knows? */
+    assert_false(elf_resume(&elf));
+    assert_null(elf.sections);
+
+    assert_int_equal(elf_open_path(&elf, path), 0);
+    assert_true(elf_rest(&elf));
+    struct timespec earlier[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
+    assert_int_equal(utimensat(AT_FDCWD, path, earlier, 0), 0);
+    assert_false(elf_resume(&elf));
+
+    assert_int_equal(elf_open_path(&elf, path), 0);
+    assert_true(elf_rest(&elf));
+    unlink(path);
+    assert_false(elf_resume(&elf));
+    assert_int_equal(elf_open_path(&elf, path), -ENOENT);
+}
+
+static void what_has_no_path_does_not_rest(void **state)
+{
+    struct elf elf;
+    (void)state;
+    assert_int_equal(elf_open_image(&elf, file, (size_t)size), 0);
+    assert_false(elf_rest(&elf));
+    assert_null(elf.sections);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -123,6 +189,9 @@ int main(void)
         cmocka_unit_test(random_damage_does_no_harm),
         cmocka_unit_test(a_file_that_shrinks_while_it_is_read_gives_an_error),
         cmocka_unit_test(what_is_no_regular_file_is_refused),
+        cmocka_unit_test(a_file_at_rest_is_read_on_with_its_tables),
+        cmocka_unit_test(a_file_that_changed_at_rest_is_given_up),
+        cmocka_unit_test(what_has_no_path_does_not_rest),
     };
     return cmocka_run_group_tests(tests, read_own_file, free_own_file);
 }
