@@ -48,7 +48,7 @@ int load_add_past(struct profile **sum, struct profile *levels);
 struct profile *load_without_past(const struct profile *profile);
 
 /* *profile is the sum, owned by the caller; NULL when every file was left out. An exit code,
- * with the reason told, or GO_ON. */
+ * with the reason printed, or GO_ON. */
 int load_files(const struct load *load, char *const *paths, size_t count,
                struct profile **profile);
 

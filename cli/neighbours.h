@@ -1,7 +1,7 @@
 /*
  * Who calls a function and what it calls: of each, the value of the samples in which they stand
  * next to each other. A sample counts once for each neighbour, however often; calls of a
- * function to itself are not told. Borrows the report.
+ * function to itself are not listed. Borrows the report.
  */
 #ifndef CPROF_CLI_NEIGHBOURS_H
 #define CPROF_CLI_NEIGHBOURS_H

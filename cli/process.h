@@ -34,7 +34,7 @@ struct process {
 
 void process_find(pid_t pid, struct process *process);
 
-/* The operand PID. GO_ON, or EXIT_USAGE or EXIT_FAILED with the reason told; then it can be
+/* The operand PID. GO_ON, or EXIT_USAGE or EXIT_FAILED with the reason printed; then it can be
  * asked. */
 int process_parse(const struct command *command, int argc, char **argv,
                   struct process *process);

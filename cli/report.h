@@ -39,8 +39,8 @@ int report_parse_by(const char *word, struct report_rows *what);
 struct report_row {
     const char *name; /* never NULL, may be "" */
     size_t name_length;
-    const char *file;  /* where it is; of a span its trace; "" = not told */
-    int64_t line;      /* 0 = not told */
+    const char *file;  /* where it is; of a span its trace; "" = not known */
+    int64_t line;      /* 0 = not known */
     const char *type;  /* as profile.frame.type has it; "" where it makes no sense */
     uint32_t function; /* of rows by function and by line: frame.function */
     int64_t self, total;

@@ -13,7 +13,7 @@
 struct status {
     char state[16], service[256], language[16], types[64], origin[32];
     char store[PATH_MAX]; /* the folder of its history, as it sees it */
-    long long since;      /* Unix time; 0: not told */
+    long long since;      /* Unix time; 0: not known */
     long long pid;        /* as it sees itself */
 };
 

@@ -11,8 +11,8 @@
 int temporary_make(char path[PATH_MAX]);
 
 /* Merges the profiles in it, with all that load.h keeps of when things were; *profile is NULL
- * when there are none. A file that can't be read is told about and left out. 0, or -errno when
- * merging failed, which has been told. */
+ * when there are none. A file that can't be read is reported and left out. 0, or -errno when
+ * merging failed, which has been reported. */
 int temporary_merge(const char *path, struct profile **profile);
 
 /* Removes both folders and the files in it. */

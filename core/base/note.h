@@ -4,7 +4,7 @@
  * own, PID.note, in the folder that the variable names; without the variable nothing is noted.
  *
  *   started                      sampling has begun
- *   refused TEXT                 it has not: the line that people were told
+ *   refused TEXT                 it has not: the line that people saw
  *   ended SAMPLES UNSAMPLED      it has stopped; samples in all, threads without a timer
  *
  * A line for each; a process that becomes another program (exec) goes on in its file. A folder

@@ -69,7 +69,7 @@ struct collector {
     bool hurried;                /* names are not waited for */
     bool missed;                 /* a sample met code that no module covers */
     bool rename;                 /* the interval is new: read threads' names again */
-    bool told_dropped, told_proc;
+    bool warned_dropped, warned_proc;
     struct metrics metrics; /* at the last close */
 
     /* What the thread last published. */
@@ -384,8 +384,8 @@ static void follow_threads(struct collector *collector)
 {
     int error = threads_scan(collector->rename);
     collector->rename = false;
-    if (error != 0 && !collector->told_proc) {
-        collector->told_proc = true;
+    if (error != 0 && !collector->warned_proc) {
+        collector->warned_proc = true;
         log_warn("can't list the threads in /proc/self/task (%s): only those that enter by "
                  "themselves are sampled",
                  strerror(-error));
@@ -496,8 +496,8 @@ static void attach_metrics(struct collector *collector, struct profile *profile)
     metrics_attach(profile, &now, &collector->metrics);
     if (collector->config.kernel)
         metrics_attach_kernel(profile, collector->no_kernel);
-    if (now.stats.samples_dropped != 0 && !collector->told_dropped) {
-        collector->told_dropped = true;
+    if (now.stats.samples_dropped != 0 && !collector->warned_dropped) {
+        collector->warned_dropped = true;
         log_warn("%llu samples were dropped: the buffers were full",
                  (unsigned long long)now.stats.samples_dropped);
     }

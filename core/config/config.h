@@ -1,6 +1,6 @@
 /*
- * What start() was told, by its arguments and the environment: read once, checked, and kept
- * for a child that starts anew after fork. Plain data; owns all its strings.
+ * What start() was asked for, by its arguments and the environment: read once, checked, and
+ * kept for a child that starts anew after fork. Plain data; owns all its strings.
  *
  * Where both speak, the argument wins over the variable; an empty variable counts as unset,
  * as OpenTelemetry wants it. A value that makes no sense ends config_load() with a line that

@@ -14,8 +14,8 @@ struct authorities {
     const char *file, *folder;
 };
 
-/* What the environment names. What can't be read is told in one line, and left out. Texts of
- * the environment: to be read in the thread that starts the profiler, and copied. */
+/* What the environment names. What can't be read is reported in one line, and left out. Texts
+ * of the environment: to be read in the thread that starts the profiler, and copied. */
 struct authorities authorities_named(void);
 
 /* The first of the distributions' files that is there, if `usual` (what the TLS library was

@@ -84,8 +84,8 @@ void exporter_stats(struct exporter *exporter, struct exporter_stats *stats);
  * holds up nobody. What a spool has is safe: it is sent only as far as that is quick. */
 void exporter_hasten(struct exporter *exporter);
 
-/* Delivers what it can within `timeout` seconds, counts the rest as dropped (told in one log
- * line), writes whole-run files, ends the thread, frees. Fills *last when not NULL. 0,
+/* Delivers what it can within `timeout` seconds, counts the rest as dropped (reported in one
+ * log line), writes whole-run files, ends the thread, frees. Fills *last when not NULL. 0,
  * -ETIMEDOUT, or -EIO when one failed since the last flush. */
 int exporter_stop(struct exporter *exporter, double timeout, struct exporter_stats *last);
 

@@ -27,7 +27,7 @@ int grpc_status(const char *value);
 const char *grpc_name(int code, char text[16]);
 
 /* The HTTP status that means about the same, as google.rpc.Code maps them; but 413 for
- * RESOURCE_EXHAUSTED, which here is told of a message that is too large. */
+ * RESOURCE_EXHAUSTED, which here means a message that is too large. */
 int grpc_as_http(int code);
 
 /* May a request that ended so be sent again? `wish` is the server's RetryInfo: only with it is

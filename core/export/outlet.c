@@ -26,7 +26,7 @@ static void tell(struct outlet *outlet, const struct delivery *delivery, uint64_
     enum trouble trouble = trouble_of(delivery);
     if (trouble == TROUBLE_NONE && delivery->expected)
         return;
-    bool quiet = trouble == outlet->told || delivery->expected;
+    bool quiet = trouble == outlet->reported || delivery->expected;
     enum log_level level = quiet ? LOG_DEBUG : LOG_WARN;
     const char *name = outlet->sink->name;
     switch (trouble) {
@@ -44,11 +44,11 @@ static void tell(struct outlet *outlet, const struct delivery *delivery, uint64_
         log_line(level, "%s: %s", name, delivery->detail);
         break;
     case TROUBLE_NONE:
-        if (outlet->told == TROUBLE_RETRYING || outlet->told == TROUBLE_REFUSED)
+        if (outlet->reported == TROUBLE_RETRYING || outlet->reported == TROUBLE_REFUSED)
             log_info("%s: profiles are delivered again", name);
         break;
     }
-    outlet->told = trouble;
+    outlet->reported = trouble;
 }
 
 static uint64_t pause_after(struct outlet *outlet, const struct delivery *delivery)

@@ -1,6 +1,6 @@
 /*
- * A sink as the exporter sees it: what it waits for, when its turn comes, and what a person was
- * last told of it, so that an outage is one line and not hundreds.
+ * An outlet is a sink as the exporter sees it: what it waits for, when its turn comes, and
+ * which trouble of it was last logged, so that an outage is one line and not hundreds.
  *
  * Not locked: the exporter calls with its own lock held.
  */
@@ -32,10 +32,10 @@ struct outlet {
     bool hurried;          /* outlet_hurry() came while it was busy */
     unsigned failures;     /* retryable ones in a row */
     uint64_t ready_at;     /* CLOCK_MONOTONIC: not before, after a failure */
-    enum trouble told;
+    enum trouble reported; /* the last one that was logged */
 };
 
-/* After a delivery or a save: sets the pace of the next, tells. `quiet`: stop() has the last
+/* After a delivery or a save: sets the pace of the next, and logs. `quiet`: stop() has the last
  * word on what is not delivered. */
 void outlet_settle(struct outlet *outlet, const struct delivery *delivery, bool quiet);
 

@@ -16,7 +16,7 @@ struct sink_series {
     struct server_sink server;
     const struct backend *backend;
     char *url;
-    bool told_left_out;
+    bool warned_left_out;
 };
 
 /* The size before compression, as gzip writes it at the end (RFC 1952, ISIZE). */
@@ -103,9 +103,9 @@ static void send(struct sink_series *sink, const struct series *series,
 
 static void tell_left_out(struct sink_series *sink, const struct series *series)
 {
-    if (series->left_out == 0 || sink->told_left_out)
+    if (series->left_out == 0 || sink->warned_left_out)
         return;
-    sink->told_left_out = true;
+    sink->warned_left_out = true;
     log_warn("%s: %zu resource attributes are left out of the labels: a series has at most %d",
              sink->server.sink.name, series->left_out, SERIES_MAX_LABELS);
 }

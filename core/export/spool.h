@@ -17,7 +17,8 @@
  * Bounded, for each key, by bytes and by 10,000 files. When three quarters are full, neighbours
  * of one process can be had as pairs, to be merged into a coarser one that takes their place at
  * once, whoever crashes when; only when the folder is full all the same must the oldest go. The
- * caller does both, as it knows what is in a file and what is to be told of one that is lost.
+ * caller does both, as it knows what is in a file and what is to be reported of one that is
+ * lost.
  *
  * Any thread may put and give up; one at a time takes; one at a time merges.
  */

@@ -55,7 +55,7 @@ bool spool_is_older(const struct spool_entry *a, const struct spool_entry *b);
 /* The folder's descriptor, or a negative errno. */
 int spool_open_folder(const struct spool *spool);
 
-/* Tells of each file of the key, whoever holds it, and clears up after the dead. Called with
+/* Reports each file of the key, whoever holds it, and clears up after the dead. Called with
  * `lock` held. 0 or a negative errno. */
 int spool_read_folder(const struct spool *spool,
                       void (*each)(void *context, const struct spool_entry *entry),

@@ -24,7 +24,7 @@
 enum digest_field { DIGEST_TIME, DIGEST_DURATION, DIGEST_TOTAL, DIGEST_TYPE, DIGEST_WIDTH };
 
 struct digest {
-    const char *service; /* "": not told */
+    const char *service; /* "": not known */
     size_t type_count;
     struct {
         const char *name, *unit;

@@ -32,13 +32,13 @@ struct html_options {
 
 struct html_side {
     const char *name;     /* of the file */
-    uint64_t duration_ns; /* wall time; 0 = not told */
+    uint64_t duration_ns; /* wall time; 0 = not known */
     double weight;        /* samples of one observation (profile/pair.h) */
 };
 
 struct html_comparison {
     const char *type;       /* of the value: "cpu" */
-    const char *service;    /* NULL = not told */
+    const char *service;    /* NULL = not known */
     const char *normalized; /* to a "second" of wall time, each side's "total", or "none" */
     struct html_side base, new;
 };

@@ -1,7 +1,7 @@
 /*
  * Files of many OTLP messages, as the Collector's file exporter writes them: each after its
  * length in four bytes, the first the highest. No message begins with a byte 0, as every length
- * below 16 MiB does; a longer one is told by its length. Untrusted input; no state.
+ * below 16 MiB does; a longer one is recognized by its length. Untrusted input; no state.
  */
 #ifndef CPROF_FORMAT_OTLP_FRAMES_H
 #define CPROF_FORMAT_OTLP_FRAMES_H

@@ -1,5 +1,5 @@
 /*
- * What people are told first of a profile: which value it is about, how much of it there is,
+ * What is printed first of a profile: which value it is about, how much of it there is,
  * over how long, in how many threads. The command's tables and the flame graph page agree
  * because both ask here. Pure functions.
  */
@@ -14,8 +14,8 @@
 struct profile_summary {
     size_t column;       /* the value shown when nobody chose one */
     int64_t samples;     /* of "samples" beside that column; else how many there are */
-    size_t threads;      /* distinct thread.id labels, else thread.name; 0 = not told */
-    const char *service; /* service.name of the resource; NULL = not told */
+    size_t threads;      /* distinct thread.id labels, else thread.name; 0 = not known */
+    const char *service; /* service.name of the resource; NULL = not known */
 };
 
 /* The profile's own default type, else "cpu", else its last column, as pprof does it. 0 for a

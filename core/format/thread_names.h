@@ -8,8 +8,8 @@
 #include "format/names.h"
 
 struct thread_name {
-    const char *name; /* "thread" where none is told */
-    int64_t id;       /* 0 where none is told */
+    const char *name; /* "thread" where none is given */
+    int64_t id;       /* 0 where none is given */
 };
 
 struct thread_names {

@@ -164,11 +164,12 @@ static void visit_slots(bool own, slot_visit *visit, void *closure)
     dl_iterate_phdr(visit_module, &walk);
 }
 
-enum seal { SEALED, WRITABLE, UNTOLD };
+enum seal { SEALED, WRITABLE, UNKNOWN };
 
 /* Is the slot's page read-only by now? A module that another thread is loading is in the list
  * before it is relocated, and its pages are sealed last: if we did so in between, the loader
- * would crash. The kernel tells when it is to write to the slot what stands there; -EFAULT. */
+ * would crash. The kernel says so when it is to write to the slot what stands there; -EFAULT.
+ */
 static enum seal seal_of(const struct slot *slot)
 {
     uintptr_t holds = slot->holds;
@@ -178,10 +179,10 @@ static enum seal seal_of(const struct slot *slot)
         return WRITABLE;
     long written = cprof_syscall(SYS_process_vm_writev, (uintptr_t)getpid(), (uintptr_t)&from,
                                  1, (uintptr_t)&to, 1, 0);
-    return written == sizeof holds ? WRITABLE : written == -EFAULT ? SEALED : UNTOLD;
+    return written == sizeof holds ? WRITABLE : written == -EFAULT ? SEALED : UNKNOWN;
 }
 
-/* Where the kernel does not tell, the page stays writable. */
+/* Where that is not known, the page stays writable. */
 static void write_slot(const struct slot *slot, uintptr_t value)
 {
     const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);

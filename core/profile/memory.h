@@ -4,7 +4,7 @@
  *
  * Owned by one profile (or one encoder) and not locked. Every byte is drawn from the budget
  * before it is allocated; where the budget or malloc says no, nothing has changed and the
- * caller is told. Nothing shrinks before it is freed as a whole.
+ * caller is informed. Nothing shrinks before it is freed as a whole.
  */
 #ifndef CPROF_PROFILE_MEMORY_H
 #define CPROF_PROFILE_MEMORY_H

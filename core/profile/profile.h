@@ -130,7 +130,7 @@ struct profile_header {
     profile_id doc_url, drop_frames, keep_frames;
     uint8_t profile_id[16]; /* all zero = none */
     profile_id scope_name, scope_version;
-    profile_id program; /* the path of the process's executable; 0 = not told */
+    profile_id program; /* the path of the process's executable; 0 = not known */
 };
 
 /* Creation. NULL: out of memory. */

@@ -16,7 +16,7 @@ static struct {
     bool maskable;
     uint64_t period_ns;
     uint64_t last_generation; /* goes on over restarts */
-    bool told;                /* in this run, that some thread has no timer */
+    bool warned;              /* in this run, that some thread has no timer */
 } arming;
 
 void arming_use(int signal, bool maskable)
@@ -28,7 +28,7 @@ void arming_use(int signal, bool maskable)
 void arming_open(uint64_t period_ns)
 {
     arming.period_ns = period_ns;
-    arming.told = false;
+    arming.warned = false;
     /* A random start keeps foreign timers' values from ever naming one of ours. */
     if (arming.last_generation == 0)
         arming.last_generation = hash_u64(clock_ns(CLOCK_REALTIME)) >> 24;
@@ -36,9 +36,9 @@ void arming_open(uint64_t period_ns)
 
 void arming_warn(int error)
 {
-    if (arming.told)
+    if (arming.warned)
         return;
-    arming.told = true;
+    arming.warned = true;
     if (error == -EAGAIN)
         log_warn("no timer for some threads: the limit of pending signals (ulimit -i) is "
                  "reached; they are not sampled");

@@ -14,7 +14,7 @@
 struct kernel_place kernel_places[THREADS_MAX];
 
 static struct {
-    bool wanted, open, told;
+    bool wanted, open, warned;
     bool used; /* ever: some place may hold something */
     struct budget *budget;
     int signal;
@@ -81,7 +81,7 @@ bool kernel_frames_open(uint64_t period_ns, int signal)
     int error = signal > 0 ? try_event(period_ns) : signal;
     frames.open = error == 0;
     frames.used |= frames.open;
-    frames.told = false;
+    frames.warned = false;
     frames.period_ns = period_ns;
     if (error != 0)
         log_warn("no kernel frames in CPU samples: %s", missing(error));
@@ -110,9 +110,9 @@ static void bar(struct thread *thread, const char *why)
 {
     of(thread)->barred = true;
     frames.refused++;
-    if (!frames.told)
+    if (!frames.warned)
         log_warn("no kernel frames in the CPU samples of some threads: %s", why);
-    frames.told = true;
+    frames.warned = true;
 }
 
 static bool masks_signal(struct thread *thread)

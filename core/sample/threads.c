@@ -45,7 +45,7 @@ static struct {
     size_t part;                /* the record at which the next scan's part begins */
     uint32_t naming;            /* scans that were to read names again */
     uint64_t still_due;         /* when threads_still() is to look again */
-    bool told_full;
+    bool warned_full;
     bool timed;         /* threads get timers */
     bool forked;        /* see struct threads_config */
     uint64_t last_life; /* goes on over restarts */
@@ -289,9 +289,9 @@ static struct thread *add_record(pid_t tid)
     struct thread *thread = take_free_record();
     if (thread == NULL) {
         registry.overflow++;
-        if (!registry.told_full)
+        if (!registry.warned_full)
             log_warn("more than %d threads: the others are not sampled", THREADS_MAX);
-        registry.told_full = true;
+        registry.warned_full = true;
         return NULL;
     }
     thread->tid = tid;
@@ -317,7 +317,7 @@ void threads_open(const struct threads_config *config)
 {
     pthread_mutex_lock(&registry.mutex);
     registry.past = (struct threads_counts){0};
-    registry.told_full = registry.timed = false;
+    registry.warned_full = registry.timed = false;
     registry.overflow = 0;
     registry.forked = config->forked;
     kernel_frames_want(config->kernel, config->budget);

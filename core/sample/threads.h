@@ -3,8 +3,8 @@
  * (thread.h), and who of them is sampled.
  *
  * A thread past THREADS_MAX, or one for which no timer was to be had (arming.h), stays
- * unsampled: counted in threads_counts.unsampled, told once, tried again at each scan. So do
- * all while there is no memory for a single ring.
+ * unsampled: counted in threads_counts.unsampled, reported once, tried again at each scan. So
+ * do all while there is no memory for a single ring.
  *
  * Threads are found by threads_scan() (a few times a second, by the collector) and by
  * threads_enter() (the thread itself, at once). Both take the registry's mutex; handlers

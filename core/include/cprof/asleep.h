@@ -38,9 +38,9 @@ enum cprof_wait {
 
 /* A thread that sleeps. */
 struct cprof_sleeper {
-    pid_t tid;         /* the kernel's */
-    uint64_t id;       /* the runtime's, if the binding has told it; else the tid */
-    void *thread_data; /* what cprof_thread_set_data() stored, or NULL */
+    pid_t tid;                        /* the kernel's */
+    uint64_t id;                      /* the runtime's, if the binding knows it; else the tid */
+    void *thread_data;                /* what cprof_thread_set_data() stored, or NULL */
     struct cprof_registers registers; /* pc and sp of its system call; fp is not known */
     uintptr_t *kept;                  /* a word of the binding's own for this thread, from look
                                          to look; 0 at first */

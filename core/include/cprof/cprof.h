@@ -1,5 +1,5 @@
 /*
- * The engine: start, stop, flush, and what it tells of itself. One engine per process.
+ * The engine: start, stop, flush, and what it reports of itself. One engine per process.
  *
  * All functions may be called from any thread unless their comment says otherwise, and never
  * from a signal handler. A binding calls the blocking ones (start, stop, flush) without its
@@ -20,7 +20,7 @@ struct cprof_pair {
     const char *value;
 };
 
-/* What start() can be told. A field left zero (or NULL) takes the value of its environment
+/* What start() can be given. A field left zero (or NULL) takes the value of its environment
  * variable (see docs/configuration.md), or that variable's default. Everything is copied. */
 struct cprof_options {
     const char *service_name; /* OTEL_SERVICE_NAME */
@@ -184,7 +184,7 @@ void cprof_memory_give(size_t bytes);
 /* A line for people on standard error, after "cprof: ", as all of cprof's. */
 void cprof_say(const char *line);
 
-/* The pattern of the file that this process writes, or wrote last: what it was told, with its
+/* The pattern of the file that this process writes, or wrote last: what it was given, with its
  * pid where another process writes that (engine/output.h). 0, -ENOENT, -ENAMETOOLONG. */
 int cprof_output(char *pattern, size_t size);
 

@@ -39,7 +39,7 @@ struct cprof_waiter {
     unsigned age;    /* of the list */
 };
 
-/* It is going to wait. One that may never be told to have ended is not to be listed. */
+/* It is going to wait. One whose end may never be reported is not to be listed. */
 void cprof_wait_begins(struct cprof_waiter *waiter, uintptr_t lock, bool listed);
 
 /* It does not any more: the nanoseconds that it has waited, and what is known of the lock. */

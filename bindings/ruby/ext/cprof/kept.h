@@ -1,10 +1,10 @@
 /*
- * Threads that end untold. Before 3.3 Ruby tells of no thread's end by an exception. Its native
- * thread may go on, kept for the next Ruby thread, and a handler there would look at what is
- * freed at some collection. So the Thread object that a native thread ran last, and with it all
- * that handlers read, is kept alive until that runs another one or ends; Ruby has cleared the
- * stack of frames in it by then. From 3.3 on the end is always told, and none of this is
- * needed.
+ * Thread objects that are kept alive. Before 3.3 Ruby calls no hook when a thread ends by an
+ * exception. Its native thread may go on, for the next Ruby thread, and a handler there would
+ * look at what is freed at some collection. So the Thread object that a native thread ran last,
+ * and with it all that handlers read, is kept alive until that runs another one or ends; Ruby
+ * has cleared the stack of frames in it by then. From 3.3 on the hook is always called, and
+ * none of this is needed.
  */
 #ifndef CPROF_RUBY_KEPT_H
 #define CPROF_RUBY_KEPT_H

@@ -29,13 +29,13 @@ module Cprof
       def tell_profile(before, context, id)
         harmless do
           span = OpenTelemetry::Trace.current_span(context)
-          span.set_attribute("profile.id", id.unpack1("H*")) if untold?(span) && root?(span, before)
+          span.set_attribute("profile.id", id.unpack1("H*")) if unmarked?(span) && root?(span, before)
         end
       end
 
       # Runs the block, which is the application's code. False when it raises.
       #
-      # @param failed [#call, nil] is told what it raises
+      # @param failed [#call, nil] is given what it raises
       def harmless(failed = nil)
         Thread.handle_interrupt(Object => :never) do
           yield
@@ -47,7 +47,7 @@ module Cprof
 
       private
 
-      def untold?(span)
+      def unmarked?(span)
         span.recording? && !(span.respond_to?(:attributes) && span.attributes&.key?("profile.id"))
       end
 
