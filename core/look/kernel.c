@@ -18,6 +18,7 @@
 static ssize_t read_file(pid_t tid, const char *name, char *text, size_t size)
 {
     char path[64];
+    text[0] = '\0';
     snprintf(path, sizeof path, "/proc/self/task/%d/%s", (int)tid, name);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
@@ -71,6 +72,30 @@ int kernel_asleep(pid_t tid, struct kernel_asleep *asleep)
     char text[TEXT_MAX];
     ssize_t length = read_file(tid, "syscall", text, sizeof text);
     return length < 0 ? (int)length : kernel_asleep_read(text, (size_t)length, asleep);
+}
+
+/* "7 (a) name) S 1 …": the name may have brackets of its own. */
+char kernel_state(const char *stat)
+{
+    const char *end = strrchr(stat, ')');
+    return end != NULL && end[1] == ' ' ? end[2] : '\0';
+}
+
+int kernel_sleeps(pid_t tid, char function[KERNEL_NAME_SIZE])
+{
+    char text[TEXT_MAX];
+    ssize_t length = read_file(tid, "stat", text, sizeof text);
+    function[0] = '\0';
+    if (length < 0)
+        return (int)length;
+    const char state = kernel_state(text);
+    if (state == 'Z' || state == 'X')
+        return -ESRCH;
+    if (state != 'S' && state != 'D')
+        return -EAGAIN;
+    if (read_file(tid, "wchan", text, sizeof text) > 0 && text[0] != '0')
+        snprintf(function, KERNEL_NAME_SIZE, "%.*s", (int)strcspn(text, "+. \t\r\n"), text);
+    return 0;
 }
 
 uint64_t kernel_run_delay(pid_t tid)

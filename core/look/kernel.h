@@ -1,7 +1,7 @@
 /*
  * What the kernel says of another thread of this process, in /proc/self/task/TID: where it
- * sleeps (syscall), in which functions of the kernel's own (stack, wchan) and how long it has
- * waited for a CPU (schedstat).
+ * sleeps (syscall), whether it does (stat), in which functions of the kernel's own (stack,
+ * wchan) and how long it has waited for a CPU (schedstat).
  *
  * Threads of one's own may always be asked about, whatever ptrace allows, unless the process is
  * not dumpable (setuid, file capabilities): then EACCES. Some sandboxes and kernels have no
@@ -18,8 +18,9 @@
 #include <sys/types.h>
 
 #include "cprof/runtime.h"
+#include "symbol/kernel_names.h"
 
-enum { KERNEL_ARGUMENTS = 6, KERNEL_PAGE_FAULT = -1 };
+enum { KERNEL_ARGUMENTS = 6, KERNEL_PAGE_FAULT = -1, KERNEL_NO_WORD = -2 };
 
 /* Where a thread sleeps: all of one moment. */
 struct kernel_asleep {
@@ -31,6 +32,14 @@ struct kernel_asleep {
 /* 0; -EAGAIN: it runs, or would if it had a CPU; -ESRCH: it has ended; else why the file can't
  * be read. */
 int kernel_asleep(pid_t tid, struct kernel_asleep *asleep);
+
+/* Where that file can't be read: does the thread sleep (stat), and in which of the kernel's
+ * functions (wchan)? "": that is not known. 0; -EAGAIN and -ESRCH as above; else why not even
+ * that is said. */
+int kernel_sleeps(pid_t tid, char function[KERNEL_NAME_SIZE]);
+
+/* The state's letter in the text of `stat`; 0: it is something else. */
+char kernel_state(const char *stat);
 
 /* The same of the file's text, which need not end with NUL. -EINVAL: it is something else. */
 int kernel_asleep_read(const char *text, size_t length, struct kernel_asleep *asleep);

@@ -87,6 +87,8 @@ static struct walk_result walk_native(struct looker *looker, const struct module
                                    .stepped_capacity = looker->config.max_frames,
                                    .memory = &looker->memory};
     struct walk_result walked = {.end = WALK_COMPLETE};
+    if (sleeper->registers.pc == 0)
+        return walked;
     if (looker->config.native || step != NULL)
         walked = walk_asleep(map, sleeper, step, &room, &looker->copied);
     if (!looker->config.native) {
@@ -166,13 +168,34 @@ static enum look_end end_of(int error)
     }
 }
 
+static bool sees_frames_alone(const struct cprof_runtime *runtime)
+{
+    return runtime != NULL && runtime->asleep != NULL && runtime->asleep->walk != NULL;
+}
+
+/* What the kernel says of the thread, as far as it says anything: without a word for where it
+ * sleeps, pc and stack pointer are 0. */
+static int ask_kernel(const struct looker *looker, pid_t tid, struct kernel_asleep *asleep,
+                      struct wait *wait)
+{
+    char function[KERNEL_NAME_SIZE];
+    int error = kernel_asleep(tid, asleep);
+    if (error == 0 || error == -EAGAIN || !sees_frames_alone(looker->config.runtime))
+        return error;
+    error = kernel_sleeps(tid, function);
+    *asleep = (struct kernel_asleep){.call = KERNEL_NO_WORD};
+    if (error == 0)
+        *wait = wait_of_function(function);
+    return error;
+}
+
 enum look_end look_take(struct looker *looker, const struct module_map *map,
                         const struct thread_view *thread, uint64_t cpu_ns, uintptr_t *kept,
                         const struct record **record, struct wait *wait)
 {
     struct kernel_asleep asleep;
     pid_t tid = thread->thread->tid;
-    int error = kernel_asleep(tid, &asleep);
+    int error = ask_kernel(looker, tid, &asleep, wait);
     if (error != 0)
         return end_of(error);
     const struct cprof_sleeper sleeper = {
@@ -187,10 +210,20 @@ enum look_end look_take(struct looker *looker, const struct module_map *map,
         .memory = &looker->copied,
         .stood = has_stood};
     copied_begin(&looker->copied, asleep.at.sp);
-    *wait = wait_of(&asleep, &looker->copied);
+    if (asleep.call != KERNEL_NO_WORD)
+        *wait = wait_of(&asleep, &looker->copied);
     fill(looker, map, &sleeper, wait);
     *record = &looker->record;
     return has_stood(&sleeper) ? LOOK_TAKEN : LOOK_TORN;
+}
+
+int look_is_possible_without_stack(const struct cprof_runtime *runtime)
+{
+    char function[KERNEL_NAME_SIZE];
+    if (!sees_frames_alone(runtime))
+        return -ENOTSUP;
+    const int error = kernel_sleeps((pid_t)syscall(SYS_gettid), function);
+    return error == -EAGAIN ? 0 : error; /* of itself a thread reads that it runs */
 }
 
 /* Of itself a thread reads that it is in read(2). */

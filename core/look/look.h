@@ -5,6 +5,10 @@
  * memory; then its CPU clock once more. If that has not moved, nothing ran, and what was read
  * is of one moment.
  *
+ * Where the kernel does not say pc and stack pointer, the runtime's frames are all that is
+ * seen, for those that do not lie on the native stack: the thread sleeps (its state), for what
+ * the kernel's function says, and the clock is the proof as before.
+ *
  * One thread at a time may use a looker.
  */
 #ifndef CPROF_LOOK_LOOK_H
@@ -51,5 +55,8 @@ enum look_end look_take(struct looker *looker, const struct module_map *map,
 
 /* 0, or a negative errno: the kernel does not say where threads sleep. */
 int look_is_possible(void);
+
+/* The same of looks that see this runtime's frames alone. */
+int look_is_possible_without_stack(const struct cprof_runtime *runtime);
 
 #endif

@@ -193,6 +193,73 @@ struct wait wait_of(const struct kernel_asleep *asleep, struct copied *copied)
     return wait;
 }
 
+/* ---- by the kernel's function ---- */
+
+/* How the names of functions begin, from Linux 4.14 to 6.18. */
+static const struct {
+    const char *name;
+    enum cprof_wait reason;
+} function_meanings[] = {
+    {"hrtimer_nanosleep", CPROF_WAIT_SLEEP},
+    {"do_nanosleep", CPROF_WAIT_SLEEP},
+    {"alarm_timer_nsleep", CPROF_WAIT_SLEEP},
+    {"do_pause", CPROF_WAIT_SLEEP},
+    {"futex_", CPROF_WAIT_LOCK},
+    {"__futex_", CPROF_WAIT_LOCK},
+    {"do_futex", CPROF_WAIT_LOCK},
+    {"rt_mutex_", CPROF_WAIT_LOCK},
+    {"locks_lock_", CPROF_WAIT_LOCK},
+    {"flock_lock_", CPROF_WAIT_LOCK},
+    {"do_semtimedop", CPROF_WAIT_LOCK},
+    {"__do_semtimedop", CPROF_WAIT_LOCK},
+    {"do_epoll_wait", CPROF_WAIT_IDLE},
+    {"ep_poll", CPROF_WAIT_IDLE},
+    {"inet_csk_accept", CPROF_WAIT_IDLE},
+    {"inet_csk_wait_for_connect", CPROF_WAIT_IDLE},
+    {"do_sigtimedwait", CPROF_WAIT_IDLE},
+    {"sigsuspend", CPROF_WAIT_IDLE},
+    {"poll_schedule_timeout", CPROF_WAIT_IO},
+    {"do_sys_poll", CPROF_WAIT_IO},
+    {"do_select", CPROF_WAIT_IO},
+    {"pipe_", CPROF_WAIT_IO},
+    {"anon_pipe_", CPROF_WAIT_IO},
+    {"wait_for_partner", CPROF_WAIT_IO},
+    {"unix_stream_", CPROF_WAIT_IO},
+    {"unix_wait_for_peer", CPROF_WAIT_IO},
+    {"wait_woken", CPROF_WAIT_IO},
+    {"sk_", CPROF_WAIT_IO},
+    {"__skb_wait_for_more_packets", CPROF_WAIT_IO},
+    {"inet_", CPROF_WAIT_IO},
+    {"__inet_stream_connect", CPROF_WAIT_IO},
+    {"eventfd_", CPROF_WAIT_IO},
+    {"inotify_read", CPROF_WAIT_IO},
+    {"timerfd_read", CPROF_WAIT_IO},
+    {"io_cqring_wait", CPROF_WAIT_IO},
+    {"n_tty_read", CPROF_WAIT_IO},
+    {"do_wait", CPROF_WAIT_CHILD},
+    {"kernel_wait4", CPROF_WAIT_CHILD},
+    {"handle_userfault", CPROF_WAIT_PAGE_FAULT},
+    {"folio_wait_", CPROF_WAIT_DISK},
+    {"wait_on_page_", CPROF_WAIT_DISK},
+    {"io_schedule", CPROF_WAIT_DISK},
+    {"jbd2_", CPROF_WAIT_DISK},
+    {"submit_bio_wait", CPROF_WAIT_DISK},
+    {"blk_", CPROF_WAIT_DISK},
+};
+
+/* Of several the first one that fits. */
+struct wait wait_of_function(const char *function)
+{
+    struct wait wait = {.state = WAIT_WAITING};
+    for (size_t i = 0; i < sizeof function_meanings / sizeof *function_meanings; i++)
+        if (strncmp(function, function_meanings[i].name, strlen(function_meanings[i].name)) ==
+            0) {
+            wait.reason = function_meanings[i].reason;
+            break;
+        }
+    return wait;
+}
+
 static bool is_interpreter_s(enum cprof_wait reason)
 {
     return reason == CPROF_WAIT_GIL || reason == CPROF_WAIT_GVL;

@@ -34,6 +34,10 @@ struct wait {
  * whether a file is on a disk. `copied` reads what arguments point to. */
 struct wait wait_of(const struct kernel_asleep *asleep, struct copied *copied);
 
+/* The same where no more is known than the kernel's function that it sleeps in; "": not even
+ * that. */
+struct wait wait_of_function(const char *function);
+
 /* What the runtime knows of the place where a thread waits goes before what its call says. */
 void wait_refine(struct wait *wait, enum cprof_wait known);
 

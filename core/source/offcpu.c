@@ -8,21 +8,35 @@
 #include <errno.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "look/look.h"
+#include "sample/take.h"
+
+/* Why the kernel does not say where threads sleep. */
+static const char *reason_of(int error)
+{
+    if (error == -EACCES || error == -EPERM)
+        return "the process is not dumpable (setuid, or file capabilities), so that the kernel "
+               "does not say where threads sleep";
+    if (error == -ENOTSUP)
+        return "threads that sleep are not looked at on this processor yet";
+    return "this kernel or sandbox has no /proc/self/task/TID/syscall, which says where "
+           "threads sleep";
+}
 
 static int open_offcpu(uint64_t period_ns, const char **why)
 {
     (void)period_ns; /* looks are the collector's */
+    const struct take_view *view = take_seen();
     int error = look_is_possible();
-    if (error == -EACCES || error == -EPERM)
-        *why = "the process is not dumpable (setuid, or file capabilities), so that the kernel "
-               "does not say where threads sleep";
-    else if (error == -ENOTSUP)
-        *why = "threads that sleep are not looked at on this processor yet";
-    else if (error != 0)
-        *why = "this kernel or sandbox has no /proc/self/task/TID/syscall, which says where "
-               "threads sleep";
-    return error;
+    if (error == 0)
+        return 0;
+    *why = reason_of(error);
+    if (error == -ENOTSUP ||
+        look_is_possible_without_stack(view != NULL ? view->runtime : NULL) != 0)
+        return error;
+    log_warn("waiting is shown with the runtime's frames alone: %s", *why);
+    return 0;
 }
 
 static void close_offcpu(void)

@@ -1,8 +1,10 @@
 """Where time goes when nothing runs: threads that wait are seen with their Python stacks, their
 spans and labels, and the reason, and nobody is woken for it."""
 
+import os
 import platform
 import sys
+import tempfile
 from collections import Counter
 
 import pytest
@@ -211,3 +213,50 @@ print("alive")
     assert done.code == 0 and "alive" in done.out, done.err
     found = waits(done.profile, column="wall")
     assert found["child"] > 0.1, found
+
+
+@pytest.fixture
+def for_all():
+    """A path that any user may write to."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)
+        yield os.path.join(folder, "out.pb.gz")
+
+
+def test_where_the_kernel_keeps_silent_python_s_frames_are_seen(execute, for_all):
+    done = execute("""
+import ctypes, os, sys, threading, time, cprof
+if os.geteuid() == 0:
+    os.seteuid(65534)
+ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)  # not dumpable
+try:
+    open("/proc/thread-self/syscall").close()
+    sys.exit("it is said")
+except PermissionError:
+    pass
+cprof.start(types=["cpu", "offcpu", "wall"], output=sys.argv[1])
+never = threading.Lock()
+never.acquire()
+def sleeping(): time.sleep(2)
+def locked(): never.acquire(timeout=2)
+def running():
+    end = time.thread_time() + 0.2
+    while time.thread_time() < end: pass
+threads = [threading.Thread(target=f, name=f.__name__) for f in (sleeping, locked, running)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+try: os.seteuid(0)
+except PermissionError: pass
+cprof.stop()
+""", for_all, by=None, output=for_all)
+    if "it is said" in done.err:
+        pytest.skip("the kernel says it in spite of all")
+    assert done.err.count("waiting is shown with the runtime's frames alone") == 1, done.err
+    profile = done.profile
+    for function, reason in (("sleeping", "sleep"), ("locked", "lock")):
+        known = of_thread(function)
+        found = waits(profile, lambda s: known(s) and function in names(s))
+        assert sum(found.values()) > 1.6, (function, found, waits(profile, known))
+        if os.access("/proc/self/wchan", os.R_OK) and open("/proc/self/wchan").read():
+            assert found[reason] > 0.95 * sum(found.values()), (function, found)
+    assert waits(profile, of_thread("running")).get("sleep", 0) < 0.1
