@@ -67,7 +67,10 @@ static void begin_page(struct buffer *out)
         "auto;max-width:60em;padding:0 1em}li{list-style:none}ul{padding:0}"
         "label{overflow-wrap:anywhere}button{font:inherit;margin-right:.5em}"
         "html{background:light-dark(#fff,#15181d);color:light-dark(#1d2430,#e6e9ee)}"
-        "a{color:light-dark(#2257c5,#7fb0ff)}</style><main>");
+        "a{color:light-dark(#2257c5,#7fb0ff)}.services li{padding:.4em 0;border-bottom:1px "
+        "solid light-dark(#e3e6eb,#272c35)}.services a{font-weight:600;margin-right:.8em;"
+        "overflow-wrap:anywhere}.services span{color:light-dark(#586273,#a3acba);"
+        "font-variant-numeric:tabular-nums;display:inline-block}</style><main>");
 }
 
 static int write_message(struct buffer *out, int status, const char *text)
@@ -75,8 +78,16 @@ static int write_message(struct buffer *out, int status, const char *text)
     begin_page(out);
     put(out, "<p>");
     loopback_escape(out, text);
-    put(out, "<p><a href=\".\">All profiles</a>");
+    put(out, "<p><a href=\".\">All that there is</a>");
     return status;
+}
+
+/* Says what the terminal was told last. */
+static int write_failure(struct buffer *out, int status)
+{
+    char text[FAILURE_SIZE];
+    last_failure(text);
+    return write_message(out, status, text);
 }
 
 /* Bytes of a link's query, whatever they are. */
@@ -92,9 +103,13 @@ static void put_encoded(struct buffer *out, const char *text)
 static int write_services(const struct serve_options *options, struct buffer *out)
 {
     begin_page(out);
-    put(out, "<h1>Services</h1><ul>");
-    if (strip_write_services(options->selection.history.folder, out) != GO_ON)
-        put(out, "<li>The history could not be read; the terminal says why.");
+    put(out, "<h1>Services</h1><ul class=\"services\">");
+    if (strip_write_services(options->selection.history.folder, out) != GO_ON) {
+        char text[FAILURE_SIZE];
+        last_failure(text);
+        put(out, "<li>");
+        loopback_escape(out, text);
+    }
     put(out, "</ul>");
     return 200;
 }
@@ -134,8 +149,7 @@ static int write_view(const struct serve_options *options, char *const *paths, s
                       struct buffer *out)
 {
     struct profile *profile = selection_load(&options->selection, paths, count);
-    return profile ? write_profile(profile, out)
-                   : write_message(out, 500, "It could not be read; the terminal says why.");
+    return profile ? write_profile(profile, out) : write_failure(out, 500);
 }
 
 static int write_comparison(struct comparison_side sides[SIDES], const char *const names[SIDES],
@@ -156,8 +170,7 @@ static int compare(struct profile *base, struct profile *new, const char *const 
                    struct buffer *out)
 {
     struct comparison_side sides[SIDES] = {{.profile = base}, {.profile = new}};
-    int status = new ? write_comparison(sides, names, out)
-                     : write_message(out, 500, "It could not be read; the terminal says why.");
+    int status = new ? write_comparison(sides, names, out) : write_failure(out, 500);
     profile_free(base);
     profile_free(new);
     return status;
@@ -181,26 +194,31 @@ struct times {
     struct span spans[SIDES];
 };
 
+/* As of --from and --to; NULL: that end is not told. */
+static bool take_span(const char *from, const char *to, struct span *span)
+{
+    const uint64_t now = history_now();
+    if (from && !times_parse(from, now, &span->from))
+        return false;
+    return !to || (from ? times_parse_end(to, now, span->from, &span->to)
+                        : times_parse(to, now, &span->to));
+}
+
 static bool take_times(struct times *times, char *query)
 {
-    struct span *new = &times->spans[SIDE_NEW], *base = &times->spans[SIDE_BASE];
-    const struct {
-        const char *name;
-        uint64_t *to;
-    } fields[] = {{"from", &new->from},
-                  {"to", &new->to},
-                  {"base-from", &base->from},
-                  {"base-to", &base->to}};
+    enum { FROM, TO, BASE_FROM, BASE_TO, FIELDS };
+    static const char *const fields[FIELDS] = {"from", "to", "base-from", "base-to"};
+    const char *texts[FIELDS] = {NULL};
     char *name, *value;
     while (loopback_parameter(&query, &name, &value)) {
         if (strcmp(name, "s") == 0)
             times->service = value;
-        for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++)
-            if (strcmp(name, fields[i].name) == 0 && *value &&
-                !times_parse(value, history_now(), fields[i].to))
-                return false;
+        for (size_t i = 0; i < FIELDS; i++)
+            if (strcmp(name, fields[i]) == 0 && *value)
+                texts[i] = value;
     }
-    return true;
+    return take_span(texts[FROM], texts[TO], &times->spans[SIDE_NEW]) &&
+           take_span(texts[BASE_FROM], texts[BASE_TO], &times->spans[SIDE_BASE]);
 }
 
 /* Without a time it is all of it; without a base as long a time right before. */
@@ -211,7 +229,7 @@ static int settle_times(const char *folder, struct times *times)
     if (store_extent(folder, times->service, &held.from, &held.to, error) != 0)
         return fail("%s", error);
     new->from = new->from ? new->from : held.from;
-    new->to = new->to ? new->to : held.to;
+    new->to = new->to ? new->to : held.to ? held.to : history_now(); /* who loads says: none */
     if (new->from >= new->to)
         return fail("%s: a time has to end after its beginning", folder);
     const uint64_t length = new->to - new->from;
@@ -235,8 +253,7 @@ static int write_time(const struct serve_options *options, const struct times *t
                       struct buffer *out)
 {
     struct profile *profile = load_side(options, times, SIDE_NEW, KEEP_PAST);
-    return profile ? write_profile(profile, out)
-                   : write_message(out, 500, "It could not be read; the terminal says why.");
+    return profile ? write_profile(profile, out) : write_failure(out, 500);
 }
 
 #define SPAN_TEXT_SIZE (2 * TIMES_TEXT_SIZE + 2)
@@ -269,10 +286,7 @@ static int write_strip(const struct serve_options *options, const struct times *
     const struct history history = {.folder = options->selection.history.folder,
                                     .service = times->service,
                                     .span = times->spans[SIDE_NEW]};
-    return strip_write_page(&history, out) == GO_ON
-               ? 200
-               : write_message(out, 404,
-                               "There is nothing of that; the terminal says what is.");
+    return strip_write_page(&history, out) == GO_ON ? 200 : write_failure(out, 404);
 }
 
 static int write_history(const struct serve_options *options, const char *page, char *query,
@@ -286,7 +300,7 @@ static int write_history(const struct serve_options *options, const char *page, 
     if (strcmp(page, "history") == 0)
         return write_strip(options, &times, out);
     if (settle_times(options->selection.history.folder, &times) != GO_ON)
-        return write_message(out, 500, "There is no such time; the terminal says why.");
+        return write_failure(out, 500);
     if (strcmp(page, "view") == 0)
         return write_time(options, &times, out);
     return strcmp(page, "diff") == 0 ? write_two_times(options, &times, out)

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,12 +15,32 @@
 
 struct command_list commands;
 
+static pthread_mutex_t failure_lock = PTHREAD_MUTEX_INITIALIZER; /* readers are threads */
+static char failure[FAILURE_SIZE];
+
+static void keep(const char *text)
+{
+    pthread_mutex_lock(&failure_lock);
+    snprintf(failure, sizeof(failure), "%s", text);
+    pthread_mutex_unlock(&failure_lock);
+}
+
+void last_failure(char text[FAILURE_SIZE])
+{
+    pthread_mutex_lock(&failure_lock);
+    memcpy(text, failure, FAILURE_SIZE);
+    pthread_mutex_unlock(&failure_lock);
+}
+
 /* Messages quote files and arguments: they are a line, and do not talk to the terminal. */
 static void print_message(const char *format, va_list arguments)
 {
-    char text[1024];
+    char text[FAILURE_SIZE];
     const struct terminal terminal = terminal_of(stderr);
-    vsnprintf(text, sizeof(text), format, arguments);
+    /* clang-tidy 14 takes it for uninitialized when it is given other files before this one. */
+    vsnprintf(text, sizeof(text), format, /* NOLINT(clang-analyzer-valist.Uninitialized) */
+              arguments);
+    keep(text);
     terminal_print(&terminal, STYLE_PLAIN, text, strlen(text), TERMINAL_ENDLESS, CUT_END,
                    false);
 }

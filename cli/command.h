@@ -43,6 +43,10 @@ extern struct command_list {
 /* "cprof: …" on standard error; returns EXIT_FAILED. */
 int fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* What fail() said last, without "cprof: ", for a page that has to say it as well. */
+#define FAILURE_SIZE 1024
+void last_failure(char text[FAILURE_SIZE]);
+
 /* "cprof top: … (see cprof top --help)"; returns EXIT_USAGE. */
 int wrong_usage(const struct command *command, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "gather.h"
 #include "progress.h"
+#include "services.h"
 #include "store/read.h"
 
 uint64_t history_now(void)
@@ -26,25 +27,6 @@ static int take_time(const struct command *command, const char *option, const ch
                        option, argument);
 }
 
-int history_take(struct history *history, const struct command *command, int option,
-                 const char *argument)
-{
-    switch (option) {
-    case OPTION_STORE:
-        history->folder = argument;
-        return GO_ON;
-    case OPTION_SERVICE:
-        history->service = argument;
-        return GO_ON;
-    case OPTION_FROM:
-        return take_time(command, "--from", argument, &history->span.from);
-    case OPTION_TO:
-        return take_time(command, "--to", argument, &history->span.to);
-    default:
-        return EXIT_USAGE;
-    }
-}
-
 int history_take_span(const struct command *command, const char *option, const char *argument,
                       struct span *span)
 {
@@ -56,20 +38,87 @@ int history_take_span(const struct command *command, const char *option, const c
                        option, argument);
 }
 
+/* --from and --to, whichever came first: --to is read as seen from --from, so that "yesterday
+ * 14:00" to "15:00", or to "+30m", is what it says; and --from may have both. */
+static int take_range(struct history *history, const struct command *command)
+{
+    struct span *span = &history->span;
+    const char *from = history->from, *to = history->to;
+    if (from != NULL && strstr(from, "..") != NULL)
+        return to == NULL
+                   ? history_take_span(command, "--from", from, span)
+                   : wrong_usage(command, "--from \"%s\" and --to both say when it ends", from);
+    if (from != NULL && take_time(command, "--from", from, &span->from) != GO_ON)
+        return EXIT_USAGE;
+    if (from == NULL && to != NULL && *to == '+')
+        return GO_ON; /* --from is still to come */
+    if (from == NULL || to == NULL)
+        return to != NULL ? take_time(command, "--to", to, &span->to) : GO_ON;
+    return *to != '\0' && times_parse_end(to, history_now(), span->from, &span->to)
+               ? GO_ON
+               : take_time(command, "--to", to, &span->to);
+}
+
+int history_take(struct history *history, const struct command *command, int option,
+                 const char *argument)
+{
+    switch (option) {
+    case OPTION_STORE:
+        history->folder = argument;
+        return GO_ON;
+    case OPTION_SERVICE:
+        history->service = argument;
+        return GO_ON;
+    case OPTION_FROM:
+        history->from = argument;
+        return take_range(history, command);
+    case OPTION_TO:
+        history->to = argument;
+        return take_range(history, command);
+    default:
+        return EXIT_USAGE;
+    }
+}
+
 /* ---- the whole ---- */
+
+/* What there is in the place of a service that was asked for: its name may be a slip. */
+static void fail_without_service(const struct history *history)
+{
+    enum { SHOWN = 8 };
+    char error[FORMAT_ERROR_SIZE];
+    struct buffer names = {0};
+    struct services *services = services_of(history->folder, error);
+    const size_t count = services != NULL ? services->count : 0;
+    for (size_t i = 0; i < count && i < SHOWN; i++) {
+        const char *name = services->list[i].name,
+                   *before = i > 0 ? ", " : "; it has those of ";
+        buffer_append(&names, before, strlen(before));
+        buffer_append(&names, name, strlen(name));
+    }
+    const char *more = count > SHOWN ? ", …" : "";
+    fail("%s: holds no profiles of service %s%.*s%s", history->folder, history->service,
+         (int)names.size, names.size > 0 ? (const char *)names.data : "", more);
+    services_free(services);
+    buffer_free(&names);
+}
 
 static struct profile *fail_empty(const struct history *h, const struct span *held)
 {
     const char *of = h->service ? " of service " : "", *name = h->service ? h->service : "";
     char from[TIMES_TEXT_SIZE], to[TIMES_TEXT_SIZE];
     if (held->to == 0) {
-        fail("%s: holds no profiles%s%s", h->folder, of, name);
+        if (h->service != NULL)
+            fail_without_service(h);
+        else
+            fail("%s: holds no profiles", h->folder);
         return NULL;
     }
+    const char *future = h->span.from > history_now() ? ", which is still to come" : "";
     times_write(from, held->from);
     times_write(to, held->to);
-    fail("%s: no profiles%s%s of that time; there are those from %s to %s", h->folder, of, name,
-         from, to);
+    fail("%s: no profiles%s%s of that time%s; there are those from %s to %s", h->folder, of,
+         name, future, from, to);
     return NULL;
 }
 
@@ -103,6 +152,10 @@ static struct profile *narrow(struct profile *sum, const struct profile_filter *
 static bool settle_span(const struct history *history, struct span *held, struct span *span)
 {
     char error[FORMAT_ERROR_SIZE];
+    if (history->from == NULL && history->to != NULL && *history->to == '+') {
+        fail("--to %s is a time after --from, which is missing", history->to);
+        return false;
+    }
     if (store_extent(history->folder, history->service, &held->from, &held->to, error) != 0) {
         fail("%s", error);
         return false;

@@ -28,16 +28,18 @@ enum history_option { OPTION_STORE = 1024, OPTION_SERVICE, OPTION_FROM, OPTION_T
     "  --service NAME  only this service's\n"                                                  \
     "  --from TIME     since then, and\n"                                                      \
     "  --to TIME       until then: -2h, 14:00, \"yesterday 14:00\", monday, "                  \
-    "2026-01-31T12:00\n"
+    "2026-01-31T12:00,\n"                                                                      \
+    "                  +30m after --from; hours alone are the first ones after it\n"
 #define HISTORY_HELP                                                                           \
     "  --store DIR     history in the place of files: of a folder of "                         \
     "CPROF_STORE_DIR\n" HISTORY_RANGE_HELP
 
 struct history {
-    const char *folder;  /* NULL: files */
-    const char *service; /* NULL: all */
-    struct span span;    /* `to` 0: up to now */
-    bool tells_cover;    /* the caller says what it covers, where that is more than the span */
+    const char *folder;    /* NULL: files */
+    const char *service;   /* NULL: all */
+    struct span span;      /* `to` 0: up to now */
+    const char *from, *to; /* as they were written; NULL: not */
+    bool tells_cover; /* the caller says what it covers, where that is more than the span */
 };
 
 /* Takes one option that getopt_long() returned. GO_ON, or EXIT_USAGE after having said why. */

@@ -10,11 +10,11 @@
 #include "format/json.h"
 #include "loopback.h"
 #include "profile/measures.h"
+#include "services.h"
 #include "store/read.h"
 #include "strip/page.h"
 
 #define BARS 960
-#define MOST_SERVICES 1000 /* that are listed */
 #define NS_PER_MS 1000000
 
 static void put(struct buffer *out, const char *text)
@@ -24,45 +24,7 @@ static void put(struct buffer *out, const char *text)
 
 /* ---- the list ---- */
 
-struct services {
-    size_t count;
-    struct service {
-        char *name;
-        uint64_t from, to;
-    } list[MOST_SERVICES];
-};
-
-static int compare_names(const void *left, const void *right)
-{
-    return strcmp(((const struct service *)left)->name, ((const struct service *)right)->name);
-}
-
-static void note_service(void *closure, const struct store_mark *mark)
-{
-    struct services *services = closure;
-    size_t i = 0;
-    while (i < services->count && strcmp(services->list[i].name, mark->service) != 0)
-        i++;
-    struct service *service = &services->list[i];
-    if (i == services->count) {
-        char *name = i < MOST_SERVICES ? strdup(mark->service) : NULL;
-        if (name == NULL)
-            return;
-        *service = (struct service){name, mark->from, mark->to};
-        services->count++;
-    }
-    service->from = mark->from < service->from ? mark->from : service->from;
-    service->to = mark->to > service->to ? mark->to : service->to;
-}
-
-static void forget_services(void *closure)
-{
-    struct services *services = closure;
-    while (services->count > 0)
-        free(services->list[--services->count].name);
-}
-
-static void write_service(const struct service *service, struct buffer *out)
+static void write_service(const struct held_service *service, struct buffer *out)
 {
     char code[4], from[TIMES_TEXT_SIZE], to[TIMES_TEXT_SIZE];
     put(out, "<li><a href=\"history?s=");
@@ -74,32 +36,25 @@ static void write_service(const struct service *service, struct buffer *out)
     loopback_escape(out, *service->name != '\0' ? service->name : "(without a name)");
     times_write(from, service->from);
     times_write(to, service->to);
-    put(out, "</a> ");
+    put(out, "</a> <span>");
     put(out, from);
     put(out, " to ");
     put(out, to);
+    put(out, "</span>");
 }
 
 int strip_write_services(const char *folder, struct buffer *out)
 {
     char error[FORMAT_ERROR_SIZE];
-    struct services *services = calloc(1, sizeof *services);
+    struct services *services = services_of(folder, error);
     if (services == NULL)
-        return fail("out of memory");
-    const struct store_range all = {.to = UINT64_MAX};
-    const struct store_survey survey = {
-        .closure = services, .mark = note_service, .again = forget_services};
-    int status = store_survey(folder, &all, &survey, error);
-    if (status != 0)
-        fail("%s", error);
-    else if (services->count == 0)
+        return fail("%s", error);
+    if (services->count == 0)
         put(out, "<li>It holds no profiles.");
-    qsort(services->list, services->count, sizeof *services->list, compare_names);
-    for (size_t i = 0; status == 0 && i < services->count; i++)
+    for (size_t i = 0; i < services->count; i++)
         write_service(&services->list[i], out);
-    forget_services(services);
-    free(services);
-    return status == 0 ? GO_ON : EXIT_FAILED;
+    services_free(services);
+    return GO_ON;
 }
 
 /* ---- the strip ---- */
@@ -239,7 +194,7 @@ static int settle(const struct history *history, struct span *span, bool *whole)
 
 int strip_write_page(const struct history *history, struct buffer *out)
 {
-    bool whole;
+    bool whole = false;
     struct strip *strip = calloc(1, sizeof *strip);
     if (strip == NULL)
         return fail("out of memory");

@@ -98,10 +98,12 @@ void table_print_legend(const struct report *report, const struct terminal *term
     if (title) {
         terminal_print(terminal, STYLE_BOLD, title, strlen(title), 60, CUT_START, false);
         fputs(" · ", file);
+    } else if (summary->services > 1) {
+        fprintf(file, "%zu services · ", summary->services);
     }
     print_amount(report, terminal);
     if (header->duration_ns > 0 && header->duration_ns <= INT64_MAX) {
-        units_value(text, (int64_t)header->duration_ns, "nanoseconds");
+        units_duration(text, (int64_t)header->duration_ns);
         fprintf(file, " in %s", text);
     }
     if (strcmp(shown_type(report), "samples") != 0) {

@@ -349,8 +349,7 @@ static bool parse_end(const char *text, uint64_t now, uint64_t from, uint64_t *t
     return to_time(&m, to);
 }
 
-/* What stands behind the dots: "" is now, "+1h" is so long. */
-static bool parse_rest(const char *text, uint64_t now, uint64_t from, uint64_t *to)
+bool times_parse_end(const char *text, uint64_t now, uint64_t from, uint64_t *to)
 {
     struct moment m = {.at = text, .now = now};
     double length;
@@ -378,7 +377,8 @@ bool times_parse_span(const char *text, uint64_t now, struct span *span)
     span->to = now;
     if (!dots && first.has_day && !first.has_hours && !end_of_day(&first, &span->to))
         return false;
-    return (!dots || parse_rest(dots + 2, now, span->from, &span->to)) && span->from < span->to;
+    return (!dots || times_parse_end(dots + 2, now, span->from, &span->to)) &&
+           span->from < span->to;
 }
 
 void times_write(char text[TIMES_TEXT_SIZE], uint64_t time)

@@ -26,6 +26,9 @@ struct span {
 bool times_parse(const char *text, uint64_t now, uint64_t *time);
 bool times_parse_span(const char *text, uint64_t now, struct span *span);
 
+/* The TO of a span that begins at `from`; "" is now. */
+bool times_parse_end(const char *text, uint64_t now, uint64_t from, uint64_t *to);
+
 /* "2026-01-31 12:00:10", local. */
 #define TIMES_TEXT_SIZE 32
 void times_write(char text[TIMES_TEXT_SIZE], uint64_t time);

@@ -98,6 +98,21 @@ void units_value(char text[UNITS_TEXT], int64_t value, const char *unit)
         count_text(text, (double)value);
 }
 
+void units_duration(char text[UNITS_TEXT], int64_t value)
+{
+    static const struct step steps[] = {{86400e9, "days"}, {3600e9, "h"}, {60e9, "min"}};
+    if (value < 600000000000) {
+        units_value(text, value, "nanoseconds");
+        return;
+    }
+    const double length = (double)value;
+    const struct step *step = steps;
+    while (length < (step == steps ? 2 : 1) * step->scale)
+        step++;
+    snprintf(text, UNITS_TEXT, "%.*f %s", decimals(length / step->scale), length / step->scale,
+             step->name);
+}
+
 void units_share(char text[UNITS_TEXT], int64_t part, int64_t whole)
 {
     double percent = 100.0 * (double)part / (double)whole;

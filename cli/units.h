@@ -24,6 +24,10 @@ bool units_period(char text[UNITS_TEXT], int64_t period, const char *unit);
 /* "33.2%"; "–" of nothing. */
 void units_share(char text[UNITS_TEXT], int64_t part, int64_t whole);
 
+/* How long something took, in nanoseconds: as units_value(), but "25.0 min", "3.00 h" and "30.0
+ * days" from ten minutes on. */
+void units_duration(char text[UNITS_TEXT], int64_t value);
+
 /* "1,234,567" */
 void units_count(char text[UNITS_TEXT], int64_t value);
 

@@ -234,6 +234,8 @@ static void write_info(struct page *page, const struct profile_summary *summary)
     json_integer(&page->json, (int64_t)header->duration_ns);
     json_raw(&page->json, ",\"threads\":");
     json_integer(&page->json, (int64_t)summary->threads);
+    json_raw(&page->json, ",\"services\":");
+    json_integer(&page->json, (int64_t)summary->services);
     json_raw(&page->json, "},\"column\":");
     json_integer(&page->json, (int64_t)summary->column);
 }

@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Of the sum of several processes, whose main threads may bear the same number. */
+#define PROCESS "process.pid"
+
 size_t profile_default_column(const struct profile *profile)
 {
     size_t count = profile_value_count(profile);
@@ -33,10 +36,12 @@ static int64_t count_samples(const struct profile *profile, size_t of)
     return total;
 }
 
-/* What tells a label's values apart, whether text or number. */
+/* What tells apart the values of a label, whether text or number; and those of a second one. */
 struct label_value {
     profile_id text;
     int64_t number;
+    profile_id other_text;
+    int64_t other_number;
 };
 
 static int compare_values(const void *left, const void *right)
@@ -44,7 +49,11 @@ static int compare_values(const void *left, const void *right)
     const struct label_value *a = left, *b = right;
     if (a->text != b->text)
         return a->text < b->text ? -1 : 1;
-    return (a->number > b->number) - (a->number < b->number);
+    if (a->number != b->number)
+        return a->number < b->number ? -1 : 1;
+    if (a->other_text != b->other_text)
+        return a->other_text < b->other_text ? -1 : 1;
+    return (a->other_number > b->other_number) - (a->other_number < b->other_number);
 }
 
 static size_t count_unique(struct label_value *values, size_t count)
@@ -57,19 +66,34 @@ static size_t count_unique(struct label_value *values, size_t count)
     return unique;
 }
 
-/* Distinct values of label `key` in all label sets: each set is some sample's. */
-static int count_label_values(const struct profile *profile, const char *key, size_t *result)
+static const struct profile_label *
+find_label(const struct profile *profile, const struct profile_label_set *set, const char *key)
+{
+    for (uint32_t i = 0; i < set->count; i++)
+        if (strcmp(profile_text(profile, set->labels[i].key), key) == 0)
+            return &set->labels[i];
+    return NULL;
+}
+
+/* Distinct values of label `key`, within each value of `within` (NULL: anywhere), in all label
+ * sets: each set is some sample's. */
+static int count_label_values(const struct profile *profile, const char *key,
+                              const char *within, size_t *result)
 {
     size_t sets = profile_label_set_count(profile), count = 0;
     struct label_value *values = calloc(sets > 0 ? sets : 1, sizeof(*values));
     if (!values)
         return -ENOMEM;
     for (profile_id id = 0; id < sets; id++) {
-        struct profile_label_set set = profile_get_labels(profile, id);
-        for (uint32_t i = 0; i < set.count; i++)
-            if (strcmp(profile_text(profile, set.labels[i].key), key) == 0)
-                values[count++] =
-                    (struct label_value){set.labels[i].text, set.labels[i].number};
+        const struct profile_label_set set = profile_get_labels(profile, id);
+        const struct profile_label *label = find_label(profile, &set, key);
+        if (label == NULL)
+            continue;
+        const struct profile_label *other =
+            within != NULL ? find_label(profile, &set, within) : NULL;
+        values[count++] =
+            (struct label_value){label->text, label->number, other != NULL ? other->text : 0,
+                                 other != NULL ? other->number : 0};
     }
     *result = count_unique(values, count);
     free(values);
@@ -95,8 +119,10 @@ int profile_summarize(const struct profile *profile, struct profile_summary *sum
         .samples = count_samples(profile, column),
         .service = profile_service(profile),
     };
-    int status = count_label_values(profile, "thread.id", &summary->threads);
+    int status = count_label_values(profile, "service.name", NULL, &summary->services);
+    if (!status)
+        status = count_label_values(profile, "thread.id", PROCESS, &summary->threads);
     if (!status && summary->threads == 0)
-        status = count_label_values(profile, "thread.name", &summary->threads);
+        status = count_label_values(profile, "thread.name", PROCESS, &summary->threads);
     return status;
 }

@@ -14,8 +14,9 @@
 struct profile_summary {
     size_t column;       /* the value shown when nobody chose one */
     int64_t samples;     /* of "samples" beside that column; else how many there are */
-    size_t threads;      /* distinct thread.id labels, else thread.name; 0 = not known */
-    const char *service; /* service.name of the resource; NULL = not known */
+    size_t threads;      /* thread.id labels by process, else thread.name; 0 = not known */
+    const char *service; /* service.name of the resource; NULL = not known, or several */
+    size_t services;     /* distinct service.name labels; 0 or 1: see `service` */
 };
 
 /* The profile's own default type, else "cpu", else its last column, as pprof does it. 0 for a

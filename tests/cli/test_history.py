@@ -63,6 +63,39 @@ def totals(cprof, *arguments):
     return {row["name"]: row["self"] for row in json.loads(done.stdout)["rows"]}
 
 
+@pytest.mark.parametrize("arguments", [
+    ("--from", "2026-01-28 12:30", "--to", "12:45"),
+    ("--from", "2026-01-28 12:30", "--to", "+15m"),
+    ("--to", "+15m", "--from", "2026-01-28 12:30"),
+    ("--from", "2026-01-28 12:30..12:45"),
+])
+def test_an_end_is_seen_from_the_beginning(cprof, history, arguments):
+    assert totals(cprof, "--store", history, *arguments)["work"] == work_of(range(30, 45))
+
+
+@pytest.mark.parametrize("arguments, line", [
+    (("--service", "shpo"), "holds no profiles of service shpo; it has those of shop"),
+    (("--from", "2099-01-01"), "of that time, which is still to come; there are those from"),
+    (("--to", "+15m"), "--to +15m is a time after --from, which is missing"),
+    (("--from", "2026-01-28 12:30..12:45", "--to", "13:00"), "both say when it ends"),
+])
+def test_what_is_not_there_is_told_with_what_is(cprof, history, arguments, line):
+    done = cprof("top", "--store", history, *arguments)
+    assert done.returncode in (1, 2) and line in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_sum_of_services_says_so_and_counts_threads_by_process(cprof, tmp_path):
+    folder = tmp_path / "store"
+    folder.mkdir()
+    for number, (service, pid) in enumerate((("shop", 1), ("shop", 2), ("mail", 3))):
+        profile = ProfileFile(service=service, duration=3600, start=int(BEGIN * 1e9))
+        profile.add([MAIN], 1, **{"thread.id": 7, "process.pid": pid})
+        put(cprof, folder, profile, BEGIN, 3600, number + 1, key=number // 2 + 1)
+    assert cprof("top", "--store", folder).stdout.startswith(
+        "2 services · 30.0 ms of CPU in 1.00 h · 3 samples at 100 Hz · 3 threads\n")
+    assert " · 2 threads\n" in cprof("top", "--store", folder, "--label", "service.name=shop").stdout
+
+
 def work_of(minutes):
     return sum(number + 1 for number in minutes)
 
@@ -202,7 +235,7 @@ def test_a_time_without_profiles_says_which_there_are(cprof, history, tmp_path):
     assert done.returncode == 1
     assert "there are those from 2026-01-28 12:00:00 to 2026-01-28 14:00:00" in done.stderr
     assert cprof("query", history, "--service", "other", "-o", tmp_path / "o.otlp").stderr.endswith(
-        "holds no profiles of service other\n")
+        "holds no profiles of service other; it has those of shop\n")
     empty = tmp_path / "empty"
     empty.mkdir()
     assert "holds no profiles" in cprof("top", "--store", empty).stderr

@@ -90,6 +90,9 @@ def test_a_time_is_a_flame_graph_and_two_are_compared(cprof, store, tmp_path):
 
 def test_what_is_not_there_or_no_time_is_told(store):
     with serving("--store", store) as (url, process):
+        page = get(link(url + "view", s="shop", **{"from": "2025-01-01", "to": "+1d"}))[1]
+        assert "no profiles of service shop of that time; there are those from 2026-01-28 12:00:00" in page
+        assert "it has those of a&lt;b&gt;&amp;, shop" in get(link(url + "view", s="none", **{"from": "-1h"}))[1]
         for fields in ({}, {"s": "none"}, {"s": "shop", "from": "soon"},
                        {"s": "shop", "from": DAY + "10:00", "to": DAY + "09:00"}):
             for name in ("history", "view", "diff"):

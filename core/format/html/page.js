@@ -124,7 +124,8 @@ class Page {
     #showSummary() {
         const {info} = this.model.profile;
         const {model} = this;
-        const name = printable(info.service || info.name || "cprof", 80);
+        const name = printable(info.service || info.name ||
+            (info.services > 1 ? `${info.services} services` : "cprof"), 80);
         document.title = name === "cprof" ? name : `${name} – cprof`;
         $("title").textContent = name;
         const all = formatValue(model.total, model.unit);
@@ -136,7 +137,7 @@ class Page {
         if (brush && model.isLevel)
             parts.push(`at ${clock(brush.to, model.profile.time)}`);
         else if (duration > 0 && !model.comparison)
-            parts.push(`in ${formatValue(duration, "nanoseconds")}`);
+            parts.push(`in ${formatDuration(duration)}`);
         if (info.threads > 0 && !model.comparison)
             parts.push(`${NUMBER.format(info.threads)} thread${info.threads === 1 ? "" : "s"}`);
         if (info.time > 0 && !model.comparison)

@@ -37,6 +37,15 @@ function formatValue(value, unit) {
     return formatScaled(scaled, known.steps);
 }
 
+/* How long something took, in nanoseconds: "25.0 min", "3.00 h", "30.0 days" from ten minutes on. */
+function formatDuration(length) {
+    if (length < 600e9)
+        return formatValue(length, "nanoseconds");
+    const [factor, name] = [[86400e9, "days", 2], [3600e9, "h", 1], [60e9, "min", 0]]
+        .find(([each, , least]) => length >= least * each);
+    return `${formatFraction(length / factor)} ${name}`;
+}
+
 /* From ten millions on in three digits; what is smaller shows all of its own. */
 function formatCount(value) {
     if (Math.abs(value) >= 1e7)
