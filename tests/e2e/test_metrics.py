@@ -5,6 +5,7 @@ import re
 import os
 import subprocess
 import time
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
@@ -105,14 +106,40 @@ def test_the_dashboard_is_whole():
              for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])]
     assert len(cells) == len(set(cells)) and max(x for x, _ in cells) == 23
     assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
+    # What Grafana's types require of a legend: without showLegend there is none.
+    legends = [panel["options"]["legend"] for panel in dashboard["panels"] if panel["type"] == "timeseries"]
+    assert all(each["showLegend"] and {"calcs", "displayMode", "placement"} <= set(each) for each in legends)
+
+
+def opened(template, value):
+    """What Grafana makes of a link: provisioning takes $$ for a $, the value of the field goes in, and Explore reads the
+    panes from the URL."""
+    url = template.strip("'").replace("$$", "$").replace("${__value.raw}", value)
+    assert "$" not in url
+    query = urllib.parse.parse_qs(urllib.parse.urlsplit(url).query, strict_parsing=True)
+    assert query["schemaVersion"] == ["1"]
+    [pane] = json.loads(query["panes"][0]).values()
+    return pane
+
+
+# The fields of a query of its Pyroscope data source (grafanapyroscope.Dataquery of grafana-foundation-sdk).
+PYROSCOPE_QUERY = {"refId", "datasource", "queryType", "hide", "labelSelector", "spanSelector", "profileTypeId", "groupBy",
+                   "limit", "maxNodes"}
 
 
 def test_exemplars_lead_to_trace_and_profile():
-    """By the labels that the collector makes of an exemplar's ids; Grafana's provisioning takes $$ for a $."""
+    """By the labels that the collector makes of an exemplar's ids. A span's id is no label of a series in Pyroscope: its
+    samples are found by spanSelector."""
     text = (ALERTS / "datasources.yml").read_text()
     links = dict(re.findall(r"- name: (\w+)\n\s+(?:datasourceUid|url): (.+)", text))
     assert links["trace_id"] == "tempo" and "uid: tempo\n" in text
-    assert "$${__value.raw}" in links["span_id"] and "uid: pyroscope\n" in text
+    pane = opened(links["span_id"], "00f067aa0ba902b7")
+    [query] = pane["queries"]
+    assert set(query) <= PYROSCOPE_QUERY and query["queryType"] == "profile" and query["groupBy"] == []
+    assert (query["labelSelector"], query["spanSelector"]) == ("{}", ["00f067aa0ba902b7"])
+    assert query["profileTypeId"] == "process_cpu:cpu:nanoseconds:cpu:nanoseconds"
+    assert pane["datasource"] == query["datasource"]["uid"] and f"uid: {pane['datasource']}\n" in text
+    assert f"type: {query['datasource']['type']}\n" in text and "span_id=" not in text
     dashboard = json.loads((ALERTS / "cprof.grafana.json").read_text())
     assert [each["title"] for each in dashboard["panels"] for target in each["targets"] if target.get("exemplar")] == [
         "Requests: $histogram, with exemplars"]
