@@ -1,5 +1,6 @@
 #include "sample/loops.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -8,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "cprof/syscall.h"
 #include "sample/turn_times.h"
 
 enum loop_state { LOOP_FREE, LOOP_OPEN, LOOP_LEFT };
@@ -189,6 +191,21 @@ static struct cprof_loop *choose(pid_t tid)
     return chosen;
 }
 
+/* A thread may end without leaving its loop: where the hooks that would tell of it were taken
+ * out before, as a run ended. */
+static void leave_for_those_who_ended(void)
+{
+    const uintptr_t process = (uintptr_t)getpid();
+    for (size_t i = 0; i < LOOPS_MAX && loops[i] != NULL; i++) {
+        const uintptr_t tid = (uintptr_t)loops[i]->tid;
+        if (loops[i]->state != LOOP_OPEN ||
+            cprof_syscall(SYS_tgkill, process, tid, 0, 0, 0, 0) != -ESRCH)
+            continue;
+        loops[i]->waited = NULL;
+        loops[i]->state = LOOP_FREE;
+    }
+}
+
 static void make_new(struct cprof_loop *loop, pid_t tid, uint64_t now)
 {
     *loop = (struct cprof_loop){.tid = tid, .closed = now};
@@ -200,6 +217,10 @@ static struct cprof_loop *enter(const struct cprof_loop_options *options)
     const pid_t tid = (pid_t)syscall(SYS_gettid);
     const uint64_t now = clock_ns(CLOCK_MONOTONIC);
     struct cprof_loop *loop = choose(tid);
+    if (loop == NULL) {
+        leave_for_those_who_ended();
+        loop = choose(tid);
+    }
     if (loop == NULL)
         return NULL;
     if (loop->state == LOOP_FREE || loop->tid != tid)

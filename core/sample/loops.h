@@ -8,7 +8,8 @@
  *
  * A loop's thread writes without a lock; the mutex guards the list, and is what readers and
  * those who enter and leave take. LOOPS_MAX loops at a time are followed. Of a loop that has
- * been left the turns are known, and the figures shown, until the place is needed. The last
+ * been left the turns are known, and the figures shown, until the place is needed; one that was
+ * not, and whose thread has ended, gives its place up when there is no other. The last
  * LOOP_TURNS turns of at least the least length with a word are remembered.
  */
 #ifndef CPROF_SAMPLE_LOOPS_H

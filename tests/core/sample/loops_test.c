@@ -235,6 +235,32 @@ static void too_many_loops_are_not_followed(void **state)
 }
 
 /* Under TSan: whoever reads meanwhile. */
+static void *enter_and_end(void *tid)
+{
+    *(pid_t *)tid = own_tid();
+    return cprof_loop_enter(&plain);
+}
+
+static void loops_of_threads_that_ended_make_room(void **state)
+{
+    (void)state;
+    loops_open();
+    for (size_t i = 0; i < LOOPS_MAX; i++) {
+        pthread_t thread;
+        pid_t tid;
+        void *loop;
+        pthread_create(&thread, NULL, enter_and_end, &tid);
+        pthread_join(thread, &loop);
+        assert_non_null(loop);
+        while (syscall(SYS_tgkill, getpid(), tid, 0) == 0)
+            continue; /* for the kernel it ends a little later */
+    }
+    struct cprof_loop *again = cprof_loop_enter(&plain);
+    assert_non_null(again);
+    cprof_loop_leave(again);
+    loops_close();
+}
+
 static void *read_on(void *closure)
 {
     atomic_bool *over = closure;
@@ -282,6 +308,7 @@ int main(void)
         cmocka_unit_test(a_turn_that_does_not_end_shows_while_it_lasts),
         cmocka_unit_test(loops_of_another_run_are_no_more),
         cmocka_unit_test(too_many_loops_are_not_followed),
+        cmocka_unit_test(loops_of_threads_that_ended_make_room),
         cmocka_unit_test(readers_meet_turns_that_end_and_loops_that_come_and_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
