@@ -6,6 +6,7 @@ const {
   listenerCount, on, process
 } = require('./primordials')
 const { Context } = require('./context')
+const { followLocks } = require('./locks')
 const { native, folder, threadId } = require('./native')
 const { readSwitch, onOrOff } = require('./onoff')
 
@@ -122,6 +123,7 @@ async function profile (output, run, options = {}) {
 // What a thread does while the engine runs, whichever started it. Its end is seen to by src/ending.c.
 const followSpans = (function followSpans (asyncHooks = readSwitch('CPROF_ASYNC_HOOKS') === true) {
   context.follow({ asyncHooks })
+  followLocks()
 })
 
 if (native.isRunning()) followSpans() // a worker

@@ -6,6 +6,7 @@
 #include "context_heap.h"
 #include "heap_functions.h"
 #include "isolate.h"
+#include "locks.h"
 #include "names.h"
 #include "walk.h"
 
@@ -226,4 +227,4 @@ static enum cprof_wait waits_for(const struct cprof_function *functions, size_t 
 }
 
 const struct cprof_asleep node_asleep = {
-    .step = step, .context = context, .waits_for = waits_for};
+    .step = step, .context = context, .waits_for = waits_for, .is_of_locks = locks_is_own};

@@ -24,6 +24,7 @@
 #include "ending.h"
 #include "isolate.h"
 #include "layout.h"
+#include "locks.h"
 #include "names.h"
 #include "quiet.h"
 #include "script.h"
@@ -64,6 +65,8 @@ static struct cprof_runtime runtime = {
     .alloc_open = allocs_open,
     .alloc_close = allocs_close,
     .exception_open = exceptions_open,
+    .lock_open = locks_open,
+    .lock_close = locks_close,
     .gc_open = isolate_pauses_open,
     .gc_close = isolate_pauses_close,
     .ends_process = ending_is_nodes,
@@ -794,6 +797,11 @@ NAPI_MODULE_INIT()
         {"way", module_way},
         {"descend", module_descend},
         {"say", module_say},
+        {"lockWords", locks_words},
+        {"waitBegins", locks_wait_begins},
+        {"waitEnds", locks_wait_ends},
+        {"letsGo", locks_lets_go},
+        {"blames", locks_blames},
     };
     for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
         napi_value function;
