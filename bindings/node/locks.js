@@ -2,9 +2,9 @@
 
 // Waits in Atomics.wait(), for the types `lock` and `blame`: two functions in the place of Atomics.wait() and
 // Atomics.notify(), on each thread on which cprof is loaded, from when one of the types is first asked for.
-// They do what the originals do, and tell src/locks.c.
+// They do what the originals do, to which undefined is the same as nothing, and tell src/locks.c.
 
-const { Atomics, AtomicsNotify, AtomicsWait, ObjectDefineProperty, ReflectApply, Uint32Array } = require('./primordials')
+const { Atomics, AtomicsNotify, AtomicsWait, ObjectDefineProperty, Uint32Array } = require('./primordials')
 const { native } = require('./native')
 
 const OPEN = 0
@@ -26,11 +26,11 @@ const put = (function put (name, value) {
 })
 
 function wait (typedArray, index, value, timeout) {
-  if (words[OPEN] === 0) return ReflectApply(AtomicsWait, this, arguments)
+  if (words[OPEN] === 0) return AtomicsWait(typedArray, index, value, timeout)
   let result
   native.waitBegins(typedArray, index)
   try {
-    result = ReflectApply(AtomicsWait, this, arguments)
+    result = AtomicsWait(typedArray, index, value, timeout)
   } finally {
     native.waitEnds((result === 'ok' || result === 'timed-out') && !(typeof timeout === 'number' && timeout <= 0))
   }
@@ -38,9 +38,9 @@ function wait (typedArray, index, value, timeout) {
 }
 
 function notify (typedArray, index, count) {
-  if (words[OPEN] === 0 || words[WAITING] === 0) return ReflectApply(AtomicsNotify, this, arguments)
+  if (words[OPEN] === 0 || words[WAITING] === 0) return AtomicsNotify(typedArray, index, count)
   const waited = native.letsGo(typedArray, index)
-  const woken = ReflectApply(AtomicsNotify, this, arguments)
+  const woken = AtomicsNotify(typedArray, index, count)
   if (waited > 0) native.blames(waited)
   return woken
 }
