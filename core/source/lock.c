@@ -1,8 +1,8 @@
 /*
- * Waits for locks: the nanoseconds that a thread waits count down, and the wait in which a
- * sample is due is taken on the waiter's stack, once it is over. The hooks are the runtime's
- * own (struct cprof_runtime, lock_open), and a lock that is free costs its thread no more than
- * a look. Short waits are met by chance, long ones always: source/chance.h.
+ * Waits for locks: the nanoseconds that a thread or a task waits count down, and the wait in
+ * which a sample is due is taken on the waiter's stack, once it is over. The hooks are the
+ * runtime's own (struct cprof_runtime, lock_open), and a lock that is free costs its thread no
+ * more than a look. Short waits are met by chance, long ones always: source/chance.h.
  */
 #include "source/chance.h"
 #include "source/hooked.h"
