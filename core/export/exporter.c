@@ -54,8 +54,8 @@ struct exporter {
     uint64_t spooled_time; /* all else has been done; 0: not yet */
     char reason[512];      /* why the last attempt of an ending program failed */
     bool failed_since_flush;
-    bool dropping; /* told that the queue is full; until it has been empty */
-    bool merging;  /* told that profiles are merged; likewise */
+    bool dropping; /* the log says that the queue is full; until it has been empty */
+    bool merging;  /* the log says that profiles are merged; likewise */
 };
 
 /* ---- the threads ---- */

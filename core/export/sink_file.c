@@ -44,7 +44,7 @@ struct sink_file {
     struct profile *run;
     uint64_t unsaved;   /* profiles merged since the file was last written */
     uint64_t save_next; /* CLOCK_MONOTONIC */
-    bool full;          /* told that memory ran out */
+    bool full;          /* the log says that memory ran out */
 };
 
 /* A service may be called anything; a file name may not. */
@@ -293,7 +293,7 @@ static const char *name_of(const struct exporter_options *options)
     return options->output_name != NULL ? options->output_name : "CPROF_OUTPUT";
 }
 
-/* Everything that can be known to fail later is told now. */
+/* Everything that can be known to fail later is reported now. */
 static int check(const struct sink_file *file, const struct exporter_options *options,
                  char *error, size_t error_size)
 {

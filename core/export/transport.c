@@ -66,7 +66,8 @@ static bool header_is_clean(const struct cprof_pair *header)
     return true;
 }
 
-/* The program runs on for months: a mistyped path is told at its start, not at each export. */
+/* The program runs on for months: a mistyped path is reported at its start, not at each export.
+ */
 static int check_files(const struct transport_options *options, const char *variables,
                        char *error, size_t error_size)
 {

@@ -50,7 +50,7 @@ static struct pair pair_at(const struct pairs *pairs, const Elf64_Phdr *header, 
                          .fde = header->p_vaddr + (uint64_t)(int64_t)raw[1]};
 }
 
-/* How many bytes the function of an FDE has; 0 when that can't be told. The FDE has the
+/* How many bytes the function of an FDE has; 0 when that is not known. The FDE has the
  * table's start again, in its CIE's encoding: if it is there as PC-relative 32 bits, so is
  * the length. */
 static uint64_t length_of(const struct elf *elf, const struct pair *pair)
