@@ -8,6 +8,7 @@
 
 uint16_t cprof_waiters_heads[WAITERS_HEADS];
 
+/* One who waits: a thread, or a task of an event loop. */
 static struct listed {
     uintptr_t lock;
     uint64_t since_ns; /* he waits, or somebody has been blamed */
