@@ -14,6 +14,29 @@ static bool has_called(const struct walk *trial, uintptr_t function)
     return function == 0 || trial->at.live || straight_follows_call_to(trial->at.pc, function);
 }
 
+static bool lies_below(const struct saved_register *saved, uintptr_t cfa, uintptr_t sp)
+{
+    return saved->kind == SAVED_AT_CFA && cfa + (uintptr_t)(intptr_t)saved->offset < sp;
+}
+
+/* A frame holds what its function has saved in it: above the stack pointer that a call has
+ * left. The CFA that a word of the stack leads to by chance may be too near. */
+static bool is_too_small(const struct unwind_rule *rule, uintptr_t cfa, uintptr_t sp)
+{
+    return lies_below(&rule->fp, cfa, sp) || lies_below(&rule->base, cfa, sp);
+}
+
+/* Leaves the frame of the caller whose frame pointer is a guess. */
+static bool leave_guessed(struct walk *trial)
+{
+    const uintptr_t pc = trial->at.pc - 1, sp = trial->at.sp;
+    const struct module *module = lookup_module(trial, pc);
+    const struct unwind_rule *rule =
+        lookup_is_of_file(module) ? lookup_rule(trial, module, pc) : NULL;
+    const struct unwind_rule kept = rule ? *rule : (struct unwind_rule){0};
+    return trial->leave(trial, pc) && !(rule && is_too_small(&kept, trial->cfa, sp));
+}
+
 bool search_confirm(const struct walk *walk, const struct cursor *caller, uintptr_t function,
                     struct search *search)
 {
@@ -32,7 +55,8 @@ bool search_confirm(const struct walk *walk, const struct cursor *caller, uintpt
         const struct module *module = stepped ? NULL : lookup_module(&trial, trial.at.pc - 1);
         if (!stepped && !lookup_is_of_file(module))
             return (module || search->generated) && i >= search->confirmed;
-        if (!stepped && !trial.leave(&trial, trial.at.pc - 1))
+        if (!stepped &&
+            !(i == 0 ? leave_guessed(&trial) : trial.leave(&trial, trial.at.pc - 1)))
             return trial.untabled && i >= search->confirmed;
         if (i < search->called && !has_called(&trial, function))
             return false;
