@@ -125,4 +125,16 @@ bool block_detect(const unsigned char *data, size_t size);
 int block_read(const unsigned char *data, size_t size, const struct block_visitor *visitor,
                char error[FORMAT_ERROR_SIZE]);
 
+/* The same in steps, so that another thread may take those that cost nearly as much as adding
+ * up, for the block that is next. Opening unpacks and checks it: `data` has to outlive a block
+ * that is not packed. Preparing reads the samples of what the visitor wants, if these are not
+ * too much to lie about; what is wrong with them, showing it says. One thread at a time. */
+struct block;
+int block_open(const unsigned char *data, size_t size, struct block **block,
+               char error[FORMAT_ERROR_SIZE]);
+void block_prepare(struct block *block, const struct block_visitor *visitor);
+int block_show(struct block *block, const struct block_visitor *visitor,
+               char error[FORMAT_ERROR_SIZE]);
+void block_close(struct block *block);
+
 #endif

@@ -49,6 +49,18 @@ struct tally_line *tally_find(struct tally *tally, struct profile *sum,
 int tally_add(struct tally *tally, struct tally_line *line, profile_id stack,
               const int64_t *values);
 
+/* The same of a stack that the line has, in a few instructions; false: it has it not. */
+static inline bool tally_add_known(struct tally_line *line, profile_id stack,
+                                   const int64_t *values)
+{
+    if (stack >= line->room || !line->seen[stack])
+        return false;
+    int64_t *sums = line->values + (size_t)stack * line->width;
+    for (size_t i = 0; i < line->width; i++)
+        sums[i] = clamp_add(sums[i], values[i]);
+    return true;
+}
+
 bool tally_make_room(struct tally *tally, const struct tally_line *line, struct profile *sum);
 
 /* Adds all to the sum, and forgets it. 0 or -ENOMEM. */

@@ -489,26 +489,35 @@ int profile_add_row(struct profile *p, size_t column, profile_id stack, profile_
     return add_row(p, column, &key, (uint32_t)table_of_keys.hash(&key), values);
 }
 
+void profile_stacks(struct profile *p, const struct profile_stack *stacks, size_t count,
+                    profile_id *ids)
+{
+    uint32_t hashes[PROFILE_BATCH];
+    table_fetch(&p->stacks, stacks, count, hashes);
+    for (size_t i = 0; i < count; i++) {
+        const struct profile_stack *stack = &stacks[i];
+        ids[i] = 0;
+        if (stack->depth == 0)
+            continue;
+        if (is_whole(stack->locations, stack->depth) && !p->incomplete)
+            ids[i] = table_intern_hashed(&p->stacks, stack, hashes[i], &p->arena, &p->memory);
+        if (ids[i] == 0)
+            no_room(p);
+    }
+}
+
 /* The stacks of a batch, each in the key of its sample. */
 static void intern_stacks(struct profile *p, const struct profile_entry *entries, size_t count,
                           struct table_key *keys)
 {
     struct profile_stack stacks[PROFILE_BATCH] = {{0}}; /* for compilers that doubt `count` */
-    uint32_t hashes[PROFILE_BATCH];
+    profile_id ids[PROFILE_BATCH];
     for (size_t i = 0; i < count; i++)
         stacks[i] = entries[i].stack;
-    table_fetch(&p->stacks, stacks, count, hashes);
-    for (size_t i = 0; i < count; i++) {
-        const struct profile_stack *stack = &stacks[i];
-        keys[i] = (struct table_key){.link = entries[i].link, .labels = entries[i].labels};
-        if (stack->depth == 0)
-            continue;
-        if (is_whole(stack->locations, stack->depth))
-            keys[i].stack =
-                table_intern_hashed(&p->stacks, stack, hashes[i], &p->arena, &p->memory);
-        if (keys[i].stack == 0)
-            no_room(p);
-    }
+    profile_stacks(p, stacks, count, ids);
+    for (size_t i = 0; i < count; i++)
+        keys[i] = (struct table_key){
+            .stack = ids[i], .link = entries[i].link, .labels = entries[i].labels};
 }
 
 static int add_batch(struct profile *p, size_t column, const struct profile_entry *entries,

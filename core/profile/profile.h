@@ -233,6 +233,12 @@ profile_id profile_overflow_stack(const struct profile *p);
 int profile_add_row(struct profile *p, size_t column, profile_id stack, profile_id link,
                     profile_id labels, const int64_t *values);
 
+/* As profile_stack() of each, up to PROFILE_BATCH of them, sooner than one by one where the
+ * profile is large (table_fetch()). */
+#define PROFILE_BATCH 64
+void profile_stacks(struct profile *p, const struct profile_stack *stacks, size_t count,
+                    profile_id *ids);
+
 /* Rows whose stacks are not interned yet. */
 struct profile_entry {
     struct profile_stack stack;
@@ -243,7 +249,6 @@ struct profile_entry {
 /* Interns the stacks and adds the rows, sooner than one by one where the profile is large
  * (table_fetch()). Any number of them. As profile_add_row(), but what has no room takes up to
  * PROFILE_BATCH of them to the "[overflow]" stack with it. */
-#define PROFILE_BATCH 64
 int profile_add_entries(struct profile *p, size_t column, const struct profile_entry *entries,
                         size_t count);
 

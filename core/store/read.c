@@ -10,6 +10,7 @@
 #include "format/block.h"
 #include "format/digest.h"
 #include "format/summary.h"
+#include "store/ahead.h"
 #include "store/entry.h"
 #include "store/files.h"
 #include "store/store.h"
@@ -26,6 +27,7 @@ struct reading {
     const char *path;
     int folder;
     struct entries entries;
+    struct ahead ahead;
     uint64_t half; /* unique of the one that bears its half-written name still */
     size_t bytes;  /* of an interval of the file that is being surveyed */
     char *error;
@@ -114,30 +116,80 @@ static bool is_left_out(int status)
            status == -EIO;
 }
 
-static int read_entry(struct reading *r, const struct entry *entry)
+/* A file on its way to the visitor. */
+struct loaded {
+    int status; /* of opening it, or of reading it */
+    bool left_out;
+    char name[ENTRY_NAME_SIZE], why[FORMAT_ERROR_SIZE];
+    unsigned char *data;
+    struct block *block;
+};
+
+static const struct block_visitor *block_visitor(struct reading *r, struct block_visitor *own)
 {
-    char name[ENTRY_NAME_SIZE], why[FORMAT_ERROR_SIZE] = "is damaged";
-    unsigned char *data = NULL;
-    int file = open_entry(r, entry, name);
-    if (is_left_out(file)) {
-        tell_damaged(r, name, file == -ELOOP ? "is a link" : strerror(-file));
-        return 0;
+    *own = (struct block_visitor){.closure = r,
+                                  .wants = wants,
+                                  .take = take,
+                                  .into = r->visitor->into != NULL ? into : NULL};
+    return own;
+}
+
+/* Opens the block, and reads its samples where there is a thread for that. */
+static void load_block(struct reading *r, const struct entry *entry, int file,
+                       struct loaded *loaded)
+{
+    struct block_visitor visitor;
+    snprintf(loaded->why, sizeof loaded->why, "is damaged");
+    loaded->status = files_load(file, entry->size, entry->crc, &loaded->data);
+    if (loaded->status == 0)
+        loaded->status = block_open(loaded->data, entry->size, &loaded->block, loaded->why);
+    if (loaded->status == 0 && ahead_is_worth(&r->ahead))
+        block_prepare(loaded->block, block_visitor(r, &visitor));
+}
+
+static void *load(void *closure, size_t number)
+{
+    struct reading *r = closure;
+    const struct entry *entry = &r->entries.list[number];
+    struct loaded *loaded = calloc(1, sizeof *loaded);
+    if (loaded == NULL)
+        return NULL;
+    int file = open_entry(r, entry, loaded->name);
+    if (file >= 0) {
+        load_block(r, entry, file, loaded);
+        close(file);
+        return loaded;
     }
-    if (file < 0)
-        return file;
-    int status = files_load(file, entry->size, entry->crc, &data);
-    close(file);
-    const struct block_visitor visitor = {.closure = r,
-                                          .wants = wants,
-                                          .take = take,
-                                          .into = r->visitor->into != NULL ? into : NULL};
+    loaded->status = file;
+    loaded->left_out = is_left_out(file);
+    snprintf(loaded->why, sizeof loaded->why, "%s",
+             file == -ELOOP ? "is a link" : strerror(-file));
+    return loaded;
+}
+
+static void drop(void *given)
+{
+    struct loaded *loaded = given;
+    block_close(loaded->block);
+    free(loaded->data);
+    free(loaded);
+}
+
+/* Shows what has been loaded, and drops it. */
+static int show(struct reading *r, struct loaded *loaded)
+{
+    struct block_visitor visitor;
+    if (loaded == NULL)
+        return -ENOMEM;
+    int status = loaded->status;
     if (status == 0)
-        status = block_read(data, entry->size, &visitor, why);
-    free(data);
-    if (status != -EBADMSG)
-        return status;
-    tell_damaged(r, name, why);
-    return 0;
+        status = block_show(loaded->block, block_visitor(r, &visitor), loaded->why);
+    if (loaded->left_out || status == -EBADMSG) {
+        tell_damaged(r, loaded->name, loaded->why);
+        status = 0;
+    }
+    drop(loaded);
+    return status;
 }
 
 static bool is_asked_for(const struct store_range *range, const struct entry *entry)
@@ -154,27 +206,46 @@ static int open_folder(const char *path, int *folder, char error[FORMAT_ERROR_SI
     return *folder < 0 ? *folder : 0;
 }
 
-static int read_all(struct reading *r, int (*read_one)(struct reading *, const struct entry *))
+/* Leaves those that are asked for in the list. */
+static void choose(struct reading *r)
 {
-    int status = list(r);
-    for (size_t i = 0; status == 0 && i < r->entries.count; i++)
+    size_t count = 0;
+    for (size_t i = 0; i < r->entries.count; i++)
         if (is_asked_for(r->range, &r->entries.list[i]))
-            status = read_one(r, &r->entries.list[i]);
+            r->entries.list[count++] = r->entries.list[i];
+    r->entries.count = count;
+}
+
+static int read_profiles(struct reading *r)
+{
+    int status = 0;
+    r->ahead =
+        (struct ahead){.load = load, .drop = drop, .closure = r, .count = r->entries.count};
+    ahead_begin(&r->ahead);
+    for (size_t i = 0; status == 0 && i < r->entries.count; i++)
+        status = show(r, ahead_next(&r->ahead));
+    ahead_end(&r->ahead);
     return status;
 }
 
+static int read_all(struct reading *r, int (*read_them)(struct reading *))
+{
+    int status = list(r);
+    choose(r);
+    return status == 0 ? read_them(r) : status;
+}
+
 /* Again and again while others rewrite what is to be read. */
-static int read_folder(struct reading *r,
-                       int (*read_one)(struct reading *, const struct entry *))
+static int read_folder(struct reading *r, int (*read_them)(struct reading *))
 {
     int status = open_folder(r->path, &r->folder, r->error);
     if (status != 0)
         return status;
     r->error[0] = '\0';
-    status = read_all(r, read_one);
+    status = read_all(r, read_them);
     for (int i = 1; i < TRIES && status == -ENOENT; i++) {
         r->again(r->closure);
-        status = read_all(r, read_one);
+        status = read_all(r, read_them);
     }
     if (status != 0 && r->error[0] == '\0')
         snprintf(r->error, FORMAT_ERROR_SIZE, "%.200s: %s", r->path, strerror(-status));
@@ -192,7 +263,7 @@ int store_read(const char *path, const struct store_range *range,
                         .error = error,
                         .again = visitor->again,
                         .closure = visitor->closure};
-    return read_folder(&r, read_entry);
+    return read_folder(&r, read_profiles);
 }
 
 /* ---- surveys ---- */
@@ -288,6 +359,14 @@ static int survey_entry(struct reading *r, const struct entry *entry)
     return status;
 }
 
+static int survey_all(struct reading *r)
+{
+    int status = 0;
+    for (size_t i = 0; status == 0 && i < r->entries.count; i++)
+        status = survey_entry(r, &r->entries.list[i]);
+    return status;
+}
+
 int store_survey(const char *path, const struct store_range *range,
                  const struct store_survey *survey, char error[FORMAT_ERROR_SIZE])
 {
@@ -297,7 +376,7 @@ int store_survey(const char *path, const struct store_range *range,
                         .error = error,
                         .again = survey->again,
                         .closure = survey->closure};
-    return read_folder(&r, survey_entry);
+    return read_folder(&r, survey_all);
 }
 
 int store_extent(const char *path, const char *service, uint64_t *from, uint64_t *to,
