@@ -159,12 +159,39 @@ static int sort_stacks(struct page *page)
 static int compare_samples(const void *left, const void *right)
 {
     const struct page_sample *a = left, *b = right;
-    int order = COMPARE(a->is_past, b->is_past);
-    if (!order)
-        order = COMPARE(a->stack, b->stack);
-    if (!order)
-        order = COMPARE(a->labels, b->labels);
+    int order = COMPARE(a->labels, b->labels);
     return order ? order : COMPARE(a->link, b->link);
+}
+
+/* A place for each stack of the present, and behind them of the past. */
+static size_t place_of(const struct page *page, const struct page_sample *sample)
+{
+    return sample->stack + (sample->is_past ? page->stack_count : 0);
+}
+
+/* By is_past, stack, labels, link: there may be a million, but of a stack there are few. */
+static int order_samples(struct page *page)
+{
+    const size_t places = 2 * page->stack_count + 2;
+    size_t *ends = allocate(places, sizeof(*ends));
+    struct page_sample *ordered = allocate(page->sample_count, sizeof(*ordered));
+    if (!ends || !ordered) {
+        free(ends);
+        free(ordered);
+        return -ENOMEM;
+    }
+    for (size_t i = 0; i < page->sample_count; i++)
+        ends[place_of(page, &page->samples[i]) + 1]++;
+    for (size_t i = 1; i < places; i++)
+        ends[i] += ends[i - 1];
+    for (size_t i = 0; i < page->sample_count; i++)
+        ordered[ends[place_of(page, &page->samples[i])]++] = page->samples[i];
+    for (size_t i = 0, first = 0; i + 1 < places; first = ends[i++])
+        qsort(ordered + first, ends[i] - first, sizeof(*ordered), compare_samples);
+    free(page->samples);
+    page->samples = ordered;
+    free(ends);
+    return 0;
 }
 
 static bool is_past(const struct profile *profile, profile_id labels)
@@ -193,9 +220,8 @@ static int sort_samples(struct page *page)
         };
         page->past_at += !page->samples[i].is_past;
     }
-    qsort(page->samples, count, sizeof(*page->samples), compare_samples);
     page->sample_count = count;
-    return 0;
+    return order_samples(page);
 }
 
 /* --- the JSON --- */

@@ -1,6 +1,5 @@
 #include "format/json.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,11 +10,18 @@ void json_raw(struct buffer *out, const char *text)
     buffer_append(out, text, strlen(text));
 }
 
+/* By hand: a page has millions of them. */
 void json_integer(struct buffer *out, int64_t value)
 {
-    char digits[24];
-    int length = snprintf(digits, sizeof(digits), "%" PRId64, value);
-    buffer_append(out, digits, (size_t)length);
+    char digits[24], *at = digits + sizeof(digits);
+    uint64_t left = value < 0 ? -(uint64_t)value : (uint64_t)value;
+    do {
+        *--at = (char)('0' + left % 10);
+        left /= 10;
+    } while (left != 0);
+    if (value < 0)
+        *--at = '-';
+    buffer_append(out, at, (size_t)(digits + sizeof(digits) - at));
 }
 
 static void append_escape(struct buffer *out, unsigned character)
