@@ -97,10 +97,12 @@ int block_writer_end(struct block_writer *writer, struct buffer *out);
 struct block_target {
     struct profile *sum;
     uint64_t version;    /* another one: `sum` has been replaced */
-    struct tally *tally; /* which the visitor empties into the sum */
+    struct tally *tally; /* which the visitor empties into the sum; NULL: none */
     struct profile_place places[PROFILE_MAX_VALUES]; /* of the interval's columns in it */
     struct profile_extra extra;                      /* labels, of it, that the samples get */
 };
+
+#define BLOCK_WHOLE 1
 
 struct block_visitor {
     void *closure;
@@ -111,8 +113,8 @@ struct block_visitor {
     /* NULL, or: intervals are added up straight from the block, whose tables are translated
      * once for all of them. Gives the sum all that stands once in `head`, which is the interval
      * without its samples, and says where these go. Levels do not add up (measures.h): take()
-     * gets an interval that has any, with these alone and without metrics. What is not 0 ends
-     * the reading. */
+     * gets an interval that has any, with these alone and without metrics. BLOCK_WHOLE: take()
+     * is to get this one, as it is; what else is not 0 ends the reading. */
     int (*into)(void *closure, const struct profile *head, struct block_target *target);
 };
 

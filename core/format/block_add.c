@@ -244,7 +244,7 @@ static __attribute__((noinline)) int add_apart(struct block_adder *a, const stru
     int64_t placed[PROFILE_MAX_VALUES] = {0};
     const profile_id stack = stack_of(a, row[0]);
     struct tally_line *line = a->lines[row[2]];
-    if (row[1] == 0 && line == NULL)
+    if (row[1] == 0 && line == NULL && part->target->tally != NULL)
         line = find_line(a, part, row[2]);
     if (row[1] == 0 && line != NULL) {
         if (tally_add(part->target->tally, line, stack, values) == 0)

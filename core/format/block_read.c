@@ -389,6 +389,19 @@ static int add_up(struct block_reader *r, const struct block_interval *interval,
                                                                     : refuse_memory(r->error);
 }
 
+/* Gives take() the interval, whose head is owned from now on. */
+static int take_whole(struct block_reader *r, const struct block_interval *interval,
+                      struct profile *head, const struct block_visitor *visitor)
+{
+    int status = share_tables(r, false);
+    if (status == 0)
+        status = fill_profile(r, interval, NULL, head);
+    if (status == 0)
+        return visitor->take(visitor->closure, head);
+    profile_free(head);
+    return status;
+}
+
 /* Adds an interval, whose head is owned from now on, to the visitor's sum. */
 static int add_interval(struct block_reader *r, const struct block_interval *interval,
                         struct profile *head, const struct block_visitor *visitor)
@@ -398,6 +411,8 @@ static int add_interval(struct block_reader *r, const struct block_interval *int
     for (size_t i = 0; i < profile_value_count(head); i++)
         levels[i] = measure_is_level(profile_type(head, i));
     int status = visitor->into(visitor->closure, head, &r->target);
+    if (status == BLOCK_WHOLE)
+        return take_whole(r, interval, head, visitor);
     if (status == 0)
         status = add_up(r, interval, has_levels ? levels : NULL);
     if (status == 0 && has_levels)

@@ -123,6 +123,9 @@ struct rewriting {
     uint64_t merged;            /* the length that intervals are merged to, in ns; 0: none */
     struct profile *open[OPEN]; /* the oldest first */
     size_t count;
+    struct profile *pending;    /* whole, to be added to the writer */
+    const struct profile *last; /* that samples went to */
+    uint64_t versions;          /* how often it was another */
     int status;
 };
 
@@ -147,8 +150,27 @@ static void close_oldest(struct rewriting *r)
     memmove(&r->open[0], &r->open[1], r->count * sizeof *r->open);
 }
 
-/* Has it become part of one that is open? One of the same process and stretch of time, and
- * earlier: the files are in the order of time, and so are a process's intervals in one. */
+/* One that is open and takes what `head` is of: of the same process and stretch of time, and
+ * earlier, as the files are in the order of time, and so are a process's intervals in one. With
+ * what stands once in it. NULL: there is none. */
+static struct profile *find_open(struct rewriting *r, const struct profile *head,
+                                 struct profile_place places[PROFILE_MAX_VALUES])
+{
+    for (size_t i = 0; i < r->count; i++) {
+        if (stretch_of(r, r->open[i]) != stretch_of(r, head))
+            continue;
+        profile_guard_resource(r->open[i]);
+        int status = profile_merge_head(r->open[i], head, places);
+        if (status != 0 && status != -EOVERFLOW)
+            continue; /* nothing of it was added */
+        struct profile_header *header = profile_header(r->open[i]);
+        memset(header->profile_id, 0, sizeof header->profile_id); /* it is neither of them */
+        return r->open[i];
+    }
+    return NULL;
+}
+
+/* The same of a profile with levels, of which the later hold. */
 static bool merge_into_open(struct rewriting *r, struct profile *interval)
 {
     for (size_t i = 0; i < r->count; i++) {
@@ -157,27 +179,87 @@ static bool merge_into_open(struct rewriting *r, struct profile *interval)
         profile_guard_resource(r->open[i]);
         int status = profile_merge_later(r->open[i], interval);
         if (status != 0 && status != -EOVERFLOW)
-            continue; /* nothing of it was added */
+            continue;
         struct profile_header *header = profile_header(r->open[i]);
-        memset(header->profile_id, 0, sizeof header->profile_id); /* it is neither of them */
+        memset(header->profile_id, 0, sizeof header->profile_id);
         return true;
     }
     return false;
 }
 
+static bool is_whole(const struct rewriting *r, const struct profile *p)
+{
+    return r->merged == 0 || profile_header_const(p)->duration_ns > r->merged / 2;
+}
+
+static void open_one(struct rewriting *r, struct profile *p)
+{
+    if (r->count == OPEN)
+        close_oldest(r);
+    r->open[r->count++] = p;
+}
+
+/* What has got its samples meanwhile. */
+static void add_pending(struct rewriting *r)
+{
+    if (r->pending != NULL)
+        add(r, r->pending);
+    profile_free(r->pending);
+    r->pending = NULL;
+}
+
 static int take(void *closure, struct profile *interval)
 {
     struct rewriting *r = closure;
-    bool whole = r->merged == 0 || profile_header_const(interval)->duration_ns > r->merged / 2;
-    if (!whole && !merge_into_open(r, interval)) {
-        if (r->count == OPEN)
-            close_oldest(r);
-        r->open[r->count++] = interval;
-        return r->status;
-    }
-    if (whole)
+    add_pending(r);
+    if (is_whole(r, interval)) {
         add(r, interval);
-    profile_free(interval);
+        profile_free(interval);
+    } else if (merge_into_open(r, interval)) {
+        profile_free(interval);
+    } else {
+        open_one(r, interval);
+    }
+    return r->status;
+}
+
+/* A new profile, which all that stands once in `head` is given. */
+static struct profile *begin_profile(struct rewriting *r, const struct profile *head,
+                                     struct profile_place places[PROFILE_MAX_VALUES])
+{
+    struct profile *p = profile_new(NULL);
+    r->status = p != NULL ? profile_merge_head(p, head, places) : -ENOMEM;
+    if (r->status == -EOVERFLOW)
+        r->status = 0;
+    if (r->status == 0)
+        return p;
+    profile_free(p);
+    return NULL;
+}
+
+/* Straight from the block into the profile that it becomes part of. */
+static int into(void *closure, const struct profile *head, struct block_target *target)
+{
+    struct rewriting *r = closure;
+    if (profile_has_levels(head))
+        return BLOCK_WHOLE;
+    add_pending(r);
+    if (r->status != 0)
+        return r->status;
+    const bool whole = is_whole(r, head);
+    struct profile *to = whole ? NULL : find_open(r, head, target->places);
+    const bool new = to == NULL;
+    if (new) {
+        to = begin_profile(r, head, target->places);
+        if (to != NULL && whole)
+            r->pending = to;
+        else if (to != NULL)
+            open_one(r, to);
+    }
+    r->versions += new || to != r->last; /* a new one may lie where another did */
+    r->last = to;
+    target->sum = to;
+    target->version = r->versions;
     return r->status;
 }
 
@@ -191,9 +273,10 @@ static int read_file(int folder, const struct entry *entry, struct rewriting *r)
         return -errno;
     int status = files_load(file, entry->size, entry->crc, &data);
     close(file);
-    const struct block_visitor visitor = {.closure = r, .take = take};
+    const struct block_visitor visitor = {.closure = r, .take = take, .into = into};
     if (status == 0)
         status = block_read(data, entry->size, &visitor, error);
+    add_pending(r);
     free(data);
     return status;
 }
