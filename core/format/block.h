@@ -91,6 +91,11 @@ size_t block_writer_count(const struct block_writer *writer);
 /* Appends the block. 0 or -ENOMEM. */
 int block_writer_end(struct block_writer *writer, struct buffer *out);
 
+/* Appends a block of that profile alone, in half of the time: its tables are the block's, also
+ * what no sample reaches. Packed hastily; of the budget (NULL: none) go its samples. 0,
+ * -ENODATA: it has no values; or -ENOMEM. */
+int block_write_alone(const struct profile *profile, struct budget *budget, struct buffer *out);
+
 /* ---- reading ---- */
 
 /* Where an interval's samples are added up. */

@@ -34,11 +34,19 @@ struct interval {
     } shown; /* in the digest */
 };
 
+/* Label sets that are in the file only: attributes of a profile that is written as it is. */
+struct own_sets {
+    const struct profile *from;
+    enum profile_attributes which[PROFILE_COMMENTS + 1];
+    size_t count;
+};
+
 struct block_writer {
     struct profile *shared; /* no samples: all that they name */
     struct memory memory;   /* of the rest */
     struct rows intervals, layouts;
     bool full, quick;
+    struct own_sets own; /* behind the shared ones */
     /* Made by block_writer_end(): */
     uint32_t *order; /* the shared stacks, sorted */
     uint32_t *ranks; /* the place of each */
@@ -322,11 +330,6 @@ static void fill_location(const struct profile *p, profile_id id, uint64_t *row)
     memcpy(row, cells, sizeof(cells));
 }
 
-static void fill_set(const struct profile *p, profile_id id, uint64_t *row)
-{
-    row[0] = profile_get_labels(p, id).count;
-}
-
 /* The lines of all locations, one after the other. */
 static int write_lines(struct buffer *out, const struct profile *p)
 {
@@ -350,25 +353,56 @@ static int write_lines(struct buffer *out, const struct profile *p)
     return 0;
 }
 
-/* The labels of all sets, one after the other. */
-static int write_labels(struct buffer *out, const struct profile *p)
+static size_t own_count(const struct block_writer *writer, size_t set)
 {
+    return profile_attribute_count(writer->own.from, writer->own.which[set]);
+}
+
+static int write_sets(const struct block_writer *writer, struct buffer *out)
+{
+    const struct profile *p = writer->shared;
+    const size_t shared = profile_label_set_count(p) - 1;
+    struct columns table;
+    if (columns_init(&table, shared + writer->own.count, BLOCK_SET_WIDTH) != 0)
+        return -ENOMEM;
+    for (size_t i = 0; i < shared; i++)
+        columns_row(&table, i)[0] = profile_get_labels(p, (profile_id)i + 1).count;
+    for (size_t i = 0; i < writer->own.count; i++)
+        columns_row(&table, shared + i)[0] = own_count(writer, i);
+    columns_write(&table, out);
+    columns_free(&table);
+    return 0;
+}
+
+static void fill_label(const struct profile_label *l, uint64_t *row)
+{
+    const uint64_t cells[BLOCK_LABEL_WIDTH] = {l->key, l->text, (uint64_t)l->number, l->unit,
+                                               l->is_number};
+    memcpy(row, cells, sizeof(cells));
+}
+
+/* The labels of all sets, one after the other. */
+static int write_labels(const struct block_writer *writer, struct buffer *out)
+{
+    const struct profile *p = writer->shared;
     struct columns table;
     size_t rows = 0;
     for (profile_id id = 1; id < profile_label_set_count(p); id++)
         rows += profile_get_labels(p, id).count;
+    for (size_t i = 0; i < writer->own.count; i++)
+        rows += own_count(writer, i);
     if (columns_init(&table, rows, BLOCK_LABEL_WIDTH) != 0)
         return -ENOMEM;
     rows = 0;
     for (profile_id id = 1; id < profile_label_set_count(p); id++) {
         struct profile_label_set set = profile_get_labels(p, id);
-        for (uint32_t i = 0; i < set.count; i++) {
-            const struct profile_label *l = &set.labels[i];
-            const uint64_t cells[BLOCK_LABEL_WIDTH] = {l->key, l->text, (uint64_t)l->number,
-                                                       l->unit, l->is_number};
-            memcpy(columns_row(&table, rows++), cells, sizeof(cells));
-        }
+        for (uint32_t i = 0; i < set.count; i++)
+            fill_label(&set.labels[i], columns_row(&table, rows++));
     }
+    for (size_t i = 0; i < writer->own.count; i++)
+        for (size_t k = 0; k < own_count(writer, i); k++)
+            fill_label(profile_attribute(writer->own.from, writer->own.which[i], k),
+                       columns_row(&table, rows++));
     columns_write(&table, out);
     columns_free(&table);
     return 0;
@@ -648,8 +682,8 @@ static int write_shared(struct block_writer *writer, struct buffer *out)
         status = write_stacks(writer, out);
     write_links(out, p);
     if (status == 0)
-        status = write_table(out, p, profile_label_set_count(p), BLOCK_SET_WIDTH, fill_set);
-    return status == 0 ? write_labels(out, p) : status;
+        status = write_sets(writer, out);
+    return status == 0 ? write_labels(writer, out) : status;
 }
 
 /* The digest; without one where it does not fit, the block is as good. */
@@ -700,5 +734,112 @@ int block_writer_end(struct block_writer *writer, struct buffer *out)
         status = gzip_pack(&raw, &digest, out, writer->quick ? PACKING_QUICK : PACKING);
     buffer_free(&digest);
     buffer_free(&raw);
+    return status;
+}
+
+/* ---- a profile alone ---- */
+
+/* Its attributes as sets behind its own; 0 where it has none. */
+static void own_attributes(struct block_writer *writer, const struct profile *p,
+                           struct interval *interval)
+{
+    writer->own.from = p;
+    for (enum profile_attributes which = PROFILE_RESOURCE; which <= PROFILE_COMMENTS; which++) {
+        if (profile_attribute_count(p, which) == 0)
+            continue;
+        interval->attributes[which] =
+            (profile_id)(profile_label_set_count(p) + writer->own.count);
+        writer->own.which[writer->own.count++] = which;
+    }
+}
+
+static profile_id id_of_service(const struct profile *p)
+{
+    for (size_t i = 0; i < profile_attribute_count(p, PROFILE_RESOURCE); i++) {
+        const struct profile_label *attribute = profile_attribute(p, PROFILE_RESOURCE, i);
+        if (!attribute->is_number &&
+            strcmp(profile_text(p, attribute->key), "service.name") == 0)
+            return attribute->text;
+    }
+    return 0;
+}
+
+static void own_shown(const struct profile *p, struct interval *interval)
+{
+    const size_t column = profile_default_column(p);
+    const struct profile_value_type type = profile_value_type(p, column);
+    interval->shown.service = id_of_service(p);
+    interval->shown.type = type.type;
+    interval->shown.unit = type.unit;
+    interval->shown.total = digest_total(p, column);
+}
+
+static struct layout own_layout(const struct profile *p)
+{
+    struct layout layout = {.sheets = profile_sheet_count(p),
+                            .columns = profile_value_count(p)};
+    size_t used = 0;
+    for (size_t sheet = 0; sheet < layout.sheets; sheet++) {
+        layout.periods[sheet] = *profile_period_const(p, sheet);
+        for (size_t i = 0; i < layout.columns; i++) {
+            if (profile_column_sheet(p, i) != sheet)
+                continue;
+            layout.types[used++] = profile_value_type(p, i);
+            layout.widths[sheet]++;
+        }
+    }
+    return layout;
+}
+
+static int own_samples(struct block_writer *writer, const struct profile *p,
+                       const struct layout *layout, struct interval *interval)
+{
+    for (size_t sheet = 0; sheet < layout->sheets; sheet++) {
+        struct columns *samples = &interval->samples[sheet];
+        const size_t first = profile_first_sample(p, sheet);
+        if (reserve_samples(writer, p, sheet, layout->widths[sheet], samples) != 0)
+            return -ENOMEM;
+        for (size_t i = 0; i < samples->rows; i++) {
+            const struct profile_sample sample = profile_get_sample(p, first + i);
+            uint64_t *row = columns_row(samples, i);
+            row[0] = sample.stack;
+            row[1] = sample.link;
+            row[2] = sample.labels;
+            for (uint32_t k = 0; k < layout->widths[sheet]; k++)
+                row[BLOCK_KEY_WIDTH + k] = (uint64_t)sample.values[k];
+        }
+    }
+    return 0;
+}
+
+/* All ids are the profile's own, which is only read. */
+static int write_alone(struct block_writer *writer, const struct profile *p, struct buffer *out)
+{
+    struct interval interval = {.header = *profile_header_const(p)};
+    const struct layout layout = own_layout(p);
+    if (!rows_reserve(&writer->intervals, &writer->memory))
+        return -ENOMEM;
+    own_attributes(writer, p, &interval);
+    own_shown(p, &interval);
+    int status = add_layout(writer, &layout) == 0 ? 0 : -ENOMEM;
+    if (status == 0)
+        status = own_samples(writer, p, &layout, &interval);
+    memcpy(rows_at(&writer->intervals, writer->intervals.count++), &interval, sizeof(interval));
+    return status == 0 ? block_writer_end(writer, out) : status;
+}
+
+int block_write_alone(const struct profile *profile, struct budget *budget, struct buffer *out)
+{
+    if (profile_value_count(profile) == 0)
+        return -ENODATA;
+    struct block_writer *writer = block_writer_new(budget, 0);
+    if (writer == NULL)
+        return -ENOMEM;
+    struct profile *unused = writer->shared;
+    writer->shared = (struct profile *)profile;
+    writer->quick = true;
+    int status = write_alone(writer, profile, out);
+    writer->shared = unused;
+    block_writer_free(writer);
     return status;
 }

@@ -89,7 +89,8 @@ static bool find_aged(const struct entries *entries, const struct lot_rules *rul
     *lot = (struct lot){.first = first,
                         .count = extent(entries, rules, first, end, coarser),
                         .resolution = (uint32_t)(coarser / NS_PER_SECOND),
-                        .merge = true};
+                        .merge = true,
+                        .quick = which == 0 && rules->ages->count > 1};
     return true;
 }
 
@@ -331,6 +332,8 @@ int lot_rewrite(int folder, const struct entries *entries, const struct lot *lot
     struct rewriting r = {.writer = block_writer_new(budget, memory),
                           .merged = lot->merge ? lot->resolution * NS_PER_SECOND : 0};
     int status = r.writer != NULL ? read_lot(folder, entries, lot, &r, damaged) : -ENOMEM;
+    if (lot->quick && r.writer != NULL)
+        block_writer_hasten(r.writer);
     if (status == 0)
         status = block_writer_end(r.writer, &bytes);
     if (status == 0 && bytes.size > UINT32_MAX)

@@ -22,6 +22,7 @@ struct lot {
     size_t first, count; /* in the list */
     uint32_t resolution; /* of the block that they become, in seconds */
     bool merge;          /* intervals, to that resolution */
+    bool quick;          /* its block is of the finest one, and soon rewritten */
 };
 
 struct lot_rules {

@@ -229,20 +229,6 @@ bool store_wants_tending(const struct store *store)
 
 /* ---- putting ---- */
 
-static int write_block(struct store *store, const struct profile *profile, struct buffer *bytes)
-{
-    struct block_writer *writer = block_writer_new(store->budget, 0);
-    int status = writer != NULL ? block_writer_add(writer, profile) : -ENOMEM;
-    if (writer != NULL)
-        block_writer_hasten(writer); /* in some minutes it is one of many */
-    if (status == -ENOSPC)
-        status = -ENOMEM; /* the budget's room, not the disk's */
-    if (status == 0)
-        status = block_writer_end(writer, bytes);
-    block_writer_free(writer);
-    return status;
-}
-
 static struct entry entry_of(const struct store *store, const struct profile *profile,
                              uint64_t now, const struct buffer *bytes)
 {
@@ -282,7 +268,7 @@ static int write_file(const struct store *store, const struct entry *entry,
 int store_put(struct store *store, const struct profile *profile, uint64_t now, size_t *size)
 {
     struct buffer bytes = {0};
-    int status = write_block(store, profile, &bytes);
+    int status = block_write_alone(profile, store->budget, &bytes);
     *size = bytes.size;
     if (status == 0 && (bytes.size > store->limit || bytes.size > UINT32_MAX))
         status = -EFBIG;
