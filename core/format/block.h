@@ -30,6 +30,7 @@
 
 #include <stdbool.h>
 
+#include "format/columns.h"
 #include "format/format.h"
 #include "format/tally.h"
 
@@ -88,6 +89,16 @@ void block_writer_hasten(struct block_writer *writer);
 int block_writer_add(struct block_writer *writer, const struct profile *profile);
 size_t block_writer_count(const struct block_writer *writer);
 
+/* The same of an interval whose samples come apart (block_add.h): begins one with all that
+ * stands once in `head`; gives room for those of a sheet, as ids of the shared profile; and
+ * ends it, or takes it back if `status` is not 0. 0, or as block_writer_add(), and then the
+ * writer takes no more. */
+int block_writer_begin(struct block_writer *writer, const struct profile *head);
+struct profile *block_writer_shared(struct block_writer *writer);
+int block_writer_room(struct block_writer *writer, size_t sheet, size_t rows,
+                      struct columns **samples);
+int block_writer_close(struct block_writer *writer, int status);
+
 /* Appends the block. 0 or -ENOMEM. */
 int block_writer_end(struct block_writer *writer, struct buffer *out);
 
@@ -100,6 +111,8 @@ int block_write_alone(const struct profile *profile, struct budget *budget, stru
 
 /* Where an interval's samples are added up. */
 struct block_target {
+    struct block_writer *writer; /* NULL; or where the interval goes as it is, begun: `sum` is
+                                  * the shared profile of that */
     struct profile *sum;
     uint64_t version;    /* another one: `sum` has been replaced */
     struct tally *tally; /* which the visitor empties into the sum; NULL: none */

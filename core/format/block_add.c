@@ -283,11 +283,41 @@ static int add_samples(struct block_adder *a, const struct part *part,
     return 0;
 }
 
+/* A sheet as rows of a writer's. */
+static int copy_samples(struct block_adder *a, struct block_writer *writer, size_t sheet,
+                        const struct columns *samples)
+{
+    struct columns *copies = NULL;
+    TRY(block_writer_room(writer, sheet, samples->rows, &copies));
+    for (size_t i = 0; i < samples->rows; i++) {
+        const uint64_t *row = columns_row(samples, i);
+        uint64_t *copy = columns_row(copies, i);
+        copy[0] = stack_of(a, row[0]);
+        copy[1] = link_of(a, row[1]);
+        copy[2] = set_of(a, row[2]);
+        memcpy(copy + BLOCK_KEY_WIDTH, row + BLOCK_KEY_WIDTH,
+               (samples->width - BLOCK_KEY_WIDTH) * sizeof(*row));
+    }
+    return 0;
+}
+
+static int copy_interval(struct block_adder *a, const struct block_interval *interval,
+                         struct block_writer *writer)
+{
+    int status = 0;
+    for (size_t i = 0; status == 0 && i < interval->sheets; i++)
+        if (interval->widths[i] > 0)
+            status = copy_samples(a, writer, i, &interval->samples[i]);
+    return block_writer_close(writer, status);
+}
+
 int block_add(struct block_adder *a, const struct block_interval *interval,
               const struct block_target *target, const bool *without)
 {
     settle_sum(a, target);
     settle_labels(a, &target->extra);
+    if (target->writer != NULL)
+        return copy_interval(a, interval, target->writer);
     for (size_t i = 0, column = 0; i < interval->sheets; column += interval->widths[i++]) {
         const struct part part = {.target = target,
                                   .places = target->places + column,

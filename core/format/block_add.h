@@ -31,7 +31,8 @@ int block_adder_init(struct block_adder *adder, const struct block_tables *table
 void block_adder_free(struct block_adder *adder);
 
 /* Adds the interval's samples where the target says, but for the columns that `without` names
- * (NULL: all go, also rows that are 0). 0 or -ENOMEM. */
+ * (NULL: all go, also rows that are 0). 0 or -ENOMEM; to a writer, which takes all, or -ENOSPC:
+ * it takes no more. */
 int block_add(struct block_adder *adder, const struct block_interval *interval,
               const struct block_target *target, const bool *without);
 

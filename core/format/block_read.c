@@ -385,8 +385,8 @@ static int add_up(struct block_reader *r, const struct block_interval *interval,
 {
     if (r->adder.tables == NULL && block_adder_init(&r->adder, &r->tables) != 0)
         return refuse_memory(r->error);
-    return block_add(&r->adder, interval, &r->target, without) == 0 ? 0
-                                                                    : refuse_memory(r->error);
+    const int status = block_add(&r->adder, interval, &r->target, without);
+    return status == -ENOMEM ? refuse_memory(r->error) : status;
 }
 
 /* Gives take() the interval, whose head is owned from now on. */

@@ -9,6 +9,7 @@
 #include "format/gzip.h"
 #include "format/summary.h"
 #include "profile/carry.h"
+#include "profile/clamp.h"
 #include "profile/memory.h"
 
 #define PACKING 6 /* gzip's level */
@@ -46,7 +47,8 @@ struct block_writer {
     struct memory memory;   /* of the rest */
     struct rows intervals, layouts;
     bool full, quick;
-    struct own_sets own; /* behind the shared ones */
+    struct own_sets own;             /* behind the shared ones */
+    size_t shown_sheet, shown_place; /* of the interval that is open: the digest's column */
     /* Made by block_writer_end(): */
     uint32_t *order; /* the shared stacks, sorted */
     uint32_t *ranks; /* the place of each */
@@ -215,12 +217,10 @@ static int add_head(struct block_writer *writer, const struct profile *p,
     return 0;
 }
 
-/* Room for the samples of one sheet. */
-static int reserve_samples(struct block_writer *writer, const struct profile *p, size_t sheet,
-                           uint32_t width, struct columns *samples)
+static int reserve_rows(struct block_writer *writer, size_t rows, uint32_t width,
+                        struct columns *samples)
 {
     *samples = (struct columns){.width = BLOCK_KEY_WIDTH + width};
-    size_t rows = profile_first_sample(p, sheet + 1) - profile_first_sample(p, sheet);
     if (rows == 0)
         return 0;
     size_t size = rows * samples->width * sizeof(*samples->cells);
@@ -229,6 +229,14 @@ static int reserve_samples(struct block_writer *writer, const struct profile *p,
         return -ENOSPC;
     samples->rows = rows;
     return 0;
+}
+
+/* Room for the samples of one sheet. */
+static int reserve_samples(struct block_writer *writer, const struct profile *p, size_t sheet,
+                           uint32_t width, struct columns *samples)
+{
+    const size_t rows = profile_first_sample(p, sheet + 1) - profile_first_sample(p, sheet);
+    return reserve_rows(writer, rows, width, samples);
 }
 
 static int add_sheet(struct block_writer *writer, struct carrier *c, size_t sheet,
@@ -282,6 +290,66 @@ int block_writer_add(struct block_writer *writer, const struct profile *profile)
                sizeof(interval));
     else
         interval_free(writer, &interval);
+    return status;
+}
+
+/* ---- adding apart ---- */
+
+int block_writer_begin(struct block_writer *writer, const struct profile *head)
+{
+    const size_t column = profile_default_column(head);
+    if (profile_value_count(head) == 0)
+        return -ENODATA;
+    if (writer->full || writer->intervals.count == BLOCK_MAX_INTERVALS ||
+        !rows_reserve(&writer->intervals, &writer->memory))
+        return -ENOSPC;
+    struct interval *interval = interval_at(writer, writer->intervals.count);
+    *interval = (struct interval){0};
+    int status = add_head(writer, head, interval);
+    writer->full = status != 0;
+    writer->shown_sheet = profile_column_sheet(head, column);
+    writer->shown_place = 0;
+    for (size_t i = 0; i < column; i++)
+        writer->shown_place += profile_column_sheet(head, i) == writer->shown_sheet;
+    return status;
+}
+
+struct profile *block_writer_shared(struct block_writer *writer)
+{
+    return writer->shared;
+}
+
+int block_writer_room(struct block_writer *writer, size_t sheet, size_t rows,
+                      struct columns **samples)
+{
+    struct interval *interval = interval_at(writer, writer->intervals.count);
+    const struct layout *layout = rows_at(&writer->layouts, (uint32_t)interval->layout);
+    *samples = &interval->samples[sheet];
+    return reserve_rows(writer, rows, layout->widths[sheet], *samples);
+}
+
+static int64_t shown_total(const struct block_writer *writer, const struct interval *interval)
+{
+    const struct columns *samples = &interval->samples[writer->shown_sheet];
+    int64_t total = 0;
+    for (size_t i = 0; i < samples->rows; i++)
+        total = clamp_add(
+            total, (int64_t)columns_row(samples, i)[BLOCK_KEY_WIDTH + writer->shown_place]);
+    return total;
+}
+
+int block_writer_close(struct block_writer *writer, int status)
+{
+    struct interval *interval = interval_at(writer, writer->intervals.count);
+    if (status == 0 && profile_error(writer->shared) != 0)
+        status = -ENOSPC;
+    if (status == 0) {
+        interval->shown.total = shown_total(writer, interval);
+        writer->intervals.count++;
+        return 0;
+    }
+    writer->full = true;
+    interval_free(writer, interval);
     return status;
 }
 

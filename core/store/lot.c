@@ -124,7 +124,6 @@ struct rewriting {
     uint64_t merged;            /* the length that intervals are merged to, in ns; 0: none */
     struct profile *open[OPEN]; /* the oldest first */
     size_t count;
-    struct profile *pending;    /* whole, to be added to the writer */
     const struct profile *last; /* that samples went to */
     uint64_t versions;          /* how often it was another */
     int status;
@@ -200,19 +199,9 @@ static void open_one(struct rewriting *r, struct profile *p)
     r->open[r->count++] = p;
 }
 
-/* What has got its samples meanwhile. */
-static void add_pending(struct rewriting *r)
-{
-    if (r->pending != NULL)
-        add(r, r->pending);
-    profile_free(r->pending);
-    r->pending = NULL;
-}
-
 static int take(void *closure, struct profile *interval)
 {
     struct rewriting *r = closure;
-    add_pending(r);
     if (is_whole(r, interval)) {
         add(r, interval);
         profile_free(interval);
@@ -238,28 +227,35 @@ static struct profile *begin_profile(struct rewriting *r, const struct profile *
     return NULL;
 }
 
-/* Straight from the block into the profile that it becomes part of. */
+/* Where the samples of what is merged go. */
+static struct profile *settle(struct rewriting *r, const struct profile *head,
+                              struct profile_place places[PROFILE_MAX_VALUES])
+{
+    struct profile *to = find_open(r, head, places);
+    const bool new = to == NULL;
+    if (new)
+        to = begin_profile(r, head, places);
+    if (new &&to != NULL)
+        open_one(r, to);
+    r->versions += new || to != r->last; /* a new one may lie where another did */
+    return to;
+}
+
+/* Straight from the block into the profile that it becomes part of, or into the writer. */
 static int into(void *closure, const struct profile *head, struct block_target *target)
 {
     struct rewriting *r = closure;
     if (profile_has_levels(head))
         return BLOCK_WHOLE;
-    add_pending(r);
-    if (r->status != 0)
-        return r->status;
-    const bool whole = is_whole(r, head);
-    struct profile *to = whole ? NULL : find_open(r, head, target->places);
-    const bool new = to == NULL;
-    if (new) {
-        to = begin_profile(r, head, target->places);
-        if (to != NULL && whole)
-            r->pending = to;
-        else if (to != NULL)
-            open_one(r, to);
+    target->writer = is_whole(r, head) ? r->writer : NULL;
+    if (target->writer != NULL) {
+        r->versions += block_writer_shared(r->writer) != r->last;
+        r->status = r->status == 0 ? block_writer_begin(r->writer, head) : r->status;
+        target->sum = block_writer_shared(r->writer);
+    } else {
+        target->sum = settle(r, head, target->places);
     }
-    r->versions += new || to != r->last; /* a new one may lie where another did */
-    r->last = to;
-    target->sum = to;
+    r->last = target->sum;
     target->version = r->versions;
     return r->status;
 }
@@ -277,9 +273,8 @@ static int read_file(int folder, const struct entry *entry, struct rewriting *r)
     const struct block_visitor visitor = {.closure = r, .take = take, .into = into};
     if (status == 0)
         status = block_read(data, entry->size, &visitor, error);
-    add_pending(r);
     free(data);
-    return status;
+    return status == -ENOSPC ? -E2BIG : status; /* the writer's room, not the disk's */
 }
 
 static int read_lot(int folder, const struct entries *entries, const struct lot *lot,
