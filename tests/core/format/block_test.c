@@ -11,6 +11,7 @@
 #include "format/block.h"
 #include "format/columns.h"
 #include "format/digest.h"
+#include "format/summary.h"
 #include "profile/combine.h"
 #include "samples.h"
 
@@ -494,6 +495,118 @@ static int keep(void *closure, struct profile *p)
 
 /* Attributes are label sets in the file: who asks a profile for its labels must not meet them.
  */
+static void a_profile_written_alone_comes_out_as_it_went_in(void **state)
+{
+    (void)state;
+    char error[FORMAT_ERROR_SIZE] = "";
+    struct profile *profiles[MANY + 1];
+    make(profiles);
+    for (size_t i = 0; i < MANY + 1; i++) {
+        struct buffer bytes = {0};
+        struct digest digest;
+        struct expected expected = {.profiles = &profiles[i]};
+        const struct block_visitor visitor = {.closure = &expected, .take = compare_next};
+        assert_int_equal(block_write_alone(profiles[i], NULL, &bytes), 0);
+        assert_int_equal(block_read(bytes.data, bytes.size, &visitor, error), 0);
+        assert_int_equal(expected.next, 1);
+        assert_int_equal(digest_read(bytes.data, bytes.size, &digest), 0);
+        assert_string_equal(digest.service, "checkout");
+        assert_int_equal(
+            columns_row(&digest.intervals, 0)[DIGEST_TOTAL],
+            (uint64_t)digest_total(profiles[i], profile_default_column(profiles[i])));
+        digest_free(&digest);
+        buffer_free(&bytes);
+    }
+    for (size_t i = 0; i < MANY + 1; i++)
+        profile_free(profiles[i]);
+}
+
+struct joining {
+    struct block_writer *writer;
+    size_t whole; /* that come as profiles */
+};
+
+static int join(void *closure, const struct profile *head, struct block_target *target)
+{
+    struct joining *joining = closure;
+    if (profile_has_levels(head))
+        return BLOCK_WHOLE;
+    target->writer = joining->writer;
+    target->sum = block_writer_shared(joining->writer);
+    target->version = 1;
+    return block_writer_begin(joining->writer, head);
+}
+
+static int join_whole(void *closure, struct profile *p)
+{
+    struct joining *joining = closure;
+    int status = block_writer_add(joining->writer, p);
+    joining->whole++;
+    profile_free(p);
+    return status;
+}
+
+/* Two blocks as one, of which the second is one that has a level. */
+static void blocks_are_joined_straight_into_another(void **state)
+{
+    (void)state;
+    char error[FORMAT_ERROR_SIZE] = "";
+    struct profile *profiles[MANY + 1];
+    make(profiles);
+    struct buffer first = block_of(profiles, 7), second = block_of(profiles + 7, MANY + 1 - 7);
+    struct buffer joined = {0}, at_once = block_of(profiles, MANY + 1);
+    struct joining joining = {.writer = block_writer_new(NULL, 0)};
+    const struct block_visitor visitor = {
+        .closure = &joining, .take = join_whole, .into = join};
+    assert_int_equal(block_read(first.data, first.size, &visitor, error), 0);
+    assert_int_equal(block_read(second.data, second.size, &visitor, error), 0);
+    assert_int_equal(joining.whole, 1);
+    assert_int_equal(block_writer_end(joining.writer, &joined), 0);
+    struct expected expected = {.profiles = profiles};
+    const struct block_visitor comparing = {.closure = &expected, .take = compare_next};
+    assert_int_equal(block_read(joined.data, joined.size, &comparing, error), 0);
+    assert_int_equal(expected.next, MANY + 1);
+    struct digest one, other;
+    assert_int_equal(digest_read(joined.data, joined.size, &one), 0);
+    assert_int_equal(digest_read(at_once.data, at_once.size, &other), 0);
+    assert_memory_equal(one.intervals.cells, other.intervals.cells,
+                        (MANY + 1) * DIGEST_WIDTH * sizeof(uint64_t));
+    digest_free(&one);
+    digest_free(&other);
+    block_writer_free(joining.writer);
+    struct buffer *const buffers[] = {&first, &second, &joined, &at_once};
+    for (size_t i = 0; i < 4; i++)
+        buffer_free(buffers[i]);
+    for (size_t i = 0; i < MANY + 1; i++)
+        profile_free(profiles[i]);
+}
+
+static void a_writer_that_is_full_takes_none_apart(void **state)
+{
+    (void)state;
+    char error[FORMAT_ERROR_SIZE] = "";
+    struct profile *profiles[MANY + 1];
+    make(profiles);
+    struct buffer bytes = block_of(profiles, MANY), out = {0};
+    struct joining joining = {.writer = block_writer_new(NULL, 200000)};
+    const struct block_visitor visitor = {
+        .closure = &joining, .take = join_whole, .into = join};
+    assert_int_equal(block_read(bytes.data, bytes.size, &visitor, error), -ENOSPC);
+    const size_t count = block_writer_count(joining.writer);
+    assert_in_range(count, 1, MANY - 1);
+    assert_int_equal(block_writer_begin(joining.writer, profiles[0]), -ENOSPC);
+    assert_int_equal(block_writer_end(joining.writer, &out), 0);
+    struct expected expected = {.profiles = profiles};
+    const struct block_visitor comparing = {.closure = &expected, .take = compare_next};
+    assert_int_equal(block_read(out.data, out.size, &comparing, error), 0);
+    assert_int_equal(expected.next, count);
+    block_writer_free(joining.writer);
+    buffer_free(&bytes);
+    buffer_free(&out);
+    for (size_t i = 0; i < MANY + 1; i++)
+        profile_free(profiles[i]);
+}
+
 static void one_interval_alone_has_the_tables_of_its_samples_and_no_more(void **state)
 {
     (void)state;
@@ -518,6 +631,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_interval_comes_out_as_it_went_in),
+        cmocka_unit_test(a_profile_written_alone_comes_out_as_it_went_in),
+        cmocka_unit_test(blocks_are_joined_straight_into_another),
+        cmocka_unit_test(a_writer_that_is_full_takes_none_apart),
         cmocka_unit_test(one_interval_alone_has_the_tables_of_its_samples_and_no_more),
         cmocka_unit_test(a_block_is_read_as_the_sum_of_its_intervals),
         cmocka_unit_test(intervals_are_added_up_straight_from_a_block),
