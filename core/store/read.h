@@ -4,7 +4,8 @@
  * what took its place.
  *
  * Everything in the folder is untrusted: a damaged file is told, left out, and left where it
- * is. No state; any thread.
+ * is. No state; any thread, which alone sees the visitor; of many files the next one is read
+ * meanwhile by a thread of its own (ahead.h), which ends with the call.
  */
 #ifndef CPROF_STORE_READ_H
 #define CPROF_STORE_READ_H
