@@ -46,7 +46,10 @@ bool block_detect(const unsigned char *data, size_t size)
 static int new_ids(const struct block_reader *r, size_t rows, profile_id **ids)
 {
     *ids = calloc(rows + 1, sizeof(**ids));
-    return *ids != NULL ? 0 : refuse_memory(r->error);
+    if (*ids != NULL)
+        return 0;
+    refuse_memory(r->error);
+    return -ENOMEM;
 }
 
 /* Has everything that was interned found room? */
@@ -406,7 +409,7 @@ static int take_whole(struct block_reader *r, const struct block_interval *inter
 static int add_interval(struct block_reader *r, const struct block_interval *interval,
                         struct profile *head, const struct block_visitor *visitor)
 {
-    bool levels[PROFILE_MAX_VALUES];
+    bool levels[PROFILE_MAX_VALUES] = {false};
     const bool has_levels = profile_has_levels(head);
     for (size_t i = 0; i < profile_value_count(head); i++)
         levels[i] = measure_is_level(profile_type(head, i));
@@ -528,8 +531,10 @@ static int begin_shared(struct block_reader *r)
 {
     r->shared = profile_new(NULL);
     r->labels = malloc((r->tables.labels.rows + 1) * sizeof(*r->labels));
-    if (r->shared == NULL || r->labels == NULL)
-        return refuse_memory(r->error);
+    if (r->shared == NULL || r->labels == NULL) {
+        refuse_memory(r->error);
+        return -ENOMEM;
+    }
     TRY(new_ids(r, r->tables.strings.rows, &r->strings));
     return new_ids(r, r->tables.sets.rows, &r->sets);
 }
@@ -575,8 +580,10 @@ int block_open(const unsigned char *data, size_t size, struct block **opened,
     struct block *block = calloc(1, sizeof(*block));
     int status = 0;
     *opened = NULL;
-    if (block == NULL)
-        return refuse_memory(error);
+    if (block == NULL) {
+        refuse_memory(error);
+        return -ENOMEM;
+    }
     if (gzip_detect(data, size)) {
         status = gzip_unpack(data, size, &block->own, error);
         data = block->own.data;
