@@ -341,7 +341,7 @@ static int load_digest(int file, struct digest *digest)
 static int survey_entry(struct reading *r, const struct entry *entry)
 {
     char name[ENTRY_NAME_SIZE];
-    struct digest digest;
+    struct digest digest = {0};
     int file = open_entry(r, entry, name);
     if (file < 0)
         return is_left_out(file) ? 0 : file;
