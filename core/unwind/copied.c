@@ -4,9 +4,20 @@
 
 #include "cprof/readable.h"
 
+/* Places of a window of pages follow each other, up to the last place. Another window begins at
+ * another one: Ruby's frames lie a mebibyte above the stack pointer, and are read by turns. */
 static size_t place_of(uintptr_t page)
 {
-    return page / COPIED_PAGE % COPIED_PAGES;
+    const size_t number = page / COPIED_PAGE, window = number / COPIED_PAGES;
+    return (number + window * 21 + window / COPIED_PAGES * 13) % COPIED_PAGES;
+}
+
+/* Pages from this one on that lie in places that follow each other. */
+static size_t count_following(uintptr_t page)
+{
+    const size_t in_window = COPIED_PAGES - page / COPIED_PAGE % COPIED_PAGES;
+    const size_t in_places = COPIED_PAGES - place_of(page);
+    return in_window < in_places ? in_window : in_places;
 }
 
 /* The pages that can be read of `count` that follow each other, in places that do as well. Of
@@ -45,7 +56,7 @@ static void learn_wanted(struct copied *copied)
 void copied_begin(struct copied *copied, uintptr_t sp)
 {
     uintptr_t page = sp & ~(uintptr_t)(COPIED_PAGE - 1);
-    size_t left = COPIED_PAGES - place_of(page);
+    const size_t left = count_following(page);
     learn_wanted(copied);
     memset(copied->page, 0, sizeof copied->page);
     copied->lacking = 0;

@@ -258,26 +258,57 @@ static void sleeping_threads_have_the_stacks_that_their_handlers_see(void **stat
         }
 }
 
-static void what_lies_below_the_stack_pointer_is_read_when_it_is_asked_for(void **state)
+enum { WINDOW = COPIED_PAGES * COPIED_PAGE, WORDS = 4096 };
+
+static void read_all_words(uint64_t *words)
 {
-    (void)state;
-    enum { WHOLE = COPIED_PAGES * COPIED_PAGE }; /* whose first pages have the first places */
-    static uint8_t room[2 * WHOLE];
-    uint64_t *words = (uint64_t *)(((uintptr_t)room + WHOLE - 1) / WHOLE * WHOLE), word;
-    for (size_t i = 0; i < 4096; i++)
+    uint64_t word;
+    for (size_t i = 0; i < WORDS; i++)
         words[i] = i;
     for (size_t round = 0; round < 2; round++) {
         copied_begin(&copied, (uintptr_t)&words[100]);
-        for (size_t i = 4096; i-- > 0;) {
+        for (size_t i = WORDS; i-- > 0;) {
             assert_true(copied_read(&copied, (uintptr_t)&words[i], &word, sizeof word));
             assert_int_equal(word, i);
         }
     }
-    /* As much was needed the last time, and is there at once. */
+}
+
+/* As much as was needed the last time is there at once, and keeps what it was. */
+static bool is_there_at_once(uint64_t *words)
+{
+    uint64_t word;
     copied_begin(&copied, (uintptr_t)&words[100]);
     words[3500] = 0;
     assert_true(copied_read(&copied, (uintptr_t)&words[3500], &word, sizeof word));
-    assert_int_equal(word, 3500);
+    words[3500] = 3500;
+    return word == 3500;
+}
+
+/* Of two windows of pages one at most begins where places come to an end. */
+static void what_lies_below_the_stack_pointer_is_read_when_it_is_asked_for(void **state)
+{
+    (void)state;
+    static uint8_t room[3 * WINDOW];
+    uint64_t *first = (uint64_t *)(((uintptr_t)room + WINDOW - 1) / WINDOW * WINDOW);
+    uint64_t *second = first + WINDOW / sizeof *first;
+    read_all_words(first);
+    read_all_words(second);
+    assert_true(is_there_at_once(first) || is_there_at_once(second));
+}
+
+static void pages_a_mebibyte_apart_are_kept_beside_each_other(void **state)
+{
+    (void)state;
+    enum { APART = 1 << 20 };
+    static uint8_t room[APART + 2 * COPIED_PAGE];
+    uint8_t byte = 0;
+    copied_begin(&copied, (uintptr_t)room);
+    assert_true(copied_read(&copied, (uintptr_t)&room[APART], &byte, 1));
+    room[0] = 1;
+    assert_true(copied_read(&copied, (uintptr_t)&room[0], &byte, 1));
+    assert_int_equal(byte, 0);
+    room[0] = 0;
 }
 
 static void what_can_t_be_read_is_no_stack(void **state)
@@ -320,6 +351,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sleeping_threads_have_the_stacks_that_their_handlers_see),
         cmocka_unit_test(what_lies_below_the_stack_pointer_is_read_when_it_is_asked_for),
+        cmocka_unit_test(pages_a_mebibyte_apart_are_kept_beside_each_other),
         cmocka_unit_test(what_can_t_be_read_is_no_stack),
     };
     const struct sigaction action = {.sa_sigaction = take, .sa_flags = SA_SIGINFO | SA_RESTART};
