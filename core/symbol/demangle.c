@@ -27,7 +27,7 @@ struct sink {
     jmp_buf full;
 };
 
-/* libiberty cannot be told to stop, and a hostile name can make it print for ever. Leaving it
+/* libiberty has no way to stop it, and a hostile name can make it print for ever. Leaving it
  * by a jump loses nothing: its callback interface keeps its state on the stack (but for a
  * Rust identifier in Punycode, whose few bytes a name cut in just that place leaks). */
 static void append(const char *text, size_t size, void *opaque)
