@@ -47,7 +47,7 @@ typedef uintptr_t any_function(uintptr_t a, uintptr_t b, uintptr_t c);
 enum { FUNCTION_LIST(NUMBER) FUNCTIONS };
 
 /* Whose hooks are below. */
-static struct slot_function functions[FUNCTIONS];
+static struct cprof_import functions[FUNCTIONS];
 
 static inline uintptr_t original(unsigned number, uintptr_t a, uintptr_t b, uintptr_t c)
 {
@@ -160,7 +160,7 @@ FUNCTION_LIST(HOOK)
 
 #define ROW(how, symbol)                                                                       \
     [NUMBER_##symbol] = {.name = #symbol, .ours = (uintptr_t)hook_##symbol},
-static struct slot_function functions[FUNCTIONS] = {FUNCTION_LIST(ROW)};
+static struct cprof_import functions[FUNCTIONS] = {FUNCTION_LIST(ROW)};
 
 /* ---- in and out ---- */
 

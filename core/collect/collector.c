@@ -37,7 +37,7 @@ struct collector {
     struct collector_config config;
     struct gather *gather;
     struct looks_receiver receiver;
-    struct looks *looks; /* NULL: nobody asks for off-CPU time */
+    struct looks *looks; /* NULL: nobody asks for off-CPU time or locks */
     struct task_looks_receiver task_receiver;
     struct task_looks *task_looks; /* NULL: nobody asks, or the runtime has no tasks */
     pthread_t thread;
@@ -170,10 +170,18 @@ static int place(void *closure, const struct thread_view *thread, const struct r
 }
 
 static void waited(void *closure, const struct thread_view *thread,
-                   const struct thread_last *where, uint32_t microseconds)
+                   const struct thread_last *where, uint32_t microseconds, uint32_t times)
 {
     const struct collector *collector = closure;
-    gather_add_waited(collector->gather, thread, where, microseconds);
+    gather_add_waited(collector->gather, thread, where, microseconds, times);
+}
+
+static void blamed(void *closure, const struct thread_last *where,
+                   const struct thread_view *holder, const struct thread_last *here,
+                   uint32_t microseconds)
+{
+    const struct collector *collector = closure;
+    gather_add_blame(collector->gather, where, holder, here, microseconds);
 }
 
 static void delayed(void *closure, const struct thread_view *thread, uint32_t microseconds)
@@ -214,15 +222,28 @@ static bool prepare_task_looks(struct collector *collector, uint64_t period)
     return collector->task_looks != NULL;
 }
 
+/* Between two rounds of looks: for off-CPU time, or else for native locks. 0: there are none.
+ */
+static uint64_t looks_period(const struct source_set *sources)
+{
+    bool offcpu = sources->making[SOURCE_OFFCPU] != 0 && !sources->failed[SOURCE_OFFCPU];
+    bool locks = sources->open[SOURCE_LOCK] || sources->open[SOURCE_BLAME];
+    if (offcpu)
+        return sources->making[SOURCE_OFFCPU];
+    return locks && look_is_possible() == 0 ? source_at(SOURCE_OFFCPU)->usual : 0;
+}
+
 /* False: no memory. */
 static bool prepare_looks(struct collector *collector)
 {
     const struct gather_config *gather = &collector->config.gather;
-    uint64_t period = gather->sources->making[SOURCE_OFFCPU];
-    if (period == 0 || gather->sources->failed[SOURCE_OFFCPU])
+    uint64_t period = looks_period(gather->sources);
+    if (period == 0)
         return true;
     collector->receiver = (struct looks_receiver){
         .closure = collector, .place = place, .waited = waited, .delayed = delayed};
+    if (gather->sources->open[SOURCE_BLAME])
+        collector->receiver.blamed = blamed;
     const struct looks_config config = {.looker = {.budget = gather->budget,
                                                    .runtime = gather->runtime,
                                                    .native = collector->config.native,

@@ -391,6 +391,14 @@ static void name_site(const struct gather *gather, const struct record *record,
              (long long)function.line);
 }
 
+/* Why one waits for a lock that is an interpreter's own; else CPROF_WAIT_UNKNOWN. */
+static enum cprof_wait interpreter_s(uint64_t lock)
+{
+    return lock == CPROF_LOCK_GVL   ? CPROF_WAIT_GVL
+           : lock == CPROF_LOCK_GIL ? CPROF_WAIT_GIL
+                                    : CPROF_WAIT_UNKNOWN;
+}
+
 /* The number of the wait that a record of a lock tells. The interpreter's is asked for
  * anywhere, and has no address. */
 static uint32_t wait_for_lock(struct gather *gather, const struct record *record,
@@ -402,8 +410,9 @@ static uint32_t wait_for_lock(struct gather *gather, const struct record *record
                         .lock = record->lock,
                         .holder = record->holder,
                         .holder_kind = record->kind & ~RECORD_OF_TASK};
-    if (record->lock == CPROF_LOCK_GVL) {
-        wait.reason = CPROF_WAIT_GVL;
+    enum cprof_wait own = interpreter_s(record->lock);
+    if (own != CPROF_WAIT_UNKNOWN) {
+        wait.reason = own;
         wait.lock = 0;
     } else {
         name_site(gather, record, wait.site);
@@ -411,6 +420,14 @@ static uint32_t wait_for_lock(struct gather *gather, const struct record *record
             wait_refine(&wait, known);
     }
     return waits_number(&gather->labelling.waits, &wait);
+}
+
+/* The same of one who has made others wait: an interpreter's own lock is told from others. */
+static uint32_t blamed_for(struct gather *gather, const struct record *record)
+{
+    const struct wait wait = {.state = WAIT_BLAMED, .reason = interpreter_s(record->lock)};
+    return wait.reason != CPROF_WAIT_UNKNOWN ? waits_number(&gather->labelling.waits, &wait)
+                                             : 0;
 }
 
 int gather_add(struct gather *gather, const struct thread_view *thread,
@@ -423,6 +440,8 @@ int gather_add(struct gather *gather, const struct thread_view *thread,
     struct thread_last here = last_of(gather, record, &stack);
     if (record->source == SOURCE_LOCK)
         here.wait = wait_for_lock(gather, record, stack.waits_for);
+    else if (record->source == SOURCE_BLAME)
+        here.wait = blamed_for(gather, record);
     count_record(gather, thread, record, &here);
     here.wait = 0;
     thread->thread->last = here;
@@ -482,12 +501,55 @@ static void add_off_cpu(struct gather *gather, const struct thread_view *thread,
     gather->moment = 0;
 }
 
+/* Adds to the sheet of a lock's source, with the labels of that wait. */
+static void add_native(struct gather *gather, enum source_number number,
+                       const struct thread_view *thread, const struct thread_last *where,
+                       uint32_t wait, uint32_t times, uint32_t weight)
+{
+    const int64_t values[SOURCE_COLUMNS] = {times, (int64_t)weight * NS_PER_US};
+    const struct labelled *labels =
+        labelling_of(&gather->labelling, gather->profile, thread, where->label_set, wait);
+    (void)profile_add(gather->profile, source_sheet(gather->config.sources, number),
+                      where->stack, where->link, timed(gather, labels->id), values);
+}
+
+/* Is that in this interval, at a native lock, and does the source count such? */
+static bool counts_native(const struct gather *gather, enum source_number number,
+                          const struct thread_last *where, struct wait *wait)
+{
+    const struct source_set *sources = gather->config.sources;
+    if (sources->period[number] == 0 || !sources->open[number] ||
+        where->interval != gather->interval || where->wait == 0)
+        return false;
+    *wait = waits_get(&gather->labelling.waits, where->wait);
+    return wait_is_native(wait);
+}
+
 void gather_add_waited(struct gather *gather, const struct thread_view *thread,
-                       const struct thread_last *where, uint32_t weight)
+                       const struct thread_last *where, uint32_t weight, uint32_t times)
 {
     static const struct thread_last nowhere = {.wait = WAITS_OF_REASON(CPROF_WAIT_UNKNOWN)};
     const struct thread_last *at = where != NULL ? where : &nowhere;
+    struct wait wait;
     add_off_cpu(gather, thread, *at, at->wait, weight);
+    if (counts_native(gather, SOURCE_LOCK, at, &wait))
+        add_native(gather, SOURCE_LOCK, thread, at, at->wait, times, weight);
+}
+
+void gather_add_blame(struct gather *gather, const struct thread_last *where,
+                      const struct thread_view *holder, const struct thread_last *here,
+                      uint32_t weight)
+{
+    struct thread_last at = here != NULL ? *here : holder->thread->last;
+    struct wait wait;
+    if (!counts_native(gather, SOURCE_BLAME, where, &wait))
+        return;
+    if (at.interval != gather->interval)
+        at = place_of(gather, naming_unseen(gather->naming));
+    wait.state = WAIT_BLAMED;
+    wait.holder = 0;
+    add_native(gather, SOURCE_BLAME, holder, &at, waits_number(&gather->labelling.waits, &wait),
+               1, weight);
 }
 
 void gather_add_delayed(struct gather *gather, const struct thread_view *thread,

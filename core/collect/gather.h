@@ -80,9 +80,16 @@ void gather_add_blocked(struct gather *gather, const struct thread_view *thread,
 int gather_place(struct gather *gather, const struct record *record, const struct wait *wait,
                  const struct module_map *map, bool may_wait, struct thread_last *where);
 
-/* Adds time that a thread waited there; NULL: nobody knows where. */
+/* Adds time that a thread waited there; NULL: nobody knows where. If that is at a native lock
+ * it is a wait of `lock` too, or so many `times`. */
 void gather_add_waited(struct gather *gather, const struct thread_view *thread,
-                       const struct thread_last *where, uint32_t weight);
+                       const struct thread_last *where, uint32_t weight, uint32_t times);
+
+/* Time that a thread waited there for a native lock is blamed on its holder, who slept here;
+ * NULL: he ran, and is blamed where he was last sampled in this interval. */
+void gather_add_blame(struct gather *gather, const struct thread_last *where,
+                      const struct thread_view *holder, const struct thread_last *here,
+                      uint32_t weight);
 
 /* Where tasks wait, from the record of one, is in *where from now on, for this interval; and
  * the time that they waited there, which is none of the threads' and counts as off-CPU time

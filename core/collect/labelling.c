@@ -99,7 +99,8 @@ static void add_holder(struct label_list *list, const struct wait *wait)
 static void add_wait(struct label_list *list, const struct wait *wait)
 {
     char text[32];
-    add_text(list, "thread.state", wait_state_word(wait->state));
+    if (wait_state_word(wait->state) != NULL)
+        add_text(list, "thread.state", wait_state_word(wait->state));
     if (wait->task)
         add_text(list, "kind", "task");
     if (wait_reason_word(wait->reason) != NULL)

@@ -98,14 +98,25 @@ int kernel_sleeps(pid_t tid, char function[KERNEL_NAME_SIZE])
     return 0;
 }
 
-uint64_t kernel_run_delay(pid_t tid)
+/* The number at that place of the thread's schedstat; 0: not known. */
+static uint64_t schedstat(pid_t tid, size_t place)
 {
     char text[TEXT_MAX];
-    unsigned long long ran, waited;
+    unsigned long long numbers[3];
     if (read_file(tid, "schedstat", text, sizeof text) <= 0 ||
-        sscanf(text, "%llu %llu", &ran, &waited) != 2)
+        sscanf(text, "%llu %llu %llu", &numbers[0], &numbers[1], &numbers[2]) != 3)
         return 0;
-    return waited;
+    return numbers[place];
+}
+
+uint64_t kernel_run_delay(pid_t tid)
+{
+    return schedstat(tid, 1);
+}
+
+uint64_t kernel_runs(pid_t tid)
+{
+    return schedstat(tid, 2);
 }
 
 /* ---- the kernel's own functions ---- */

@@ -66,4 +66,8 @@ const char *kernel_stack_next(const char **text, size_t *length);
 /* Nanoseconds for which the thread could have run and had no CPU; 0 where that is not known. */
 uint64_t kernel_run_delay(pid_t tid);
 
+/* How often it was given a CPU: once after each sleep, and whenever another one had it for a
+ * while. 0 where that is not known. */
+uint64_t kernel_runs(pid_t tid);
+
 #endif

@@ -10,6 +10,7 @@
 #include "look/allowance.h"
 #include "look/kernel.h"
 #include "look/unnamed.h"
+#include "sample/by_tid.h"
 #include "sample/timer.h"
 
 #define MICROSECOND 1000U
@@ -19,6 +20,7 @@
 #define ROUND_LEFT (NS_PER_SECOND)     /* for so long rounds are left out at most */
 #define DELAY_EACH (NS_PER_SECOND / 4) /* how often a thread's run delay is asked for */
 #define DELAY_SCARCE 64                /* … always, where it was more than 1/64 of the time */
+#define RECENTLY 16                    /* looks at a thread that moved */
 #define NAME_WAIT (2 * NS_PER_SECOND)  /* with a runtime that names a frame later */
 
 /* A thread that is looked at. All times in ns; those without a word are CLOCK_MONOTONIC. */
@@ -36,6 +38,10 @@ struct watched {
     uint64_t since;      /* where it is; its CPU clock has not moved after that */
     uint64_t unnamed;    /* until then its place may wait for names; 0: it does not */
     uint64_t pending_ns; /* waited at `where`, not counted yet */
+    uint64_t blaming_ns; /* of that, what its holder has not been blamed for yet */
+    uint64_t runs;       /* how often it had run at the last look that found it moved, */
+    unsigned recently;   /* if one of the last RECENTLY of these found it at a native lock */
+    uint32_t times;      /* it has gone to sleep at `where`, if that is one; not counted yet */
     int64_t carried_ns;  /* waited, with no place yet; negative: too much was counted */
     struct thread_last where;
     bool delayed;   /* it had to wait for CPUs when that was asked last */
@@ -141,7 +147,9 @@ static void count_pending(const struct looks *looks, struct watched *watched)
     uint32_t waited = take_microseconds(&watched->pending_ns);
     if (waited != 0)
         receiver->waited(receiver->closure, &watched->view,
-                         watched->placed ? &watched->where : NULL, waited);
+                         watched->placed ? &watched->where : NULL, waited, watched->times);
+    if (waited != 0)
+        watched->times = 0;
 }
 
 /* Its run delay is part of what was carried, and becomes a state of its own: before that is
@@ -218,6 +226,7 @@ static void spend(struct watched *watched)
     if (watched->carried_ns <= 0)
         return;
     watched->pending_ns += (uint64_t)watched->carried_ns;
+    watched->blaming_ns += (uint64_t)watched->carried_ns;
     watched->carried_ns = 0;
 }
 
@@ -238,7 +247,8 @@ static void leave_unnamed(struct looks *looks, struct watched *watched)
         return;
     (void)receiver->place(receiver->closure, &watched->view, watched->record, &watched->wait,
                           false, &where);
-    receiver->waited(receiver->closure, &watched->view, &where, microseconds);
+    receiver->waited(receiver->closure, &watched->view, &where, microseconds,
+                     wait_is_native(&watched->wait) ? 1 : 0);
 }
 
 /* It has ended. What it waited since its last look, as far as rounds have seen it alive, it
@@ -296,11 +306,27 @@ static void place(struct looks *looks, struct watched *watched, uint64_t now,
         spend(watched);
 }
 
+/* A thread that is found at a native lock has slept there as often as it has run since the look
+ * before, as the time since then is counted there; one that is not known to have been at such a
+ * lock lately, once. */
+static void count_sleeps(struct watched *watched, bool native)
+{
+    uint64_t runs = native || watched->recently > 0 ? kernel_runs(watched->tid) : 0;
+    if (native)
+        watched->times =
+            watched->runs != 0 && runs > watched->runs ? (uint32_t)(runs - watched->runs) : 1;
+    watched->runs = runs;
+    if (native)
+        watched->recently = RECENTLY;
+    else if (watched->recently > 0)
+        watched->recently--;
+}
+
 static void look_anew(struct looks *looks, const struct module_map *map,
                       struct watched *watched, uint64_t now)
 {
     const struct record *record;
-    struct wait wait;
+    struct wait wait = {.state = WAIT_WAITING};
     bool taken = false;
     switch (look_take(looks->looker, map, &watched->view, watched->cpu_ns, &watched->kept,
                       &record, &wait)) {
@@ -323,6 +349,7 @@ static void look_anew(struct looks *looks, const struct module_map *map,
         count_delay(looks, watched, now, false);
     looks->counts.taken += taken;
     watched->seen = taken;
+    count_sleeps(watched, taken && wait_is_native(&wait));
 }
 
 /* After an eighth of what it has slept by now, but not more than two seconds. Where thousands
@@ -348,6 +375,7 @@ static bool stands(struct watched *watched, uint64_t now, uint64_t cpu_ns)
         return false;
     account(watched, now, cpu_ns);
     spend(watched);
+    watched->times = watched->times > 1 ? 1 : watched->times; /* that was one, and a long one */
     return true;
 }
 
@@ -422,6 +450,27 @@ static struct watched *state_of(struct looks *looks, const struct thread_view *v
     return watched;
 }
 
+/* Who has the native lock that the thread waits for is looked at as well, now: what has been
+ * waited for it since the last look is his. */
+static void blame(struct looks *looks, const struct module_map *map, struct watched *watched)
+{
+    const struct looks_receiver *receiver = looks->config.receiver;
+    uint64_t waited = watched->blaming_ns;
+    watched->blaming_ns = 0;
+    if (receiver->blamed == NULL || !watched->placed || !wait_is_native(&watched->wait))
+        return;
+    const struct thread *thread = by_tid_find(watched->wait.holder);
+    struct watched *holder = thread != NULL ? looks->watched[thread_index(thread)] : NULL;
+    uint32_t microseconds = take_microseconds(&waited);
+    if (holder == NULL || holder == watched || holder->tid != watched->wait.holder ||
+        microseconds == 0)
+        return;
+    if (holder->until < looks->began)
+        (void)look(looks, map, holder);
+    receiver->blamed(receiver->closure, &watched->where, &holder->view,
+                     holder->placed ? &holder->where : NULL, microseconds);
+}
+
 /* False: some are left for the next round. */
 static bool look_at_all(struct looks *looks, const struct module_map *map)
 {
@@ -431,6 +480,7 @@ static bool look_at_all(struct looks *looks, const struct module_map *map)
         if (watched == NULL)
             continue;
         long_ones += look(looks, map, watched);
+        blame(looks, map, watched);
         note_due(looks, watched);
         if (long_ones == LOOKS_A_ROUND)
             return false;

@@ -7,6 +7,11 @@
  * for a CPU is waiting, and looks only share that out. Off-CPU time that no look has seen the
  * place of goes to where the next one finds the thread.
  *
+ * Of native locks (wait.h) it is counted how often a thread went to sleep there, as far as
+ * looks can tell: a wait that two of them find is one, and where waits are shorter the sleeps
+ * that the kernel counts go where the time does. The time is also told of who has the lock
+ * meanwhile, where he is then.
+ *
  * A thread that has slept for long is looked at less often: after an eighth of the time that
  * it has slept, at least every two seconds. What it waits for next gets the time since the last
  * look, so that has to be short beside the wait before it.

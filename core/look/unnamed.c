@@ -62,7 +62,8 @@ void unnamed_count(struct unnamed *unnamed, struct budget *budget,
         if (receiver->place(receiver->closure, &first->view, &first->record, &first->wait,
                             !all && now < first->until, &where) == -EAGAIN)
             return;
-        receiver->waited(receiver->closure, &first->view, &where, first->microseconds);
+        receiver->waited(receiver->closure, &first->view, &where, first->microseconds,
+                         wait_is_native(&first->wait) ? 1 : 0);
         drop_first(unnamed, budget);
     }
 }

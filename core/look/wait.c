@@ -11,6 +11,13 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <unistd.h>
+
+#ifdef __GLIBC__
+#define IS_GLIBC 1
+#else
+#define IS_GLIBC 0
+#endif
 
 /* ---- which call means what ---- */
 
@@ -154,22 +161,59 @@ uintptr_t wait_futex(const struct kernel_asleep *asleep)
     return asleep->call == SYS_futex ? (uintptr_t)asleep->arguments[0] : 0;
 }
 
-/* glibc's pthread_mutex_t: the futex is its first word, 2 when somebody waits, and the owner's
- * tid stands eight bytes behind it. Conditions, semaphores and joins wait otherwise, on words
- * that stand for no lock. */
+/* As glibc has it; musl has a type before the futex, and the owner in it. */
+struct mutex {
+    uint32_t futex, count;
+    int32_t owner;
+    uint32_t users, kind;
+};
+
+enum { TYPE_OF_MUSL_MAX = 15, NORMAL_OF_MUSL = 0, KIND_MAX = 0x7ff };
+
+/* By its word, as the kernel knows him of one that passes priorities on. */
+static pid_t in_word(uint32_t word)
+{
+    return (pid_t)(word & FUTEX_TID_MASK);
+}
+
+static pid_t owner_of(uintptr_t futex, bool passes_on, struct copied *copied)
+{
+    struct mutex mutex;
+    if (passes_on || !IS_GLIBC) {
+        uint32_t around[2]; /* what stands before the futex, and it */
+        if (!copied_read(copied, futex - sizeof around[0], around, sizeof around) ||
+            (!passes_on && (around[0] & TYPE_OF_MUSL_MAX) == NORMAL_OF_MUSL))
+            return 0;
+        return in_word(around[1]);
+    }
+    if (!copied_read(copied, futex, &mutex, sizeof mutex) || mutex.users == 0 ||
+        mutex.kind > KIND_MAX)
+        return 0; /* a lock, but no pthread_mutex_t */
+    return mutex.owner;
+}
+
+/* glibc's mutexes, its own inner locks and most other people's futexes have 2 in the word when
+ * somebody waits; musl's have the highest bit, and something else than that. Conditions,
+ * semaphores and joins wait otherwise, on words that stand for no lock. */
+static bool is_contended(uint32_t word)
+{
+#ifdef __GLIBC__
+    return word == 2;
+#else
+    return (word & FUTEX_WAITERS) != 0 && word != FUTEX_WAITERS && word != UINT32_MAX;
+#endif
+}
+
 static void look_at_mutex(const struct kernel_asleep *asleep, struct copied *copied,
                           struct wait *wait)
 {
-    const uint64_t contended = 2;
     uint64_t command = asleep->arguments[1] & (uint64_t)FUTEX_CMD_MASK;
-    int32_t owner;
-    bool mutex = command == FUTEX_LOCK_PI || command == FUTEX_LOCK_PI2 ||
-                 (command == FUTEX_WAIT && asleep->arguments[2] == contended);
-    if (!mutex)
+    bool passes_on = command == FUTEX_LOCK_PI || command == FUTEX_LOCK_PI2;
+    if (!passes_on && !(command == FUTEX_WAIT && is_contended((uint32_t)asleep->arguments[2])))
         return;
     wait->lock = asleep->arguments[0];
-    if (copied_read(copied, (uintptr_t)asleep->arguments[0] + 8, &owner, sizeof owner) &&
-        owner > 0)
+    pid_t owner = owner_of((uintptr_t)wait->lock, passes_on, copied);
+    if (owner > 0 && syscall(SYS_tgkill, getpid(), owner, 0) == 0)
         wait->holder = owner;
 }
 
@@ -273,4 +317,10 @@ void wait_refine(struct wait *wait, enum cprof_wait known)
         wait->reason == CPROF_WAIT_PAGE_FAULT || (is_interpreter_s(known) && !lock))
         return;
     *wait = (struct wait){.state = WAIT_WAITING, .reason = known, .task = wait->task};
+}
+
+bool wait_is_native(const struct wait *wait)
+{
+    return wait->state == WAIT_WAITING && wait->reason == CPROF_WAIT_LOCK && wait->lock != 0 &&
+           !wait->task;
 }

@@ -16,8 +16,9 @@
 
 enum { WAIT_PEER_SIZE = 64, WAIT_SITE_SIZE = 64 };
 
-/* The label thread.state. */
-enum wait_state { WAIT_RUNNING, WAIT_RUNNABLE, WAIT_WAITING, WAIT_STATES };
+/* The label thread.state; of who has made others wait there is none, and the reason is theirs.
+ */
+enum wait_state { WAIT_RUNNING, WAIT_RUNNABLE, WAIT_WAITING, WAIT_BLAMED, WAIT_STATES };
 
 struct wait {
     enum wait_state state;
@@ -40,6 +41,9 @@ struct wait wait_of_function(const char *function);
 
 /* What the runtime knows of the place where a thread waits goes before what its call says. */
 void wait_refine(struct wait *wait, enum cprof_wait known);
+
+/* Is it a native lock's: a mutex's, or a futex that is used as one? */
+bool wait_is_native(const struct wait *wait);
 
 /* The address that it waits at in futex(2); 0: it does not. */
 uintptr_t wait_futex(const struct kernel_asleep *asleep);

@@ -30,6 +30,8 @@ static uint32_t plain_number(const struct wait *wait)
         return WAITS_RUNNING;
     case WAIT_RUNNABLE:
         return WAITS_RUNNABLE;
+    case WAIT_BLAMED:
+        return WAITS_OF_BLAME(wait->reason);
     default:
         return wait->task ? WAITS_OF_TASK(wait->reason) : WAITS_OF_REASON(wait->reason);
     }
@@ -37,15 +39,21 @@ static uint32_t plain_number(const struct wait *wait)
 
 static bool is_same(const struct wait *a, const struct wait *b)
 {
-    return a->reason == b->reason && a->task == b->task && a->holder == b->holder &&
-           a->holder_kind == b->holder_kind && a->lock == b->lock &&
+    return a->state == b->state && a->reason == b->reason && a->task == b->task &&
+           a->holder == b->holder && a->holder_kind == b->holder_kind && a->lock == b->lock &&
            strcmp(a->peer, b->peer) == 0 && strcmp(a->site, b->site) == 0;
+}
+
+static bool is_detailed(const struct wait *wait)
+{
+    bool waited = wait->state == WAIT_WAITING || wait->state == WAIT_BLAMED;
+    return waited && (wait->peer[0] != '\0' || wait->site[0] != '\0' || wait->lock != 0 ||
+                      wait->holder != 0 || wait->holder_kind != 0);
 }
 
 uint32_t waits_number(struct waits *waits, const struct wait *wait)
 {
-    if (wait->state != WAIT_WAITING || (wait->peer[0] == '\0' && wait->site[0] == '\0' &&
-                                        wait->lock == 0 && wait->holder == 0))
+    if (!is_detailed(wait))
         return plain_number(wait);
     uint64_t hash = hash_combine(hash_bytes(wait->peer, strlen(wait->peer)), wait->lock);
     hash = hash_combine(hash, hash_bytes(wait->site, strlen(wait->site)));
@@ -70,6 +78,9 @@ struct wait waits_get(const struct waits *waits, uint32_t number)
         return (struct wait){.state = WAIT_RUNNABLE};
     if (number >= WAITS_DETAILED && number - WAITS_DETAILED < waits->count)
         return waits->kept[number - WAITS_DETAILED];
+    if (number >= WAITS_OF_BLAME(0) && number < WAITS_DETAILED)
+        return (struct wait){.state = WAIT_BLAMED,
+                             .reason = (enum cprof_wait)(number - WAITS_OF_BLAME(0))};
     bool task = number >= WAITS_OF_TASK(0);
     bool plain = number >= WAITS_OF_REASON(0) && number < WAITS_DETAILED;
     uint32_t first = task ? WAITS_OF_TASK(0) : WAITS_OF_REASON(0);

@@ -2,10 +2,10 @@
  * Waits by number: what a sample carries is a number, as a runtime's set of labels is, and its
  * labels are made of it once (collect/labelling.h).
  *
- * Every state and reason has its number for ever, and one for tasks. One with a peer or a lock
- * has one for as long as an interval lasts, of which the first WAITS_KEPT are kept apart: the
- * others have the number of their reason alone. Belongs to the collector's thread;
- * zero-initialised.
+ * Every state and reason has its number for ever, one for tasks, and one for who has made
+ * others wait. One with a peer or a lock has one for as long as an interval lasts, of which the
+ * first WAITS_KEPT are kept apart: the others have the number of their reason alone. Belongs to
+ * the collector's thread; zero-initialised.
  */
 #ifndef CPROF_LOOK_WAITS_H
 #define CPROF_LOOK_WAITS_H
@@ -21,7 +21,8 @@
 #define WAITS_RUNNABLE 2
 #define WAITS_OF_REASON(reason) (3u + (uint32_t)(reason))
 #define WAITS_OF_TASK(reason) WAITS_OF_REASON(CPROF_WAITS + (uint32_t)(reason))
-#define WAITS_DETAILED WAITS_OF_TASK(CPROF_WAITS)
+#define WAITS_OF_BLAME(reason) WAITS_OF_TASK(CPROF_WAITS + (uint32_t)(reason))
+#define WAITS_DETAILED WAITS_OF_BLAME(CPROF_WAITS)
 
 struct waits {
     struct wait kept[WAITS_KEPT];

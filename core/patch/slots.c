@@ -107,6 +107,7 @@ struct slot {
     const char *name;
     _Atomic uintptr_t *at;
     uintptr_t holds;
+    bool imported;  /* its module does not define it itself */
     uintptr_t stub; /* A program at a fixed address that takes the address of a function has it
                        lead through a stub of its own, and so for everybody who asks for it.
                        This one; what it leads to is in the slot. 0: there is none */
@@ -128,7 +129,8 @@ static void visit_list(const struct image *image, struct relocations relocations
         struct slot slot = {.image = image,
                             .name = image->strings + symbol->st_name,
                             .at = (_Atomic uintptr_t *)at};
-        if (symbol->st_shndx == SHN_UNDEF && symbol->st_value != 0)
+        slot.imported = symbol->st_shndx == SHN_UNDEF;
+        if (slot.imported && symbol->st_value != 0)
             slot.stub = image->info->dlpi_addr + symbol->st_value;
         slot.holds = atomic_load_explicit(slot.at, memory_order_relaxed);
         visit(closure, &slot);
@@ -198,13 +200,13 @@ static void write_slot(const struct slot *slot, uintptr_t value)
 /* ---- what is asked for ---- */
 
 struct task {
-    struct slot_function *functions;
+    struct cprof_import *functions;
     size_t count;
     struct slots_found found;
     const atomic_bool *wanted;
 };
 
-static struct slot_function *function_of(const struct task *task, const char *name)
+static struct cprof_import *function_of(const struct task *task, const char *name)
 {
     for (size_t i = 0; i < task->count; i++)
         if (task->functions[i].name[0] == name[0] && strcmp(task->functions[i].name, name) == 0)
@@ -215,7 +217,7 @@ static struct slot_function *function_of(const struct task *task, const char *na
 static void change(void *closure, const struct slot *slot)
 {
     struct task *task = closure;
-    const struct slot_function *function = function_of(task, slot->name);
+    const struct cprof_import *function = function_of(task, slot->name);
     if (function == NULL || function->original == 0 || !atomic_load(task->wanted))
         return;
     if (slot->holds == function->original) {
@@ -226,25 +228,25 @@ static void change(void *closure, const struct slot *slot)
     }
 }
 
-struct slots_found slots_change(const struct slot_function *functions, size_t count,
+struct slots_found slots_change(const struct cprof_import *functions, size_t count,
                                 const atomic_bool *wanted)
 {
     struct task task = {
-        .functions = (struct slot_function *)functions, .count = count, .wanted = wanted};
+        .functions = (struct cprof_import *)functions, .count = count, .wanted = wanted};
     visit_slots(false, change, &task);
     return task.found;
 }
 
 static void restore(void *closure, const struct slot *slot)
 {
-    const struct slot_function *function = function_of(closure, slot->name);
+    const struct cprof_import *function = function_of(closure, slot->name);
     if (function != NULL && slot->holds == function->ours)
         write_slot(slot, function->original);
 }
 
-void slots_restore(const struct slot_function *functions, size_t count)
+void slots_restore(const struct cprof_import *functions, size_t count)
 {
-    struct task task = {.functions = (struct slot_function *)functions, .count = count};
+    struct task task = {.functions = (struct cprof_import *)functions, .count = count};
     visit_slots(false, restore, &task);
 }
 
@@ -306,16 +308,57 @@ static int find_module(struct dl_phdr_info *info, size_t size, void *given)
 static void learn(void *closure, const struct slot *slot)
 {
     struct learning *learning = closure;
-    struct slot_function *function = function_of(&learning->task, slot->name);
+    struct cprof_import *function = function_of(&learning->task, slot->name);
     if (function != NULL && function->original == 0 && slot->holds >= learning->start &&
         slot->holds < learning->limit && !is_mapped(slot->image->info, slot->holds))
         function->original = slot->holds;
 }
 
-void slots_learn_beside(uintptr_t beside, struct slot_function *functions, size_t count)
+void slots_learn_beside(uintptr_t beside, struct cprof_import *functions, size_t count)
 {
     struct learning learning = {.task = {.functions = functions, .count = count},
                                 .beside = beside};
     if (dl_iterate_phdr(find_module, &learning) != 0)
         visit_slots(false, learn, &learning);
+}
+
+/* ---- of one module, for bindings ---- */
+
+struct leading {
+    struct task task;
+    uintptr_t inside;
+    uint32_t led; /* a bit a function */
+};
+
+static void lead(void *closure, const struct slot *slot)
+{
+    struct leading *leading = closure;
+    const struct dl_phdr_info *info = slot->image->info;
+    if (!is_mapped(info, leading->inside))
+        return;
+    struct cprof_import *import = function_of(&leading->task, slot->name);
+    if (import == NULL || import->original == 0)
+        return;
+    bool unbound = slot->imported && is_mapped(info, slot->holds);
+    if (slot->holds == import->original || unbound)
+        write_slot(slot, import->ours);
+    if (atomic_load(slot->at) == import->ours)
+        leading->led |= UINT32_C(1) << (import - leading->task.functions);
+}
+
+bool cprof_imports_lead(uintptr_t inside, struct cprof_import *imports, size_t count)
+{
+    struct leading leading = {.task = {.functions = imports, .count = count}, .inside = inside};
+    for (size_t i = 0; i < count; i++) {
+        uintptr_t behind_stub = slots_own(imports[i].name);
+        if (behind_stub != 0)
+            imports[i].original = behind_stub;
+    }
+    visit_slots(false, lead, &leading);
+    return leading.led == (UINT32_C(1) << count) - 1;
+}
+
+void cprof_imports_restore(struct cprof_import *imports, size_t count)
+{
+    slots_restore(imports, count);
 }

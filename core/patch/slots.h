@@ -26,11 +26,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct slot_function {
-    const char *name; /* of the symbol */
-    uintptr_t ours;
-    uintptr_t original; /* what slots hold that are to be changed; 0: none are */
-};
+#include "cprof/imports.h"
+
+/* A function whose original is 0 is not changed. */
 
 struct slots_found {
     size_t changed;
@@ -43,13 +41,13 @@ uintptr_t slots_own(const char *name);
 
 /* Fills in originals that are 0, of functions that lie in the module of `beside`, by what
  * others' slots hold. */
-void slots_learn_beside(uintptr_t beside, struct slot_function *functions, size_t count);
+void slots_learn_beside(uintptr_t beside, struct cprof_import *functions, size_t count);
 
 /* Puts ours where the originals are, while it is `wanted`: who takes that away and then
  * restores can be sure that none is put in any more. */
-struct slots_found slots_change(const struct slot_function *functions, size_t count,
+struct slots_found slots_change(const struct cprof_import *functions, size_t count,
                                 const atomic_bool *wanted);
 /* Puts the originals where ours are. */
-void slots_restore(const struct slot_function *functions, size_t count);
+void slots_restore(const struct cprof_import *functions, size_t count);
 
 #endif

@@ -209,6 +209,17 @@ static enum take_result take_due(enum cprof_event event, struct take *take,
     return result;
 }
 
+bool cprof_is_known(void)
+{
+    if (!self_begin())
+        return true;
+    struct thread *thread = self_record();
+    if (thread != NULL)
+        atomic_fetch_sub(&thread->handlers, 1);
+    self_end();
+    return thread != NULL;
+}
+
 void cprof_not_taken(enum cprof_event event)
 {
     cprof_left[event] = draw(&self_of_thread, event);

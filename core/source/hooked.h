@@ -22,6 +22,8 @@ struct hook_way {
 struct hook_set {
     struct hook_way (*of)(const struct cprof_runtime *runtime);
     const char *missing;  /* why there are none, for people */
+    int (*instead)(void); /* 0: the collector's looks make samples all the same; NULL: they
+                             never do */
     void (*before)(void); /* what precedes their open(); NULL: nothing */
     /* While they are in: */
     void (*close)(void);

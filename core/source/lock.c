@@ -3,7 +3,11 @@
  * which a sample is due is taken on the waiter's stack, once it is over. The hooks are the
  * runtime's own (struct cprof_runtime, lock_open), and a lock that is free costs its thread no
  * more than a look. Short waits are met by chance, long ones always: source/chance.h.
+ *
+ * Waits for native locks have no hook: they are what the collector's looks see (look/looks.h),
+ * in every program.
  */
+#include "look/look.h"
 #include "source/chance.h"
 #include "source/hooked.h"
 #include "source/source.h"
@@ -16,8 +20,9 @@ static struct hook_way hooks_of(const struct cprof_runtime *runtime)
 }
 
 /* Of both. */
-static struct hook_set hooks = {
-    .of = hooks_of, .missing = "waits for this runtime's locks are not counted yet"};
+static struct hook_set hooks = {.of = hooks_of,
+                                .missing = "waits for this runtime's locks are not counted yet",
+                                .instead = look_is_possible};
 
 static const struct source_hook lock_hook = {
     .event = CPROF_EVENT_LOCK, .most_a_second = MOST_A_SECOND, .set = &hooks};

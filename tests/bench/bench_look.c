@@ -79,9 +79,9 @@ static int place(void *closure, const struct thread_view *thread, const struct r
 }
 
 static void waited(void *closure, const struct thread_view *thread,
-                   const struct thread_last *where, uint32_t microseconds)
+                   const struct thread_last *where, uint32_t microseconds, uint32_t times)
 {
-    (void)closure, (void)thread, (void)where, (void)microseconds;
+    (void)closure, (void)thread, (void)where, (void)microseconds, (void)times;
 }
 
 static void delayed(void *closure, const struct thread_view *thread, uint32_t microseconds)

@@ -135,8 +135,9 @@ bool cprof_take(enum cprof_event event, uint64_t period, uint64_t amount, const 
 bool cprof_take_for(uint32_t weight, enum cprof_event event, uint64_t period, uint64_t amount,
                     const void *block, const struct cprof_registers *caller);
 
-/* Ruby's own lock. */
+/* Interpreters' own locks: Ruby's, Python's. */
 #define CPROF_LOCK_GVL UINT64_C(1)
+#define CPROF_LOCK_GIL UINT64_C(2)
 
 /* A wait for a lock that is due, and is over (CPROF_EVENT_LOCK); or others' waits for one that
  * the thread has let go (CPROF_EVENT_BLAME). */
@@ -149,6 +150,10 @@ struct cprof_waited {
 
 void cprof_take_wait(enum cprof_event event, uint64_t period, uint64_t waited,
                      const struct cprof_waited *of, const struct cprof_registers *caller);
+
+/* Is the calling thread known, so that a sample of it can be taken? One that begins is not,
+ * until its runtime or the collector has seen it. */
+bool cprof_is_known(void);
 
 /* What is due is nothing that counts after all. */
 void cprof_not_taken(enum cprof_event event);

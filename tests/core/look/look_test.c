@@ -249,6 +249,23 @@ static void a_contended_mutex_names_its_holder(void **state)
     wait = wait_in(SYS_futex, 16, FUTEX_WAIT_PRIVATE, 2); /* memory that is not there */
     assert_int_equal(wait.holder, 0);
     pthread_mutex_unlock(&mutex);
+    wait = wait_in(SYS_futex, (uint64_t)(uintptr_t)&mutex, FUTEX_WAIT_PRIVATE, 2);
+    assert_int_equal(wait.holder, 0); /* let go meanwhile */
+    assert_true(wait_is_native(&wait));
+    uint32_t words[6] = {2, 0, (uint32_t)syscall(SYS_gettid), 0, 0, 0}; /* no pthread_mutex_t */
+    wait = wait_in(SYS_futex, (uint64_t)(uintptr_t)words, FUTEX_WAIT_PRIVATE, 2);
+    assert_int_equal(wait.lock, (uintptr_t)words);
+    assert_int_equal(wait.holder, 0);
+    words[3] = 1;
+    words[2] = 1U << 30; /* nobody */
+    wait = wait_in(SYS_futex, (uint64_t)(uintptr_t)words, FUTEX_WAIT_PRIVATE, 2);
+    assert_int_equal(wait.holder, 0);
+    words[1] = FUTEX_WAITERS | (uint32_t)syscall(SYS_gettid); /* in the word itself */
+    wait = wait_in(SYS_futex, (uint64_t)(uintptr_t)&words[1], FUTEX_LOCK_PI_PRIVATE, 0);
+    assert_int_equal(wait.holder, syscall(SYS_gettid));
+    assert_true(wait_is_native(&wait));
+    wait = wait_in(SYS_futex, (uint64_t)(uintptr_t)words, FUTEX_WAIT_PRIVATE, 1);
+    assert_false(wait_is_native(&wait));
 }
 
 static void waits_keep_what_has_room_and_the_reason_of_the_rest(void **state)
@@ -327,9 +344,9 @@ static int place(void *closure, const struct thread_view *thread, const struct r
 }
 
 static void waited(void *closure, const struct thread_view *thread,
-                   const struct thread_last *where, uint32_t microseconds)
+                   const struct thread_last *where, uint32_t microseconds, uint32_t times)
 {
-    (void)closure;
+    (void)closure, (void)times;
     uint64_t *to = !is_known(thread) ? &seen.others
                    : where == NULL   ? &seen.nowhere
                                      : &seen.by_reason[where->wait];
