@@ -90,8 +90,10 @@ def told(outcome):
 
 
 def of(profile, function, **labels):
-    """The samples that have the function. That a new thread has begun is waited for too."""
-    return [s for s in profile.samples if function in (names := {f.name for f in s.stack})
+    """The samples that have the function, of locks other than the GIL unless that is asked for. That
+    a new thread has begun is waited for too."""
+    gil = labels.get("wait.reason") == "gil"
+    return [s for s in profile.samples if (s.labels.get("wait.reason") == "gil") == gil and function in (names := {f.name for f in s.stack})
             and "Thread.start" not in names and all(s.labels.get(key) == value for key, value in labels.items())]
 
 
@@ -494,7 +496,8 @@ def test_locks_of_an_interpreter_beside_work_and_are_not_counted(execute, tmp_pa
     profile = run(execute, tmp_path, BESIDE).profile
     assert waits(of(profile, "waited"))[0] == 1
     # Its 30 ms would be sampled for sure. Threads that start are waited for too.
-    assert all(any(f.name in ("waited", "Thread.start") for f in s.stack) for s in profile.samples)
+    assert all(any(f.name in ("waited", "Thread.start") for f in s.stack) for s in profile.samples
+               if s.labels["wait.reason"] != "gil")
 
 
 def test_a_type_that_is_not_asked_for_leaves_the_methods_alone(execute, tmp_path):
@@ -517,3 +520,182 @@ def test_a_type_that_is_not_asked_for_leaves_the_methods_alone(execute, tmp_path
         print("whole")
     """, by=None)
     assert outcome.out == "whole\n", outcome.err
+
+
+# The GIL is kept through a call of ctypes.PyDLL, and given away by one of CDLL, and nowhere else.
+GIL = """
+import ctypes
+keeps, gives = ctypes.PyDLL(None), ctypes.CDLL(None)
+
+def short(): hold(30000)
+def long(): hold(70000)
+def hold(microseconds):
+    keeps.usleep(microseconds)
+    time.sleep(0.002)
+
+def asks():
+    begun = perf_counter()
+    gives.getppid()
+    spent.append(perf_counter() - begun)
+
+def off_its_processor():
+    with open(f"/proc/self/task/{threading.get_native_id()}/schedstat") as file: return int(file.read().split()[1]) / 1e9
+
+def wait():
+    begun = off_its_processor()
+    while not done: asks()
+    print("runnable", off_its_processor() - begun)
+
+def held(hold):
+    begun = perf_counter()
+    hold()
+    return perf_counter() - begun - 0.002
+
+spent, done = [], []
+cprof.start(output=sys.argv[1], types=["lock@1us", "blame@1us"])
+waiter = begin("waiter", wait)
+while not spent: time.sleep(0.001)
+sums = {short: 0, long: 0}
+for _ in range(6):
+    for kind in short, long: sums[kind] += held(kind)
+done.append(1)
+waiter.join()
+cprof.stop()
+print("asked", sum(second for second in spent if second > 0.01))
+print("times", sum(second > 0.01 for second in spent))
+print("short", sums[short])
+print("long", sums[long])
+"""
+
+
+def test_the_gil_is_one_more_lock_and_who_keeps_it_is_to_blame(execute, tmp_path):
+    outcome = run(execute, tmp_path, GIL)
+    measured, profile = told(outcome), outcome.profile
+    # What neither side can tell apart: the waiter may have had no processor before it asked, or after.
+    unsure = measured["runnable"] + 0.02
+    found = of(profile, "asks", **{"wait.reason": "gil"})
+    contentions, delay = waits(found)
+    assert measured["asked"] * 0.98 - unsure < delay < measured["asked"] * 1.02 + unsure
+    assert contentions >= measured["times"] - measured["runnable"] / 0.01 - 1
+    by_main = [s for s in found if s.labels.get("lock.holder") not in (None, "waiter")]
+    assert waits(by_main)[1] >= 0.95 * delay
+    assert all("lock.site" not in s.labels and "lock.address" not in s.labels for s in found)
+    for kind in "short", "long":
+        samples = of(profile, kind, **{"wait.reason": "gil"})
+        blame = sum(s.values["blame"] for s in samples) / 1e9
+        assert measured[kind] * 0.98 - unsure < blame < measured[kind] * 1.02 + unsure, kind
+        assert sum(s.values["blamed"] for s in samples) >= 6 - unsure / 0.03
+        assert all("thread.state" not in s.labels for s in samples if s.values["blame"])
+
+
+GIL_AT_THE_END = """
+def fight(seconds):
+    until = perf_counter() + seconds
+    while perf_counter() < until: pass
+
+sys.setswitchinterval(0.0005)
+for turn in range(8):
+    cprof.start(output=sys.argv[1], types=["lock@100us", "blame@100us"])
+    threads = [threading.Thread(target=fight, args=(0.02,)) for _ in range(6)]
+    for thread in threads: thread.start()
+    if turn % 2: cprof.stop()  # while they wait
+    child = os.fork() if turn == 3 else -1
+    if child == 0: os._exit(0)
+    for thread in threads: thread.join()
+    cprof.stop()
+cprof.start(output=sys.argv[1], types=["lock@100us", "blame@100us"])
+for _ in range(4): threading.Thread(target=fight, args=(60,), daemon=True).start()
+child = os.fork()
+if child == 0:  # those that waited are not there
+    threads = [threading.Thread(target=fight, args=(0.05,)) for _ in range(3)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    os._exit(7)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+fight(0.05)
+print("whole 0")  # the others wait for the GIL when the interpreter ends
+"""
+
+
+def test_fights_for_the_gil_end_with_threads_forks_and_the_interpreter(execute, tmp_path):
+    outcome = execute(COMMON + GIL_AT_THE_END, str(tmp_path / "out.pb.gz"), by=None, env={"PYTHONWARNINGS": "ignore"})
+    assert outcome.code == 0 and outcome.out == "whole 0\n" and outcome.err == "", outcome.err
+    found = of(outcome.profile, "fight", **{"wait.reason": "gil"})
+    assert waits(found)[0] > 4 and sum(s.values["blamed"] for s in found) > 4
+
+
+# Mutexes of C, which nobody but the kernel sees: ctypes lets the GIL go for the call.
+NATIVE = """
+import ctypes
+libc = ctypes.CDLL(None)
+
+class Mutex:
+    def __init__(self): self.words = ctypes.create_string_buffer(64)
+    def lock(self): libc.pthread_mutex_lock(self.words)
+    def unlock(self): libc.pthread_mutex_unlock(self.words)
+
+def holds_short(mutex): hold(mutex, 0.3)
+def holds_long(mutex): hold(mutex, 0.7)
+
+def hold(mutex, seconds):
+    mutex.lock()
+    taken.append(1)
+    until_main_waits()
+    time.sleep(seconds)
+    mutex.unlock()
+
+def told(turn, function, *arguments):
+    with cprof.labels(first=str(turn == 0)): return function(*arguments)
+
+def waits_short(mutex): mutex.lock()
+def waits_long(mutex): mutex.lock()
+
+cprof.start(output=sys.argv[1], types=["lock", "blame"])
+spent = {waits_short: 0, waits_long: 0}
+taken = []
+time.sleep(0.6)  # looks have begun
+cprof.flush()
+for turn in range(3):
+    for holds, waits in (holds_short, waits_short), (holds_long, waits_long):
+        taken.clear()
+        mutex = Mutex()
+        thread = begin("holder of " + waits.__name__, lambda: told(turn, holds, mutex))
+        while not taken: time.sleep(0.001)
+        spent[waits] += told(turn, lambda: once(waits, mutex)[0])
+        thread.join()
+# A Python lock's wait is counted by its hook, and by nobody else.
+lock = threading.Lock()
+def waits_python(lock): lock.acquire()
+thread = held(lock, 0.3)
+once(waits_python, lock)
+thread.join()
+# Nor is a condition, a semaphore or a sleep one.
+def waits_otherwise():
+    words = ctypes.create_string_buffer(64)
+    libc.sem_timedwait(words, ctypes.byref((ctypes.c_long * 2)(int(time.time()) + 1, 0)))
+    libc.usleep(100000)
+waits_otherwise()
+cprof.stop()
+for waits, seconds in spent.items(): print(waits.__name__, seconds)
+"""
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="threads that sleep are not looked at here")
+def test_mutexes_of_c_are_seen_by_looks(execute, tmp_path):
+    outcome = run(execute, tmp_path, NATIVE)
+    profile, measured = outcome.profile, told(outcome)
+    for name, seconds in measured.items():
+        found = of(profile, name)
+        contentions, delay = waits(found)
+        # The time since the look before goes to where the next one finds it.
+        assert seconds - 0.4 < delay < seconds + 0.4, name
+        assert 3 <= contentions
+        holder = [s for s in found if s.labels.get("lock.holder") == "holder of " + name]
+        assert waits(holder)[1] >= 0.95 * delay
+        assert 1 <= len({s.labels["lock.address"] for s in found}) <= 3
+        assert {s.labels["wait.reason"] for s in found} == {"lock"}
+        # The first time their functions may have no names yet.
+        blame = of(profile, name.replace("waits", "holds"), first="False")
+        assert sum(s.values["blame"] for s in blame) / 1e9 >= 0.5 * waits(of(profile, name, first="False"))[1], name
+    assert waits(of(profile, "waits_python"))[0] == 1
+    assert waits(of(profile, "waits_otherwise")) == (0, 0)

@@ -12,6 +12,7 @@
 #endif
 
 #include "copies.h"
+#include "gil.h"
 #include "tasks.h"
 #include "walk.h"
 #include "walk_context.h"
@@ -185,15 +186,6 @@ static enum cprof_wait interpreter_lock(const struct cprof_sleeper *sleeper, pid
     return CPROF_WAIT_GIL;
 }
 
-static const struct _gil_runtime_state *find_gil(void)
-{
-#if PY_VERSION_HEX >= 0x030C0000
-    return PyInterpreterState_Get()->ceval.gil;
-#else
-    return &_PyRuntime.ceval.gil;
-#endif
-}
-
 /* ---- at rest ---- */
 
 /* Functions in which a thread without work waits, by name and the end of their file. One that
@@ -266,7 +258,7 @@ static struct cprof_asleep asleep = {.walk = walk,
 
 const struct cprof_asleep *asleep_enable(bool contexts)
 {
-    gil = find_gil();
+    gil = gil_followed();
     asleep.context = contexts ? context : NULL;
     return &asleep;
 }

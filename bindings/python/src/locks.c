@@ -10,9 +10,11 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "cprof/cprof.h"
 #include "cprof/readable.h"
 #include "cprof/sample.h"
 #include "cprof/waiters.h"
+#include "gil.h"
 #include "task_locks.h"
 #include "walk.h"
 
@@ -246,11 +248,14 @@ static PyObject *wait_for(const struct call *call, const struct cprof_registers 
     struct cprof_waited of;
     PyObject *result;
     uint64_t waited;
+    const bool within = gil_within;
 
     if (!is_followed() || !waits(call))
         return go_on(call);
     cprof_wait_begins(&waiter, (uintptr_t)call->self, true);
+    gil_within = true; /* the wait for the GIL at its end is part of it */
     result = go_on(call);
+    gil_within = within;
     waited = cprof_wait_ends(&waiter, &of);
     if (result != NULL)
         count_wait(waited, &of, caller);
@@ -600,6 +605,9 @@ int locks_open(const char **why)
     PyGILState_Release(held);
     if (!opened)
         *why = "the locks of this Python are not as expected";
+    else if (!gil_open())
+        cprof_say("lock and blame: waits for the GIL are not counted, as this Python calls "
+                  "pthread_cond_timedwait in another way than known");
     return opened ? 0 : -ENOTSUP;
 }
 
@@ -607,6 +615,7 @@ int locks_open(const char **why)
 void locks_close(void)
 {
     opened = false;
+    gil_close();
     task_locks_close();
     for (enum method method = 0; method < METHOD_COUNT; method++)
         unhook(method);
@@ -615,6 +624,7 @@ void locks_close(void)
 void locks_child(void)
 {
     cprof_waiters_child();
+    gil_child();
 }
 
 #endif
