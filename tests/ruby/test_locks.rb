@@ -230,6 +230,41 @@ class TestLocks < CprofTest
     assert found.all? { |sample| sample.labels["lock.holder"] != sample.labels["thread.name"] }
   end
 
+  # One thread is always about to be ready, and another one keeps the GVL for 30 and 70 ms in turn: it is given away where it
+  # begins to sleep.
+  def test_who_keeps_the_gvl_is_to_blame
+    skip "Ruby tells of them since 3.2" if RUBY_VERSION < "3.2"
+    outcome = run_locks(<<~'RUBY', types: "lock,blame")
+      def keep(nanoseconds)
+        till = now + nanoseconds
+        nil while now < till
+        sleep(0.001)
+      end
+      def short = keep(30_000_000)
+      def long = keep(70_000_000)
+      def waits(done) = (sleep(0.0001) while done.empty?)
+      done = []
+      waiter = Thread.new { waits(done) }
+      waiter.name = "waiter"
+      begun = now
+      8.times { short; long }
+      puts now - begun
+      done << 1
+      waiter.join
+    RUBY
+    of = ->(name, type) do
+      outcome.profile.samples.select { |sample| sample.labels["wait.reason"] == "gvl" && in_function(name)[sample] }.sum { |sample| sample.values[type] }
+    end
+    blame = %w[short long].to_h { |name| [name, of.(name, "blame")] }
+    # The waiter may need a processor before it is ready, and never waits for longer than the GVL was kept.
+    assert_includes 0.3..1.0, blame.values.sum / Float(outcome.output), blame
+    assert_includes 1.4..3.6, blame["long"] / Float(blame["short"]), blame
+    all = outcome.profile.samples.select { |sample| sample.labels["wait.reason"] == "gvl" }.sum { |sample| sample.values["blame"] }
+    assert_operator blame.values.sum, :>=, 0.95 * all, blame
+    assert_includes 0.9..1.2, of.("waits", "delay") / Float(blame.values.sum), blame
+    refute(outcome.profile.samples.any? { |sample| sample.values["blame"].positive? && sample.labels.key?("thread.state") })
+  end
+
   # What ends waits, or keeps them from beginning.
   HOSTILE = <<~'RUBY'
     def check(what, right = true) = right || puts("wrong: #{what}")
