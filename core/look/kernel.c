@@ -149,6 +149,7 @@ static size_t read_stack(pid_t tid, uintptr_t *functions, size_t capacity)
     char text[STACK_TEXT];
     const char *rest = text, *name;
     size_t count = 0, length;
+    text[0] = '\0';
     if (read_file(tid, "stack", text, sizeof text) <= 0)
         return 0;
     while (count < capacity && (name = kernel_stack_next(&rest, &length)) != NULL)
@@ -159,7 +160,7 @@ static size_t read_stack(pid_t tid, uintptr_t *functions, size_t capacity)
 /* "0": it runs, or nobody is to know. */
 static size_t read_function(pid_t tid, uintptr_t *functions, size_t capacity)
 {
-    char text[TEXT_MAX];
+    char text[TEXT_MAX] = "";
     size_t length = read_file(tid, "wchan", text, sizeof text) > 0 ? name_length(text) : 0;
     if (capacity == 0 || length == 0 || text[0] == '0')
         return 0;
