@@ -152,9 +152,8 @@ static profile_id take_over(struct gather *gather, profile_id location)
 
 static profile_id take_over_all(struct gather *gather, const struct stack *stack)
 {
-    for (size_t i = 0; i < stack->depth; i++)
-        stack->locations[i] = take_over(gather, stack->locations[i]);
-    return profile_stack(gather->profile, stack->locations, stack->depth);
+    return takeover_stack(&gather->takeover, gather->profile, naming_dictionary(gather->naming),
+                          stack);
 }
 
 /* A sample's labels and what it counts. */
@@ -306,29 +305,35 @@ bool gather_frame(const struct gather *gather, const struct record *record, size
     return true;
 }
 
+/* Those innermost, as far as they are known. Returns how many. */
+static size_t inner_functions(const struct gather *gather, const struct record *record,
+                              struct cprof_function functions[CPROF_WAIT_FUNCTIONS])
+{
+    size_t count = 0;
+    while (count < CPROF_WAIT_FUNCTIONS &&
+           gather_frame(gather, record, count, &functions[count]))
+        count++;
+    return count;
+}
+
 enum cprof_wait gather_waits_for(const struct gather *gather, const struct record *record)
 {
     const struct cprof_runtime *runtime = gather->config.runtime;
     struct cprof_function functions[CPROF_WAIT_FUNCTIONS];
-    size_t count = 0;
     if ((record->source != SOURCE_OFFCPU && record->source != SOURCE_LOCK) || runtime == NULL ||
         runtime->asleep == NULL || runtime->asleep->waits_for == NULL)
         return CPROF_WAIT_UNKNOWN;
-    while (count < CPROF_WAIT_FUNCTIONS &&
-           gather_frame(gather, record, count, &functions[count]))
-        count++;
-    return runtime->asleep->waits_for(functions, count);
+    return runtime->asleep->waits_for(functions, inner_functions(gather, record, functions));
 }
 
 enum cprof_wait gather_task_waits_for(const struct gather *gather, const struct record *record)
 {
     const struct cprof_runtime *runtime = gather->config.runtime;
-    const struct cprof_asleep *asleep = runtime != NULL ? runtime->asleep : NULL;
-    struct cprof_function inner;
-    return asleep != NULL && asleep->task_wait != NULL &&
-                   gather_frame(gather, record, 0, &inner)
-               ? asleep->task_wait(&inner)
-               : CPROF_WAIT_UNKNOWN;
+    struct cprof_function functions[CPROF_WAIT_FUNCTIONS];
+    if (runtime == NULL || runtime->asleep == NULL || runtime->asleep->task_wait == NULL)
+        return CPROF_WAIT_UNKNOWN;
+    size_t count = inner_functions(gather, record, functions);
+    return count > 0 ? runtime->asleep->task_wait(functions, count) : CPROF_WAIT_UNKNOWN;
 }
 
 /* The stack of a record that is not known, and what gather_add() returns. If it is settled it

@@ -4,13 +4,14 @@
 
 #include "base/clock.h"
 
-static _Atomic int64_t tasks, fibers;
+static _Atomic int64_t tasks, fibers, greenlets;
 static uint64_t not_before; /* the collector's */
 
 static void publish(const struct cprof_population *population)
 {
     atomic_store(&tasks, population->tasks);
     atomic_store(&fibers, population->fibers);
+    atomic_store(&greenlets, population->greenlets);
 }
 
 void population_reset(void)
@@ -34,5 +35,6 @@ void population_count(const struct cprof_runtime *runtime)
 struct cprof_population population_read(void)
 {
     return (struct cprof_population){.tasks = atomic_load(&tasks),
-                                     .fibers = atomic_load(&fibers)};
+                                     .fibers = atomic_load(&fibers),
+                                     .greenlets = atomic_load(&greenlets)};
 }

@@ -1,5 +1,5 @@
 /*
- * How many tasks and fibers the process has, as its runtime knows (cprof/asleep.h).
+ * How many tasks, fibers and greenlets the process has, as its runtime knows (cprof/asleep.h).
  * Counting goes through all of them: at most a POPULATION_SHARE-th of the time is spent on it,
  * less often where it takes long.
  *

@@ -1,11 +1,11 @@
 #include "collect/survey.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "collect/beside.h"
 #include "collect/labelling.h"
 #include "collect/takeover.h"
 #include "dump/deadlock.h"
@@ -14,8 +14,6 @@
 #include "sample/timer.h"
 
 #define PAUSE (NS_PER_SECOND / 200) /* between two passes */
-#define TASK_FRAMES 256             /* of one task */
-#define KIND_LABEL "kind"
 
 /* What is known of a thread, by its record's index. */
 struct surveyed {
@@ -32,7 +30,6 @@ struct survey {
     struct takeover takeover;
     struct labelling labelling;
     struct cprof_pair *labels; /* the user's, and the kind */
-    struct record *room;       /* for a task */
     uint64_t asked;            /* CLOCK_MONOTONIC */
     bool last;                 /* this is the last pass: what there is has to do */
     size_t left;               /* threads that want another pass */
@@ -82,7 +79,6 @@ static void free_survey(struct survey *survey)
     looker_free(survey->looker);
     takeover_free(&survey->takeover);
     free(survey->labels);
-    free(survey->room);
     budget_give(survey->config->looker.budget, sizeof *survey);
     free(survey);
 }
@@ -97,7 +93,7 @@ static bool set_labels(struct survey *survey, const struct gather_config *gather
     if (count > 0)
         memcpy(survey->labels, gather->labels, count * sizeof *survey->labels);
     survey->labels[count] =
-        (struct cprof_pair){.key = KIND_LABEL, .value = dump_kind_word(DUMP_THREAD)};
+        (struct cprof_pair){.key = DUMP_KIND_LABEL, .value = dump_kind_word(DUMP_THREAD)};
     survey->labelling.config = (struct labelling_config){.runtime = gather->runtime,
                                                          .labels = survey->labels,
                                                          .label_count = count + 1,
@@ -120,11 +116,10 @@ static struct survey *new_survey(const struct survey_config *config)
     survey->config = config;
     survey->asked = clock_ns(CLOCK_MONOTONIC);
     survey->takeover.budget = budget;
-    survey->room = calloc(1, sizeof(struct record) + TASK_FRAMES * sizeof(struct cprof_frame));
     bool labelled = set_labels(survey, gather);
     survey->looker = looker_new(&config->looker);
     survey->dump = new_dump(config);
-    if (labelled && survey->room != NULL && survey->looker != NULL && survey->dump != NULL)
+    if (labelled && survey->looker != NULL && survey->dump != NULL)
         return survey;
     free_survey(survey);
     return NULL;
@@ -157,16 +152,6 @@ static void label(struct survey *survey, const struct thread_view *view, uint32_
     (void)profile_add(profile, 0, thread->stack, thread->link, thread->labels, &one);
 }
 
-static profile_id take_over(struct survey *survey, const struct stack *stack)
-{
-    const struct profile *names = naming_dictionary(gather_naming(survey->config->gather));
-    struct profile *profile = survey->dump->profile;
-    for (size_t i = 0; i < stack->depth; i++)
-        stack->locations[i] =
-            takeover_location(&survey->takeover, profile, names, stack->locations[i]);
-    return profile_stack(profile, stack->locations, stack->depth);
-}
-
 static profile_id link_of(struct profile *profile, const struct cprof_context *context)
 {
     struct profile_link link;
@@ -192,7 +177,8 @@ static bool add_asleep(struct survey *survey, const struct thread_view *view,
         return true;
     added->view = DUMP_ASLEEP;
     added->wait = *wait;
-    added->stack = take_over(survey, &stack);
+    added->stack = takeover_stack(&survey->takeover, survey->dump->profile,
+                                  naming_dictionary(gather_naming(config->gather)), &stack);
     added->link = link_of(survey->dump->profile, &record->context);
     if (view->thread->still_ran_ns == survey->threads[thread_index(view->thread)].ran_ns)
         added->still_ns = clock_ns(CLOCK_MONOTONIC) - view->thread->still_since_ns;
@@ -265,68 +251,6 @@ static bool look_at(struct survey *survey, const struct thread_view *view)
     return fresh || survey->last;
 }
 
-/* ---- tasks ---- */
-
-static const struct record *record_of(struct survey *survey, const struct cprof_task *task)
-{
-    struct record *record = survey->room;
-    size_t count = task->count < TASK_FRAMES ? task->count : TASK_FRAMES;
-    *record = (struct record){.frame_count = (uint16_t)count,
-                              .native_end = WALK_COMPLETE,
-                              .frames_complete = count == task->count,
-                              .source = SOURCE_OFFCPU};
-    if (count > 0)
-        memcpy(record + 1, task->frames, count * sizeof *task->frames);
-    return record;
-}
-
-static void label_task(struct survey *survey, struct dump_thread *task)
-{
-    struct profile *p = survey->dump->profile;
-    const char *const texts[][2] = {{KIND_LABEL, dump_kind_word(DUMP_TASK)},
-                                    {"task.name", task->name},
-                                    {"thread.state", dump_state(task)},
-                                    {"wait.reason", wait_reason_word(task->wait.reason)}};
-    struct profile_label labels[sizeof texts / sizeof *texts];
-    const int64_t one = 1;
-    size_t count = 0;
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        if (texts[i][1] != NULL && texts[i][1][0] != '\0')
-            labels[count++] = (struct profile_label){.key = profile_string(p, texts[i][0]),
-                                                     .text = profile_string(p, texts[i][1])};
-    task->labels = profile_labels(p, labels, count);
-    (void)profile_add(p, 0, task->stack, 0, task->labels, &one);
-}
-
-static bool add_task(void *closure, const struct cprof_task *task)
-{
-    struct survey *survey = closure;
-    struct gather *gather = survey->config->gather;
-    struct dump_thread *added = dump_add(survey->dump);
-    if (added == NULL)
-        return true;
-    added->kind = DUMP_TASK;
-    added->id = task->id;
-    snprintf(added->name, sizeof added->name, "%s", task->name);
-    added->wait.state = task->waits ? WAIT_WAITING : WAIT_RUNNING;
-    if (task->waits) {
-        const struct record *record = record_of(survey, task);
-        const struct stack stack =
-            gather_stack(gather, record, survey->config->map(survey->config->closure));
-        added->wait.reason = gather_task_waits_for(gather, record);
-        added->stack = take_over(survey, &stack);
-    }
-    label_task(survey, added);
-    return true;
-}
-
-static void add_tasks(struct survey *survey)
-{
-    const struct cprof_runtime *runtime = survey->config->looker.runtime;
-    if (runtime != NULL && runtime->asleep != NULL && runtime->asleep->tasks != NULL)
-        (void)runtime->asleep->tasks(add_task, survey, false);
-}
-
 /* ---- all of them ---- */
 
 /* Not those that have been seen; another thread that got such a one's record has not. */
@@ -374,10 +298,20 @@ static bool held(void *closure, const struct dump_thread *thread)
            wait.holder == thread->wait.holder;
 }
 
+/* What there is beside threads. True: no other try is wanted. */
+static bool add_others(struct survey *survey)
+{
+    const struct survey_config *config = survey->config;
+    const struct beside_config beside = {.gather = config->gather,
+                                         .takeover = &survey->takeover,
+                                         .map = config->map(config->closure),
+                                         .dump = survey->dump};
+    return beside_add(&beside, survey->last);
+}
+
 static struct dump *finish(struct survey *survey)
 {
     struct dump *dump = survey->dump;
-    add_tasks(survey);
     deadlock_link(dump);
     deadlock_find(dump, held, survey);
     dump->time_ns = profile_header(dump->profile)->time_ns;
@@ -393,7 +327,7 @@ int survey_take(const struct survey_config *config, struct dump **dump)
         return -ENOMEM;
     bool goes_on = true;
     pass(survey);
-    while (survey->left > 0 && goes_on && !survey->last) {
+    while (goes_on && (survey->left > 0 || !add_others(survey))) {
         goes_on = config->rest(config->closure, PAUSE);
         survey->last = clock_ns(CLOCK_MONOTONIC) - survey->asked > SURVEY_PATIENCE;
         if (goes_on)

@@ -102,3 +102,11 @@ profile_id takeover_location(struct takeover *takeover, struct profile *to,
         takeover->ids[id] = take_location(takeover, to, dictionary, id);
     return takeover->ids[id];
 }
+
+profile_id takeover_stack(struct takeover *takeover, struct profile *to,
+                          const struct profile *dictionary, const struct stack *stack)
+{
+    for (size_t i = 0; i < stack->depth; i++)
+        stack->locations[i] = takeover_location(takeover, to, dictionary, stack->locations[i]);
+    return profile_stack(to, stack->locations, stack->depth);
+}

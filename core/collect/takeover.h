@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 #include "base/budget.h"
+#include "collect/stacks.h"
 #include "profile/profile.h"
 
 #define TAKEN_FUNCTIONS 1024
@@ -39,5 +40,9 @@ void takeover_forget(struct takeover *takeover);
 /* The running profile's id of a location of the dictionary. */
 profile_id takeover_location(struct takeover *takeover, struct profile *to,
                              const struct profile *dictionary, profile_id id);
+
+/* A stack of the dictionary's locations, which become the profile's. */
+profile_id takeover_stack(struct takeover *takeover, struct profile *to,
+                          const struct profile *dictionary, const struct stack *stack);
 
 #endif

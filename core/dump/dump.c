@@ -47,7 +47,10 @@ size_t dump_count(const struct dump *dump, enum dump_kind kind)
 
 const char *dump_kind_word(enum dump_kind kind)
 {
-    return kind == DUMP_TASK ? "task" : "thread";
+    static const char *const words[DUMP_KINDS] = {
+        [DUMP_THREAD] = "thread", [DUMP_TASK] = "task",     [DUMP_GREENLET] = "greenlet",
+        [DUMP_FIBER] = "fiber",   [DUMP_HANDLE] = "handle", [DUMP_SPAN] = "span"};
+    return words[kind];
 }
 
 const char *dump_state(const struct dump_thread *thread)

@@ -1,7 +1,7 @@
 /*
- * A dump: all threads of the process at one moment, and the tasks of its event loops, each with
- * its state, what it waits for and since when, its span, labels and stack (collect/survey.h
- * takes it).
+ * A dump: all threads of the process at one moment, and what there is beside them (tasks,
+ * greenlets, fibers, open handles), each with its state, what it waits for and since when, its
+ * span, labels and stack (collect/survey.h takes it).
  *
  * Stacks, links and label sets lie in a profile of the dump's own, which also has one sample a
  * thread: that is the dump as pprof.
@@ -28,7 +28,16 @@ enum dump_view {
                    */
 };
 
-enum dump_kind { DUMP_THREAD, DUMP_TASK, DUMP_KINDS };
+enum dump_kind {
+    DUMP_THREAD,
+    DUMP_TASK,
+    DUMP_GREENLET,
+    DUMP_FIBER,
+    DUMP_HANDLE, /* its stack is one word: what it is */
+    DUMP_SPAN,   /* the same: its name */
+    DUMP_KINDS,
+};
+#define DUMP_KIND_LABEL "kind"
 
 /* Of a task what a task has: no tid, no holder, no ages. */
 struct dump_thread {
@@ -39,7 +48,8 @@ struct dump_thread {
     enum dump_view view;
     struct wait wait;        /* its state is WAIT_STATES where nobody knows */
     uint64_t still_ns;       /* it has not run for at least so long; 0: not known */
-    uint64_t age_ns;         /* of its sample; 0: younger than the question */
+    uint64_t age_ns;         /* of its sample; 0: younger than the question. Of a span: its own
+                              */
     profile_id stack;        /* 0: none */
     profile_id link, labels; /* labels: the thread's and the wait's too */
     unsigned deadlock;       /* which one of the dump it is part of, from 1; 0: none */
@@ -53,7 +63,8 @@ struct dump {
     struct dump_thread *threads;
     size_t count, capacity;
     unsigned deadlocks;
-    bool incomplete; /* there was no memory for all threads */
+    bool incomplete;          /* there was no memory for all threads */
+    bool limited[DUMP_KINDS]; /* there are more than are shown */
 };
 
 /* NULL: no memory. The profile becomes the dump's. */
@@ -66,7 +77,7 @@ struct dump_thread *dump_add(struct dump *dump);
 /* How many there are of a kind. */
 size_t dump_count(const struct dump *dump, enum dump_kind kind);
 
-/* "thread", "task". */
+/* "thread", "task", … */
 const char *dump_kind_word(enum dump_kind kind);
 
 /* The word of its state, and of its reason; NULL: none. */

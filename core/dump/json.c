@@ -115,7 +115,8 @@ static void put_wait(struct buffer *out, const struct dump_thread *thread)
     if (thread->deadlock != 0)
         words_put(out, ",\"deadlock\":%u", thread->deadlock);
     put_seconds(out, "unmoved_seconds", thread->still_ns);
-    put_seconds(out, "sampled_seconds_ago", thread->age_ns);
+    put_seconds(out, thread->kind == DUMP_SPAN ? "age_seconds" : "sampled_seconds_ago",
+                thread->age_ns);
 }
 
 static void put_link(struct buffer *out, const struct dump *dump,
@@ -155,7 +156,7 @@ static void put_labels(struct buffer *out, const struct dump *dump,
 static void put_thread(struct buffer *out, const struct dump *dump,
                        const struct dump_thread *thread, const struct used *used)
 {
-    if (thread->kind == DUMP_TASK)
+    if (thread->kind != DUMP_THREAD)
         words_put(out, "{\"id\":%" PRIu64, thread->id);
     else
         words_put(out, "{\"tid\":%d,\"id\":%" PRIu64, (int)thread->tid, thread->id);
@@ -183,6 +184,14 @@ static void put_all_of(struct buffer *out, const struct dump *dump, enum dump_ki
     json_raw(out, "]");
 }
 
+static bool is_complete(const struct dump *dump)
+{
+    bool complete = !dump->incomplete;
+    for (size_t i = 0; i < DUMP_KINDS; i++)
+        complete = complete && !dump->limited[i];
+    return complete;
+}
+
 void dump_write_json(const struct dump *dump, const struct dump_origin *origin,
                      struct buffer *out)
 {
@@ -196,10 +205,10 @@ void dump_write_json(const struct dump *dump, const struct dump_origin *origin,
     put_text(out, "runtime", origin->runtime);
     words_put(out, ",\"time_unix_nano\":%" PRIu64 ",\"took_nano\":%" PRIu64, dump->time_ns,
               dump->took_ns);
-    words_put(out, ",\"complete\":%s,\"deadlocks\":%u", dump->incomplete ? "false" : "true",
+    words_put(out, ",\"complete\":%s,\"deadlocks\":%u", is_complete(dump) ? "true" : "false",
               dump->deadlocks);
-    put_all_of(out, dump, DUMP_THREAD, used);
-    put_all_of(out, dump, DUMP_TASK, used);
+    for (unsigned kind = 0; kind < DUMP_KINDS; kind++)
+        put_all_of(out, dump, (enum dump_kind)kind, used);
     put_stacks(out, dump, used);
     json_raw(out, "}\n");
     free(used);

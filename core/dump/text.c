@@ -107,7 +107,10 @@ static void put_member(struct buffer *out, const struct dump *dump,
         words_put(out, ", for at least ");
         words_age(out, thread->still_ns);
     }
-    if (thread->age_ns != 0) {
+    if (thread->age_ns != 0 && thread->kind == DUMP_SPAN) {
+        words_put(out, ", for ");
+        words_age(out, thread->age_ns);
+    } else if (thread->age_ns != 0) {
         words_put(out, ", sampled ");
         words_age(out, thread->age_ns);
         words_put(out, " ago");
@@ -138,7 +141,7 @@ static void put_stack(struct buffer *out, const struct dump *dump,
 {
     struct profile_stack stack = profile_get_stack(dump->profile, thread->stack);
     if (stack.depth == 0)
-        words_put(out, thread->kind == DUMP_TASK
+        words_put(out, thread->kind != DUMP_THREAD
                            ? "      its stack is its thread's\n"
                            : "      no stack: no sample has been taken of it\n");
     for (uint32_t i = 0; i < stack.depth; i++) {
@@ -157,9 +160,10 @@ static void put_group(struct buffer *out, const struct dump *dump, const struct 
               group->count == 1 ? "" : "s");
     words_state(out, dump, group->members[0]);
     words_put(out, "\n");
-    for (size_t i = 0; i < group->count && i < TEXT_MEMBERS; i++)
+    bool named = group->members[0]->kind != DUMP_HANDLE; /* addresses say nothing */
+    for (size_t i = 0; named && i < group->count && i < TEXT_MEMBERS; i++)
         put_member(out, dump, group->members[i]);
-    if (group->count > TEXT_MEMBERS)
+    if (named && group->count > TEXT_MEMBERS)
         words_put(out, "  … and %zu more\n", group->count - TEXT_MEMBERS);
     put_stack(out, dump, group->members[0]);
 }
@@ -219,18 +223,26 @@ static void put_deadlock(struct buffer *out, const struct dump *dump, unsigned n
     words_put(out, ".\n");
 }
 
+static void put_count(struct buffer *out, const struct dump *dump, enum dump_kind kind)
+{
+    size_t count = dump_count(dump, kind);
+    if (count > 0)
+        words_put(out, "%s%zu %s%s\n", dump->limited[kind] ? "more than " : "", count,
+                  dump_kind_word(kind), count == 1 ? "" : "s");
+}
+
 static void put_states(struct buffer *out, const struct dump *dump)
 {
     size_t counts[WAIT_STATES + 1] = {0};
     for (size_t i = 0; i < dump->count; i++)
         if (dump->threads[i].kind == DUMP_THREAD)
             counts[dump->threads[i].wait.state]++;
-    size_t threads = dump_count(dump, DUMP_THREAD), tasks = dump_count(dump, DUMP_TASK);
+    size_t threads = dump_count(dump, DUMP_THREAD);
     words_put(out, "%zu thread%s: %zu running, %zu runnable, %zu waiting\n", threads,
               threads == 1 ? "" : "s", counts[WAIT_RUNNING], counts[WAIT_RUNNABLE],
               counts[WAIT_WAITING]);
-    if (tasks > 0)
-        words_put(out, "%zu task%s\n", tasks, tasks == 1 ? "" : "s");
+    for (unsigned kind = DUMP_THREAD + 1; kind < DUMP_KINDS; kind++)
+        put_count(out, dump, (enum dump_kind)kind);
 }
 
 static void put_head(struct buffer *out, const struct dump *dump,

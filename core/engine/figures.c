@@ -357,7 +357,8 @@ static void show_population(const struct figures *figures, showing *each, void *
         const char *name, *help;
         int64_t value;
     } levels[] = {{"tasks", "Tasks of asyncio that have not ended.", there->tasks},
-                  {"fibers", "Fibers that have not ended.", there->fibers}};
+                  {"fibers", "Fibers that have not ended.", there->fibers},
+                  {"greenlets", "Greenlets that there are.", there->greenlets}};
     for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
         const struct figure_point point = {.value = (uint64_t)levels[i].value};
         const struct figure figure = {.name = levels[i].name,

@@ -96,7 +96,7 @@ static const struct meaning *meaning_of(long call)
 
 /* ---- descriptors ---- */
 
-static void name_peer(int fd, char peer[WAIT_PEER_SIZE])
+void wait_name_peer(int fd, char peer[WAIT_PEER_SIZE])
 {
     union {
         struct sockaddr any;
@@ -128,7 +128,7 @@ static void look_at_descriptor(int fd, struct wait *wait)
     if (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode))
         wait->reason = CPROF_WAIT_DISK;
     else if (S_ISSOCK(status.st_mode))
-        name_peer(fd, wait->peer);
+        wait_name_peer(fd, wait->peer);
 }
 
 /* poll() of one descriptor, as sockets with a timeout do it. Of none it is a way to sleep. */

@@ -39,6 +39,9 @@ struct wait wait_of(const struct kernel_asleep *asleep, struct copied *copied);
  * that. */
 struct wait wait_of_function(const char *function);
 
+/* The other end of a socket; left as it is where there is none. */
+void wait_name_peer(int fd, char peer[WAIT_PEER_SIZE]);
+
 /* What the runtime knows of the place where a thread waits goes before what its call says. */
 void wait_refine(struct wait *wait, enum cprof_wait known);
 

@@ -2,12 +2,17 @@
 waits is woken for it."""
 
 import json
+import os
 import platform
 import textwrap
 
 import pytest
 
+from conftest import LONG
+
 cprof = pytest.importorskip("cprof")
+
+SECONDS = float(os.environ.get("CPROF_STRESS_SECONDS", "60")) if LONG else 4
 
 pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="looks are x86-64's so far")
 
@@ -37,7 +42,8 @@ def settled(condition, seconds=30):
 def run(execute):
     """run(source): what the program prints as JSON."""
     def run(source, **variables):
-        done = execute(HEAD + textwrap.dedent(source), by=None, env={"CPROF_EXPORTER": "none", **variables})
+        done = execute(HEAD + textwrap.dedent(source), by=None, env={"CPROF_EXPORTER": "none", **variables},
+                       timeout=3 * SECONDS + 120)
         assert done.code == 0, done.err
         return json.loads(done.out)
     return run
@@ -233,6 +239,65 @@ asyncio.run(many())
     assert count == 10001
 
 
+GREENLETS = """
+def frames_of(page, each):
+    return [frame["function"] for frame in page["stacks"][each["stack"]]["frames"]]
+def own_frames(greenlet):
+    frame, names = greenlet.gr_frame, []
+    while frame: names.append((frame.f_code.co_name, frame.f_lineno)); frame = frame.f_back
+    return names
+"""
+
+
+def test_suspended_greenlets_are_there_with_their_stacks(run):
+    pytest.importorskip("greenlet")
+    # The first are older than cprof's start, the second ones are made by a type derived before.
+    found, expected, count = run(GREENLETS + """
+import greenlet
+main = greenlet.getcurrent()
+class Mine(greenlet.greenlet): pass
+def suspended(): main.switch()
+def deep(n):
+    if n: deep(n - 1)
+    else: suspended()
+def begun(kind, n):
+    made = kind(lambda: deep(n))
+    made.switch()
+    return made
+old = [begun(greenlet.greenlet, 2) for _ in range(3)]
+cprof.start()
+new = [begun(Mine, 5) for _ in range(30)]
+ended = [greenlet.greenlet(int) for _ in range(3)]
+for each in ended: each.switch()
+never = greenlet.greenlet(suspended)
+gone = [begun(greenlet.greenlet, 9) for _ in range(10)]
+del gone
+inner = greenlet.greenlet(lambda: json.loads(cprof.dump("json")))
+page = inner.switch()
+stacks = {each["id"]: [[frame["function"].rpartition(".")[2], frame["line"]] for frame in
+          page["stacks"][each["stack"]]["frames"]] for each in page["greenlets"]}
+expected = {id(each): own_frames(each) for each in old + new}
+print(json.dumps([stacks.pop(id(main)), stacks == json.loads(json.dumps(expected), object_pairs_hook=lambda pairs: {int(k): v for k, v in pairs}), len(stacks)]))
+""")
+    assert found[-1][0] == "<module>" and expected and count == 33
+
+
+def test_gevents_greenlets_say_what_they_wait_for(run):
+    pytest.importorskip("gevent")
+    reasons = run(GREENLETS + """
+import gevent, gevent.event, gevent.socket
+ours, theirs = gevent.socket.socketpair()
+def napping(): gevent.sleep(100)
+def reading(): ours.recv(1)
+def waiting(): gevent.event.Event().wait()
+spawned = [gevent.spawn(each) for each in (napping, reading, waiting)]
+gevent.sleep(0.01)
+page = json.loads(cprof.dump("json"))
+print(json.dumps({frames_of(page, each)[-1]: each.get("reason") for each in page["greenlets"]}))
+""")
+    assert reasons == {"napping": "sleep", "reading": "io", "waiting": None, "Hub.run": "idle"}
+
+
 def test_pprof_is_a_profile_of_threads(execute):
     done = execute(HEAD + KNOWN + """
 time.sleep(0.5)
@@ -258,45 +323,66 @@ print(json.dumps([os.waitstatus_to_exitcode(os.wait()[1]), json.loads(os.read(re
     assert (code, names) == (7, ["MainThread"])
 
 
-def test_dumps_beside_threads_tasks_and_forks_that_come_and_go(run):
-    dumps, deadlocks, stateless = run("""
+def test_dumps_beside_locks_threads_tasks_greenlets_and_forks_that_come_and_go(run):
+    dumps, deadlocks, stateless, children = run(f"""
 import asyncio, random
-end = time.monotonic() + 4
-lock = threading.Lock()
+end = time.monotonic() + {SECONDS}
+try: import greenlet
+except ImportError: greenlet = None
+lock, again, ready, queue = threading.Lock(), threading.RLock(), threading.Condition(), __import__("queue").Queue(4)
+def until_end(function):
+    def loop():
+        while time.monotonic() < end: function()
+    return loop
 def churning():
-    while time.monotonic() < end:
-        few = [threading.Thread(target=lambda: time.sleep(random.random() / 50)) for _ in range(8)]
-        for thread in few: thread.start()
-        for thread in few: thread.join()
+    few = [threading.Thread(target=lambda: time.sleep(random.random() / 50)) for _ in range(8)]
+    for thread in few: thread.start()
+    for thread in few: thread.join()
 def locking():
-    while time.monotonic() < end:
-        with lock: sum(range(200))
-        time.sleep(0.0005)
+    with lock, again: sum(range(200))
+    time.sleep(0.0005)
+def meeting():
+    with ready: ready.notify_all(); ready.wait(0.002)
+def giving():
+    try: queue.put(1, timeout=0.002)
+    except Exception: queue.get()
 def looping():
     async def deep(n): await (deep(n - 1) if n else asyncio.sleep(random.random() / 50))
     async def main():
         while time.monotonic() < end:
             await asyncio.gather(*[asyncio.create_task(deep(random.randrange(8))) for _ in range(50)])
     asyncio.run(main())
+def switching():
+    if not greenlet: return time.sleep(0.01)
+    main = greenlet.getcurrent()
+    def deep(n): main.switch() if n == 0 else deep(n - 1)
+    few = [greenlet.greenlet(deep) for _ in range(50)]
+    for each in few: each.switch(random.randrange(8))
+    time.sleep(0.002)
+    for each in few[:25]: each.switch()
+found = [0, 0, 0, 0]
 def forking():
-    while time.monotonic() < end:
-        if os.fork() == 0: os._exit(0)
-        os.wait()
-        time.sleep(0.02)
-found = [0, 0, 0]
+    child = os.fork()
+    if child == 0:
+        if random.random() < 0.1: json.loads(cprof.dump("json"))
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    found[3] += 1
+    time.sleep(0.02)
 def dumping():
-    while time.monotonic() < end:
-        page, threads = dumped()
-        found[0] += 1
-        found[1] += page["deadlocks"]
-        found[2] += sum("state" not in thread for thread in threads.values())
-cprof.start()
-threads = [threading.Thread(target=each) for each in (churning, locking, locking, looping, forking, dumping, dumping)]
+    page, threads = dumped()
+    found[0] += 1
+    found[1] += page["deadlocks"]
+    found[2] += sum("state" not in thread for thread in threads.values())
+cprof.start(types=["cpu", "offcpu", "lock", "blame"])
+threads = [threading.Thread(target=until_end(each)) for each in
+           (churning, locking, locking, meeting, meeting, giving, giving, switching, switching, forking, dumping, dumping)]
+threads.append(threading.Thread(target=looping))
 for thread in threads: thread.start()
 for thread in threads: thread.join()
 print(json.dumps(found))
 """)
-    assert dumps > 0 and deadlocks == stateless == 0
+    assert dumps > 0 and children > 0 and deadlocks == stateless == 0
 
 
 def test_another_format_is_refused(run):

@@ -32,6 +32,7 @@ class TestStress < CprofTest
       def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
       finish = now + Float(ENV["SECONDS"])
       errors = Queue.new
+      lock, queue = Mutex.new, Queue.new
       works = {
         compiling: -> { 20.times { |i| Class.new { class_eval("def m#{i}(x) = [x].map { |y| y + #{i} }.sum"); new.send("m#{i}", 1) } } },
         throwing: -> { 200.times { begin; [1].each { raise ArgumentError }; rescue ArgumentError => e; e.backtrace; end; catch(:x) { [1].each { throw :x } } } },
@@ -43,6 +44,8 @@ class TestStress < CprofTest
         timeouts: -> { 5.times { Timeout.timeout(0.001) { sleep 1 } rescue nil } },
         sleeps: -> { sleep 0.002; IO.pipe.each(&:close) },
         forks: -> { Process.wait(fork { [3, 1].sort_by { |x| x.to_s }; exit! }) if rand < 0.05 },
+        locks: -> { 20.times { lock.synchronize { [2, 1].sort } }; queue << 1; queue.pop },
+        dumps: -> { JSON.parse(Cprof.dump(format: "json")) if rand < 0.2 },
         compact: -> { GC.compact if GC.respond_to?(:compact) },
         verify: -> { GC.start },
         stressed: -> { GC.stress = true; [1].map { |x| "#{x}" }; GC.stress = false },

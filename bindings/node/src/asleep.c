@@ -4,6 +4,7 @@
 
 #define HEAP_VIEW
 #include "context_heap.h"
+#include "handles.h"
 #include "heap_functions.h"
 #include "isolate.h"
 #include "locks.h"
@@ -227,4 +228,9 @@ static enum cprof_wait waits_for(const struct cprof_function *functions, size_t 
 }
 
 const struct cprof_asleep node_asleep = {
-    .step = step, .context = context, .waits_for = waits_for, .is_of_locks = locks_is_own};
+    .step = step,
+    .context = context,
+    .waits_for = waits_for,
+    .is_of_locks = locks_is_own,
+    .others = handles_each,
+};

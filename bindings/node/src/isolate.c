@@ -389,6 +389,9 @@ struct isolate *isolate_open(napi_env env, uint32_t thread_id, napi_value begin)
     napi_unref_threadsafe_function(env, waker);
     renew(isolate, waker, thread_id);
     isolate->turns = turns_new(env);
+    struct uv_loop_s *loop = NULL;
+    (void)napi_get_uv_event_loop(env, &loop);
+    atomic_store(&isolate->uv_loop, loop);
     return isolate;
 }
 
@@ -489,6 +492,7 @@ void isolate_close(struct isolate *isolate)
 {
     turns_leave(isolate->turns);
     isolate->turns = NULL;
+    atomic_store(&isolate->uv_loop, NULL);
     if (isolate->attached) {
         names_pending(isolate);
         let_go(isolate);

@@ -152,6 +152,7 @@ struct isolate {
     _Atomic bool asked;  /* a request to name is under way */
     unsigned rests;      /* drains since it was closed */
     struct turns *turns; /* of its event loop; NULL: not followed */
+    _Atomic(void *) uv_loop;
     struct isolate *next;
 };
 

@@ -13,6 +13,7 @@
 
 #include "copies.h"
 #include "gil.h"
+#include "greenlets.h"
 #include "tasks.h"
 #include "walk.h"
 #include "walk_context.h"
@@ -248,13 +249,20 @@ static bool is_of_locks(const struct cprof_function *function)
     return false;
 }
 
+static void count(struct cprof_population *population)
+{
+    tasks_count(population);
+    greenlets_count(population);
+}
+
 static struct cprof_asleep asleep = {.walk = walk,
                                      .interpreter_lock = interpreter_lock,
                                      .waits_for = waits_for,
                                      .is_of_locks = is_of_locks,
                                      .tasks = tasks_each,
+                                     .others = greenlets_each,
                                      .task_wait = tasks_wait,
-                                     .count = tasks_count};
+                                     .count = count};
 
 const struct cprof_asleep *asleep_enable(bool contexts)
 {

@@ -28,6 +28,7 @@
 #include "span_hooks.h"
 #include "task_locks.h"
 #include "tasks.h"
+#include "greenlets.h"
 #include "spans.h"
 #include "threads.h"
 #include "turns.h"
@@ -39,6 +40,7 @@ static void drained(void)
     graves_drained();
     cprof_labels_drained();
     awaiters_drained();
+    greenlets_drained();
 }
 
 /* What reads the interpreter's structures is added at import, where they are as expected. */
@@ -47,10 +49,12 @@ static void fork_lock(void)
     graves_lock();
     cprof_labels_lock();
     cfunctions_lock();
+    greenlets_fork_lock();
 }
 
 static void fork_unlock(void)
 {
+    greenlets_fork_unlock();
     cfunctions_unlock();
     cprof_labels_unlock();
     graves_unlock();
@@ -147,6 +151,7 @@ static int open_hooks(void)
     cfunctions_open();
     share_open();
     turns_learn();
+    greenlets_learn();
     return 0;
 }
 
@@ -412,6 +417,7 @@ static PyObject *module_dump(PyObject *self, PyObject *format)
         return NULL;
     cfunctions_refresh();
     tasks_learn();
+    greenlets_learn();
     Py_BEGIN_ALLOW_THREADS status = cprof_dump(name, &page, &size, error, sizeof error);
     Py_END_ALLOW_THREADS if (status !=
                              0) return refused(status == -ECANCELED ? -EAGAIN : status, error);

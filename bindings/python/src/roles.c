@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "greenlets.h"
+
 /* The eval loop itself, and the pieces that compilers and the tail-calling interpreter make of
  * it. A trailing * matches the rest. */
 static const char *const interpreter[] = {
@@ -159,9 +161,11 @@ enum cprof_role roles_of(const char *symbol, const char *module)
      * name is nobody else's. The others must be where they belong. */
     if (listed(symbol, interpreter, sizeof interpreter / sizeof interpreter[0]))
         return CPROF_ROLE_INTERPRETER;
-    if (module != NULL && strncmp(file_name(module), "_greenlet.", 10) == 0 &&
-        matches(symbol, greenlet_base))
-        return CPROF_ROLE_BASE;
+    if (module != NULL && strncmp(file_name(module), "_greenlet.", 10) == 0) {
+        greenlets_met();
+        if (matches(symbol, greenlet_base))
+            return CPROF_ROLE_BASE;
+    }
     if (module != NULL && module[0] == '\0' && matches(symbol, trampoline))
         return CPROF_ROLE_PLUMBING;
     if (python && listed(symbol, plumbing, sizeof plumbing / sizeof plumbing[0]))

@@ -36,9 +36,9 @@ size_t tasks_each(bool (*each)(void *closure, const struct cprof_task *task), vo
     return 0;
 }
 
-enum cprof_wait tasks_wait(const struct cprof_function *inner)
+enum cprof_wait tasks_wait(const struct cprof_function *functions, size_t count)
 {
-    (void)inner;
+    (void)functions, (void)count;
     return CPROF_WAIT_UNKNOWN;
 }
 
@@ -55,11 +55,11 @@ void tasks_count(struct cprof_population *population)
 #include "tasks_coroutine.h"
 
 enum {
-    TASKS_MAX = 100000, /* of all loops */
+    TASKS_MAX = 100001, /* of all loops: one more than a dump shows */
     FRAMES_MAX = 256,   /* of one task */
     HOPS_MAX = 32,      /* tasks and futures, one awaited by the next */
     STATES_MAX = 4096,
-    PAGES = 64,
+    PAGES = 512,
     PAGE = 4096,
     NAME_SIZE = 64,
 };
@@ -593,11 +593,14 @@ void tasks_count(struct cprof_population *population)
     if (search == NULL)
         return;
     show_all(search);
-    population->tasks = (int64_t)search_end(search);
+    const size_t count = search_end(search);
+    population->tasks = (int64_t)(count < TASKS_MAX ? count : TASKS_MAX - 1);
 }
 
 /* ---- what they wait for ---- */
 
+/* By the innermost function; without a name: any of the file's. gevent's switches are C code.
+ */
 static const struct {
     const char *name, *file;
     enum cprof_wait reason;
@@ -622,6 +625,14 @@ static const struct {
     {"BaseSubprocessTransport._wait", "asyncio/base_subprocess.py", CPROF_WAIT_CHILD},
     {"StreamReader._wait", "aiohttp/streams.py", CPROF_WAIT_IO},
     {"Server.serve_forever", "asyncio/base_events.py", CPROF_WAIT_IDLE},
+    {"sleep", "gevent/hub.py", CPROF_WAIT_SLEEP},
+    {"Hub.run", "gevent/hub.py", CPROF_WAIT_IDLE},
+    {"SocketMixin.accept", "gevent/_socketcommon.py", CPROF_WAIT_IDLE},
+    {"socket.accept", "gevent/_socket3.py", CPROF_WAIT_IDLE},
+    {NULL, "gevent/_socketcommon.py", CPROF_WAIT_IO},
+    {NULL, "gevent/_socket3.py", CPROF_WAIT_IO},
+    {NULL, "gevent/ssl.py", CPROF_WAIT_IO},
+    {"Popen.wait", "gevent/subprocess.py", CPROF_WAIT_CHILD},
 };
 
 static bool ends_with(const char *text, const char *end)
@@ -631,10 +642,11 @@ static bool ends_with(const char *text, const char *end)
     return length >= size && strcmp(text + length - size, end) == 0;
 }
 
-enum cprof_wait tasks_wait(const struct cprof_function *inner)
+enum cprof_wait tasks_wait(const struct cprof_function *functions, size_t count)
 {
-    for (size_t i = 0; i < sizeof waits / sizeof waits[0]; i++)
-        if (strcmp(inner->name, waits[i].name) == 0 && ends_with(inner->file, waits[i].file))
+    for (size_t i = 0; count > 0 && i < sizeof waits / sizeof waits[0]; i++)
+        if ((waits[i].name == NULL || strcmp(functions[0].name, waits[i].name) == 0) &&
+            ends_with(functions[0].file, waits[i].file))
             return waits[i].reason;
     return CPROF_WAIT_UNKNOWN;
 }

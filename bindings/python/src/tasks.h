@@ -21,7 +21,7 @@ void tasks_learn(void);
 /* [collector] The entries of struct cprof_asleep. */
 size_t tasks_each(bool (*each)(void *closure, const struct cprof_task *task), void *closure,
                   bool twice);
-enum cprof_wait tasks_wait(const struct cprof_function *inner);
+enum cprof_wait tasks_wait(const struct cprof_function *functions, size_t count);
 void tasks_count(struct cprof_population *population);
 
 #endif

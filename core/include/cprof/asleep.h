@@ -56,21 +56,33 @@ struct cprof_sleeper {
     bool (*stood)(const struct cprof_sleeper *sleeper);
 };
 
-/* Something that waits beside threads, and has a stack of its own: a task of an event loop. */
+/* What there is beside threads. */
+enum cprof_beside {
+    CPROF_TASK,     /* of an event loop */
+    CPROF_GREENLET, /* one that is suspended */
+    CPROF_FIBER,    /* the same */
+    CPROF_HANDLE,   /* what an event loop waits for: a socket, a timer, a child process */
+};
+
+/* Something that waits beside threads: it has a stack of its own, or only a name. */
 struct cprof_task {
+    enum cprof_beside kind;
     uint64_t id;                      /* the runtime's */
     const char *name;                 /* "": none */
     const struct cprof_frame *frames; /* innermost first; then those of what awaits it */
     size_t count;
+    const char *type;             /* of a handle, which has no frames: "tcp" */
+    int fd;                       /* of a handle: its descriptor; -1: none */
     bool waits;                   /* else it runs, and its stack is its thread's */
     struct cprof_context context; /* of one that waits */
 };
 
 /* How many there are of what runs on threads by turns. Negative: not known. */
 struct cprof_population {
-    int64_t tasks, fibers;
+    int64_t tasks, fibers, greenlets;
 };
-#define CPROF_POPULATION_UNKNOWN ((struct cprof_population){.tasks = -1, .fibers = -1})
+#define CPROF_POPULATION_UNKNOWN                                                               \
+    ((struct cprof_population){.tasks = -1, .fibers = -1, .greenlets = -1})
 
 /* All on the collector's thread; none may take a lock that the sleeper could hold, or touch its
  * memory but through read(). */
@@ -111,8 +123,12 @@ struct cprof_asleep {
     size_t (*tasks)(bool (*each)(void *closure, const struct cprof_task *task), void *closure,
                     bool twice);
 
-    /* What a task waits for whose innermost function is that. NULL: unknown. */
-    enum cprof_wait (*task_wait)(const struct cprof_function *inner);
+    /* The same for what else there is beside threads, of all other kinds; for dumps alone. */
+    void (*others)(bool (*each)(void *closure, const struct cprof_task *task), void *closure);
+
+    /* What a task, greenlet or fiber waits for whose innermost functions are those, at most
+     * CPROF_WAIT_FUNCTIONS. NULL: unknown. */
+    enum cprof_wait (*task_wait)(const struct cprof_function *functions, size_t count);
 
     /* Counts what it knows, into one of which nothing is known. It is called as often as it is
      * cheap. NULL: it knows nothing. */

@@ -205,6 +205,35 @@ static void tasks_stand_behind_threads(void **state)
     dump_free(dump);
 }
 
+static void add_handle(struct dump *dump, const char *peer)
+{
+    struct dump_thread *handle = dump_add(dump);
+    handle->kind = DUMP_HANDLE;
+    handle->id = dump->count;
+    handle->stack = stack_of(dump->profile, "TCPSocketWrap");
+    snprintf(handle->wait.peer, sizeof handle->wait.peer, "%s", peer);
+}
+
+static void equal_handles_are_counted_and_more_than_are_shown_is_said(void **state)
+{
+    struct dump *dump = new_dump();
+    (void)state;
+    for (int i = 0; i < 20; i++)
+        add_handle(dump, "10.0.0.1:5432");
+    add_handle(dump, "");
+    dump->limited[DUMP_HANDLE] = true;
+    char *text = page_of(dump, DUMP_TEXT), *json = page_of(dump, DUMP_JSON);
+    assert_non_null(strstr(text, "\nmore than 21 handles\n"));
+    assert_non_null(strstr(text, "\n20 handles open 10.0.0.1:5432\n      TCPSocketWrap  "));
+    assert_non_null(strstr(text, "\n1 handle open\n      TCPSocketWrap  "));
+    assert_non_null(strstr(json, "\"complete\":false"));
+    assert_non_null(strstr(json, "\"handles\":[\n{\"id\":1,\"peer\":\"10.0.0.1:5432\","));
+    assert_non_null(strstr(json, "\"greenlets\":[],\"fibers\":[]"));
+    buffer_free(&(struct buffer){.data = (unsigned char *)text});
+    buffer_free(&(struct buffer){.data = (unsigned char *)json});
+    dump_free(dump);
+}
+
 static void formats_are_known_by_their_names(void **state)
 {
     (void)state;
@@ -225,6 +254,7 @@ int main(void)
         cmocka_unit_test(people_read_deadlocks_first_and_equal_stacks_once),
         cmocka_unit_test(programs_get_every_thread),
         cmocka_unit_test(tasks_stand_behind_threads),
+        cmocka_unit_test(equal_handles_are_counted_and_more_than_are_shown_is_said),
         cmocka_unit_test(formats_are_known_by_their_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,30 +6,9 @@
 #include <ruby.h>
 #include <ruby/version.h>
 
-#include "gvl.h"
-
-/* Copies of what the thread has, as the look brings them. After one that failed nothing more
- * is read: what was read before is torn. */
-struct reader {
-    const struct cprof_sleeper *sleeper;
-    bool failed;
-};
-
-static bool copy(struct reader *reader, const void *from, void *to, size_t size)
-{
-    reader->failed =
-        reader->failed || !reader->sleeper->read(reader->sleeper, (uintptr_t)from, to, size);
-    return !reader->failed;
-}
-
-static inline uintptr_t word(struct reader *reader, uintptr_t base, ptrdiff_t offset)
-{
-    uintptr_t value;
-    return copy(reader, (const void *)(base + (uintptr_t)offset), &value, sizeof value) ? value
-                                                                                        : 0;
-}
-
+#include "copied.h"
 #include "fibers.h"
+#include "gvl.h"
 #include "walk_frames.h"
 
 enum { FRAMES_MAX = 1 << 16 };
@@ -217,6 +196,28 @@ static enum cprof_wait waits_for(const struct cprof_function *functions, size_t 
     return RUBY_API_VERSION_CODE < 30200 ? CPROF_WAIT_GVL : CPROF_WAIT_UNKNOWN;
 }
 
+/* Hooks of a fiber's scheduler, by the end of their names: what a fiber waits for that is in
+ * one of them. One may call another: the outermost tells more. */
+static const struct waiting hooks[] = {
+    {"#kernel_sleep", CPROF_WAIT_SLEEP}, {"#io_wait", CPROF_WAIT_IO},
+    {"#io_read", CPROF_WAIT_IO},         {"#io_write", CPROF_WAIT_IO},
+    {"#io_select", CPROF_WAIT_IO},       {"#address_resolve", CPROF_WAIT_IO},
+    {"#process_wait", CPROF_WAIT_CHILD}, {"#block", CPROF_WAIT_LOCK},
+};
+
+static enum cprof_wait fiber_wait(const struct cprof_function *functions, size_t count)
+{
+    for (size_t f = count; f-- > 0;) {
+        for (size_t i = 0; i < sizeof hooks / sizeof hooks[0]; i++)
+            if (ends_with(functions[f].name, hooks[i].name))
+                return hooks[i].reason;
+        for (size_t i = 0; i < sizeof waiting / sizeof waiting[0]; i++)
+            if (strcmp(functions[f].name, waiting[i].name) == 0)
+                return waiting[i].reason;
+    }
+    return CPROF_WAIT_UNKNOWN;
+}
+
 /* Of which a lock is made. */
 static bool is_of_locks(const struct cprof_function *function)
 {
@@ -238,4 +239,6 @@ const struct cprof_asleep asleep = {.walk = walk_asleep,
                                     .interpreter_lock = gvl,
                                     .waits_for = waits_for,
                                     .is_of_locks = is_of_locks,
+                                    .others = fibers_each,
+                                    .task_wait = fiber_wait,
                                     .count = fibers_count};

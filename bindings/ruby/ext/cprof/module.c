@@ -58,10 +58,12 @@ static void fork_lock(void)
 {
     code_fork_prepare();
     cprof_labels_lock();
+    fibers_fork_lock();
 }
 
 static void fork_unlock(void)
 {
+    fibers_fork_unlock();
     cprof_labels_unlock();
     code_fork_done();
 }
@@ -453,12 +455,19 @@ static void take_dump(struct work *work)
         cprof_dump(dump->format, &dump->page, &dump->size, dump->error, sizeof dump->error);
 }
 
+static bool meet(void *unused, const struct cprof_task *fiber)
+{
+    (void)unused, (void)fiber;
+    return true;
+}
+
 /* dump(format): the page, binary. */
 static VALUE native_dump(VALUE self, VALUE format)
 {
     (void)self;
     struct dump dump = {.work = {.function = take_dump}, .format = StringValueCStr(format)};
-    code_give_names();
+    fibers_each(meet, NULL);
+    code_give_names(); /* of what fibers run that have not been sampled, too */
     without_gvl(&dump.work);
     RB_GC_GUARD(format);
     if (dump.result != 0)
