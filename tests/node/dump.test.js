@@ -21,7 +21,7 @@ const PROGRAM = `
     const udp = dgram.createSocket('udp4')
     await new Promise(done => udp.bind(0, done))
     const interval = setInterval(() => {}, 100000), watcher = fs.watch('/', () => {})
-    const worker = new Worker('require("node:net").createServer().listen(0)', { eval: true })
+    const worker = new Worker('require("cprof"); require("node:net").createServer().listen(0)', { eval: true })
     await new Promise(done => setTimeout(done, 500))
     const asked = cprof.dump({ format: 'json' })
     const until = Date.now() + 300
