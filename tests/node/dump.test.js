@@ -21,8 +21,10 @@ const PROGRAM = `
     const udp = dgram.createSocket('udp4')
     await new Promise(done => udp.bind(0, done))
     const interval = setInterval(() => {}, 100000), watcher = fs.watch('/', () => {})
-    const worker = new Worker('require("cprof"); require("node:net").createServer().listen(0)', { eval: true })
-    await new Promise(done => setTimeout(done, 500))
+    const worker = new Worker('require("cprof"); require("node:net").createServer().listen(0, () => ' +
+      'require("node:worker_threads").parentPort.postMessage("listens"))', { eval: true })
+    await new Promise(done => worker.once('message', done))
+    while (sockets.length < 10) await new Promise(setImmediate)
     const asked = cprof.dump({ format: 'json' })
     const until = Date.now() + 300
     while (Date.now() < until); // the dump is taken meanwhile
