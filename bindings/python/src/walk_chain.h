@@ -67,7 +67,8 @@ static size_t push_awaiters(struct tasks *tasks, PyThreadState *state, const voi
 /* The frames of the thread with that state, innermost first: see walk_python(). Not used where
  * there is no thread. */
 __attribute__((unused)) static size_t walk_chain(PyThreadState *state, struct readable *memory,
-                         struct cprof_frame *frames, size_t capacity, bool *complete)
+                                                 struct cprof_frame *frames, size_t capacity,
+                                                 bool *complete)
 {
     const uintptr_t root = atomic_load_explicit(&walk_root, memory_order_relaxed);
     struct chain chain;
