@@ -98,11 +98,23 @@ static void put_labels(struct buffer *out, const struct dump *dump,
     }
 }
 
+/* Greenlets and fibers have no names. */
+static void put_name(struct buffer *out, const struct dump_thread *thread)
+{
+    if (thread->kind > DUMP_TASK && thread->name[0] == '\0')
+        words_put(out, "%s 0x%llx", dump_kind_word(thread->kind),
+                  (unsigned long long)thread->id);
+    else if (thread->kind > DUMP_TASK)
+        words_put(out, "%s", thread->name);
+    else
+        words_thread(out, thread);
+}
+
 static void put_member(struct buffer *out, const struct dump *dump,
                        const struct dump_thread *thread)
 {
     words_put(out, "  ");
-    words_thread(out, thread);
+    put_name(out, thread);
     if (thread->still_ns != 0) {
         words_put(out, ", for at least ");
         words_age(out, thread->still_ns);
@@ -154,11 +166,21 @@ static void put_stack(struct buffer *out, const struct dump *dump,
     }
 }
 
+/* What has no state of its own is open, with the other end of its socket. */
+static void put_state(struct buffer *out, const struct dump *dump,
+                      const struct dump_thread *thread)
+{
+    if (thread->kind < DUMP_HANDLE)
+        words_state(out, dump, thread);
+    else
+        words_put(out, "open%s%s", thread->wait.peer[0] != '\0' ? " " : "", thread->wait.peer);
+}
+
 static void put_group(struct buffer *out, const struct dump *dump, const struct group *group)
 {
     words_put(out, "\n%zu %s%s ", group->count, dump_kind_word(group->members[0]->kind),
               group->count == 1 ? "" : "s");
-    words_state(out, dump, group->members[0]);
+    put_state(out, dump, group->members[0]);
     words_put(out, "\n");
     bool named = group->members[0]->kind != DUMP_HANDLE; /* addresses say nothing */
     for (size_t i = 0; named && i < group->count && i < TEXT_MEMBERS; i++)

@@ -33,11 +33,10 @@ void words_age(struct buffer *out, uint64_t ns)
 
 void words_thread(struct buffer *out, const struct dump_thread *thread)
 {
-    if (thread->kind != DUMP_THREAD && thread->name[0] != '\0')
+    if (thread->kind == DUMP_TASK && thread->name[0] != '\0')
         words_put(out, "%s", thread->name);
-    else if (thread->kind != DUMP_THREAD)
-        words_put(out, "%s 0x%llx", dump_kind_word(thread->kind),
-                  (unsigned long long)thread->id);
+    else if (thread->kind == DUMP_TASK)
+        words_put(out, "task 0x%llx", (unsigned long long)thread->id);
     else
         words_put(out, "%s%s%d%s", thread->name, thread->name[0] != '\0' ? " (" : "thread ",
                   (int)thread->tid, thread->name[0] != '\0' ? ")" : "");
@@ -65,8 +64,6 @@ void words_state(struct buffer *out, const struct dump *dump, const struct dump_
 {
     const struct wait *wait = &thread->wait;
     const char *state = dump_state(thread), *reason = wait_reason_word(wait->reason);
-    if (thread->kind >= DUMP_HANDLE)
-        state = "open";
     words_put(out, "%s", state != NULL ? state : "in a state that the kernel does not tell");
     if (reason != NULL)
         words_put(out, ", %s", reason);
