@@ -1,6 +1,6 @@
 /*
  * What there is beside threads, for a dump (dump/dump.h): tasks, greenlets, fibers and open
- * handles, as the runtime knows them (cprof/asleep.h), and open spans (context/open_spans.h).
+ * handles, as the runtime knows them (cprof/asleep.h).
  *
  * Of each kind at most BESIDE_MAX; where there are more the dump says so. Stacks that come
  * again are named once: the last BESIDE_STACKS of them are kept, by the hash of their frames.

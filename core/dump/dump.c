@@ -47,9 +47,11 @@ size_t dump_count(const struct dump *dump, enum dump_kind kind)
 
 const char *dump_kind_word(enum dump_kind kind)
 {
-    static const char *const words[DUMP_KINDS] = {
-        [DUMP_THREAD] = "thread", [DUMP_TASK] = "task",     [DUMP_GREENLET] = "greenlet",
-        [DUMP_FIBER] = "fiber",   [DUMP_HANDLE] = "handle", [DUMP_SPAN] = "span"};
+    static const char *const words[DUMP_KINDS] = {[DUMP_THREAD] = "thread",
+                                                  [DUMP_TASK] = "task",
+                                                  [DUMP_GREENLET] = "greenlet",
+                                                  [DUMP_FIBER] = "fiber",
+                                                  [DUMP_HANDLE] = "handle"};
     return words[kind];
 }
 

@@ -34,7 +34,6 @@ enum dump_kind {
     DUMP_GREENLET,
     DUMP_FIBER,
     DUMP_HANDLE, /* its stack is one word: what it is */
-    DUMP_SPAN,   /* the same: its name */
     DUMP_KINDS,
 };
 #define DUMP_KIND_LABEL "kind"
@@ -48,8 +47,7 @@ struct dump_thread {
     enum dump_view view;
     struct wait wait;        /* its state is WAIT_STATES where nobody knows */
     uint64_t still_ns;       /* it has not run for at least so long; 0: not known */
-    uint64_t age_ns;         /* of its sample; 0: younger than the question. Of a span: its own
-                              */
+    uint64_t age_ns;         /* of its sample; 0: younger than the question */
     profile_id stack;        /* 0: none */
     profile_id link, labels; /* labels: the thread's and the wait's too */
     unsigned deadlock;       /* which one of the dump it is part of, from 1; 0: none */

@@ -115,8 +115,7 @@ static void put_wait(struct buffer *out, const struct dump_thread *thread)
     if (thread->deadlock != 0)
         words_put(out, ",\"deadlock\":%u", thread->deadlock);
     put_seconds(out, "unmoved_seconds", thread->still_ns);
-    put_seconds(out, thread->kind == DUMP_SPAN ? "age_seconds" : "sampled_seconds_ago",
-                thread->age_ns);
+    put_seconds(out, "sampled_seconds_ago", thread->age_ns);
 }
 
 static void put_link(struct buffer *out, const struct dump *dump,

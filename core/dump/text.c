@@ -119,10 +119,7 @@ static void put_member(struct buffer *out, const struct dump *dump,
         words_put(out, ", for at least ");
         words_age(out, thread->still_ns);
     }
-    if (thread->age_ns != 0 && thread->kind == DUMP_SPAN) {
-        words_put(out, ", for ");
-        words_age(out, thread->age_ns);
-    } else if (thread->age_ns != 0) {
+    if (thread->age_ns != 0) {
         words_put(out, ", sampled ");
         words_age(out, thread->age_ns);
         words_put(out, " ago");
