@@ -316,13 +316,41 @@ static size_t inner_functions(const struct gather *gather, const struct record *
     return count;
 }
 
-enum cprof_wait gather_waits_for(const struct gather *gather, const struct record *record)
+/* The names of a stack's innermost functions, native ones too. */
+static size_t inner_names(const struct gather *gather, const struct stack *stack,
+                          const char *names[CPROF_WAIT_NATIVE])
+{
+    const struct profile *known = naming_dictionary(gather->naming);
+    size_t count = 0;
+    for (size_t i = 0; i < stack->depth; i++) {
+        const struct profile_location *at = profile_get_location(known, stack->locations[i]);
+        for (size_t line = 0; line < at->line_count && count < CPROF_WAIT_NATIVE; line++)
+            names[count++] = profile_text(
+                known, profile_get_function(known, at->lines[line].function)->name);
+    }
+    return count;
+}
+
+static enum cprof_wait waits_for_work(const struct gather *gather, const struct stack *stack)
+{
+    const struct cprof_asleep *asleep = gather->config.runtime->asleep;
+    const char *names[CPROF_WAIT_NATIVE];
+    return asleep->is_out_of_work != NULL &&
+                   asleep->is_out_of_work(names, inner_names(gather, stack, names))
+               ? CPROF_WAIT_IDLE
+               : CPROF_WAIT_UNKNOWN;
+}
+
+enum cprof_wait gather_waits_for(const struct gather *gather, const struct record *record,
+                                 const struct stack *stack)
 {
     const struct cprof_runtime *runtime = gather->config.runtime;
     struct cprof_function functions[CPROF_WAIT_FUNCTIONS];
     if ((record->source != SOURCE_OFFCPU && record->source != SOURCE_LOCK) || runtime == NULL ||
         runtime->asleep == NULL || runtime->asleep->waits_for == NULL)
         return CPROF_WAIT_UNKNOWN;
+    if (record->frame_count == 0)
+        return waits_for_work(gather, stack);
     return runtime->asleep->waits_for(functions, inner_functions(gather, record, functions));
 }
 
@@ -344,10 +372,10 @@ static int make_stack(struct gather *gather, const struct record *record,
     const struct stack stack = stacks_of(&gather->stacks, record, map);
     if (stack.later && may_wait)
         return -EAGAIN;
+    made->waits_for = gather_waits_for(gather, record, &stack);
     made->stack = take_over_all(gather, &stack);
     made->truncated = stack.truncated;
     made->failed = stack.failed;
-    made->waits_for = gather_waits_for(gather, record);
     bool settled = made->stack != 0 && !stack.passing && !stack.missed;
     if (settled && made->key != 0)
         recall_keep(&gather->recall, made);

@@ -111,7 +111,8 @@ struct stack gather_stack(struct gather *gather, const struct record *record,
                           const struct module_map *map);
 bool gather_frame(const struct gather *gather, const struct record *record, size_t index,
                   struct cprof_function *function);
-enum cprof_wait gather_waits_for(const struct gather *gather, const struct record *record);
+enum cprof_wait gather_waits_for(const struct gather *gather, const struct record *record,
+                                 const struct stack *stack);
 enum cprof_wait gather_task_waits_for(const struct gather *gather, const struct record *record);
 const struct profile *gather_running(const struct gather *gather, uint64_t *interval);
 const struct gather_config *gather_settings(const struct gather *gather);

@@ -169,7 +169,7 @@ static bool add_asleep(struct survey *survey, const struct thread_view *view,
         gather_stack(config->gather, record, config->map(config->closure));
     if (stack.later && !survey->last)
         return false;
-    wait_refine(wait, gather_waits_for(config->gather, record));
+    wait_refine(wait, gather_waits_for(config->gather, record, &stack));
     if (view->thread->tid == config->asker)
         *wait = (struct wait){.state = WAIT_RUNNING};
     struct dump_thread *added = add(survey, view);

@@ -84,3 +84,19 @@ test('who waits inside a call of JavaScript is seen with its functions, from the
     assert.notStrictEqual(frame.name, '[unknown]')
   }
 })
+
+test('workers of node\'s own without work are idle', {
+  skip: process.arch !== 'x64' && 'looks are x86-64\'s so far'
+}, async t => {
+  const profile = await profileSource(`
+    require('node:fs').stat('/', () => setTimeout(() => {}, 1500)) // libuv's workers have begun, and rest
+  `, types)
+  const rests = sample => sample.stack.some(frame => frame.name === 'uv_cond_wait')
+  const named = name => sample => rests(sample) && sample.stack.some(frame => frame.name.includes(name))
+  const workers = { platform: named('PlatformWorkerThread'), libuv: sample => named('worker')(sample) && !named('PlatformWorkerThread')(sample) }
+  if (waited(profile, workers.platform) === 0) return t.skip('this node has no names of its own functions')
+  for (const [whose, match] of Object.entries(workers)) {
+    assert.ok(waited(profile, match) > 2, `${whose}: ${waited(profile, match)} s`)
+    assert.strictEqual(waited(profile, sample => match(sample) && sample.labels['wait.reason'] !== 'idle'), 0, whose)
+  }
+})

@@ -227,10 +227,25 @@ static enum cprof_wait waits_for(const struct cprof_function *functions, size_t 
     return own ? CPROF_WAIT_CHILD : CPROF_WAIT_UNKNOWN;
 }
 
+/* Node's workers for V8's tasks, and libuv's for files and names, wait at a condition of
+ * libuv's. Neither has a name in a stripped node. */
+static bool is_out_of_work(const char *const *names, size_t count)
+{
+    bool waits = false;
+    for (size_t i = 0; i < count; i++) {
+        if (waits && (strstr(names[i], "PlatformWorkerThread") != NULL ||
+                      strcmp(names[i], "worker") == 0))
+            return true;
+        waits = waits || strcmp(names[i], "uv_cond_wait") == 0;
+    }
+    return false;
+}
+
 const struct cprof_asleep node_asleep = {
     .step = step,
     .context = context,
     .waits_for = waits_for,
+    .is_out_of_work = is_out_of_work,
     .is_of_locks = locks_is_own,
     .others = handles_each,
 };

@@ -35,6 +35,7 @@ enum cprof_wait {
 };
 
 #define CPROF_WAIT_FUNCTIONS 4
+#define CPROF_WAIT_NATIVE 8
 
 /* A thread that sleeps. */
 struct cprof_sleeper {
@@ -111,6 +112,11 @@ struct cprof_asleep {
      * are `count`, at most CPROF_WAIT_FUNCTIONS; names and files are those that resolve() gave.
      * NULL: never. */
     enum cprof_wait (*waits_for)(const struct cprof_function *functions, size_t count);
+
+    /* Does a thread that is in no function of the runtime's sleep as it has no work? There are
+     * the names of its `count` innermost native functions, at most CPROF_WAIT_NATIVE. NULL:
+     * never. */
+    bool (*is_out_of_work)(const char *const *names, size_t count);
 
     /* Is that a function of the runtime's own, of which its locks are made? The first that is
      * not, from the inside, is where a lock is asked for. NULL: none is. */
