@@ -413,13 +413,15 @@ static bool wants_more(const struct search *search)
 
 #if PY_VERSION_HEX >= 0x030E0000
 
-/* A ring of nodes, each in a task. */
+/* A ring of nodes, each in a task. A thread that ends hands its own over to the interpreter's,
+ * whose head is another: so the way round has an end of its own. */
 static void show_list(struct search *search, uintptr_t head)
 {
     const struct llist_node *node = seen(&search->memory, (const void *)head, sizeof *node);
+    size_t left = TASKS_MAX;
 
     for (uintptr_t at = node != NULL ? (uintptr_t)node->next : 0;
-         at != 0 && at != head && wants_more(search);) {
+         at != 0 && at != head && left > 0 && wants_more(search); left--) {
         search->visit(search, at - awaiters.node);
         node = seen(&search->memory, (const void *)at, sizeof *node);
         at = node != NULL ? (uintptr_t)node->next : 0;
