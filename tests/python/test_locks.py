@@ -624,6 +624,44 @@ def test_fights_for_the_gil_end_with_threads_forks_and_the_interpreter(execute, 
     assert waits(found)[0] > 4 and sum(s.values["blamed"] for s in found) > 4
 
 
+STOPPED_WHILE_WAITED_FOR = """
+def fight(goes_on):
+    while goes_on(): pass
+    rests.wait()
+
+def until(end): return lambda: perf_counter() < end
+def fights():
+    fight(lambda: not stopped)
+    rests.wait()
+    fight(until(perf_counter() + 0.3))
+
+sys.setswitchinterval(0.0005)
+rests, stopped = threading.Barrier(4), []
+cprof.start(exporter="none", types=["lock@1us"])
+threads = [threading.Thread(target=fights) for _ in range(3)]
+for thread in threads: thread.start()
+time.sleep(0.1)
+cprof.stop()  # two of them wait for the GIL
+stopped.append(1)
+rests.wait()
+time.sleep(1.5)
+cprof.start(output=sys.argv[1], types=["lock@1us"])
+rests.wait()
+begun = perf_counter()
+rests.wait()
+print("again", perf_counter() - begun)
+for thread in threads: thread.join()
+cprof.stop()
+"""
+
+
+def test_a_wait_for_the_gil_that_a_stop_has_cut_is_not_counted_later(execute, tmp_path):
+    outcome = run(execute, tmp_path, STOPPED_WHILE_WAITED_FOR)
+    found = of(outcome.profile, "fights", **{"wait.reason": "gil"})
+    assert 0 < waits(found)[1] < 3 * told(outcome)["again"] + 0.1
+
+
+
 # Mutexes of C, which nobody but the kernel sees: ctypes lets the GIL go for the call.
 NATIVE = """
 import ctypes

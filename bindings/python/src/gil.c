@@ -51,12 +51,12 @@ const struct _gil_runtime_state *gil_followed(void)
 /* ---- who waits ---- */
 
 static const struct _gil_runtime_state *gil;
+static _Atomic unsigned session; /* counts gil_open() */
 
 /* Under the GIL's mutex. The sums may run over: what is taken of them does not. */
 static struct {
     uint64_t count;
-    uint64_t
-        since_ns; /* the sum of when each began to wait, or when somebody was blamed last */
+    uint64_t since_ns;  /* the sum of when each began, or somebody was blamed last if later */
     uint64_t blamed_ns; /* when that was */
     pid_t holder;       /* who let it go then */
 } waiters;
@@ -65,7 +65,18 @@ static CPROF_THREAD_LOCAL struct {
     uint64_t since_ns;  /* it waits; 0: it does not */
     uint64_t before_ns; /* waited for another to take over */
     pid_t tid;
+    unsigned session;
 } own;
+
+/* What a thread that waited as the calls were given back has left there is not of now. */
+static void forget_earlier_sessions(void)
+{
+    const unsigned now = atomic_load_explicit(&session, memory_order_relaxed);
+
+    if (own.session != now)
+        own.since_ns = own.before_ns = 0;
+    own.session = now;
+}
 
 static uint64_t now_ns(void)
 {
@@ -146,6 +157,7 @@ wait_for_gil(pthread_cond_t *condition, pthread_mutex_t *mutex, const struct tim
     uint64_t waited;
     int result;
 
+    forget_earlier_sessions();
     if (own.since_ns == 0)
         own.since_ns = now_ns();
     waiters.count++;
@@ -179,6 +191,7 @@ static int wait(pthread_cond_t *condition, pthread_mutex_t *mutex)
 
     if ((const void *)condition != (const void *)&gil->switch_cond)
         return original(condition, mutex);
+    forget_earlier_sessions();
     since = now_ns();
     result = original(condition, mutex);
     own.before_ns += now_ns() - since;
@@ -211,6 +224,7 @@ static int signal_one(pthread_cond_t *condition)
 bool gil_open(void)
 {
     gil = gil_followed();
+    atomic_fetch_add(&session, 1);
     imports[TIMED_WAIT].original = (uintptr_t)pthread_cond_timedwait;
     imports[WAIT].original = (uintptr_t)pthread_cond_wait;
     imports[SIGNAL].original = (uintptr_t)pthread_cond_signal;
