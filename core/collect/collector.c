@@ -499,6 +499,7 @@ static void count_looks(const struct collector *collector, const struct gather_c
     if (collector->task_looks != NULL)
         task_looks_count(collector->task_looks, &tasks);
     now->task_looks = tasks.taken;
+    now->task_looks_cut = tasks.cut;
     now->task_looks_cpu_ns = tasks.cpu_ns;
 }
 

@@ -59,14 +59,13 @@ struct looks {
     struct looker *looker;
     struct watched *watched[THREADS_MAX]; /* by the thread's index */
     struct looks_counts counts;
-    size_t end;      /* no thread is watched from there on */
-    uint64_t before; /* the round before this; 0: there was none */
-    uint64_t began;  /* this round */
-    uint64_t due;    /* the next one */
-    uint64_t
-        earliest;   /* of all threads that this round has seen: when one has to be looked at */
-    uint32_t round; /* its number, from 1 */
-    size_t cursor;  /* the thread at which the next round begins */
+    size_t end;        /* no thread is watched from there on */
+    uint64_t before;   /* the round before this; 0: there was none */
+    uint64_t began;    /* this round */
+    uint64_t due;      /* the next one */
+    uint64_t earliest; /* when one of those that this round has seen has to be looked at */
+    uint32_t round;    /* its number, from 1 */
+    size_t cursor;     /* the thread at which the next round begins */
     uint64_t random;
     struct allowance allowance;
     struct unnamed unnamed;

@@ -30,7 +30,8 @@ struct task_looks {
     uint64_t ran;   /* the process but for this thread, when the tasks were read */
     uint64_t read;  /* when they were */
     bool known;     /* the places hold in the running interval */
-    bool told_many; /* that not all are looked at */
+    bool cut;       /* the look under way has left tasks out */
+    bool warned;    /* that not all are looked at */
     uint64_t due;   /* the next look */
     uint64_t random;
     struct allowance allowance;
@@ -120,8 +121,11 @@ static void add_place(struct task_looks *looks, const struct thread_last *where)
             return;
         }
     }
-    if (has_room(looks))
-        looks->places[looks->count++] = (struct waiting){.where = *where, .count = 1};
+    if (!has_room(looks)) {
+        looks->cut = true;
+        return;
+    }
+    looks->places[looks->count++] = (struct waiting){.where = *where, .count = 1};
 }
 
 /* So long has each task waited where it is. */
@@ -177,11 +181,14 @@ static bool add_task(void *closure, const struct cprof_task *task)
 static void read_tasks(struct task_looks *looks)
 {
     looks->count = looks->seen = 0;
+    looks->cut = false;
     (void)looks->config.asleep->tasks(add_task, looks, true);
+    const bool many = looks->seen > TASKS_A_LOOK;
     looks->known = true;
     looks->counts.taken++;
-    if (looks->seen > TASKS_A_LOOK && !looks->told_many) {
-        looks->told_many = true;
+    looks->counts.cut += looks->cut || many;
+    if (many && !looks->warned) {
+        looks->warned = true;
         log_warn("there are more than %d tasks: what those behind wait for is not counted",
                  TASKS_A_LOOK);
     }

@@ -39,6 +39,7 @@ struct task_looks_receiver {
 
 struct task_looks_counts {
     uint64_t taken;  /* looks that read the tasks */
+    uint64_t cut;    /* of these with some left out: there were too many, or no memory */
     uint64_t tasks;  /* that were seen waiting by them */
     uint64_t cpu_ns; /* what they took */
 };

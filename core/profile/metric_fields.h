@@ -23,6 +23,7 @@
     X(looks_without_room, COUNT) /* at threads for which there was no memory */                 \
     X(looks_cpu_ns, COUNT)       /* CPU time of looks */                                        \
     X(task_looks, COUNT)         /* at the tasks of event loops, that read them */              \
+    X(task_looks_cut, COUNT)     /* of these with tasks left out: too many, or no memory */     \
     X(task_looks_cpu_ns, COUNT)  /* CPU time of these */                                        \
     X(threads_unsampled, LEVEL)  /* for which no timer was to be had */
 

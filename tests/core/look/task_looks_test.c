@@ -115,10 +115,34 @@ static void too_many_are_not_all_read(void **state)
 {
     struct budget budget = {.limit = 1 << 20};
     struct task_looks *looks = open_looks(&budget, 3 * TASKS_A_LOOK);
+    struct task_looks_counts counts;
     (void)state;
     task_looks_round(looks);
     assert_int_equal(world.read, TASKS_A_LOOK + 1);
+    task_looks_count(looks, &counts);
+    assert_int_equal(counts.cut, 1);
     task_looks_free(looks);
+}
+
+static void what_finds_no_memory_is_counted(void **state)
+{
+    struct budget budget = {.limit = 1 << 20};
+    struct task_looks *looks = open_looks(&budget, 12);
+    struct task_looks_counts counts;
+    (void)state;
+    budget.limit = budget.used; /* there is none for places */
+    task_looks_round(looks);
+    task_looks_count(looks, &counts);
+    assert_int_equal(counts.taken, 1);
+    assert_int_equal(counts.cut, 1);
+    budget.limit = 1 << 20;
+    task_looks_settle(looks);
+    task_looks_round(looks);
+    task_looks_count(looks, &counts);
+    assert_int_equal(counts.taken, 2);
+    assert_int_equal(counts.cut, 1);
+    task_looks_free(looks);
+    assert_int_equal(budget.used, 0);
 }
 
 static void without_room_there_are_none(void **state)
@@ -137,6 +161,7 @@ int main(void)
         cmocka_unit_test(every_task_has_waited_as_long_as_was_looked),
         cmocka_unit_test(what_has_not_run_is_not_read_again),
         cmocka_unit_test(too_many_are_not_all_read),
+        cmocka_unit_test(what_finds_no_memory_is_counted),
         cmocka_unit_test(without_room_there_are_none),
     };
     return cmocka_run_group_tests(tests_here, NULL, NULL);
