@@ -119,3 +119,44 @@ test('waits for Atomics are those that the program measured, and who ended them 
   assert.ok(Math.abs(share(0) - share(1)) < 0.02 && found.gaveUp[0] > 0.03, profile.stdout)
   assert.strictEqual(sum(profile.samples.filter(has('tried')), 'contentions'), 0)
 })
+
+const ENDED = `
+require('cprof')
+const { Worker, isMainThread, workerData } = require('node:worker_threads')
+const vm = require('node:vm')
+const BEGUN = 0, PLACE = 1
+if (!isMainThread) {
+  Atomics.store(workerData, BEGUN, 1)
+  Atomics.wait(workerData, PLACE, 0)
+} else {
+  const cells = new Int32Array(new SharedArrayBuffer(8))
+  const later = ms => new Promise(resolve => setTimeout(resolve, ms))
+  async function waiting () {
+    Atomics.store(cells, BEGUN, 0)
+    const begun = process.hrtime.bigint()
+    const worker = new Worker(__filename, { workerData: cells })
+    while (Atomics.load(cells, BEGUN) === 0) await later(5)
+    await later(100)
+    return [worker, begun]
+  }
+  function lets () {
+    Atomics.notify(cells, PLACE)
+  }
+  async function run () {
+    for (let i = 0; i < 3; i++) await (await waiting())[0].terminate()
+    try { vm.runInNewContext('wait()', { wait: () => Atomics.wait(cells, PLACE, 0) }, { timeout: 50 }) } catch {}
+    Atomics.wait(cells, BEGUN, 1, 1)
+    await later(1500)
+    const [, begun] = await waiting()
+    lets()
+    console.log(Number(process.hrtime.bigint() - begun) / 1e9)
+  }
+  run()
+}
+`
+
+test('who was terminated as he waited waits no more', async () => {
+  const profile = await profileSource(ENDED, { env: { CPROF_TYPES: 'lock,blame' } })
+  const blame = profile.samples.filter(has('lets')).reduce((sum, sample) => sum + sample.values[profile.types.indexOf('blame')], 0) / 1e9
+  assert.ok(blame > 0.05 && blame <= Number(profile.stdout), `${blame} s of ${profile.stdout}`)
+})

@@ -19,6 +19,7 @@
 #include "codes.h"
 #include "isolate_list.h"
 #include "layout.h"
+#include "locks.h"
 #include "names.h"
 #include "tables.h"
 #include "turns.h"
@@ -492,6 +493,7 @@ void isolate_close(struct isolate *isolate)
 {
     turns_leave(isolate->turns);
     isolate->turns = NULL;
+    locks_leave();
     atomic_store(&isolate->uv_loop, NULL);
     if (isolate->attached) {
         names_pending(isolate);

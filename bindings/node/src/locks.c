@@ -15,6 +15,7 @@ enum { OPEN, WAITING, WORDS };
 static _Atomic uint32_t words[WORDS];
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* of the list of who waits */
 static CPROF_THREAD_LOCAL struct cprof_waiter waiter;
+static CPROF_THREAD_LOCAL bool waits;
 static char own_file[1024]; /* of the first thread: all have the same */
 
 /* ---- arguments ---- */
@@ -51,13 +52,33 @@ static uintptr_t place_of(napi_env env, napi_callback_info info)
 
 /* ---- waiting ---- */
 
+static uint64_t end_wait(struct cprof_waited *of)
+{
+    pthread_mutex_lock(&mutex);
+    uint64_t waited = cprof_wait_ends(&waiter, of);
+    pthread_mutex_unlock(&mutex);
+    atomic_fetch_sub(&words[WAITING], 1);
+    waits = false;
+    return waited;
+}
+
+/* Where JavaScript is terminated in a wait it has no word in its end. */
+void locks_leave(void)
+{
+    struct cprof_waited of;
+    if (waits)
+        (void)end_wait(&of);
+}
+
 napi_value locks_wait_begins(napi_env env, napi_callback_info info)
 {
     uintptr_t place = place_of(env, info);
+    locks_leave(); /* after a time limit of vm.runInContext() the thread goes on */
     pthread_mutex_lock(&mutex);
     cprof_wait_begins(&waiter, place, place != 0);
     pthread_mutex_unlock(&mutex);
     atomic_fetch_add(&words[WAITING], 1);
+    waits = true;
     return NULL;
 }
 
@@ -77,10 +98,7 @@ napi_value locks_wait_ends(napi_env env, napi_callback_info info)
     bool counts = false;
     if (arguments_of(env, info, values))
         napi_get_value_bool(env, values[0], &counts);
-    pthread_mutex_lock(&mutex);
-    uint64_t waited = cprof_wait_ends(&waiter, &of);
-    pthread_mutex_unlock(&mutex);
-    atomic_fetch_sub(&words[WAITING], 1);
+    uint64_t waited = end_wait(&of);
     if (counts && atomic_load(&words[OPEN]) != 0)
         take_wait(waited, &of);
     return NULL;

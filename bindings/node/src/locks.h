@@ -33,6 +33,10 @@ napi_value locks_lets_go(napi_env env, napi_callback_info info);
 /* blames(nanoseconds): counts them on who calls. */
 napi_value locks_blames(napi_env env, napi_callback_info info);
 
+/* The calling thread waits no more, if it still seems to: its JavaScript has been terminated.
+ */
+void locks_leave(void);
+
 /* [collector] See struct cprof_asleep. */
 bool locks_is_own(const struct cprof_function *function);
 
