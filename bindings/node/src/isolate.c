@@ -407,9 +407,11 @@ static void free_records(struct isolate *isolate)
 
 static void free_tables(struct isolate *isolate)
 {
+    names_lock_looked();
     isolates_lock();
     free_records(isolate);
     isolates_unlock();
+    names_unlock_looked();
     tables_free_handlers(isolate);
 }
 

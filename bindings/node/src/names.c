@@ -2,6 +2,7 @@
 #include "names.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -433,9 +434,26 @@ static bool add_looked(struct isolate *isolate, struct record *record)
     return kept;
 }
 
-uint32_t names_looked(struct isolate *isolate, uint64_t key, uintptr_t function, uintptr_t code)
+/* What the collector's looks have made of an isolate, while they use it: its thread may let it
+ * go. Taken before the list's lock. */
+static pthread_mutex_t looking = PTHREAD_MUTEX_INITIALIZER;
+
+void names_lock_looked(void)
+{
+    pthread_mutex_lock(&looking);
+}
+
+void names_unlock_looked(void)
+{
+    pthread_mutex_unlock(&looking);
+}
+
+static uint32_t number_looked(struct isolate *isolate, uint64_t key, uintptr_t function,
+                              uintptr_t code)
 {
     struct looked *looked = &isolate->looked;
+    if (!isolate->attached)
+        return 0;
     isolates_lock();
     uint32_t number = looked_number(looked, key);
     isolates_unlock();
@@ -451,6 +469,14 @@ uint32_t names_looked(struct isolate *isolate, uint64_t key, uintptr_t function,
         return 0;
     }
     return record != NULL && add_looked(isolate, record) ? met.number : 0;
+}
+
+uint32_t names_looked(struct isolate *isolate, uint64_t key, uintptr_t function, uintptr_t code)
+{
+    names_lock_looked();
+    uint32_t number = number_looked(isolate, key, function, code);
+    names_unlock_looked();
+    return number;
 }
 
 void names_forget(struct isolate *isolate)

@@ -23,6 +23,11 @@ void names_pending(struct isolate *isolate);
 uint32_t names_looked(struct isolate *isolate, uint64_t key, uintptr_t function,
                       uintptr_t code);
 
+/* [isolate's thread] Around names_forget() while the collector runs: it names nobody then.
+ * Taken before isolates_lock(). */
+void names_lock_looked(void);
+void names_unlock_looked(void);
+
 /* [isolate's thread, with isolates_lock()] Frees all records. */
 void names_forget(struct isolate *isolate);
 
