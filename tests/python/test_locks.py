@@ -619,7 +619,9 @@ print("whole 0")  # the others wait for the GIL when the interpreter ends
 
 def test_fights_for_the_gil_end_with_threads_forks_and_the_interpreter(execute, tmp_path):
     outcome = execute(COMMON + GIL_AT_THE_END, str(tmp_path / "out.pb.gz"), by=None, env={"PYTHONWARNINGS": "ignore"})
-    assert outcome.code == 0 and outcome.out == "whole 0\n" and outcome.err == "", outcome.err
+    # On a busy machine a buffer may be full; that is counted, and said once a start.
+    said = [line for line in outcome.err.splitlines() if "samples were dropped" not in line]
+    assert outcome.code == 0 and outcome.out == "whole 0\n" and not said, outcome.err
     found = of(outcome.profile, "fight", **{"wait.reason": "gil"})
     assert waits(found)[0] > 4 and sum(s.values["blamed"] for s in found) > 4
 

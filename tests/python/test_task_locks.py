@@ -209,7 +209,8 @@ def test_waits_are_those_that_the_program_measured_and_count_once(execute, tmp_p
         assert {s.labels["wait.reason"] for s in samples} == {"lock"}
         assert len({s.labels["lock.address"] for s in samples}) == 2  # a Lock and a Semaphore
     [unnamed] = of(profile, "first", wait=next(wait for wait in measured if wait.startswith("unnamed")))
-    assert unnamed.labels["lock.holder"] == "holding"  # what it runs
+    # What it runs; 3.13.0 gives tasks of a factory the name "None".
+    assert unnamed.labels["lock.holder"] in ("holding", "None" if way == "tasks" else "holding")
     assert {s.labels["wait.reason"] for s in of(profile, "got")} == {"idle"}
     # A cancelled one, too, has all of its callers.
     assert all([f.name for f in s.stack[:3]] == ["Semaphore.acquire", "cancelled", "inner"]

@@ -44,6 +44,7 @@ void fibers_fork_unlock(void)
 static rb_alloc_func_t original;
 static const rb_data_type_t *rubys; /* what ours is derived from */
 static rb_data_type_t ours;
+static VALUE probe; /* learn()'s own, while it is nobody's */
 
 static VALUE object_of(const void *fiber)
 {
@@ -98,7 +99,7 @@ static VALUE nothing(RB_BLOCK_CALL_FUNC_ARGLIST(first, unused))
 /* From one that is never begun. False: it is not as expected. */
 static bool learn(void)
 {
-    VALUE fiber = rb_fiber_new(nothing, Qnil);
+    VALUE fiber = probe = rb_fiber_new(nothing, Qnil);
     const rb_data_type_t *type = type_of(fiber);
     if (type == NULL || type->function.dfree == NULL ||
         type->function.dfree == RUBY_DEFAULT_FREE || !learn_places(fiber))
@@ -130,7 +131,7 @@ static VALUE allocate_counted(VALUE class)
 static VALUE note_old(RB_BLOCK_CALL_FUNC_ARGLIST(fiber, unused))
 {
     (void)unused;
-    if (type_of(fiber) == rubys && RTYPEDDATA_DATA(fiber) != NULL)
+    if (fiber != probe && type_of(fiber) == rubys && RTYPEDDATA_DATA(fiber) != NULL)
         note(fiber);
     return Qnil;
 }
