@@ -128,12 +128,21 @@ static VALUE allocate_counted(VALUE class)
     return fiber;
 }
 
-static VALUE note_old(RB_BLOCK_CALL_FUNC_ARGLIST(fiber, unused))
+/* As Ruby's own extensions go through the heap: ObjectSpace.each_object may be redefined. */
+__attribute__((weak)) void rb_objspace_each_objects(int (*visit)(void *start, void *end,
+                                                                 size_t size, void *data),
+                                                    void *data);
+
+/* The slots of a page; those that are free have another type. */
+static int note_old(void *start, void *end, size_t size, void *unused)
 {
     (void)unused;
-    if (fiber != probe && type_of(fiber) == rubys && RTYPEDDATA_DATA(fiber) != NULL)
-        note(fiber);
-    return Qnil;
+    for (char *slot = start; slot < (char *)end; slot += size) {
+        const VALUE object = (VALUE)slot;
+        if (object != probe && type_of(object) == rubys && RTYPEDDATA_DATA(object) != NULL)
+            note(object);
+    }
+    return 0;
 }
 
 /* Before 3.2 an allocator is a method, and -w tells of one that takes another's place. */
@@ -149,8 +158,8 @@ void fibers_follow(void)
     ruby_verbose = Qnil;
     rb_define_alloc_func(class, allocate_counted);
     ruby_verbose = verbose;
-    rb_block_call(rb_path2class("ObjectSpace"), rb_intern("each_object"), 1, &class, note_old,
-                  Qnil);
+    if (rb_objspace_each_objects != NULL)
+        rb_objspace_each_objects(note_old, NULL);
     atomic_store(&following, true);
 }
 
