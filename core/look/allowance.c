@@ -19,9 +19,9 @@ void allowance_begin(struct allowance *allowance, uint64_t share, uint64_t longe
                                     .spent = now};
 }
 
-static uint64_t next_income(uint64_t now)
+/* `took` is CPU time: that of a thread which was interrupted meanwhile is no longer. */
+static uint64_t next_income(uint64_t now, uint64_t took)
 {
-    const uint64_t took = clock_ns(CLOCK_MONOTONIC) - now;
     uint64_t wait = took < RAISED_LATEST / RAISED_SHARE ? took * RAISED_SHARE : RAISED_LATEST;
     if (wait < RAISED_EACH)
         wait = RAISED_EACH;
@@ -32,13 +32,13 @@ static uint64_t next_income(uint64_t now)
  * more seldom. */
 static void add_income(struct allowance *allowance, uint64_t now)
 {
-    const uint64_t began = clock_ns(CLOCK_MONOTONIC),
+    const uint64_t began = clock_ns(CLOCK_THREAD_CPUTIME_ID),
                    process = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
     allowance->left += (int64_t)((process - allowance->process_ns) / allowance->share +
                                  (now - allowance->raised) / BESIDE);
     allowance->process_ns = process;
     allowance->raised = now;
-    allowance->income = next_income(began);
+    allowance->income = next_income(now, clock_ns(CLOCK_THREAD_CPUTIME_ID) - began);
     if (allowance->left > SAVED)
         allowance->left = SAVED;
 }

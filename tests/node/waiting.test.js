@@ -7,12 +7,12 @@ const assert = require('node:assert')
 const test = require('node:test')
 const { profileSource, major } = require('./helper')
 
+// Where the machine is busy looks are left out for up to a second: a worker that lives no longer may be missed.
 const PROGRAM = `
 const cprof = require('cprof')
 const { execSync } = require('node:child_process')
 const fs = require('node:fs')
 const { Worker, isMainThread } = require('node:worker_threads')
-// Where the machine is busy looks are left out for up to a second: who lives no longer may be missed.
 const MS = isMainThread ? 400 : 1500
 const cell = new Int32Array(new SharedArrayBuffer(4))
 function pause (ms) { Atomics.wait(cell, 0, 0, ms) }
